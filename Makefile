@@ -1,0 +1,64 @@
+# Every target runs in .venv, made on first use. `make` alone says what can be done.
+
+STUDY ?= sample/study.toml
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+AUDIT := $(BIN)/upscale-audit
+
+export DO_NOT_TRACK := 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## Print this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo '  STUDY=path/to/study.toml chooses the study; now: $(STUDY)'
+
+.PHONY: install
+install: $(VENV)/.installed ## Make .venv with the pinned packages
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[figures,dev]'
+	touch $@
+
+.PHONY: warehouse
+warehouse: $(VENV)/.installed ## The main job: ingest STUDY, build, export, draw
+	$(AUDIT) run $(STUDY)
+
+.PHONY: ingest
+ingest: $(VENV)/.installed ## Measure STUDY's images into raw Parquet
+	$(AUDIT) ingest $(STUDY)
+
+.PHONY: build
+build: $(VENV)/.installed ## Build, test and publish STUDY's warehouse.duckdb from raw Parquet
+	$(AUDIT) build $(STUDY)
+
+.PHONY: export
+export: $(VENV)/.installed ## Write STUDY's marts as Parquet with SHA256SUMS
+	$(AUDIT) export $(STUDY)
+
+.PHONY: figures
+figures: $(VENV)/.installed ## Draw STUDY's figures as PNG, SVG and HTML
+	$(AUDIT) figures $(STUDY)
+
+.PHONY: docs
+docs: $(VENV)/.installed ## Write the dbt documentation of STUDY's tables as one HTML page
+	$(AUDIT) docs $(STUDY)
+
+.PHONY: test
+test: $(VENV)/.installed ## Lint, check the import rules and run every test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q
+
+.PHONY: bench
+bench: $(VENV)/.installed ## Measure speed and size, side by side with the alternatives
+	$(BIN)/python -m tests.bench
+
+.PHONY: clean
+clean: ## Remove the sample's outputs (never a study's images)
+	rm -rf build/sample
