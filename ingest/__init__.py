@@ -1,0 +1,1 @@
+"""Pixels and published files in, raw Parquet out. Knows no database."""

@@ -1,0 +1,131 @@
+"""From decoded images to the rows of the raw block table."""
+
+import numpy as np
+import pyarrow as pa
+
+from ingest import kernel
+from ingest.schema import BLOCKS
+from ingest.study import INFERENCE_PATHS
+
+
+class Measured:
+    """One decoded image with its own block measurements, reused for every pair.
+
+    Parameters
+    ----------
+    grey : (M, N) uint8 array
+        Both sides at least 8 px.
+    """
+
+    def __init__(self, grey):
+        self.grey = np.ascontiguousarray(grey)
+        self.windows = kernel.sum_windows(self.grey)
+        total, total_sq = kernel.sum_moments(self.grey)
+        laplacian, noise = kernel.filter_blocks(kernel.pad_mirrored(self.grey, 1))
+        bands = kernel.measure_bands(self.grey)
+        steps = kernel.sum_steps(self.grey)
+        self.columns = {
+            "sum": total,
+            "sum_sq": total_sq,
+            "laplacian": laplacian,
+            "noise": noise,
+            "band_mid": bands[0],
+            "band_high": bands[1],
+            "step_side": steps[0],
+            "step_side16": steps[1],
+            "step_middle": steps[2],
+            "step_inside": steps[3],
+        }
+
+
+def compare_blocks(reference, restored, ringing_mask):
+    """Columns that compare a restored image with its reference.
+
+    Parameters
+    ----------
+    reference, restored : Measured
+        Of equal size.
+    ringing_mask : (M, N) uint8 array of 0 and 1
+
+    Returns
+    -------
+    dict of str to (M // 8, N // 8) array
+    """
+    cross, local_ssim = kernel.compare_pair(
+        reference.grey, restored.grey, reference.windows, restored.windows
+    )
+    ringing = kernel.measure_ringing(reference.grey, restored.grey, ringing_mask)
+    return {"cross": cross, "local_ssim": local_ssim, "ringing": ringing}
+
+
+def frame_columns(height_px, width_px):
+    """Columns that depend on the image's size alone, over its whole grid, raster order."""
+    rows, cols = -(-height_px // 8), -(-width_px // 8)
+    row, col = (index.ravel() for index in np.mgrid[0:rows, 0:cols])
+    sides = {
+        "top": (row > 0, row % 2 == 0),
+        "bottom": ((row + 1) * 8 < height_px, row % 2 == 1),
+        "left": (col > 0, col % 2 == 0),
+        "right": ((col + 1) * 8 < width_px, col % 2 == 1),
+    }
+    return {
+        "block_row": row,
+        "block_col": col,
+        "is_partial": ((row + 1) * 8 > height_px) | ((col + 1) * 8 > width_px),
+        "side_count": sum(exists.astype(np.int8) for exists, _ in sides.values()),
+        "side16_count": sum((exists & on16).astype(np.int8) for exists, on16 in sides.values()),
+    }
+
+
+def build_batch(image_id, reference, ringing_mask, restored, schema):
+    """All block rows of one image under one model.
+
+    Parameters
+    ----------
+    image_id : str
+    reference : Measured
+    ringing_mask : (M, N) uint8 array of 0 and 1
+    restored : dict of str to (Measured or None)
+        By inference path; None where there is no image: its columns are NULL.
+    schema : pyarrow.Schema
+
+    Returns
+    -------
+    pyarrow.RecordBatch
+        ceil(M / 8) * ceil(N / 8) rows in raster order. Blocks cut by the frame hold NULL
+        measures.
+    """
+    height_px, width_px = reference.grey.shape
+    frame = frame_columns(height_px, width_px)
+    is_partial = frame["is_partial"]
+    measures = {"ringing_px": kernel.count_mask(ringing_mask)}
+    measures |= {f"reference_{name}": array for name, array in reference.columns.items()}
+    for inference_path in INFERENCE_PATHS:
+        image = restored.get(inference_path)
+        if image is not None:
+            columns = image.columns | compare_blocks(reference, image, ringing_mask)
+            measures |= {f"{inference_path}_{name}": array for name, array in columns.items()}
+    arrays = []
+    for column in BLOCKS:
+        if column.name == "image_id":
+            array = pa.array([image_id] * is_partial.size, column.type)
+        elif column.name in frame and not column.name.endswith("_count"):
+            array = pa.array(frame[column.name], column.type)
+        elif column.name in frame:
+            array = pa.array(frame[column.name], column.type, mask=is_partial)
+        elif column.name in measures:
+            array = _spread(measures[column.name], is_partial, column.type)
+        else:
+            array = pa.nulls(is_partial.size, column.type)
+        arrays.append(array)
+    return pa.record_batch(arrays, schema=schema)
+
+
+def _spread(measured, is_partial, arrow_type):
+    """Put the whole blocks' values into the full grid, NULL where a block is partial."""
+    dtype = arrow_type.to_pandas_dtype()
+    if not is_partial.any():
+        return pa.array(np.ascontiguousarray(measured, dtype=dtype).ravel(), arrow_type)
+    values = np.zeros(is_partial.size, dtype)
+    values[~is_partial] = measured.ravel()
+    return pa.array(values, arrow_type, mask=is_partial)

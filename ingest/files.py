@@ -1,0 +1,97 @@
+"""Writing so that a file is either whole or absent, and naming it by its bytes."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from ingest.errors import StudyError
+
+
+def hash_file(path):
+    """SHA-256 of a file's bytes, lower-case hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_json(value):
+    """SHA-256 of a JSON value in its canonical form (sorted keys, no spaces)."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def canonical_json(value):
+    """One text for one value: sorted keys, no spaces, ASCII."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Yield a temporary path beside `path`; on success fsync it and rename it into place.
+
+    Notes
+    -----
+    A rename within a folder is atomic: readers see the old file or the whole new one. On
+    any error the temporary file is removed and the old one stands.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        yield temporary
+        sync(temporary)
+        os.replace(temporary, path)
+        sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path, text):
+    """Write a text file atomically."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def sync(path):
+    """Flush a file or a folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def to_text(name):
+    r"""Spell a file name as text; bytes that are not UTF-8 appear as ``\xNN``."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+@contextlib.contextmanager
+def locked(folder, purpose):
+    """Hold `folder` for one writer.
+
+    Raises
+    ------
+    StudyError
+        Another process holds it.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise StudyError(
+            f"cannot write to {folder}: {error.strerror}; make it writable, or name another"
+            " folder as [study] output"
+        ) from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise StudyError(
+            f"another {purpose} holds {folder}; wait for it to end, then run this again"
+        ) from None
+    else:
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,350 @@
+"""Ingest a study: plan the units, measure what is missing or changed, write the small tables."""
+
+import json
+import logging
+import multiprocessing
+import os
+import re
+import threading
+from collections import defaultdict
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ingest.errors import StudyError
+from ingest.files import (
+    hash_file,
+    hash_json,
+    locked,
+    replacing,
+    to_text,
+    write_text,
+)
+from ingest.labels import read_boxes, read_entries
+from ingest.pairing import pair_study
+from ingest.schema import SCHEMA_VERSION, arrow_schema
+from ingest.units import Input, Unit, describe_reject, ensure_unit, read_manifest, recipe
+
+IMAGES_PER_UNIT = 32
+POOL_RETRIES = 2
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class IngestReport:
+    """What an ingest did; `units_kept` were complete and unchanged."""
+
+    images: int
+    blocks: int
+    units_measured: int
+    units_kept: int
+    rejects: tuple[dict, ...]
+    missing: int
+    colour_reduced: int
+
+
+def ingest_study(study, workers=None, progress=None):
+    """Bring a study's raw tables up to date with its files.
+
+    Parameters
+    ----------
+    study : ingest.study.Study
+    workers : int, optional
+        Processes; all cores by default. No result depends on it.
+    progress : callable, optional
+        Called as ``progress(done, total)`` with image counts after each unit.
+
+    Returns
+    -------
+    IngestReport
+
+    Raises
+    ------
+    StudyError
+        An unreadable folder, no reference, a malformed label file, another ingest at work.
+
+    Notes
+    -----
+    Killed at any moment, the next run ends with the same bytes: a unit without its
+    manifest is measured again, and ``raw/manifest.json``, without which no build starts,
+    is written last.
+    """
+    workers = workers or os.cpu_count() or 1
+    with locked(study.output, "ingest or build"):
+        pairing = pair_study(study)
+        labels = _read_labels(study)
+        units = plan_units(study, pairing)
+        total = sum(len(unit.images) for unit in units)
+        manifests, kept = [], 0
+        for manifest, was_kept in _ensure_units(units, workers):
+            manifests.append(manifest)
+            kept += was_kept
+            if progress is not None:
+                progress(sum(len(item["images"]) for item in manifests), total)
+        manifests.sort(key=lambda manifest: manifest["unit_id"])
+        tables = _small_tables(pairing, manifests) | labels
+        _write_tables(study, manifests, tables)
+    return _report(manifests, tables, kept)
+
+
+def plan_units(study, pairing):
+    """Divide a study into units, keeping the units that stand.
+
+    Returns
+    -------
+    list of Unit
+        Every image under every model exactly once. A recorded unit is kept when its recipe
+        and all its images and models are still wanted; what no unit covers is divided anew,
+        in name order.
+    """
+    inputs = _inputs_by_image(pairing)
+    uncovered = {image_id: {model.model_id for model in study.models} for image_id in inputs}
+    units = []
+    for path in sorted((study.raw / "units").glob("*.json")):
+        manifest = read_manifest(path)
+        if manifest is None or manifest.get("recipe") != recipe(study.ingest_parameters):
+            continue
+        images, models = tuple(manifest["images"]), tuple(manifest["models"])
+        if all(set(models) <= uncovered.get(image_id, set()) for image_id in images):
+            units.append(_make_unit(study, inputs, images, models))
+            for image_id in images:
+                uncovered[image_id] -= set(models)
+    by_models = defaultdict(list)
+    for image_id in sorted(uncovered):
+        if uncovered[image_id]:
+            by_models[tuple(sorted(uncovered[image_id]))].append(image_id)
+    for models, images in sorted(by_models.items()):
+        for begin in range(0, len(images), IMAGES_PER_UNIT):
+            chunk = tuple(images[begin : begin + IMAGES_PER_UNIT])
+            units.append(_make_unit(study, inputs, chunk, models))
+    return units
+
+
+def _inputs_by_image(pairing):
+    inputs = {}
+    for image_id, path in pairing.references.items():
+        inputs[image_id] = [Input("reference", None, None, to_text(image_id), path)]
+    for pair in pairing.pairs:
+        item = Input(
+            "restored", pair.model_id, pair.inference_path, to_text(pair.image_id), pair.file
+        )
+        inputs[pair.image_id].append(item)
+    return {to_text(image_id): tuple(items) for image_id, items in inputs.items()}
+
+
+def _make_unit(study, inputs, images, models):
+    chosen = {
+        image_id: tuple(
+            item for item in inputs[image_id] if item.model_id is None or item.model_id in models
+        )
+        for image_id in images
+    }
+    return Unit(study.raw, images, models, chosen, study.ingest_parameters)
+
+
+def _ensure_units(units, workers):
+    """Yield each unit's manifest as it completes, surviving workers that die."""
+    if workers == 1 or len(units) <= 1:
+        yield from map(ensure_unit, units)
+        return
+    remaining = list(units)
+    for attempt in range(POOL_RETRIES + 1):
+        failed = []
+        context = multiprocessing.get_context("spawn")
+        count = min(workers, len(remaining))
+        with ProcessPoolExecutor(count, context, initializer=_end_with_parent) as pool:
+            yield from _drain(pool, remaining, workers, failed)
+        if not failed:
+            return
+        logger.warning("a worker died (attempt %d); %d units left", attempt + 1, len(failed))
+        remaining = failed
+    names = ", ".join(remaining[0].images[:3])
+    raise StudyError(
+        f"workers died {POOL_RETRIES + 1} times, last at the images {names}, ...; most often"
+        " memory ran out: run with --workers 1; finished units are kept"
+    )
+
+
+def _end_with_parent():
+    """Let a worker die with the ingest that started it.
+
+    Otherwise the workers of a killed ingest would go on writing, without its lock, into the
+    folder that the next ingest repairs.
+    """
+    parent = multiprocessing.parent_process()
+
+    def watch():
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _drain(pool, units, workers, failed):
+    """Keep a bounded number of units in flight; `failed` collects those a dead pool dropped."""
+    waiting, running = list(reversed(units)), {}
+    while waiting or running:
+        while waiting and len(running) < 2 * workers:
+            unit = waiting.pop()
+            try:
+                running[pool.submit(ensure_unit, unit)] = unit
+            except BrokenProcessPool:
+                failed.append(unit)
+        if not running:
+            return
+        done, _ = wait(running, return_when=FIRST_COMPLETED)
+        for future in done:
+            unit = running.pop(future)
+            try:
+                yield future.result()
+            except BrokenProcessPool:
+                failed.append(unit)
+
+
+def _read_labels(study):
+    entries = read_entries(study.label_entries) if study.label_entries else []
+    boxes = read_boxes(study.label_boxes) if study.label_boxes else []
+    return {"labels": entries, "boxes": boxes}
+
+
+def _small_tables(pairing, manifests):
+    """Rows of the image, file, pair and reject tables, in a stated order."""
+    source_files = _collect(manifests, "source_files")
+    rejects = _collect(manifests, "rejects")
+    for name in pairing.refused:
+        owner = {
+            "role": name.role,
+            "model_id": name.model_id,
+            "inference_path": name.inference_path,
+            "file_name": to_text(name.file.name),
+        }
+        rejects.append(owner | describe_reject(name.file, name.code, to_text(name.detail)))
+    order = ("role", "model_id", "inference_path", "file_name")
+    rejects = _unique_sorted(rejects, order)
+    source_files = _unique_sorted(source_files, order)
+    measured = {(row["image_id"], row["model_id"], row["inference_path"]) for row in source_files}
+    pairs = [_describe_pair(pair, measured) for pair in pairing.pairs]
+    images = _unique_sorted(_collect(manifests, "image_facts"), ("image_id",))
+    return {"images": images, "source_files": source_files, "pairs": pairs, "rejects": rejects}
+
+
+def _describe_pair(pair, measured):
+    image_id = to_text(pair.image_id)
+    status = pair.status
+    if status == "matched":
+        if (image_id, None, None) not in measured:
+            status = "reference_rejected"
+        elif (image_id, pair.model_id, pair.inference_path) in measured:
+            status = "measured"
+        else:
+            status = "rejected"
+    return {
+        "image_id": image_id,
+        "model_id": pair.model_id,
+        "inference_path": pair.inference_path,
+        "status": status,
+        "match_rule": pair.match_rule,
+        "file_name": None if pair.file is None else to_text(pair.file.name),
+    }
+
+
+def _collect(manifests, key):
+    return [row for manifest in manifests for row in manifest[key]]
+
+
+def _unique_sorted(rows, order):
+    """Rows sorted by key; a reference read by several units appears once."""
+    unique = {tuple(row[name] or "" for name in order): row for row in rows}
+    return [unique[key] for key in sorted(unique)]
+
+
+def _write_tables(study, manifests, tables):
+    """Write the small tables, clear debris, and sign the whole raw folder off."""
+    (study.raw / "manifest.json").unlink(missing_ok=True)
+    files = {}
+    for name, rows in tables.items():
+        path = study.raw / name / f"{name}.parquet"
+        metadata = {"schema_version": str(SCHEMA_VERSION)}
+        table = pa.Table.from_pylist(rows, schema=arrow_schema(name, metadata))
+        with replacing(path) as temporary:
+            pq.write_table(table, temporary, compression="zstd")
+        files[f"{name}/{name}.parquet"] = hash_file(path)
+    for manifest in manifests:
+        files |= {shard["file"]: shard["sha256"] for shard in manifest["shards"]}
+        name = f"units/{manifest['unit_id']}.json"
+        files[name] = hash_file(study.raw / name)
+    _clear_debris(study.raw, {study.raw / name for name in files})
+    description = {
+        "study": study.name,
+        "schema_version": SCHEMA_VERSION,
+        "recipe": recipe(study.ingest_parameters),
+        "recipe_sha256": hash_json(recipe(study.ingest_parameters)),
+        "models": [model.model_id for model in study.models],
+        "block_shards": _order_shards(manifests),
+        "files": dict(sorted(files.items())),
+    }
+    write_text(study.raw / "manifest.json", json.dumps(description, indent=1) + "\n")
+
+
+def _clear_debris(raw, wanted):
+    """Remove shards and unit manifests that no longer count; touch nothing else."""
+    own_name = re.compile(r"\.?[0-9a-f]{16}\.(parquet|json)(\.tmp)?")
+    for folder in (raw / "units", *(raw / "blocks").glob("model_id=*")):
+        for path in folder.glob("*"):
+            if own_name.fullmatch(path.name) and path not in wanted:
+                path.unlink()
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _order_shards(manifests):
+    """Block shards by model, then first image: the order in which the warehouse stores them."""
+    shards = [
+        (shard["model_id"], manifest["images"][0], shard["file"])
+        for manifest in manifests
+        for shard in manifest["shards"]
+    ]
+    return [file for _, _, file in sorted(shards)]
+
+
+def _report(manifests, tables, kept):
+    return IngestReport(
+        images=len(tables["images"]),
+        blocks=sum(shard["rows"] for item in manifests for shard in item["shards"]),
+        units_measured=len(manifests) - kept,
+        units_kept=kept,
+        rejects=tuple(tables["rejects"]),
+        missing=sum(pair["status"] == "missing" for pair in tables["pairs"]),
+        colour_reduced=sum(row["grey_rule"].startswith("rec601") for row in tables["source_files"]),
+    )
+
+
+def read_raw_manifest(raw):
+    """Read ``raw/manifest.json``.
+
+    Raises
+    ------
+    StudyError
+        There is none, or it was written by another schema version.
+    """
+    path = Path(raw) / "manifest.json"
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        version = manifest["schema_version"]
+    except FileNotFoundError:
+        raise StudyError(
+            f"{raw} holds no finished ingest; run upscale-audit ingest first"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StudyError(f"cannot read {path}: {error!r}; run upscale-audit ingest again") from None
+    if version != SCHEMA_VERSION:
+        raise StudyError(
+            f"{path} has schema version {version}; expected {SCHEMA_VERSION};"
+            " run upscale-audit ingest again"
+        )
+    return manifest

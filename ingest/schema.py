@@ -1,0 +1,179 @@
+"""The raw tables: each column's type, unit, meaning and encoding, declared once.
+
+dbt's source description is tested against this dictionary.
+"""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+"""Raised when a column is added, removed, retyped or redefined; part of every shard's recipe."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A raw column. `unit` is "" where dimensionless."""
+
+    name: str
+    type: pa.DataType
+    unit: str
+    description: str
+    nullable: bool = True
+
+
+_TEXT, _FLOAT, _COUNT = pa.string(), pa.float32(), pa.int64()
+
+
+def _measured(image):
+    """Columns of one image's own block measurements."""
+    return (
+        Column(f"{image}_sum", pa.int16(), "dn", "Sum of grey values over the block."),
+        Column(f"{image}_sum_sq", pa.int32(), "dn2", "Sum of squared grey values."),
+        Column(
+            f"{image}_laplacian",
+            pa.uint32(),
+            "dn2",
+            "64 sum(L^2) - sum(L)^2 of the 4-neighbour Laplacian: its variance times 4096.",
+        ),
+        Column(f"{image}_noise", pa.int32(), "dn", "Sum of |I * M|, M the Immerkaer mask."),
+        Column(f"{image}_band_mid", _FLOAT, "dn2", "DCT-II energy / 64 over 3 <= u + v <= 7."),
+        Column(f"{image}_band_high", _FLOAT, "dn2", "DCT-II energy / 64 over u + v >= 8."),
+        Column(f"{image}_step_side", pa.int16(), "dn", "Sum of |step| across existing sides."),
+        Column(f"{image}_step_side16", pa.int16(), "dn", "As step_side, sides on 16 px only."),
+        Column(f"{image}_step_middle", pa.int16(), "dn", "Sum of |step| across both midlines."),
+        Column(f"{image}_step_inside", pa.int16(), "dn", "Sum of |step| inside, midlines too."),
+    )
+
+
+def _compared(path):
+    """Columns that compare one inference path's image with the reference."""
+    return (
+        Column(f"{path}_cross", pa.int32(), "dn2", "Sum of reference x restored grey values."),
+        Column(f"{path}_local_ssim", _FLOAT, "", "Block SSIM: mean of four 7x7 windows."),
+        Column(
+            f"{path}_ringing",
+            _FLOAT,
+            "dn2",
+            "Sum over ringing_px pixels of the squared error less its 9x9 mean.",
+        ),
+    )
+
+
+BLOCKS = (
+    Column("image_id", _TEXT, "", "Stem of the reference's file name.", nullable=False),
+    Column("block_row", pa.int16(), "", "Zero-based from the top.", nullable=False),
+    Column("block_col", pa.int16(), "", "Zero-based from the left.", nullable=False),
+    Column("is_partial", pa.bool_(), "", "Cut by the image frame: no measures.", nullable=False),
+    Column("side_count", pa.int8(), "count", "Sides shared with another pixel row or column."),
+    Column("side16_count", pa.int8(), "count", "Of these, sides on a multiple of 16 px."),
+    Column("ringing_px", pa.int8(), "count", "Pixels at distance 2-5 from a reference edge."),
+    *_measured("reference"),
+    *_measured("notta"),
+    *_compared("notta"),
+    *_measured("tta"),
+    *_compared("tta"),
+)
+"""One row per model x image x block; model_id is the directory's hive key."""
+
+IMAGES = (
+    Column("image_id", _TEXT, "", "Stem of the reference's file name.", nullable=False),
+    Column("width_px", pa.int32(), "px", "Width of the reference."),
+    Column("height_px", pa.int32(), "px", "Height of the reference."),
+    Column("edge_low_dn", pa.int32(), "dn", "Lower Canny threshold (L1 Sobel magnitude)."),
+    Column("edge_high_dn", pa.int32(), "dn", "Upper Canny threshold."),
+)
+"""One row per decoded reference."""
+
+SOURCE_FILES = (
+    Column("role", _TEXT, "", "reference or restored.", nullable=False),
+    Column("model_id", _TEXT, "", "NULL for references."),
+    Column("inference_path", _TEXT, "", "notta or tta; NULL for references."),
+    Column("image_id", _TEXT, "", "The image it belongs to.", nullable=False),
+    Column("file_name", _TEXT, "", "Name within its folder.", nullable=False),
+    Column("bytes", _COUNT, "bytes", "Size of the file."),
+    Column("file_sha256", _TEXT, "", "SHA-256 of the file."),
+    Column("pixel_sha256", _TEXT, "", "SHA-256 of the decoded channels with their shape."),
+    Column("width_px", pa.int32(), "px", "Decoded width."),
+    Column("height_px", pa.int32(), "px", "Decoded height."),
+    Column("colour_mode", _TEXT, "", "Pillow mode of the file."),
+    Column("bit_depth", pa.int32(), "bits", "Bits a channel in the file."),
+    Column("grey_rule", _TEXT, "", "How grey values were made from the channels."),
+)
+"""One row per file that was measured."""
+
+PAIRS = (
+    Column("image_id", _TEXT, "", "The reference.", nullable=False),
+    Column("model_id", _TEXT, "", "The model.", nullable=False),
+    Column("inference_path", _TEXT, "", "notta or tta.", nullable=False),
+    Column(
+        "status",
+        _TEXT,
+        "",
+        "measured, missing, ambiguous, not_declared, rejected or reference_rejected.",
+        nullable=False,
+    ),
+    Column("match_rule", _TEXT, "", "exact or suffix; NULL where no file was matched."),
+    Column("file_name", _TEXT, "", "The matched file's name within its folder."),
+)
+"""One row per reference x model x inference path."""
+
+REJECTS = (
+    Column("role", _TEXT, "", "reference or restored.", nullable=False),
+    Column("model_id", _TEXT, "", "NULL for references."),
+    Column("inference_path", _TEXT, "", "notta or tta; NULL for references."),
+    Column("file_name", _TEXT, "", "Name within its folder.", nullable=False),
+    Column("reason", _TEXT, "", "Reason code; ingest.images.REJECT_CODES.", nullable=False),
+    Column("detail", _TEXT, "", "What was found."),
+    Column("bytes", _COUNT, "bytes", "Size of the file; NULL where unreadable."),
+    Column("file_sha256", _TEXT, "", "SHA-256 of the file; NULL where unreadable."),
+)
+"""One row per refused file."""
+
+LABELS = (
+    Column("image_id", _TEXT, "", "Stem of the image's file name.", nullable=False),
+    Column("patient_id", _TEXT, "", "Patient."),
+    Column("finding_labels", _TEXT, "", "Findings, separated by |, as published."),
+    Column("follow_up", pa.int32(), "", "Follow-up number."),
+    Column("age_years", pa.int32(), "years", "Patient's age, as published."),
+    Column("sex", _TEXT, "", "M or F."),
+    Column("view_position", _TEXT, "", "PA or AP."),
+)
+"""One row per image of the label file."""
+
+BOXES = (
+    Column("image_id", _TEXT, "", "Stem of the image's file name.", nullable=False),
+    Column("box_number", pa.int32(), "", "Order within the image, from 0.", nullable=False),
+    Column("finding", _TEXT, "", "Finding; Infiltrate is read as Infiltration."),
+    Column("left_px", pa.float64(), "px", "Left edge."),
+    Column("top_px", pa.float64(), "px", "Top edge."),
+    Column("width_px", pa.float64(), "px", "Width."),
+    Column("height_px", pa.float64(), "px", "Height."),
+)
+"""One row per image x finding box."""
+
+TABLES = {
+    "blocks": BLOCKS,
+    "images": IMAGES,
+    "source_files": SOURCE_FILES,
+    "pairs": PAIRS,
+    "rejects": REJECTS,
+    "labels": LABELS,
+    "boxes": BOXES,
+}
+
+
+def arrow_schema(table, metadata=None):
+    """Arrow schema of a raw table, units and meanings in the fields' metadata."""
+    return pa.schema(
+        [
+            pa.field(
+                column.name,
+                column.type,
+                nullable=column.nullable,
+                metadata={"unit": column.unit, "description": column.description},
+            )
+            for column in TABLES[table]
+        ],
+        metadata=metadata,
+    )

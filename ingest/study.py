@@ -1,0 +1,290 @@
+"""The study file: which images, which models, and every parameter that changes a number."""
+
+import difflib
+import re
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from ingest.errors import StudyError
+
+INFERENCE_PATHS = ("notta", "tta")
+MODEL_ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+PAIRING_RULES = ("exact", "suffix")
+EDGE_RULES = ("adaptive", "fixed")
+COLOUR_RULES = ("reduce", "reject")
+OUTPUT_FOLDERS = ("raw", "exports", "figures", "dbt")
+
+
+@dataclass(frozen=True)
+class IngestParameters:
+    """Parameters that change a raw number; hashed into every shard.
+
+    Attributes
+    ----------
+    edge_rule : {"adaptive", "fixed"}
+        Where the Canny thresholds of the ringing mask come from: each reference's own
+        gradients, or `edge_low_dn` and `edge_high_dn`.
+    edge_quantile : float
+        Quantile of the L1 Sobel magnitude taken as the high threshold (adaptive rule);
+        the low one is half of it.
+    edge_low_dn, edge_high_dn : int
+        L1 Sobel magnitudes (fixed rule). 100 and 200 are the published generator's.
+    colour : {"reduce", "reject"}
+        What happens to an image whose channels differ: grey by Rec. 601, or a reject.
+    max_image_px : int
+        Images with more pixels are rejected before they are decoded.
+    """
+
+    edge_rule: str = "adaptive"
+    edge_quantile: float = 0.95
+    edge_low_dn: int = 100
+    edge_high_dn: int = 200
+    colour: str = "reduce"
+    max_image_px: int = 8192 * 8192
+
+    def __post_init__(self):
+        _require(self.edge_rule in EDGE_RULES, "edge_rule", self.edge_rule, EDGE_RULES)
+        _require(self.colour in COLOUR_RULES, "colour", self.colour, COLOUR_RULES)
+        _require(0 < self.edge_quantile < 1, "edge_quantile", self.edge_quantile, "0 < q < 1")
+        ordered = 0 <= self.edge_low_dn <= self.edge_high_dn
+        _require(ordered, "edge_low_dn", self.edge_low_dn, "0 <= edge_low_dn <= edge_high_dn")
+        _require(self.max_image_px > 0, "max_image_px", self.max_image_px, "a positive count")
+
+
+@dataclass(frozen=True)
+class AnalysisParameters:
+    """Parameters that change a mart but no raw number; handed to dbt as variables.
+
+    Attributes
+    ----------
+    ringing_min_px : int
+        Blocks with fewer masked pixels have no ringing value (NULL).
+    bootstrap_replicates : int
+        Cluster resamples behind each interval.
+    bootstrap_seed : str
+        Enters the hash that draws the resamples.
+    min_clusters : int
+        With fewer clusters an interval is NULL.
+    """
+
+    ringing_min_px: int = 4
+    bootstrap_replicates: int = 1000
+    bootstrap_seed: str = "upscale-audit"
+    min_clusters: int = 5
+
+    def __post_init__(self):
+        in_block = 1 <= self.ringing_min_px <= 64
+        _require(in_block, "ringing_min_px", self.ringing_min_px, "1..64")
+        enough = 100 <= self.bootstrap_replicates <= 100_000
+        _require(enough, "bootstrap_replicates", self.bootstrap_replicates, "100..100000")
+        _require(self.min_clusters >= 2, "min_clusters", self.min_clusters, "2 or more")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network under test: its name and one folder of restored images per inference path."""
+
+    model_id: str
+    notta: Path
+    tta: Path | None
+
+    def folder(self, inference_path):
+        """Folder of the restored images, or None where the path is not declared."""
+        return getattr(self, inference_path)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A parsed study file. All paths are absolute."""
+
+    path: Path
+    name: str
+    references: Path
+    output: Path
+    pairing: str
+    models: tuple[Model, ...]
+    label_entries: Path | None
+    label_boxes: Path | None
+    ingest_parameters: IngestParameters = field(default_factory=IngestParameters)
+    analysis_parameters: AnalysisParameters = field(default_factory=AnalysisParameters)
+
+    @property
+    def raw(self):
+        """Folder of the raw Parquet tables."""
+        return self.output / "raw"
+
+    @property
+    def warehouse(self):
+        """The published database."""
+        return self.output / "warehouse.duckdb"
+
+
+def load_study(path):
+    """Read and check a study file.
+
+    Parameters
+    ----------
+    path : str or Path
+        A TOML file; `study.example.toml` shows every key.
+
+    Returns
+    -------
+    Study
+
+    Raises
+    ------
+    StudyError
+        Missing file or folder, malformed TOML, an unknown key (named with its nearest
+        valid one), a missing key, a wrong type, an unsafe or repeated model name.
+    """
+    path = Path(path)
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StudyError(
+            f"no study file at {path}: copy study.example.toml there and name your folders in it"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"cannot read {path}: {error}; give a readable TOML file") from None
+    except tomllib.TOMLDecodeError as error:
+        raise StudyError(f"{path} is not valid TOML: {error}") from None
+    return _parse_study(path.resolve(), document)
+
+
+def _parse_study(path, document):
+    sections = ("study", "models", "labels", "parameters")
+    _check_keys(path, "the study file", document, sections, required=("study", "models"))
+    study = _table(path, document, "study")
+    known = ("name", "references", "output", "pairing")
+    _check_keys(path, "[study]", study, known, required=("name", "references"))
+    labels = _table(path, document, "labels")
+    _check_keys(path, "[labels]", labels, ("entries", "boxes"))
+    pairing = _text(path, "[study]", study, "pairing", default="exact")
+    if pairing not in PAIRING_RULES:
+        raise StudyError(
+            f"{path} [study]: pairing = {pairing!r}; expected one of {', '.join(PAIRING_RULES)}"
+        )
+    ingest_parameters, analysis_parameters = _parse_parameters(path, document)
+    parsed = Study(
+        path=path,
+        name=_text(path, "[study]", study, "name"),
+        references=_folder(path, "[study]", study, "references"),
+        output=(path.parent / _text(path, "[study]", study, "output", default=".")).resolve(),
+        pairing=pairing,
+        models=_parse_models(path, document["models"]),
+        label_entries=_file(path, labels, "entries"),
+        label_boxes=_file(path, labels, "boxes"),
+        ingest_parameters=ingest_parameters,
+        analysis_parameters=analysis_parameters,
+    )
+    _check_apart(parsed)
+    return parsed
+
+
+def _check_apart(study):
+    """Refuse a study whose images lie where its outputs are written."""
+    folders = [study.references, *(model.notta for model in study.models)]
+    folders += [model.tta for model in study.models if model.tta]
+    for written in (study.output / name for name in OUTPUT_FOLDERS):
+        for folder in folders:
+            if folder == written or written in folder.parents:
+                raise StudyError(
+                    f"{study.path}: {folder} lies where this study writes its {written.name}/;"
+                    " name another folder as [study] output"
+                )
+
+
+def _parse_models(path, entries):
+    if not isinstance(entries, list) or not entries:
+        raise StudyError(f"{path}: expected one or more [[models]] tables")
+    models = []
+    for number, entry in enumerate(entries, start=1):
+        where = f"[[models]] number {number}"
+        if not isinstance(entry, dict):
+            raise StudyError(f"{path} {where}: expected a table, found {entry!r}")
+        known, required = ("model_id", "notta", "tta"), ("model_id", "notta")
+        _check_keys(path, where, entry, known, required=required)
+        model_id = _text(path, where, entry, "model_id")
+        if not MODEL_ID_PATTERN.fullmatch(model_id) or ".." in model_id:
+            raise StudyError(
+                f"{path} {where}: model_id = {model_id!r} cannot name a folder safely; use up"
+                " to 64 letters, digits, '_', '-' or single '.', starting with a letter or digit"
+            )
+        if any(model_id.lower() == other.model_id.lower() for other in models):
+            raise StudyError(f"{path} {where}: model_id {model_id!r} is declared twice; rename one")
+        tta = _folder(path, where, entry, "tta") if "tta" in entry else None
+        models.append(Model(model_id, _folder(path, where, entry, "notta"), tta))
+    return tuple(sorted(models, key=lambda model: model.model_id))
+
+
+def _parse_parameters(path, document):
+    given = _table(path, document, "parameters")
+    kinds = (IngestParameters, AnalysisParameters)
+    known = {item.name: item for kind in kinds for item in fields(kind)}
+    _check_keys(path, "[parameters]", given, known)
+    for key, value in given.items():
+        expected = type(known[key].default)
+        is_number = expected is float and type(value) is int
+        if type(value) is not expected and not is_number:
+            raise StudyError(
+                f"{path} [parameters]: {key} = {value!r}; expected {expected.__name__}"
+            )
+    try:
+        return tuple(
+            kind(**{item.name: given[item.name] for item in fields(kind) if item.name in given})
+            for kind in kinds
+        )
+    except StudyError as error:
+        raise StudyError(f"{path} [parameters]: {error}") from None
+
+
+def _require(condition, key, found, expected):
+    if not condition:
+        expected = ", ".join(expected) if isinstance(expected, tuple) else expected
+        raise StudyError(f"{key} = {found!r}; expected {expected}")
+
+
+def _check_keys(path, where, table, known, required=()):
+    for key in table:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
+            hint = f"did you mean {near[0]!r}?" if near else f"valid keys: {', '.join(known)}"
+            raise StudyError(f"{path}: unknown key {key!r} in {where}; {hint}")
+    for key in required:
+        if key not in table:
+            raise StudyError(f"{path}: {where} lacks the key {key!r}; study.example.toml shows it")
+
+
+def _table(path, document, key):
+    table = document.get(key, {})
+    if not isinstance(table, dict):
+        raise StudyError(f"{path}: expected [{key}] to be a table, found {table!r}")
+    return table
+
+
+def _text(path, where, table, key, default=None):
+    value = table.get(key, default)
+    if not isinstance(value, str) or not value.strip():
+        raise StudyError(f"{path} {where}: {key} = {value!r}; expected a non-empty string")
+    return value
+
+
+def _folder(path, where, table, key):
+    folder = (path.parent / _text(path, where, table, key)).resolve()
+    if not folder.is_dir():
+        raise StudyError(
+            f"{path} {where}: {key} names no folder: {folder}; create it or correct {key}"
+        )
+    return folder
+
+
+def _file(path, table, key):
+    if key not in table:
+        return None
+    file = (path.parent / _text(path, "[labels]", table, key)).resolve()
+    if not file.is_file():
+        raise StudyError(
+            f"{path} [labels]: {key} names no file: {file}; put it there or correct {key}"
+        )
+    return file

@@ -1,0 +1,318 @@
+"""The unit of work: some images under some models, measured into one shard per model.
+
+A unit is complete when its manifest stands in ``raw/units/``: the manifest is written
+last, after its shards were renamed into place. Files without one are debris.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ingest.blocks import Measured, build_batch
+from ingest.edges import find_thresholds, mark_ringing_pixels
+from ingest.errors import RejectedFileError
+from ingest.files import canonical_json, hash_file, hash_json, replacing, to_text, write_text
+from ingest.images import decode_image, read_bytes
+from ingest.schema import BLOCKS, SCHEMA_VERSION, arrow_schema
+from ingest.study import INFERENCE_PATHS, IngestParameters
+
+ROWS_PER_GROUP = 131_072
+"""A row group closes after the image that reaches this many rows; no image is split."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """One file that enters a unit. `path` is None where the pair has no file."""
+
+    role: str
+    model_id: str | None
+    inference_path: str | None
+    image_id: str
+    path: Path | None
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Images (in order) under models (in order), with every file they need.
+
+    `inputs` maps image_id to its reference followed by its restored files.
+    """
+
+    raw: Path
+    images: tuple[str, ...]
+    models: tuple[str, ...]
+    inputs: dict[str, tuple[Input, ...]]
+    parameters: IngestParameters
+
+    @property
+    def unit_id(self):
+        """Names the shards: a hash of what the unit is, not of what its files hold."""
+        identity = {
+            "images": self.images,
+            "models": self.models,
+            "recipe": recipe(self.parameters),
+        }
+        return hash_json(identity)[:16]
+
+    @property
+    def manifest_path(self):
+        """Where the manifest stands once the unit is complete."""
+        return self.raw / "units" / f"{self.unit_id}.json"
+
+    def shard_name(self, model_id):
+        """Path of a model's shard, relative to the raw folder."""
+        return f"blocks/model_id={model_id}/{self.unit_id}.parquet"
+
+
+def recipe(parameters):
+    """Name what decides a block's numbers beside its pixels."""
+    return {"schema_version": SCHEMA_VERSION, "parameters": asdict(parameters)}
+
+
+def ensure_unit(unit):
+    """Measure a unit, unless it is complete and nothing under it has changed.
+
+    Parameters
+    ----------
+    unit : Unit
+
+    Returns
+    -------
+    manifest : dict
+    was_kept : bool
+        True where every input and shard was re-hashed and found as recorded.
+    """
+    manifest = read_manifest(unit.manifest_path)
+    if manifest is not None and _is_current(unit, manifest):
+        return manifest, True
+    (unit.raw / "manifest.json").unlink(missing_ok=True)
+    unit.manifest_path.unlink(missing_ok=True)
+    manifest = _measure_unit(unit)
+    manifest["content_sha256"] = hash_json(manifest)
+    write_text(unit.manifest_path, canonical_json(manifest) + "\n")
+    return manifest, False
+
+
+def read_manifest(path):
+    """Read a unit's manifest; None where there is none or it is damaged."""
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(manifest, dict):
+        return None
+    content = {key: value for key, value in manifest.items() if key != "content_sha256"}
+    return manifest if manifest.get("content_sha256") == hash_json(content) else None
+
+
+def _is_current(unit, manifest):
+    files = [(item.path, item) for items in unit.inputs.values() for item in items if item.path]
+    recorded = manifest["inputs"]
+    if len(files) != len(recorded):
+        return False
+    for (path, item), entry in zip(files, recorded, strict=True):
+        if entry["file_sha256"] is None or entry["key"] != _input_key(item):
+            return False
+        try:
+            if hash_file(path) != entry["file_sha256"]:
+                return False
+        except OSError:
+            return False
+    shards = [(unit.raw / shard["file"], shard["sha256"]) for shard in manifest["shards"]]
+    return all(path.is_file() and hash_file(path) == sha256 for path, sha256 in shards)
+
+
+def _input_key(item):
+    return [item.role, item.model_id, item.inference_path, item.image_id, to_text(item.path.name)]
+
+
+class _Ledger:
+    """What a unit read, measured and refused; becomes its manifest."""
+
+    def __init__(self, parameters):
+        self.parameters = parameters
+        self.inputs, self.source_files, self.rejects, self.images = [], [], [], []
+
+    def decode(self, item, expected_size=None):
+        """Decode one input, recording it; None where it was refused."""
+        name = to_text(item.path.name)
+        owner = {
+            "role": item.role,
+            "model_id": item.model_id,
+            "inference_path": item.inference_path,
+            "file_name": name,
+        }
+        data, sha256 = None, None
+        try:
+            data = read_bytes(item.path)
+            parameters = self.parameters
+            image = decode_image(
+                data, item.path.suffix.lower(), parameters.max_image_px, parameters.colour
+            )
+            sha256 = image.facts.file_sha256
+            if expected_size is not None and image.grey.shape != expected_size:
+                found, expected = image.grey.shape[::-1], expected_size[::-1]
+                raise RejectedFileError(
+                    "size_mismatch",
+                    f"{found[0]}x{found[1]} px; the reference has {expected[0]}x{expected[1]}",
+                )
+        except RejectedFileError as reject:
+            columns = describe_reject(item.path, reject.code, reject.detail, data)
+            self.rejects.append(owner | columns)
+            sha256 = columns["file_sha256"]
+            return None
+        finally:
+            self.inputs.append({"key": _input_key(item), "file_sha256": sha256})
+        self.source_files.append(owner | {"image_id": item.image_id} | asdict(image.facts))
+        return Measured(image.grey)
+
+
+def describe_reject(path, code, detail, data=None):
+    """Fill the columns of a `rejects` row that come from the file itself."""
+    if data is None:
+        try:
+            data = Path(path).read_bytes()
+        except OSError:
+            data = None
+    return {
+        "reason": code,
+        "detail": detail,
+        "bytes": None if data is None else len(data),
+        "file_sha256": None if data is None else hashlib.sha256(data).hexdigest(),
+    }
+
+
+def _measure_unit(unit):
+    ledger = _Ledger(unit.parameters)
+    writers = {model_id: _ShardWriter(unit, model_id) for model_id in unit.models}
+    try:
+        for image_id in unit.images:
+            _measure_image(unit, image_id, ledger, writers)
+        shards = [shard for writer in writers.values() if (shard := writer.finish())]
+    finally:
+        for writer in writers.values():
+            writer.abandon()
+    return {
+        "unit_id": unit.unit_id,
+        "recipe": recipe(unit.parameters),
+        "images": list(unit.images),
+        "models": list(unit.models),
+        "shards": shards,
+        "inputs": ledger.inputs,
+        "image_facts": ledger.images,
+        "source_files": ledger.source_files,
+        "rejects": ledger.rejects,
+    }
+
+
+def _measure_image(unit, image_id, ledger, writers):
+    reference_input, *restored_inputs = unit.inputs[image_id]
+    reference = ledger.decode(reference_input)
+    restored = {}
+    for item in restored_inputs:
+        if item.path is not None:
+            size = None if reference is None else reference.grey.shape
+            restored[item.model_id, item.inference_path] = ledger.decode(item, size)
+    if reference is None:
+        return
+    low, high = find_thresholds(reference.grey, unit.parameters)
+    mask = mark_ringing_pixels(reference.grey, low, high)
+    height_px, width_px = reference.grey.shape
+    ledger.images.append(
+        {
+            "image_id": image_id,
+            "width_px": width_px,
+            "height_px": height_px,
+            "edge_low_dn": low,
+            "edge_high_dn": high,
+        }
+    )
+    for model_id, writer in writers.items():
+        paths = {path: restored.get((model_id, path)) for path in INFERENCE_PATHS}
+        writer.add(build_batch(image_id, reference, mask, paths, writer.schema))
+
+
+class _ShardWriter:
+    """One model's shard of a unit: written beside its place, renamed when whole."""
+
+    def __init__(self, unit, model_id):
+        self.name = unit.shard_name(model_id)
+        self.model_id = model_id
+        self.path = unit.raw / self.name
+        metadata = {
+            "model_id": model_id,
+            "unit_id": unit.unit_id,
+            "schema_version": str(SCHEMA_VERSION),
+            "recipe_sha256": hash_json(recipe(unit.parameters)),
+        }
+        self.schema = arrow_schema("blocks", metadata)
+        self.rows, self.pending = 0, []
+        self._place = self._writer = None
+
+    def add(self, batch):
+        self.pending.append(batch)
+        if sum(item.num_rows for item in self.pending) >= ROWS_PER_GROUP:
+            self._flush()
+
+    def finish(self):
+        """Close and publish the shard; its manifest entry, or None where it has no row."""
+        self._flush()
+        if self._writer is None:
+            return None
+        self._writer.close()
+        self._writer = None
+        place, self._place = self._place, None
+        place.__exit__(None, None, None)
+        return {
+            "model_id": self.model_id,
+            "file": self.name,
+            "rows": self.rows,
+            "bytes": self.path.stat().st_size,
+            "sha256": hash_file(self.path),
+        }
+
+    def abandon(self):
+        """Remove what an error left half written."""
+        if self._writer is not None:
+            self._writer.close()
+        if self._place is not None:
+            self._place.__exit__(InterruptedError, InterruptedError(), None)
+
+    def _flush(self):
+        if not self.pending:
+            return
+        if self._writer is None:
+            self._place = replacing(self.path)
+            self._writer = open_parquet(self._place.__enter__(), self.schema)
+        table = pa.Table.from_batches(self.pending)
+        self._writer.write_table(table, row_group_size=table.num_rows)
+        self.rows += table.num_rows
+        self.pending = []
+
+
+_KEYS = ("image_id", "block_row", "block_col", "is_partial", "side_count", "side16_count")
+
+
+def open_parquet(path, schema):
+    """Open the block table's Parquet writer.
+
+    Notes
+    -----
+    Measured on the NIH images: keys as dictionaries and measures as plain zstd is smallest
+    for integers, byte-stream split for floats.
+    """
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        compression_level=3,
+        use_dictionary=list(_KEYS),
+        use_byte_stream_split=[
+            column.name for column in BLOCKS if pa.types.is_floating(column.type)
+        ],
+        write_statistics=list(_KEYS),
+    )
