@@ -1,0 +1,77 @@
+{#- Mean and covariance of the notta features, per model and pooled over the models with equal
+    weight. Sums over blocks are exact; doubles appear only where counts divide them, and the
+    few models are added in the order of their names. -#}
+{%- set names = features() -%}
+{%- set ordered = 'order by model_id' -%}
+with images as (
+
+    select * from {{ ref('int_image_moments') }}
+
+),
+
+models as (
+
+    select
+        model_id,
+        sum(block_count) as block_count
+        {%- for name in names %},
+        cast(sum(sum_{{ name }}) as double) / sum(block_count) as mean_{{ name }}
+        {%- endfor %}
+        {%- for first in names %}
+        {%- for second in names[loop.index0:] %},
+        cast(sum(sum_{{ first }}_{{ second }}) as double) / sum(block_count)
+        - (cast(sum(sum_{{ first }}) as double) / sum(block_count))
+        * (cast(sum(sum_{{ second }}) as double) / sum(block_count))
+            as cov_{{ first }}_{{ second }}
+        {%- endfor %}
+        {%- endfor %}
+    from images
+    group by model_id
+
+),
+
+pooled_means as (
+
+    select
+        count(*) as model_count,
+        sum(block_count) as block_count
+        {%- for name in names %},
+        list_sum(list(mean_{{ name }} {{ ordered }})) / count(*) as mean_{{ name }}
+        {%- endfor %}
+    from models
+
+),
+
+-- Within-model covariance plus the covariance of the models' means.
+pooled as (
+
+    select
+        any_value(pooled_means.block_count) as block_count
+        {%- for name in names %},
+        any_value(pooled_means.mean_{{ name }}) as mean_{{ name }}
+        {%- endfor %}
+        {%- for first in names %}
+        {%- for second in names[loop.index0:] %},
+        list_sum(list(
+            models.cov_{{ first }}_{{ second }}
+            + (models.mean_{{ first }} - pooled_means.mean_{{ first }})
+            * (models.mean_{{ second }} - pooled_means.mean_{{ second }})
+            {{ ordered }}
+        )) / any_value(pooled_means.model_count) as cov_{{ first }}_{{ second }}
+        {%- endfor %}
+        {%- endfor %}
+    from models
+    cross join pooled_means
+    having count(*) > 0
+
+),
+
+final as (
+
+    select 'pooled' as basis_id, * from pooled
+    union all
+    select 'model:' || model_id as basis_id, * exclude (model_id) from models
+
+)
+
+select * from final

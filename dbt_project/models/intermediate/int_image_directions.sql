@@ -1,0 +1,25 @@
+with blocks as (
+
+    select * from {{ ref('fct_blocks') }}
+
+),
+
+final as (
+
+    select
+        model_id,
+        image_id,
+        polarity,
+        count(*) as block_count
+        {%- for component in components() %},
+        count(d_{{ component }}_notta) as count_{{ component }},
+        sum(d_{{ component }}_notta) as sum_{{ component }},
+        sum(d_{{ component }}_notta * d_{{ component }}_notta) as sum_sq_{{ component }}
+        {%- endfor %}
+    from blocks
+    where polarity is not null
+    group by model_id, image_id, polarity
+
+)
+
+select * from final

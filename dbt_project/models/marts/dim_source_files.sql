@@ -1,0 +1,27 @@
+with files as (
+
+    select * from {{ ref('stg_raw__source_files') }}
+
+),
+
+final as (
+
+    select
+        role,
+        model_id,
+        inference_path,
+        image_id,
+        file_name,
+        bytes,
+        width_px,
+        height_px,
+        colour_mode,
+        bit_depth,
+        grey_rule,
+        file_sha256,
+        pixel_sha256
+    from files
+
+)
+
+select * from final

@@ -1,0 +1,75 @@
+{#- In the order of the raw shards (model, first image), so that one image's blocks lie
+    together and are found by zone maps, without sorting. -#}
+with blocks as (
+
+    select * from {{ ref('int_blocks_featured') }}
+
+),
+
+-- One row; the weights are NULL where the axis is not identifiable, and so are the scores.
+basis as (
+
+    select
+        {%- for name in features() %}
+        max(weight) filter (where feature = '{{ name }}') as weight_{{ name }}
+        {{- ',' if not loop.last }}
+        {%- endfor %}
+    from {{ ref('int_basis_loadings') }}
+    where basis_id = 'pooled' and component = 1 and is_identifiable
+
+),
+
+scored as (
+
+    select
+        blocks.*
+        {%- for path in inference_paths() %},
+        cast(
+            {%- for name in features() %}
+            {{ '+ ' if not loop.first }}basis.weight_{{ name }} * blocks.phi_{{ name }}_{{ path }}
+            {%- endfor %}
+            as {{ fixed() }}
+        ) as pc1_{{ path }}
+        {%- endfor %}
+    from blocks
+    cross join basis
+
+),
+
+axes as (
+
+    select
+        *,
+        cast(sign(pc1_notta) * ln(1 + abs(pc1_notta)) as {{ fixed() }}) as axis1
+    from scored
+
+),
+
+final as (
+
+    select
+        model_id,
+        image_id,
+        block_row,
+        block_col,
+        is_partial,
+        case
+            when axis1 > 0 then 'positive'
+            when axis1 < 0 then 'negative'
+            when axis1 = 0 then 'zero'
+        end as polarity,
+        axis1,
+        pc1_notta,
+        pc1_tta,
+        local_ssim_notta,
+        local_ssim_tta
+        {%- for path in inference_paths() %}
+        {%- for component in components() %},
+        d_{{ component }}_{{ path }}
+        {%- endfor %}
+        {%- endfor %}
+    from axes
+
+)
+
+select * from final

@@ -1,0 +1,122 @@
+{%- set names = tta_quantities('notta').keys() | list -%}
+with images as (
+
+    select * from {{ ref('int_image_tta_changes') }}
+
+),
+
+clusters as (
+
+    select * from {{ ref('int_clusters') }}
+
+),
+
+draws as (
+
+    select * from {{ ref('int_cluster_draws') }}
+
+),
+
+clustered as (
+
+    select
+        images.model_id,
+        clusters.cluster_id,
+        clusters.cluster_unit
+        {%- for name in names %},
+        sum(images.count_{{ name }}) as count_{{ name }},
+        sum(images.notta_{{ name }}) as notta_{{ name }},
+        sum(images.tta_{{ name }}) as tta_{{ name }},
+        sum(images.raised_{{ name }}) as raised_{{ name }},
+        sum(images.lowered_{{ name }}) as lowered_{{ name }}
+        {%- endfor %}
+    from images
+    inner join clusters on images.image_id = clusters.image_id
+    group by images.model_id, clusters.cluster_id, clusters.cluster_unit
+
+),
+
+measured as (
+
+    {%- for name in names %}
+    select
+        model_id,
+        '{{ name }}' as quantity,
+        {{ cluster_unit('cluster_unit') }} as cluster_unit,
+        cast(sum(count_{{ name }}) as bigint) as pair_count,
+        count(*) filter (where count_{{ name }} > 0) as cluster_count,
+        cast(sum(notta_{{ name }}) as double) / nullif(sum(count_{{ name }}), 0) as mean_notta,
+        cast(sum(tta_{{ name }}) as double) / nullif(sum(count_{{ name }}), 0) as mean_tta,
+        cast(sum(tta_{{ name }}) - sum(notta_{{ name }}) as double)
+        / nullif(sum(count_{{ name }}), 0) as mean_change,
+        cast(sum(raised_{{ name }}) as double) / nullif(sum(count_{{ name }}), 0) as raised_ratio,
+        cast(sum(lowered_{{ name }}) as double) / nullif(sum(count_{{ name }}), 0) as lowered_ratio
+    from clustered
+    group by model_id
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
+
+),
+
+replicates as (
+
+    select
+        clustered.model_id,
+        draws.replicate
+        {%- for name in names %},
+        cast(
+            sum(draws.weight * (clustered.tta_{{ name }} - clustered.notta_{{ name }})) as double
+        ) / nullif(sum(draws.weight * clustered.count_{{ name }}), 0) as change_{{ name }}
+        {%- endfor %}
+    from clustered
+    inner join draws on clustered.cluster_id = draws.cluster_id
+    group by clustered.model_id, draws.replicate
+
+),
+
+intervals as (
+
+    {%- for name in names %}
+    select
+        model_id,
+        '{{ name }}' as quantity,
+        quantile_cont(change_{{ name }}, 0.025) as change_low,
+        quantile_cont(change_{{ name }}, 0.975) as change_high
+    from replicates
+    group by model_id
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
+
+),
+
+final as (
+
+    select
+        measured.model_id,
+        measured.quantity,
+        measured.cluster_unit,
+        measured.cluster_count,
+        measured.pair_count,
+        measured.mean_notta,
+        measured.mean_tta,
+        measured.mean_change,
+        case
+            when measured.cluster_count >= {{ var('min_clusters') }} then intervals.change_low
+        end as change_low,
+        case
+            when measured.cluster_count >= {{ var('min_clusters') }} then intervals.change_high
+        end as change_high,
+        measured.raised_ratio,
+        measured.lowered_ratio
+    from measured
+    left join intervals
+        on measured.model_id = intervals.model_id
+        and measured.quantity = intervals.quantity
+
+)
+
+select * from final

@@ -1,0 +1,41 @@
+{%- set own = ['sum', 'sum_sq', 'laplacian', 'noise'] -%}
+{%- set steps = ['step_side', 'step_side16', 'step_middle', 'step_inside'] -%}
+with source as (
+
+    select * from {{ source('raw', 'blocks') }}
+
+),
+
+-- Raw columns have the narrowest type that holds them; products need wider ones.
+renamed as (
+
+    select
+        model_id,
+        image_id,
+        block_row,
+        block_col,
+        is_partial,
+        cast(side_count as integer) as side_count,
+        cast(side16_count as integer) as side16_count,
+        cast(ringing_px as integer) as ringing_px
+        {%- for image in ['reference'] + inference_paths() %}
+        {%- for name in own %},
+        cast({{ image }}_{{ name }} as bigint) as {{ image }}_{{ name }}
+        {%- endfor %}
+        {%- for name in ['band_mid', 'band_high'] %},
+        cast({{ image }}_{{ name }} as double) as {{ image }}_{{ name }}
+        {%- endfor %}
+        {%- for name in steps %},
+        cast({{ image }}_{{ name }} as integer) as {{ image }}_{{ name }}
+        {%- endfor %}
+        {%- endfor %}
+        {%- for path in inference_paths() %},
+        cast({{ path }}_cross as bigint) as {{ path }}_cross,
+        cast({{ path }}_local_ssim as double) as {{ path }}_local_ssim,
+        cast({{ path }}_ringing as double) as {{ path }}_ringing
+        {%- endfor %}
+    from source
+
+)
+
+select * from renamed

@@ -1,0 +1,21 @@
+with source as (
+
+    select * from {{ source('raw', 'images') }}
+
+),
+
+renamed as (
+
+    select
+        image_id,
+        width_px,
+        height_px,
+        cast(ceil(height_px / 8.0) as integer) as block_rows,
+        cast(ceil(width_px / 8.0) as integer) as block_cols,
+        edge_low_dn,
+        edge_high_dn
+    from source
+
+)
+
+select * from renamed

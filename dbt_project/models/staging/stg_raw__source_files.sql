@@ -1,0 +1,27 @@
+with source as (
+
+    select * from {{ source('raw', 'source_files') }}
+
+),
+
+renamed as (
+
+    select
+        role,
+        model_id,
+        inference_path,
+        image_id,
+        file_name,
+        bytes,
+        file_sha256,
+        pixel_sha256,
+        width_px,
+        height_px,
+        colour_mode,
+        bit_depth,
+        grey_rule
+    from source
+
+)
+
+select * from renamed

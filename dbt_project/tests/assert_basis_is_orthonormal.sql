@@ -1,0 +1,26 @@
+-- Eigenvectors of one basis are orthogonal and of length 1. A feature that does not vary makes a
+-- vector of length 0 or 1 on its own axis, which passes too.
+with loadings as (
+
+    select * from {{ ref('mart_pca_basis') }}
+
+),
+
+products as (
+
+    select
+        first.basis_id,
+        first.component as first_component,
+        second.component as second_component,
+        sum(first.loading * second.loading) as product
+    from loadings as first
+    inner join loadings as second
+        on first.basis_id = second.basis_id
+        and first.feature = second.feature
+    group by first.basis_id, first.component, second.component
+
+)
+
+select *
+from products
+where abs(product - case when first_component = second_component then 1 else 0 end) > 1e-9
