@@ -1,0 +1,81 @@
+"""Facts stated in two places are the same, and every rule of the house has its checker."""
+
+import re
+import subprocess
+import tomllib
+
+import pytest
+import yaml
+
+from ingest import schema
+from ingest.study import AnalysisParameters, load_study
+
+
+@pytest.fixture(scope="module")
+def dbt_yaml(repository):
+    """Give every dbt yml file, parsed, by path."""
+    files = (repository / "dbt_project").rglob("*.yml")
+    return {path: yaml.safe_load(path.read_text(encoding="utf-8")) for path in files}
+
+
+def test_dbt_sources_describe_exactly_the_raw_columns(dbt_yaml):
+    described = {
+        table["name"]: [column["name"] for column in table["columns"]]
+        for document in dbt_yaml.values()
+        for source in document.get("sources", [])
+        for table in source["tables"]
+    }
+    declared = {name: [item.name for item in columns] for name, columns in schema.TABLES.items()}
+    declared["blocks"].insert(0, "model_id")
+    assert described == declared
+
+
+def test_every_dbt_model_has_a_description_that_ends_with_its_grain(dbt_yaml, repository):
+    described = {
+        model["name"]: model["description"]
+        for document in dbt_yaml.values()
+        for model in document.get("models", [])
+        if isinstance(model, dict)
+    }
+    files = {path.stem for path in (repository / "dbt_project" / "models").rglob("*.sql")}
+    assert set(described) == files
+    for name, description in described.items():
+        assert re.search(r"One row per [^.]+\.$", description.strip()), name
+
+
+def test_dbt_variables_default_to_the_study_files_defaults(dbt_yaml, repository):
+    project = dbt_yaml[repository / "dbt_project" / "dbt_project.yml"]
+    assert project["vars"] == vars(AnalysisParameters())
+
+
+def test_the_example_study_shows_every_key_with_its_default(repository, tmp_path):
+    text = (repository / "study.example.toml").read_text(encoding="utf-8")
+    shown = re.sub(r"^# (?=[\[a-z_]+( =|\]))", "", text, flags=re.MULTILINE)
+    document = tomllib.loads(shown)
+    for folder in ("reference", *(m[p] for m in document["models"] for p in m if p != "model_id")):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    for file in document["labels"].values():
+        (tmp_path / file).write_text("")
+    (tmp_path / "study.toml").write_text(shown)
+    study = load_study(tmp_path / "study.toml")
+    parameters = vars(study.ingest_parameters) | vars(study.analysis_parameters)
+    assert document["parameters"] == parameters
+
+
+def test_every_sql_file_keeps_the_house_style(repository):
+    for path in (repository / "dbt_project" / "models").rglob("*.sql"):
+        text = path.read_text(encoding="utf-8")
+        code = re.sub(r"\{#.*?#\}|--[^\n]*", "", text, flags=re.DOTALL)
+        assert max(map(len, text.splitlines())) <= 100, path.name
+        assert not re.search(r"\bgroup by (all|\d)|\bnow\(|\brandom\(", code), path.name
+        assert code.rstrip().endswith(("select * from final", "select * from renamed")), path.name
+
+
+def test_make_alone_lists_every_target(repository):
+    text = (repository / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^\.PHONY: ([a-z-]+)$", text, flags=re.MULTILINE))
+    printed = subprocess.run(
+        ["make", "--no-print-directory"], cwd=repository, capture_output=True, text=True, check=True
+    ).stdout
+    listed = set(re.findall(r"^  make ([a-z-]+)", printed, flags=re.MULTILINE))
+    assert listed == targets

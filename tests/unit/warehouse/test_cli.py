@@ -1,0 +1,86 @@
+"""The command line: help with examples, one-line errors, exit codes."""
+
+import subprocess
+import sys
+
+import pytest
+
+from warehouse import cli
+
+COMMANDS = ("run", "ingest", "build", "export", "figures", "docs")
+
+
+def run_cli(capsys, *arguments):
+    """Exit code, stdout and stderr of a command."""
+    with pytest.raises(SystemExit) as exit_info:
+        cli.main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return exit_info.value.code, captured.out, captured.err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_and_an_example(capsys, command):
+    code, out, _ = run_cli(capsys, command, "--help")
+    assert code == 0
+    assert f"upscale-audit {command} sample/study.toml" in out
+
+
+def test_the_help_lists_every_command_and_exit_code(capsys):
+    code, out, _ = run_cli(capsys, "--help")
+    assert code == 0
+    assert all(f"    {command} " in out for command in COMMANDS)
+    assert "mart_rejects" in out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_missing_study_is_one_line_that_names_the_repair(capsys, tmp_path, command):
+    code, out, err = run_cli(capsys, command, tmp_path / "none.toml")
+    assert (code, out) == (1, "")
+    assert err.count("\n") == 1
+    assert "study.example.toml" in err
+
+
+def test_a_wrong_command_line_exits_with_2(capsys):
+    assert run_cli(capsys, "ingest")[0] == 2
+    assert run_cli(capsys, "ingest", "study.toml", "--workers", "0")[0] == 2
+
+
+def test_an_ingest_with_rejects_is_done_and_exits_with_3(capsys, tiny_study):
+    tiny_study.put("b.png", b"text", "alpha")
+    study = tiny_study.load()
+    code, out, err = run_cli(capsys, "ingest", study.path)
+    assert (code, out) == (3, "")
+    assert "refused 'b.png': not_an_image" in err
+    assert (study.raw / "manifest.json").is_file()
+
+
+def test_a_missing_image_is_reported_and_no_failure(capsys, tiny_study):
+    (tiny_study.folder("alpha", "tta") / "a.png").unlink()
+    code, _, err = run_cli(capsys, "ingest", tiny_study.load().path)
+    assert code == 0
+    assert "1 restored images are missing" in err
+
+
+def test_progress_without_a_terminal_is_plain_lines(capsys):
+    with cli.Progress("ingest", "images") as progress:
+        progress(1, 4)
+        progress(4, 4)
+    err = capsys.readouterr().err
+    assert err.startswith("ingest: 4/4 images")
+    assert err.count("\n") == 1
+
+
+def test_progress_on_a_terminal_is_a_bar(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with cli.Progress("build", "dbt nodes") as progress:
+        progress(1, 4, "fct_blocks")
+        assert progress._bar.tasks[0].completed == 1
+
+
+def test_the_main_job_imports_no_network_library_and_no_plotting_until_it_draws():
+    code = (
+        "import sys, warehouse.cli, warehouse.build, warehouse.export, ingest.run;"
+        "print([name for name in ('torch', 'altair', 'polars', 'dbt') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

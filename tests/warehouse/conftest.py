@@ -1,0 +1,58 @@
+"""The sample study, ingested, built and exported once for every test of the warehouse."""
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+from ingest.run import ingest_study
+from ingest.study import load_study
+from warehouse.build import build_warehouse
+from warehouse.connect import open_warehouse
+from warehouse.export import export_tables
+
+
+@pytest.fixture(scope="session")
+def sample_study(sample_study_file, tmp_path_factory):
+    """Give the sample study, complete, its outputs in a folder of the test run."""
+    study = replace(load_study(sample_study_file), output=tmp_path_factory.mktemp("sample"))
+    ingest_study(study, workers=1)
+    build_warehouse(study, threads=2)
+    export_tables(study)
+    return study
+
+
+@pytest.fixture(scope="session")
+def query(sample_study):
+    """Give a function from SQL to a polars frame on the sample's warehouse."""
+
+    def run(sql):
+        with open_warehouse(sample_study.warehouse) as connection:
+            return connection.sql(sql).pl()
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def read_blocks(sample_study):
+    """Give a reader of an image's 8x8 blocks, (n, 64) float64 in raster order."""
+
+    def read(image_id, model_id=None, inference_path="notta"):
+        folder = sample_study.references
+        if model_id is not None:
+            model = next(item for item in sample_study.models if item.model_id == model_id)
+            folder = model.folder(inference_path)
+        grey = np.asarray(Image.open(folder / f"{image_id}.png")).astype(float)
+        rows, cols = grey.shape[0] // 8, grey.shape[1] // 8
+        return grey.reshape(rows, 8, cols, 8).swapaxes(1, 2).reshape(rows * cols, 64)
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def blocks(query):
+    """Give every block of the sample in raster order, decimals as float64."""
+    frame = query("select * from fct_blocks order by model_id, image_id, block_row, block_col")
+    return frame.with_columns(pl.selectors.decimal().cast(pl.Float64))

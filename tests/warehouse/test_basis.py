@@ -1,0 +1,112 @@
+"""The basis and the scores, against scikit-learn and the equations written naively."""
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+
+FEATURES = ("luminance", "contrast", "structure", "decorrelation", "gain", "error")
+C1, C2, Q = 6.5025, 58.5225, 1 / 12
+
+
+def compute_features(x, y):
+    """Definitions E.3, one block a row, in the words of the equations."""
+    mean_x, mean_y = x.mean(1), y.mean(1)
+    sd_x, sd_y = x.std(1), y.std(1)
+    covariance = (x * y).mean(1) - mean_x * mean_y
+    error_variance = (y - x).var(1)
+    flat_x, flat_y = sd_x < 1e-9, sd_y < 1e-9
+    with np.errstate(invalid="ignore", divide="ignore"):
+        correlation = covariance / (sd_x * sd_y)
+    correlation = np.where(flat_x | flat_y, np.where(flat_x & flat_y, 1.0, 0.0), correlation)
+    similarity = (covariance + C2 / 2) / (sd_x * sd_y + C2 / 2)
+    columns = (
+        (mean_y - mean_x) / np.sqrt(mean_x**2 + mean_y**2 + C1),
+        (sd_y - sd_x) / np.sqrt(sd_x**2 + sd_y**2 + C2),
+        np.sqrt(np.maximum(0, 1 - similarity)),
+        1 - correlation,
+        np.log((sd_y**2 + Q) / (sd_x**2 + Q)),
+        np.log((error_variance + Q) / (sd_x**2 + Q)),
+    )
+    return np.round(np.stack(columns, axis=1), 6)
+
+
+@pytest.fixture(scope="module")
+def features(sample_study, read_blocks):
+    """Give the naive features of every notta block, by model, images in name order."""
+    names = sorted(file.stem for file in sample_study.references.iterdir())
+    return {
+        model.model_id: np.concatenate(
+            [compute_features(read_blocks(n), read_blocks(n, model.model_id)) for n in names]
+        )
+        for model in sample_study.models
+    }
+
+
+def fit(matrix):
+    """Return scikit-learn's eigenvalues and rows of loadings on the correlation matrix."""
+    scaled = (matrix - matrix.mean(0)) / matrix.std(0, ddof=1)
+    result = PCA(svd_solver="full").fit(scaled)
+    return result.explained_variance_, result.components_
+
+
+def read_basis(query, basis_id):
+    frame = query(
+        f"select * from mart_pca_basis where basis_id = '{basis_id}'"
+        " order by component, feature_number"
+    )
+    return frame, frame["loading"].to_numpy().reshape(6, 6)
+
+
+def test_the_pooled_basis_is_scikit_learns(query, features):
+    frame, loadings = read_basis(query, "pooled")
+    matrix = np.concatenate(list(features.values()))
+    eigenvalues, components = fit(matrix)
+    for row, expected in zip(loadings, components, strict=True):
+        assert np.allclose(row, np.sign(row @ expected) * expected, rtol=0, atol=1e-9)
+    assert np.allclose(frame["eigenvalue"].to_numpy()[::6], eigenvalues, rtol=1e-9)
+    assert np.allclose(frame["scale"].to_numpy()[:6], matrix.std(0, ddof=1), rtol=1e-9)
+    assert np.allclose(frame["feature_mean"].to_numpy()[:6], matrix.mean(0), atol=1e-9)
+    assert tuple(frame["feature"][:6]) == FEATURES
+
+
+def test_each_models_own_basis_is_scikit_learns(query, features):
+    for model_id, matrix in features.items():
+        frame, loadings = read_basis(query, f"model:{model_id}")
+        eigenvalues, components = fit(matrix)
+        assert np.allclose(frame["eigenvalue"].to_numpy()[::6], eigenvalues, rtol=1e-9)
+        first = loadings[0]
+        assert np.allclose(first, np.sign(first @ components[0]) * components[0], atol=1e-9)
+
+
+def test_the_sign_follows_the_anchor_rule(query):
+    for basis_id in query("select distinct basis_id from mart_pca_basis")["basis_id"]:
+        _, loadings = read_basis(query, basis_id)
+        for row in loadings:
+            anchor = row[1] if abs(row[1]) >= 0.2 else row[np.argmax(np.abs(row))]
+            assert anchor > 0
+
+
+def test_the_alignment_is_the_cosine_with_the_pooled_vector(query):
+    _, pooled = read_basis(query, "pooled")
+    frame, own = read_basis(query, "model:upscayl_digital")
+    expected = np.abs((own * pooled).sum(1))
+    assert np.allclose(frame["pooled_alignment"].to_numpy()[::6], expected, atol=1e-12)
+
+
+def test_scores_and_axis_are_the_visible_dot_product(query, features, blocks):
+    frame, _ = read_basis(query, "pooled")
+    weights = frame["weight"].to_numpy()[:6]
+    for model_id, matrix in features.items():
+        rows = blocks.filter(blocks["model_id"] == model_id)
+        score = matrix @ weights
+        assert np.allclose(rows["pc1_notta"].to_numpy(), score, rtol=0, atol=2e-6)
+        found = rows["axis1"].to_numpy()
+        assert np.allclose(found, np.sign(score) * np.log1p(np.abs(score)), rtol=0, atol=2e-6)
+        signs = {"positive": 1.0, "negative": -1.0, "zero": 0.0}
+        assert [signs[polarity] for polarity in rows["polarity"]] == list(np.sign(found))
+
+
+def test_a_models_scores_do_not_change_its_neighbours_file_order(query, blocks):
+    """Rows lie in the warehouse in the order model, image, block: no sort finds one image."""
+    stored = query("select model_id, image_id, block_row, block_col from fct_blocks")
+    assert stored.rows() == blocks.select(stored.columns).rows()

@@ -1,0 +1,150 @@
+"""Marts, recomputed from the blocks with numpy and the bootstrap's own draws."""
+
+import hashlib
+
+import numpy as np
+import polars as pl
+import pytest
+
+COMPONENTS = ("sharp", "texture", "hf", "noise", "block", "block16", "block4", "ring", "mu")
+
+
+@pytest.fixture(scope="module")
+def draws(sample_study):
+    """Give the bootstrap's image indices, (1000, 6), from its definition."""
+    images = sorted(f"image:{file.stem}" for file in sample_study.references.iterdir())
+
+    def draw(replicate, position):
+        digest = hashlib.sha256(f"upscale-audit:{replicate}:{position}".encode()).hexdigest()
+        return int(digest[:15], 16) % len(images)
+
+    return np.array([[draw(b, j) for j in range(len(images))] for b in range(1000)])
+
+
+def sum_by_image(rows, column):
+    """Count and sum of a column per image, images in name order."""
+    grouped = rows.group_by("image_id").agg(
+        pl.col(column).count().alias("count"), pl.col(column).sum().alias("sum")
+    )
+    names = sorted(rows["image_id"].unique())
+    by_name = {row["image_id"]: row for row in grouped.iter_rows(named=True)}
+    return np.array([[by_name[name]["count"], by_name[name]["sum"]] for name in names])
+
+
+def test_direction_components_are_means_with_bootstrap_intervals(query, blocks, draws):
+    mart = query("select * from mart_direction_components")
+    assert mart.height == 5 * 2 * len(COMPONENTS)
+    for row in mart.iter_rows(named=True):
+        rows = blocks.filter(model_id=row["model_id"], polarity=row["polarity"])
+        column = f"d_{row['component']}_notta"
+        assert row["measured_count"] == rows[column].count()
+        assert row["block_count"] == rows.height
+        assert row["mean"] == pytest.approx(rows[column].mean(), abs=1e-9)
+        assert row["sd"] == pytest.approx(rows[column].std(ddof=0), rel=1e-6, abs=1e-6)
+        sums = sum_by_image(rows, column)[draws].sum(1)
+        low, high = np.quantile(sums[:, 1] / sums[:, 0], [0.025, 0.975])
+        assert (row["mean_low"], row["mean_high"]) == pytest.approx((low, high), abs=1e-9)
+        assert (row["cluster_unit"], row["cluster_count"]) == ("image", 6)
+
+
+def test_the_robust_spread_is_read_from_exact_quartiles(query, blocks):
+    mart = query("select distinct component, robust_sd from mart_direction_components")
+    for component, robust_sd in mart.iter_rows():
+        values = blocks[f"d_{component}_notta"].drop_nulls().to_numpy()
+        low, high = np.quantile(values, [0.25, 0.75], method="inverted_cdf")
+        assert robust_sd == pytest.approx((high - low) / 1.349, abs=1.01e-4 / 1.349)
+
+
+def test_the_tta_effect_pairs_blocks_and_says_nothing_without_tta(query, blocks, draws):
+    mart = query("select * from mart_tta_effect")
+    for row in mart.iter_rows(named=True):
+        if row["model_id"] == "bicubic":
+            assert row["pair_count"] == 0
+            assert row["mean_change"] is row["change_low"] is row["raised_ratio"] is None
+            continue
+        names = {"abs_pc1": ("pc1_notta", "pc1_tta")}.get(
+            row["quantity"], (f"{row['quantity']}_notta", f"{row['quantity']}_tta")
+        )
+        rows = blocks.filter(model_id=row["model_id"]).select(
+            "image_id", *(pl.col(name).alias(path) for name, path in zip(names, "nt", strict=True))
+        )
+        if row["quantity"] == "abs_pc1":
+            rows = rows.with_columns(pl.col("n").abs(), pl.col("t").abs())
+        rows = rows.drop_nulls().with_columns(change=pl.col("t") - pl.col("n"))
+        assert row["pair_count"] == rows.height
+        assert row["mean_change"] == pytest.approx(rows["change"].mean(), abs=1e-9)
+        assert row["raised_ratio"] == (rows["t"] > rows["n"]).mean()
+        sums = sum_by_image(rows, "change")[draws].sum(1)
+        low, high = np.quantile(sums[:, 1] / sums[:, 0], [0.025, 0.975])
+        assert (row["change_low"], row["change_high"]) == pytest.approx((low, high), abs=1e-9)
+
+
+def test_axis1_types_follow_from_the_published_contrasts(query):
+    means = query("select * from mart_direction_components")
+    for row in query("select * from mart_axis1_types").iter_rows(named=True):
+        own = means.filter(model_id=row["model_id"])
+
+        def standardised(polarity, component, own=own):
+            chosen = own.filter(polarity=polarity, component=component)
+            return chosen["standardised_mean"].item()
+
+        contrast = {
+            name: standardised("positive", name) - standardised("negative", name)
+            for name in ("sharp", "texture", "block", "ring")
+        }
+        for name, value in contrast.items():
+            assert row[f"contrast_{name}"] == pytest.approx(value, abs=1e-12)
+        artefact = (contrast["ring"] + contrast["block"] - contrast["texture"]) / 3
+        assert row["contrast_artefact"] == pytest.approx(artefact, abs=1e-12)
+        largest = max(abs(value) for value in contrast.values())
+        leads = largest in (contrast["ring"], contrast["block"], -contrast["texture"])
+        if row["own_axis_alignment"] < 0.9:
+            expected = "not identifiable"
+        elif artefact > 0 and standardised("negative", "sharp") < 0 and leads:
+            expected = "A"
+        elif artefact < 0 and contrast["sharp"] == largest:
+            expected = "B"
+        else:
+            expected = "mixed"
+        assert row["axis1_type"] == expected
+
+
+def test_the_axis_distribution_counts_every_scored_block(query, blocks):
+    mart = query("select * from mart_axis1_distribution").with_columns(
+        pl.col("bin_low").cast(pl.Float64)
+    )
+    for path in ("notta", "tta"):
+        score = blocks.filter(model_id="span_x2_ch48")[f"pc1_{path}"].to_numpy()
+        axis = np.sign(score) * np.log1p(np.abs(score))
+        bins, counts = np.unique(np.floor(10 * axis), return_counts=True)
+        rows = mart.filter(model_id="span_x2_ch48", inference_path=path).sort("bin_low")
+        assert np.allclose(rows["bin_low"].to_numpy(), bins / 10)
+        assert list(rows["block_count"]) == list(counts)
+    assert mart.filter(model_id="bicubic", inference_path="tta").is_empty()
+
+
+def test_coverage_names_the_cause_of_every_missing_block(query):
+    rows = {
+        (row["model_id"], row["inference_path"]): row
+        for row in query("select * from mart_coverage").iter_rows(named=True)
+    }
+    assert rows["bicubic", "notta"]["measured_block_count"] == 6 * 64 * 64
+    assert rows["bicubic", "tta"]["not_declared_block_count"] == 6 * 64 * 64
+    assert len(rows) == 10
+
+
+def test_every_table_states_its_grain_and_every_column_its_meaning(query, sample_study):
+    tables = query("select * from dim_tables")
+    assert "fct_blocks" in list(tables["table_name"])
+    for row in tables.iter_rows(named=True):
+        assert "One row per" in row["description"]
+        count = query(
+            f"select count(*) as n, count(distinct ({', '.join(row['grain'])})) as distinct_n"
+            f" from {row['table_name']}"
+        )
+        assert count["n"].item() == count["distinct_n"].item()
+    bare = query(
+        "select table_name, column_name from duckdb_columns()"
+        " where comment is null and table_name != 'dim_tables' and not internal"
+    )
+    assert bare.is_empty()

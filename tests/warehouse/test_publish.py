@@ -1,0 +1,207 @@
+"""Publication: whole or not at all, the same bytes every time, readers undisturbed."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import duckdb
+import pytest
+
+from ingest.errors import StudyError
+from ingest.files import hash_file, locked
+from ingest.run import ingest_study
+from warehouse.build import build_warehouse
+from warehouse.connect import open_warehouse
+from warehouse.docs import write_docs
+from warehouse.export import export_tables
+
+
+@pytest.fixture
+def small_study(tiny_study):
+    """Give a study of three tiny images, ingested and built."""
+    study = tiny_study.load()
+    ingest_study(study, workers=1)
+    build_warehouse(study)
+    return study
+
+
+def test_exports_are_the_same_bytes_at_one_and_two_threads_and_twice(sample_study):
+    sums = sample_study.output / "exports" / "SHA256SUMS"
+    first = sums.read_bytes()
+    for threads in (1, 2):
+        build_warehouse(sample_study, threads=threads)
+        export_tables(sample_study)
+        assert sums.read_bytes() == first
+
+
+def test_sha256sums_is_what_sha256sum_checks(sample_study):
+    folder = sample_study.output / "exports"
+    checked = subprocess.run(
+        ["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=folder, capture_output=True
+    )
+    assert checked.returncode == 0
+    listed = {line.split("  ", 1)[1] for line in (folder / "SHA256SUMS").read_text().splitlines()}
+    found = {str(p.relative_to(folder)) for p in folder.rglob("*.parquet")}
+    assert listed == found
+
+
+def test_the_published_file_opens_in_older_shells_and_has_only_marts(small_study):
+    with open_warehouse(small_study.warehouse) as connection:
+        version = connection.sql(
+            "select tags['storage_version'] from duckdb_databases()"
+            " where database_name = 'warehouse'"
+        ).fetchall()
+        schemas = connection.sql("select distinct schema_name from duckdb_tables()").fetchall()
+        views = connection.sql("select count(*) from duckdb_views() where not internal").fetchall()
+    assert version[0][0].startswith("v1.5")
+    assert schemas == [("main",)]
+    assert views == [(0,)]
+
+
+def test_a_damaged_shard_stops_the_build_and_the_old_warehouse_stands(small_study):
+    before = hash_file(small_study.warehouse)
+    shard = next((small_study.raw / "blocks").rglob("*.parquet"))
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(StudyError, match="not as ingest wrote it.*upscale-audit ingest"):
+        build_warehouse(small_study)
+    assert hash_file(small_study.warehouse) == before
+    assert not list(small_study.output.glob(".warehouse*"))
+
+
+def test_a_failed_data_test_publishes_nothing_and_is_named(small_study):
+    """A shard with one block twice, and a manifest that agrees with it."""
+    import json
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    before = hash_file(small_study.warehouse)
+    manifest = json.loads((small_study.raw / "manifest.json").read_text())
+    name = manifest["block_shards"][0]
+    table = pq.ParquetFile(small_study.raw / name).read()
+    pq.write_table(pa.concat_tables([table, table.slice(0, 1)]), small_study.raw / name)
+    manifest["files"][name] = hash_file(small_study.raw / name)
+    (small_study.raw / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(StudyError, match="assert_blocks_fill_their_grid"):
+        build_warehouse(small_study)
+    assert hash_file(small_study.warehouse) == before
+
+
+def test_a_reader_keeps_its_snapshot_through_a_publication(small_study):
+    with open_warehouse(small_study.warehouse) as old:
+        count = old.sql("select count(*) from fct_blocks").fetchall()
+        build_warehouse(replace(small_study))
+        assert old.sql("select count(*) from fct_blocks").fetchall() == count
+    with open_warehouse(small_study.warehouse) as new:
+        assert new.sql("select count(*) from fct_blocks").fetchall() == count
+
+
+def test_a_build_killed_at_any_moment_leaves_the_old_warehouse_and_can_be_rerun(small_study):
+    export_tables(small_study)
+    with open_warehouse(small_study.warehouse) as connection:
+        expected_tables = connection.sql("select table_name from duckdb_tables()").fetchall()
+    expected = (small_study.output / "exports" / "SHA256SUMS").read_bytes()
+    command = [sys.executable, "-m", "warehouse.cli", "build", str(small_study.path)]
+    for delay_s in (1.0, 2.5, 4.0):
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        time.sleep(delay_s)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        with open_warehouse(small_study.warehouse) as connection:
+            assert connection.sql("select count(*) from fct_blocks").fetchall() == [(36,)]
+            tables = connection.sql("select count(*) from duckdb_tables()").fetchall()
+            assert tables == [(len(expected_tables),)]
+    build_warehouse(small_study)
+    export_tables(small_study)
+    assert (small_study.output / "exports" / "SHA256SUMS").read_bytes() == expected
+    assert not list(small_study.output.glob(".warehouse*"))
+
+
+def test_a_second_build_at_once_is_refused(small_study):
+    with locked(small_study.output, "build"), pytest.raises(StudyError, match="wait for it"):
+        build_warehouse(small_study)
+
+
+def test_missing_stages_name_the_command_that_makes_them(tiny_study):
+    study = tiny_study.load()
+    with pytest.raises(StudyError, match="run upscale-audit ingest first"):
+        build_warehouse(study)
+    with pytest.raises(StudyError, match="run upscale-audit build first"):
+        export_tables(study)
+    with pytest.raises(StudyError, match="run upscale-audit build first"):
+        write_docs(study)
+
+
+def test_a_warehouse_that_is_no_database_is_an_error_that_names_the_repair(small_study):
+    small_study.warehouse.chmod(0o644)
+    small_study.warehouse.write_bytes(b"not a database, but long enough to look like a file" * 99)
+    with pytest.raises(StudyError, match="rebuild it with upscale-audit build"):
+        open_warehouse(small_study.warehouse)
+    build_warehouse(small_study)
+
+
+def test_an_unknown_table_lists_those_there_are(small_study):
+    with pytest.raises(StudyError, match=r"no table 'fct_block'.*fct_blocks"):
+        export_tables(small_study, ["fct_block"])
+
+
+def test_models_without_tta_have_null_and_partial_blocks_no_measure(study_folder):
+    study_folder.add_model("alpha", paths=("notta",))
+    for image_id in ("a", "b"):
+        study_folder.add_image(image_id, shape=(20, 33))
+    study = study_folder.load()
+    ingest_study(study, workers=1)
+    build_warehouse(study)
+    with open_warehouse(study.warehouse) as connection:
+        rows = connection.sql(
+            "select is_partial, count(*), count(local_ssim_notta), count(pc1_tta), count(d_mu_tta)"
+            " from fct_blocks group by is_partial order by is_partial"
+        ).fetchall()
+    assert rows == [(False, 16, 16, 0, 0), (True, 14, 0, 0, 0)]
+
+
+def test_a_perfect_restorer_has_no_contrast_and_the_mart_says_so(study_folder):
+    study_folder.add_model("perfect", paths=("notta",))
+    study_folder.add_image("a")
+    folder = study_folder.folder("perfect", "notta")
+    shutil.copyfile(study_folder.folder() / "a.png", folder / "a.png")
+    study = study_folder.load()
+    ingest_study(study, workers=1)
+    build_warehouse(study)
+    with open_warehouse(study.warehouse) as connection:
+        blocks = connection.sql("select distinct local_ssim_notta, d_sharp_notta from fct_blocks")
+        assert [tuple(map(float, row)) for row in blocks.fetchall()] == [(1.0, 0.0)]
+        types = connection.sql(
+            "select axis1_type, is_supported, reason from mart_axis1_types"
+        ).fetchall()
+    assert types == [
+        (
+            "not identifiable",
+            None,
+            "no contrast: a polarity has no block, or a component no spread",
+        )
+    ]
+
+
+def test_the_documentation_builds_offline_as_one_page(small_study):
+    page = write_docs(small_study)
+    text = page.read_text(encoding="utf-8")
+    assert "fct_blocks" in text
+    assert "Score of the notta block on the pooled first axis" in text
+
+
+def test_memory_limit_is_stated_to_duckdb(monkeypatch):
+    from warehouse.connect import memory_limit
+
+    monkeypatch.setenv("UPSCALE_AUDIT_MEMORY", "3GB")
+    assert memory_limit() == "3GB"
+    monkeypatch.delenv("UPSCALE_AUDIT_MEMORY")
+    with duckdb.connect() as connection:
+        connection.execute(f"set memory_limit = '{memory_limit()}'")
+        stated = connection.sql("select current_setting('memory_limit')").fetchall()[0][0]
+    assert stated.endswith("GiB")

@@ -1,0 +1,1 @@
+"""All Python that touches DuckDB: build, publish, export; and the command line."""

@@ -1,0 +1,56 @@
+"""DuckDB connections and the names that go into SQL."""
+
+import os
+from pathlib import Path
+
+import duckdb
+
+from ingest.errors import StudyError
+
+THREADS = os.cpu_count() or 1
+
+
+def quote_text(value):
+    """Quote a value as an SQL string literal."""
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def quote_name(value):
+    """Quote a name as an SQL identifier."""
+    return '"' + str(value).replace('"', '""') + '"'
+
+
+def open_warehouse(path):
+    """Open a published warehouse read-only; any number of readers may.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    duckdb.DuckDBPyConnection
+
+    Raises
+    ------
+    StudyError
+        There is no such file, or it is no DuckDB database.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise StudyError(f"no warehouse at {path}; run upscale-audit build first")
+    try:
+        return duckdb.connect(str(path), read_only=True)
+    except duckdb.Error as error:
+        first_line = str(error).splitlines()[0]
+        raise StudyError(
+            f"cannot open {path}: {first_line}; rebuild it with upscale-audit build"
+        ) from None
+
+
+def memory_limit():
+    """Memory DuckDB may take: UPSCALE_AUDIT_MEMORY, else half of the machine's, at most 8 GB."""
+    if "UPSCALE_AUDIT_MEMORY" in os.environ:
+        return os.environ["UPSCALE_AUDIT_MEMORY"]
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return f"{max(1, min(8, physical // 2 // 10**9))}GB"

@@ -1,0 +1,130 @@
+"""Write marts as Parquet for papers: ordered by their grain, hashed, replaced as a whole."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from ingest.errors import StudyError
+from ingest.files import hash_file, locked, sync
+from warehouse.connect import THREADS, memory_limit, open_warehouse, quote_name, quote_text
+
+SPLIT_BY_MODEL = ("fct_blocks",)
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What an export wrote."""
+
+    folder: Path
+    files: int
+    bytes: int
+
+
+def export_tables(study, tables=None, progress=None):
+    """Export a study's published tables.
+
+    Parameters
+    ----------
+    study : ingest.study.Study
+    tables : sequence of str, optional
+        Names from ``dim_tables``; all of them by default.
+    progress : callable, optional
+        Called as ``progress(done, total, name)`` after each table.
+
+    Returns
+    -------
+    ExportReport
+
+    Raises
+    ------
+    StudyError
+        There is no warehouse, or no such table (the nearest names are listed).
+
+    Notes
+    -----
+    ``exports/`` is replaced as a whole: what was exported before and is not asked for now
+    is gone from it. Rows are ordered by the table's grain and each file is written by one
+    ordered COPY, so an unchanged warehouse gives the same bytes. ``SHA256SUMS`` is written
+    last and is what ``sha256sum --check`` reads.
+    """
+    folder = study.output / "exports"
+    fresh = study.output / ".exports.next"
+    with locked(study.output, "ingest, build or export"):
+        shutil.rmtree(fresh, ignore_errors=True)
+        try:
+            with open_warehouse(study.warehouse) as connection:
+                _configure(connection, study.output / ".exports.spill")
+                grains = _select_tables(connection, tables)
+                for number, (table, grain) in enumerate(grains.items(), start=1):
+                    _export_table(connection, table, grain, fresh)
+                    if progress is not None:
+                        progress(number, len(grains), table)
+            files = _write_sums(fresh)
+            _replace_folder(fresh, folder)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+            shutil.rmtree(study.output / ".exports.spill", ignore_errors=True)
+    return ExportReport(folder, len(files), sum((folder / name).stat().st_size for name in files))
+
+
+def _configure(connection, spill):
+    connection.execute(f"set threads = {THREADS}")
+    connection.execute(f"set memory_limit = {quote_text(memory_limit())}")
+    connection.execute(f"set temp_directory = {quote_text(spill)}")
+
+
+def _select_tables(connection, wanted):
+    rows = connection.sql("select table_name, grain from dim_tables order by table_name").fetchall()
+    grains = dict(rows)
+    if wanted is None:
+        return grains
+    unknown = [name for name in wanted if name not in grains]
+    if unknown:
+        raise StudyError(
+            f"no table {', '.join(map(repr, unknown))} in the warehouse; it has {', '.join(grains)}"
+        )
+    return {name: grains[name] for name in dict.fromkeys(wanted)}
+
+
+def _export_table(connection, table, grain, folder):
+    order = ", ".join(quote_name(column) for column in grain)
+    if table not in SPLIT_BY_MODEL:
+        _copy(connection, f"select * from {quote_name(table)} order by {order}", folder / table)
+        return
+    models = connection.sql("select model_id from dim_models order by model_id").fetchall()
+    for (model_id,) in models:
+        query = (
+            f"select * from {quote_name(table)} where model_id = {quote_text(model_id)}"
+            f" order by {order}"
+        )
+        _copy(connection, query, folder / table / model_id)
+
+
+def _copy(connection, query, stem):
+    path = stem.with_name(stem.name + ".parquet")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection.execute(f"copy ({query}) to {quote_text(path)} (format parquet, compression zstd)")
+    sync(path)
+
+
+def _write_sums(folder):
+    """Write SHA256SUMS over every file of a folder; the names it lists."""
+    names = sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+    )
+    sums = folder / "SHA256SUMS"
+    sums.write_text("".join(f"{hash_file(folder / name)}  {name}\n" for name in names))
+    sync(sums)
+    return names
+
+
+def _replace_folder(fresh, folder):
+    """Put a finished folder in another's place; the old one goes only when the new one is whole."""
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        os.replace(folder, old)
+    os.replace(fresh, folder)
+    sync(folder.parent)
+    shutil.rmtree(old, ignore_errors=True)
