@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import stat
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,15 +80,15 @@ def read_bytes(path):
     Raises
     ------
     RejectedFileError
-        ``unreadable`` or ``empty``.
+        ``unreadable``: also for what is no regular file, since a pipe would never end.
     """
+    path = Path(path)
     try:
-        data = Path(path).read_bytes()
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise RejectedFileError("unreadable", "not a regular file")
+        return path.read_bytes()
     except OSError as error:
         raise RejectedFileError("unreadable", error.strerror or str(error)) from None
-    if not data:
-        raise RejectedFileError("empty", "0 bytes")
-    return data
 
 
 def decode_image(data, suffix, max_image_px, colour):
@@ -120,6 +121,8 @@ def decode_image(data, suffix, max_image_px, colour):
     point. Where R = G = B, Y is that value exactly. Deviation: 16-bit, CMYK and animated
     files are rejected, where the generator would clip, convert or take the first frame.
     """
+    if not data:
+        raise RejectedFileError("empty", "0 bytes")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

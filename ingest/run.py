@@ -12,6 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -27,7 +28,15 @@ from ingest.files import (
 from ingest.labels import read_boxes, read_entries
 from ingest.pairing import pair_study
 from ingest.schema import SCHEMA_VERSION, arrow_schema
-from ingest.units import Input, Unit, describe_reject, ensure_unit, read_manifest, recipe
+from ingest.units import (
+    Input,
+    Unit,
+    describe_reject,
+    ensure_unit,
+    read_manifest,
+    recipe,
+    try_read,
+)
 
 IMAGES_PER_UNIT = 32
 POOL_RETRIES = 2
@@ -157,7 +166,7 @@ def _ensure_units(units, workers):
         failed = []
         context = multiprocessing.get_context("spawn")
         count = min(workers, len(remaining))
-        with ProcessPoolExecutor(count, context, initializer=_end_with_parent) as pool:
+        with ProcessPoolExecutor(count, context, initializer=_start_worker) as pool:
             yield from _drain(pool, remaining, workers, failed)
         if not failed:
             return
@@ -170,12 +179,13 @@ def _ensure_units(units, workers):
     )
 
 
-def _end_with_parent():
-    """Let a worker die with the ingest that started it.
+def _start_worker():
+    """Keep a worker to one core, and let it die with the ingest that started it.
 
     Otherwise the workers of a killed ingest would go on writing, without its lock, into the
     folder that the next ingest repairs.
     """
+    cv2.setNumThreads(1)
     parent = multiprocessing.parent_process()
 
     def watch():
@@ -223,7 +233,9 @@ def _small_tables(pairing, manifests):
             "inference_path": name.inference_path,
             "file_name": to_text(name.file.name),
         }
-        rejects.append(owner | describe_reject(name.file, name.code, to_text(name.detail)))
+        rejects.append(
+            owner | describe_reject(name.code, to_text(name.detail), try_read(name.file))
+        )
     order = ("role", "model_id", "inference_path", "file_name")
     rejects = _unique_sorted(rejects, order)
     source_files = _unique_sorted(source_files, order)

@@ -117,10 +117,8 @@ def _is_current(unit, manifest):
     for (path, item), entry in zip(files, recorded, strict=True):
         if entry["file_sha256"] is None or entry["key"] != _input_key(item):
             return False
-        try:
-            if hash_file(path) != entry["file_sha256"]:
-                return False
-        except OSError:
+        data = try_read(path)
+        if data is None or hashlib.sha256(data).hexdigest() != entry["file_sha256"]:
             return False
     shards = [(unit.raw / shard["file"], shard["sha256"]) for shard in manifest["shards"]]
     return all(path.is_file() and hash_file(path) == sha256 for path, sha256 in shards)
@@ -161,7 +159,7 @@ class _Ledger:
                     f"{found[0]}x{found[1]} px; the reference has {expected[0]}x{expected[1]}",
                 )
         except RejectedFileError as reject:
-            columns = describe_reject(item.path, reject.code, reject.detail, data)
+            columns = describe_reject(reject.code, reject.detail, data)
             self.rejects.append(owner | columns)
             sha256 = columns["file_sha256"]
             return None
@@ -171,13 +169,16 @@ class _Ledger:
         return Measured(image.grey)
 
 
-def describe_reject(path, code, detail, data=None):
-    """Fill the columns of a `rejects` row that come from the file itself."""
-    if data is None:
-        try:
-            data = Path(path).read_bytes()
-        except OSError:
-            data = None
+def try_read(path):
+    """Read a file's bytes; None where it cannot be read."""
+    try:
+        return read_bytes(path)
+    except RejectedFileError:
+        return None
+
+
+def describe_reject(code, detail, data):
+    """Fill the columns of a `rejects` row; `data` is the file's bytes, None if unreadable."""
     return {
         "reason": code,
         "detail": detail,

@@ -67,7 +67,7 @@ def test_a_damaged_shard_stops_the_build_and_the_old_warehouse_stands(small_stud
     data = bytearray(shard.read_bytes())
     data[len(data) // 2] ^= 1
     shard.write_bytes(data)
-    with pytest.raises(StudyError, match="not as ingest wrote it.*upscale-audit ingest"):
+    with pytest.raises(StudyError, match=r"not as ingest wrote it.*upscale-audit ingest"):
         build_warehouse(small_study)
     assert hash_file(small_study.warehouse) == before
     assert not list(small_study.output.glob(".warehouse*"))

@@ -1,0 +1,294 @@
+"""The study file: what is read, and how each mistake is named."""
+
+from dataclasses import fields
+
+import pytest
+
+from ingest.errors import StudyError
+from ingest.study import AnalysisParameters, IngestParameters, load_study
+
+GOOD = """
+[study]
+name = "tiny"
+references = "reference"
+
+[[models]]
+model_id = "beta"
+notta = "restored"
+
+[[models]]
+model_id = "alpha"
+notta = "restored"
+tta = "tta"
+"""
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Load a study text whose folders and label file exist."""
+    for name in ("reference", "restored", "tta", "raw/pngs", "x/exports"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "entries.csv").touch()
+
+    def load_text(text):
+        (tmp_path / "study.toml").write_text(text, encoding="utf-8")
+        return load_study(tmp_path / "study.toml")
+
+    return load_text
+
+
+@pytest.fixture
+def refuse(load):
+    """Load a bad study text; returns the message, which must name the file."""
+
+    def message_of(text):
+        with pytest.raises(StudyError) as caught:
+            load(text)
+        message = str(caught.value)
+        assert "study.toml" in message
+        assert "\n" not in message
+        return message
+
+    return message_of
+
+
+def test_a_study_is_read_with_absolute_paths_and_sorted_models(load, tmp_path):
+    study = load(GOOD)
+    assert (study.name, study.pairing) == ("tiny", "exact")
+    assert study.references == tmp_path.resolve() / "reference"
+    assert [model.model_id for model in study.models] == ["alpha", "beta"]
+    assert study.models[0].folder("tta") == tmp_path.resolve() / "tta"
+    assert study.models[1].folder("tta") is None
+    assert study.label_entries is None
+    assert study.raw == tmp_path.resolve() / "raw"
+    assert study.warehouse == tmp_path.resolve() / "warehouse.duckdb"
+    assert study.ingest_parameters == IngestParameters()
+    assert study.analysis_parameters == AnalysisParameters()
+
+
+def test_every_optional_key_is_read(load, tmp_path):
+    text = GOOD.replace('"reference"', '"reference"\noutput = "deep/out"\npairing = "suffix"')
+    text += '[labels]\nentries = "entries.csv"\n[parameters]\nedge_quantile = 0.9\n'
+    study = load(text + "ringing_min_px = 8\n")
+    assert study.output == tmp_path.resolve() / "deep" / "out"
+    assert study.pairing == "suffix"
+    assert study.label_entries == tmp_path.resolve() / "entries.csv"
+    assert study.ingest_parameters == IngestParameters(edge_quantile=0.9)
+    assert study.analysis_parameters == AnalysisParameters(ringing_min_px=8)
+
+
+def test_the_sample_study_loads(sample_study_file):
+    study = load_study(sample_study_file)
+    assert len(study.models) == 5
+    assert study.models[0].tta is None
+
+
+def test_a_missing_study_file_names_the_example(tmp_path):
+    with pytest.raises(StudyError, match=r"no study file at .*copy study\.example\.toml"):
+        load_study(tmp_path / "none.toml")
+
+
+def test_a_folder_is_no_study_file(tmp_path):
+    with pytest.raises(StudyError, match=r"cannot read .*give a readable TOML file"):
+        load_study(tmp_path)
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path):
+    (tmp_path / "study.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(StudyError, match=r"cannot read .*study\.toml"):
+        load_study(tmp_path / "study.toml")
+
+
+def test_malformed_toml_names_the_line(refuse):
+    assert "line 2" in refuse("[study]\nname = \n")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "where"),
+    [
+        ("refrences", "references", "[study]"),
+        ("Name", "name", "[study]"),
+        ("model", "model_id", "[[models]] number 1"),
+        ("not_ta", "notta", "[[models]] number 1"),
+    ],
+)
+def test_a_misspelt_key_is_named_with_its_nearest(refuse, wrong, right, where):
+    message = refuse(GOOD.replace(f"\n{right} =", f"\n{wrong} =", 1))
+    assert f"unknown key {wrong!r} in {where}; did you mean {right!r}?" in message
+
+
+@pytest.mark.parametrize(
+    ("section", "wrong", "right"),
+    [
+        ("[label]", "label", "labels"),
+        ("[parameter]", "parameter", "parameters"),
+        ('[labels]\nentrys = "entries.csv"', "entrys", "entries"),
+        ("[parameters]\nedge_quantil = 0.9", "edge_quantil", "edge_quantile"),
+        ("[parameters]\nbootstrap_replicate = 9", "bootstrap_replicate", "bootstrap_replicates"),
+    ],
+)
+def test_a_misspelt_section_or_parameter_is_named_with_its_nearest(refuse, section, wrong, right):
+    message = refuse(GOOD + section + "\n")
+    assert f"unknown key {wrong!r}" in message
+    assert f"did you mean {right!r}?" in message
+
+
+def test_a_key_like_no_other_is_answered_with_the_valid_ones(refuse):
+    assert "valid keys: study, models, labels, parameters" in refuse(GOOD + "[zzz]\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ('name = "tiny"', "name"),
+        ('references = "reference"', "references"),
+        ('model_id = "beta"', "model_id"),
+        ('notta = "restored"', "notta"),
+    ],
+)
+def test_a_missing_key_is_named(refuse, line, key):
+    message = refuse(GOOD.replace(line, "", 1))
+    assert f"lacks the key {key!r}; study.example.toml shows it" in message
+
+
+def test_missing_sections_are_named(refuse):
+    assert "lacks the key 'study'" in refuse("")
+    assert "lacks the key 'models'" in refuse(GOOD.split("[[models]]")[0])
+
+
+@pytest.mark.parametrize("models", ["models = []", "models = 3", "[models]\na = 1"])
+def test_models_that_are_no_list_of_tables_are_refused(refuse, models):
+    head, table = GOOD.split("[[models]]")[0], models
+    text = head + table if table.startswith("[") else table + "\n" + head
+    assert "expected one or more [[models]] tables" in refuse(text)
+
+
+def test_a_model_or_section_that_is_no_table_is_refused(refuse):
+    head = GOOD.split("[[models]]")[0]
+    assert "number 1: expected a table, found 5" in refuse("models = [5]\n" + head)
+    assert "expected [labels] to be a table, found 7" in refuse("labels = 7\n" + GOOD)
+
+
+@pytest.mark.parametrize(
+    "model_id",
+    ["a'b", 'a"b', "a/b", "a\\b", "..", "a..b", ".a", "_a", "a b", "a=b", "é", "a" * 65, "a\n"],
+)
+def test_a_model_name_that_is_unsafe_in_paths_or_sql_is_refused(refuse, model_id):
+    quoted = model_id.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    message = refuse(GOOD.replace('"beta"', f'"{quoted}"'))
+    assert "model_id" in message
+    assert "use up to 64 letters, digits" in message
+
+
+@pytest.mark.parametrize("model_id", ["a", "0", "Upscayl-Lite_4.x", "a" * 64])
+def test_a_safe_model_name_is_accepted(load, model_id):
+    study = load(GOOD.replace('"beta"', f'"{model_id}"'))
+    assert model_id in {model.model_id for model in study.models}
+
+
+@pytest.mark.parametrize("model_id", ["beta", "BETA", "Beta"])
+def test_model_names_that_differ_by_case_alone_are_declared_twice(refuse, model_id):
+    message = refuse(GOOD.replace('"alpha"', f'"{model_id}"'))
+    assert f"number 2: model_id {model_id!r} is declared twice; rename one" in message
+
+
+@pytest.mark.parametrize("value", ["3", "true", '""', '"  "', '["a"]'])
+def test_a_name_that_is_no_text_is_refused(refuse, value):
+    message = refuse(GOOD.replace('"tiny"', value))
+    assert "[study]: name = " in message
+    assert "expected a non-empty string" in message
+
+
+@pytest.mark.parametrize("key", ["references", "notta", "tta"])
+def test_a_folder_that_does_not_exist_is_named_with_its_key(refuse, key):
+    lines = (
+        f'{key} = "gone"' if line.startswith(f"{key} =") else line for line in GOOD.split("\n")
+    )
+    message = refuse("\n".join(lines))
+    assert f"{key} names no folder: " in message
+    assert f"gone; create it or correct {key}" in message
+
+
+def test_a_label_file_that_does_not_exist_is_named_with_its_key(refuse):
+    message = refuse(GOOD + '[labels]\nboxes = "gone.csv"\n')
+    assert "[labels]: boxes names no file: " in message
+    assert "gone.csv; put it there or correct boxes" in message
+
+
+def test_an_unknown_pairing_rule_is_answered_with_the_known_ones(refuse):
+    message = refuse(GOOD.replace('"reference"', '"reference"\npairing = "fuzzy"'))
+    assert "pairing = 'fuzzy'; expected one of exact, suffix" in message
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('edge_rule = "canny"', "edge_rule = 'canny'; expected adaptive, fixed"),
+        ("edge_rule = 1", "edge_rule = 1; expected str"),
+        ("edge_quantile = 0.0", "edge_quantile = 0.0; expected 0 < q < 1"),
+        ("edge_quantile = 1", "edge_quantile = 1; expected 0 < q < 1"),
+        ("edge_quantile = nan", "edge_quantile = nan; expected 0 < q < 1"),
+        ("edge_quantile = true", "edge_quantile = True; expected float"),
+        ("edge_low_dn = 201", "edge_low_dn = 201; expected 0 <= edge_low_dn <= edge_high_dn"),
+        ("edge_low_dn = -1", "edge_low_dn = -1; expected 0 <= edge_low_dn <= edge_high_dn"),
+        ("edge_high_dn = 200.0", "edge_high_dn = 200.0; expected int"),
+        ('colour = "keep"', "colour = 'keep'; expected reduce, reject"),
+        ("max_image_px = 0", "max_image_px = 0; expected a positive count"),
+        ("max_image_px = true", "max_image_px = True; expected int"),
+        ("ringing_min_px = 0", "ringing_min_px = 0; expected 1..64"),
+        ("ringing_min_px = 65", "ringing_min_px = 65; expected 1..64"),
+        ("bootstrap_replicates = 99", "bootstrap_replicates = 99; expected 100..100000"),
+        ("min_clusters = 1", "min_clusters = 1; expected 2 or more"),
+        ("bootstrap_seed = 3", "bootstrap_seed = 3; expected str"),
+    ],
+)
+def test_a_parameter_out_of_range_is_named_with_its_range(refuse, line, expected):
+    assert f"[parameters]: {expected}" in refuse(f"{GOOD}[parameters]\n{line}\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("edge_low_dn = 0", 0),
+        ("edge_low_dn = 200", 200),
+        ("max_image_px = 1", 1),
+        ("ringing_min_px = 64", 64),
+        ("bootstrap_replicates = 100", 100),
+        ("min_clusters = 2", 2),
+    ],
+)
+def test_a_parameter_on_its_bound_is_accepted(load, line, value):
+    study = load(f"{GOOD}[parameters]\n{line}\n")
+    kinds = study.ingest_parameters, study.analysis_parameters
+    given = {item.name: getattr(kind, item.name) for kind in kinds for item in fields(kind)}
+    assert given[line.split(" = ")[0]] == value
+
+
+def test_no_parameter_belongs_to_both_stages():
+    ingest, analysis = (
+        {item.name for item in fields(k)} for k in (IngestParameters, AnalysisParameters)
+    )
+    assert not ingest & analysis
+
+
+@pytest.mark.parametrize(
+    ("key", "folder"), [("references", "raw"), ("notta", "raw/pngs"), ("tta", "raw/pngs")]
+)
+def test_images_inside_an_output_folder_are_refused(refuse, key, folder):
+    lines = GOOD.split("\n")
+    text = "\n".join(
+        f'{key} = "{folder}"' if line.startswith(f"{key} =") else line for line in lines
+    )
+    assert "lies where this study writes its raw/; name another folder as" in refuse(text)
+
+
+def test_images_inside_another_output_folder_are_refused(refuse):
+    text = GOOD.replace('references = "reference"', 'references = "x/exports"\noutput = "x"')
+    assert "exports lies where this study writes its exports/" in refuse(text)
+
+
+def test_images_beside_the_output_folders_are_accepted(load):
+    text = GOOD.replace(
+        'references = "reference"', 'references = "reference"\noutput = "reference"'
+    )
+    assert load(text).output.name == "reference"
