@@ -1,0 +1,1779 @@
+"""Per-image metrics of a reference and a restored image.
+
+The published generator's columns (its torch/kornia path, recomputed in float64) stand beside
+sound companions of this project. `METRICS` declares each metric once: every other list of
+metrics, column or unit comes from it.
+
+Whatever depends on one image only is in an `ImageProfile`, so that a reference is filtered
+once for all of its restored images. Inputs are 8-bit: counts and sums are exact integers
+wherever the definition allows, and float loops run in a written order, without fast-math, so
+that a value depends on its image pair alone. What is left to libraries is the FFT (NumPy),
+exact 8-bit work (OpenCV) and libm's logarithm, power and cube root.
+
+Named in the docstrings: x is the reference, y the restored image, "dn" a grey level (0..255).
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import cv2
+import numpy as np
+from numba import njit
+
+from ingest.edges import mark_ringing_pixels
+
+GENERATOR = "A.1 generator"
+COMPANION = "A.3 own"
+PAPER = "F.2 paper"
+BLOCKINESS_PERIODS_PX = (8, 16, 4)
+"""JPEG blocks, SwinIR's windows (8 px before upscaling by 2), zfp blocks."""
+
+_C1 = (0.01 * 255) ** 2
+_C2 = (0.03 * 255) ** 2
+_GAUSSIAN_PX = 11
+# exp(-k^2 / 4.5) / sum, k = 0..5 (sigma 1.5), written out so that no libm stands between
+# two machines (50-digit arithmetic, rounded once).
+_G0 = 0.26601172486179436
+_G1 = 0.2130055377112537
+_G2 = 0.10936068950970002
+_G3 = 0.03600077212843082
+_G4 = 0.007598758135239184
+_G5 = 0.0010283800844791099
+_SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+_MS_SSIM_MIN_PX = 161
+_BLOCK_PX = 8
+_CANNY_LOW, _CANNY_HIGH = 100, 200
+_RINGING_RADIUS_PX = 4
+_HIGH_PASS_PX = 9
+_HIGH_PASS_AREA = _HIGH_PASS_PX**2
+# (gx^2 + gy^2 + 1e-6 > 0.1^2) with y in [0, 1] and Sobel / 8, times (8 * 255)^2.
+_SOBEL_SCALE = 8 * 255
+_EDGE_SQUARE = (0.1**2 - 1e-6) * _SOBEL_SCALE**2
+_ROOT_FLOOR = 1e-6 * 255**2
+# Partial sums of the db2 high-pass filter (1+r, 3+r, 3-r, 1-r) / (4 sqrt 2), r = sqrt 3,
+# signs as in a decomposition: they weigh differences, so a flat line gives exactly 0.
+_DB2_FIRST = -0.48296291314453416
+_DB2_SECOND = 0.3535533905932738
+_DB2_THIRD = 0.12940952255126037
+_MAD_TO_SIGMA = 0.6745
+# sRGB to CIE XYZ and its D65 white, the numbers of kornia and scikit-image.
+_WHITE = (0.95047, 1.0, 1.08883)
+
+_jit = njit(cache=True, nogil=True, error_model="numpy")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What is declared about one metric.
+
+    Attributes
+    ----------
+    name : str
+        Column name; a generator metric keeps the name its CSV uses.
+    unit : str
+        Unit in words; empty if dimensionless.
+    lowest, highest : float or None
+        Closed bounds of the value; None where there is no bound.
+    published_decimals : int or None
+        Decimals in the published CSV (JSON for `mae`); None if it is not rounded there.
+    polarity : str
+        "higher_better", "lower_better" or "neutral", as a statement about the restored
+        image.
+    looks_at : str
+        "restored" if the value depends on the restored image only, "both" otherwise.
+    source : str
+        "A.1 generator", "A.3 own" or "F.2 paper": the section of the definitions.
+    description : str
+        One line.
+    """
+
+    name: str
+    unit: str
+    lowest: float | None
+    highest: float | None
+    published_decimals: int | None
+    polarity: str
+    looks_at: str
+    source: str
+    description: str
+
+
+def _declare(name, unit, bounds, decimals, polarity, looks_at, description, source=GENERATOR):
+    return Metric(name, unit, *bounds, decimals, polarity, looks_at, source, description)
+
+
+def _declare_blockiness(period):
+    where = f"across lines of period {period} px"
+    return (
+        _declare(
+            f"blockiness_bef_{period}", "dn2", (0.0, None), None, "lower_better", "restored",
+            f"Blocking effect factor: excess of the mean squared step {where}", COMPANION,
+        ),
+        _declare(
+            f"blockiness_ratio_{period}", "", (0.0, None), None, "lower_better", "restored",
+            f"Mean absolute step {where} over the mean step elsewhere; 1 = none", COMPANION,
+        ),
+    )  # fmt: skip
+
+
+_HIGH, _LOW, _NEUTRAL = "higher_better", "lower_better", "neutral"
+_BOTH, _ONE = "both", "restored"
+_POSITIVE, _SIGNED, _PERCENT = (0.0, None), (None, None), (-100.0, None)
+
+# fmt: off
+METRICS = (
+    _declare("ssim", "", (-1.0, 1.0), 4, _HIGH, _BOTH,
+             "SSIM, Gaussian window 11 px, sigma 1.5, mean over channels"),
+    _declare("ms_ssim", "", (0.0, 1.0), 4, _HIGH, _BOTH,
+             "Multi-scale SSIM over five scales; NULL unless both sides exceed 160 px"),
+    _declare("psnr", "dB", _SIGNED, 2, _HIGH, _BOTH,
+             "Peak signal-to-noise ratio over all samples; NULL for identical images"),
+    _declare("sharpness", "dn2", _POSITIVE, 2, _NEUTRAL, _ONE,
+             "Variance of the 8-neighbour Laplacian divided by 16"),
+    _declare("sharpness_diff_pct", "%", _PERCENT, 1, _NEUTRAL, _BOTH,
+             "Change of sharpness against the reference; 0 if the reference has none"),
+    _declare("contrast", "dn", (0.0, 127.5), 2, _NEUTRAL, _ONE,
+             "Population standard deviation of the grey levels"),
+    _declare("contrast_diff_pct", "%", _PERCENT, 1, _NEUTRAL, _BOTH,
+             "Change of contrast against the reference; NULL if the reference has none"),
+    _declare("entropy", "bit", (0.0, 8.0), 3, _NEUTRAL, _ONE,
+             "Shannon entropy of the grey histogram"),
+    _declare("noise", "% of 255 dn", _POSITIVE, 2, _LOW, _ONE,
+             "Mean absolute 8-neighbour Laplacian with a zero frame; not a sigma"),
+    _declare("edge_density", "%", (0.0, 100.0), 2, _NEUTRAL, _ONE,
+             "Share of pixels whose Sobel magnitude exceeds 0.1"),
+    _declare("edge_diff_pct", "%", _PERCENT, 1, _NEUTRAL, _BOTH,
+             "Change of edge density against the reference; 0 if the reference has none"),
+    _declare("artifact_block", "dn", _POSITIVE, 2, _LOW, _ONE,
+             "Sum over all 8 px boundaries of the mean absolute step; grows with size"),
+    _declare("artifact_ringing", "dn", (0.0, 127.5), 2, _LOW, _ONE,
+             "Standard deviation of grey levels within 4 px of a Canny edge; 0 if no edge"),
+    _declare("artifact_total", "dn", _POSITIVE, None, _LOW, _ONE,
+             "Sum of the rounded artifact_block and artifact_ringing"),
+    _declare("delta_e", "CIE76", _POSITIVE, 2, _LOW, _BOTH,
+             "Mean CIE 1976 colour difference"),
+    _declare("high_freq_ratio", "", (0.0, 1.0), None, _NEUTRAL, _ONE,
+             "Share of Fourier amplitude outside a third of the half-band"),
+    _declare("texture_complexity", "dn", (0.255, None), None, _NEUTRAL, _ONE,
+             "Mean Sobel magnitude of the image at a quarter of its size; 0.255 if flat"),
+    _declare("local_quality_mean", "", (-1.0, 1.0), 4, _HIGH, _BOTH,
+             "Mean of the block SSIM"),
+    _declare("local_quality_std", "", (0.0, 1.0), 4, _LOW, _BOTH,
+             "Population standard deviation of the block SSIM"),
+    _declare("local_quality_min", "", (-1.0, 1.0), 4, _HIGH, _BOTH,
+             "Smallest block SSIM"),
+    _declare("histogram_corr", "", (-1.0, 1.0), 4, _HIGH, _BOTH,
+             "Pearson correlation of the two grey histograms; NULL if one is uniform"),
+    _declare("lab_L_mean", "L* times 2.55", (0.0, 255.0), None, _NEUTRAL, _ONE,
+             "Mean of OpenCV's 8-bit L channel"),
+    _declare("total_score", "points", (0.0, 100.0), 1, _HIGH, _ONE,
+             "Mean of seven no-reference terms, from rounded inputs"),
+    _declare("mae", "dn", (0.0, 255.0), 2, _LOW, _BOTH,
+             "Mean absolute error over all samples (the generator's JSON only)"),
+    _declare("noise_sigma_immerkaer", "dn", _POSITIVE, None, _LOW, _ONE,
+             "Noise sigma from the mean absolute Immerkaer mask", COMPANION),
+    _declare("noise_sigma_mad", "dn", _POSITIVE, None, _LOW, _ONE,
+             "Noise sigma from the median absolute finest diagonal db2 coefficient", COMPANION),
+    *(metric for period in BLOCKINESS_PERIODS_PX for metric in _declare_blockiness(period)),
+    _declare("ringing_fr", "dn", _POSITIVE, None, _LOW, _BOTH,
+             "RMS high-passed error 2 to 5 px from a reference edge; NULL without edges",
+             COMPANION),
+    _declare("fsds", "dB", _SIGNED, None, _HIGH, _BOTH,
+             "Frequency spectrum distribution similarity; NULL if identical or constant",
+             PAPER),
+)
+# fmt: on
+"""Every metric, in the order of the published CSV, then the companions."""
+
+METRIC_NAMES = tuple(metric.name for metric in METRICS)
+_DECIMALS = {m.name: m.published_decimals for m in METRICS if m.source == GENERATOR}
+PUBLISHED_NAMES = tuple(_DECIMALS)
+"""Names of the generator's metrics, in order."""
+
+
+# ---- the image ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class ImageProfile:
+    """All that the metrics need to know about one image.
+
+    Attributes
+    ----------
+    grey : (M, N) uint8 array, dn
+    planes : tuple of one or three (M, N) uint8 arrays
+        The grey image alone where R = G = B, else R, G and B.
+    histogram : (256,) int64 array
+        Pixels of each grey level.
+    edges : (M, N) uint8 array
+        255 on the Canny(100, 200) edges of `grey`, else 0.
+    spectrum : (M, N // 2 + 1) complex128 array
+        Real FFT of `grey` less its mean, unnormalised.
+    pyramids : tuple of tuples
+        For each plane, for each scale: image, its Gaussian mean (dn) and Gaussian mean
+        square (dn2). Five scales where both sides exceed 160 px, one where they reach
+        11 px, else none.
+    measures : dict of str to float or None
+        The metrics that look at this image alone, unrounded.
+
+    Notes
+    -----
+    A grey 1024 x 1024 profile holds about 40 MB, a colour one about four times that.
+    """
+
+    grey: np.ndarray
+    planes: tuple
+    histogram: np.ndarray
+    edges: np.ndarray
+    spectrum: np.ndarray
+    pyramids: tuple
+    measures: dict
+
+    @cached_property
+    def ring_mask(self):
+        """(M, N) uint8: 1 at a Chebyshev distance of 2 to 5 px from an edge, else 0."""
+        return mark_ringing_pixels(self.grey, _CANNY_LOW, _CANNY_HIGH)
+
+    @cached_property
+    def lab(self):
+        """(3, M, N) float64: CIE L*, a*, b* under D65."""
+        return convert_to_lab(*_spread(self.planes, 3), _linearise_srgb())
+
+    @cached_property
+    def plane_spectra(self):
+        """One complex128 array a plane: real FFT of the plane less the mean of all planes.
+
+        Where M is odd, a row of zeros is added below the image first.
+        """
+        rows, cols = self.grey.shape
+        if len(self.planes) == 1 and rows % 2 == 0:
+            return (self.spectrum,)
+        mean = _mean_of_planes(self.planes)
+        below = np.zeros((rows % 2, cols))
+        return tuple(np.fft.rfft2(np.concatenate([plane - mean, below])) for plane in self.planes)
+
+
+def profile_image(grey, rgb=None):
+    """Measure one image and keep what comparisons with it need.
+
+    Parameters
+    ----------
+    grey : (M, N) uint8 array, dn
+        Luma by OpenCV's RGB2GRAY rule.
+    rgb : (M, N, 3) uint8 array, optional
+        The colours. None, or three equal channels, selects the grey path: each RGB metric
+        is then computed once on `grey`.
+
+    Returns
+    -------
+    ImageProfile
+
+    Raises
+    ------
+    ValueError
+        If an array is empty or has another shape or dtype, or if the channels of `rgb` are
+        equal to each other but not to `grey`.
+    """
+    _check_image(grey, rgb)
+    grey = np.ascontiguousarray(grey)
+    planes = _split_planes(grey, rgb)
+    histogram = count_levels(grey)
+    edges = cv2.Canny(grey, _CANNY_LOW, _CANNY_HIGH)
+    spectrum = np.fft.rfft2(grey)
+    spectrum[0, 0] = 0.0
+    return ImageProfile(
+        grey=grey,
+        planes=planes,
+        histogram=histogram,
+        edges=edges,
+        spectrum=spectrum,
+        pyramids=tuple(build_pyramid(plane) for plane in planes),
+        measures=_measure_image(grey, planes, histogram, edges, spectrum),
+    )
+
+
+def compare_images(reference, restored, local_ssim, *, ring_mask=None):
+    """Compute every declared metric of an image pair, unrounded.
+
+    Parameters
+    ----------
+    reference, restored : ImageProfile
+        Of images of one size.
+    local_ssim : (R, C) float32 array or None
+        Block SSIM of the valid blocks, [-1, 1], without NaN; None or empty where there is
+        no valid block.
+    ring_mask : (M, N) uint8 array of 0 and 1, optional
+        Pixels `ringing_fr` looks at. By default those 2 to 5 px from a Canny(100, 200) edge
+        of the reference.
+
+    Returns
+    -------
+    dict of str to float or None
+        Keys are `METRIC_NAMES`, in order. None where the metric cannot be computed; never
+        NaN or infinite.
+
+    Raises
+    ------
+    ValueError
+        If the images differ in size, `local_ssim` is not two-dimensional or not finite, or
+        `ring_mask` has another shape or dtype.
+
+    Notes
+    -----
+    If one image is grey and the other is not, the grey one stands for R, G and B.
+    `artifact_total` and `total_score` are built from rounded inputs, as published.
+    """
+    if reference.grey.shape != restored.grey.shape:
+        raise ValueError(
+            "expected images of one size, found reference "
+            f"{reference.grey.shape} and restored {restored.grey.shape}"
+        )
+    values = dict(restored.measures)
+    values["ssim"], values["ms_ssim"] = measure_ssim(reference, restored)
+    values["mae"], values["psnr"] = measure_error(reference, restored)
+    values["delta_e"] = measure_colour_difference(reference, restored)
+    values["histogram_corr"] = correlate_histograms(reference.histogram, restored.histogram)
+    mask = reference.ring_mask if ring_mask is None else ring_mask
+    values["ringing_fr"] = measure_ringing_error(reference.grey, restored.grey, mask)
+    values["fsds"] = measure_fsds(reference, restored)
+    values |= _compare_measures(reference.measures, restored.measures)
+    values |= summarise_local_ssim(local_ssim)
+    return {name: values[name] for name in METRIC_NAMES}
+
+
+def round_published(values):
+    """Round metrics as the published CSV does.
+
+    Parameters
+    ----------
+    values : mapping of str to float or None
+        From `compare_images`.
+
+    Returns
+    -------
+    dict of str to float or None
+        Keys are `PUBLISHED_NAMES`. A metric the CSV does not round is passed on unrounded.
+
+    Raises
+    ------
+    KeyError
+        If a generator metric is missing.
+
+    Notes
+    -----
+    Python's ``round``: half to even on the exact value of the double. The generator's own
+    values came from float32 tensors, so a value next to a rounding boundary may differ from
+    the CSV by one unit in the last decimal.
+    """
+    return {name: _round(values[name], decimals) for name, decimals in _DECIMALS.items()}
+
+
+def _round(value, decimals):
+    return value if value is None or decimals is None else round(value, decimals)
+
+
+def _check_image(grey, rgb):
+    for name, image, wanted in (("grey", grey, "(M, N)"), ("rgb", rgb, "(M, N, 3)")):
+        if image is None and name == "rgb":
+            continue
+        if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+            found = getattr(image, "dtype", type(image).__name__)
+            raise ValueError(f"{name}: expected a {wanted} uint8 array, found {found}")
+    if grey.ndim != 2 or grey.size == 0:
+        raise ValueError(f"grey: expected a non-empty (M, N) array, found {grey.shape}")
+    if rgb is not None and rgb.shape != (*grey.shape, 3):
+        raise ValueError(f"rgb: expected {(*grey.shape, 3)}, found {rgb.shape}")
+
+
+def _split_planes(grey, rgb):
+    if rgb is None:
+        return (grey,)
+    planes = tuple(np.ascontiguousarray(rgb[..., channel]) for channel in range(3))
+    if not all(np.array_equal(planes[0], plane) for plane in planes[1:]):
+        return planes
+    if not np.array_equal(planes[0], grey):
+        raise ValueError("expected grey to equal the three equal channels of rgb; it differs")
+    return (grey,)
+
+
+def _spread(planes, count):
+    """Repeat a single plane `count` times; leave several as they are."""
+    return planes * count if len(planes) == 1 else planes
+
+
+def _pair_planes(reference, restored):
+    """Planes of two images side by side, a grey image standing for each of R, G and B."""
+    count = max(len(reference), len(restored))
+    return zip(_spread(reference, count), _spread(restored, count), strict=True)
+
+
+# ---- metrics of one image ----------------------------------------------------------------
+
+
+def _measure_image(grey, planes, histogram, edges, spectrum):
+    """Compute the metrics that look at one image only."""
+    steps = sum_steps_by_line(grey)
+    measures = {
+        "sharpness": measure_sharpness(grey),
+        "contrast": measure_contrast(histogram),
+        "entropy": measure_entropy(histogram),
+        "noise": measure_noise(grey),
+        "edge_density": measure_edge_density(grey),
+        "artifact_block": measure_block_artifact(steps, grey.shape),
+        "artifact_ringing": measure_ringing_artifact(grey, edges),
+        "high_freq_ratio": measure_high_frequencies(spectrum, grey.shape, histogram),
+        "texture_complexity": measure_texture(grey),
+        "lab_L_mean": measure_lightness(planes, histogram),
+        "noise_sigma_immerkaer": estimate_noise_immerkaer(grey),
+        "noise_sigma_mad": estimate_noise_mad(grey),
+    }
+    for period in BLOCKINESS_PERIODS_PX:
+        factor, ratio = measure_blockiness(steps, grey.shape, period)
+        measures[f"blockiness_bef_{period}"] = factor
+        measures[f"blockiness_ratio_{period}"] = ratio
+    measures["artifact_total"] = _total_artifact(measures)
+    measures["total_score"] = score_total(measures)
+    return measures
+
+
+def measure_sharpness(grey):
+    """Sharpness as published: variance of the 8-neighbour Laplacian, dn2, >= 0.
+
+    Parameters
+    ----------
+    grey : (M, N) uint8 array, dn
+
+    Returns
+    -------
+    float or None
+        None if a side is shorter than 2 px.
+
+    Notes
+    -----
+    Var(K * y), K = 3x3 ones with -8 at the centre, divided by 16 (kornia's normalisation);
+    divisor N - 1; the frame mirrored about the edge pixels. From exact integer sums.
+    """
+    if min(grey.shape) < 2:
+        return None
+    total, total_sq, _ = sum_laplacian(_pad(grey, 1, cv2.BORDER_REFLECT_101))
+    count = grey.size
+    scatter = count * int(total_sq) - int(total) ** 2
+    return scatter / (count * (count - 1) * 256)
+
+
+def measure_contrast(histogram):
+    """Measure the population standard deviation of the grey levels, dn, 0..127.5.
+
+    Parameters
+    ----------
+    histogram : (256,) int64 array
+
+    Returns
+    -------
+    float
+    """
+    counts = histogram.tolist()
+    return _deviation(
+        sum(counts),
+        sum(level * count for level, count in enumerate(counts)),
+        sum(level * level * count for level, count in enumerate(counts)),
+    )
+
+
+def measure_entropy(histogram):
+    """Shannon entropy of the grey levels, bit, 0..8.
+
+    Parameters
+    ----------
+    histogram : (256,) int64 array
+
+    Returns
+    -------
+    float
+    """
+    counts = [count for count in histogram.tolist() if count]
+    total = sum(counts)
+    return math.fsum(count / total * math.log2(total / count) for count in counts)
+
+
+def measure_noise(grey):
+    """Noise as published: 100 times the mean of ``|K * y|``, y in 0..1; >= 0.
+
+    Parameters
+    ----------
+    grey : (M, N) uint8 array, dn
+
+    Returns
+    -------
+    float
+
+    Notes
+    -----
+    K = -1 everywhere and +8 at the centre, not normalised; zeros beyond the frame, which
+    adds about 3 y there. From exact integer sums. Not an estimate of sigma.
+    """
+    _, _, magnitude = sum_laplacian(_pad(grey, 1, cv2.BORDER_CONSTANT))
+    return 100 * int(magnitude) / (255 * grey.size)
+
+
+def measure_edge_density(grey):
+    """Share of pixels on an edge, %, 0..100.
+
+    Parameters
+    ----------
+    grey : (M, N) uint8 array, dn
+
+    Returns
+    -------
+    float
+
+    Notes
+    -----
+    Pixels with ``sqrt(gx**2 + gy**2 + 1e-6) > 0.1``: Sobel kernels / 8, y in 0..1, the
+    frame repeated (kornia ``sobel``). The comparison is made on exact integers, where the
+    threshold lies at 41611.84 on the squared scale.
+    """
+    count = count_gradients(_pad(grey, 1, cv2.BORDER_REPLICATE), _EDGE_SQUARE)
+    return 100 * int(count) / grey.size
+
+
+def measure_texture(grey):
+    """Texture complexity as published: mean Sobel magnitude at a quarter size, dn, >= 0.255.
+
+    Parameters
+    ----------
+    grey : (M, N) uint8 array, dn
+
+    Returns
+    -------
+    float or None
+        None if a side is shorter than 4 px.
+
+    Notes
+    -----
+    Bilinear reduction by 4 without antialias is the mean of the 2x2 centre pixels of each
+    whole 4x4 cell; then ``sqrt(gx**2 + gy**2 + 1e-6)`` as in `measure_edge_density`, times
+    255. The 1e-6 gives a flat image 0.255.
+    """
+    rows, cols = grey.shape[0] // 4, grey.shape[1] // 4
+    if min(rows, cols) < 1:
+        return None
+    cells = grey[: rows * 4, : cols * 4].reshape(rows, 4, cols, 4)[:, 1:3, :, 1:3]
+    quads = cells.sum(axis=(1, 3), dtype=np.int16)
+    padded = _pad(quads, 1, cv2.BORDER_REPLICATE)
+    # The sums of four stand for 4 y, Sobel / 8 for another 8: 32 in all, squared.
+    return float(sum_gradients(padded, _ROOT_FLOOR * 1024)) / (32 * quads.size)
+
+
+def measure_block_artifact(steps, shape):
+    """Block artefact as published, dn, >= 0.
+
+    Parameters
+    ----------
+    steps : tuple of four int64 arrays
+        From `sum_steps_by_line`.
+    shape : (M, N)
+
+    Returns
+    -------
+    float
+        0 if no side exceeds 8 px.
+
+    Notes
+    -----
+    Sum over the row boundaries 8, 16, ... < M of the mean absolute step, plus the same for
+    columns. A sum, so it grows with the image. From exact integer sums.
+    """
+    down, _, across, _ = steps
+    rows, cols = shape
+    boundary = slice(_BLOCK_PX - 1, None, _BLOCK_PX)
+    return int(down[boundary].sum()) / cols + int(across[boundary].sum()) / rows
+
+
+def measure_ringing_artifact(grey, edges):
+    """Ringing artefact as published: deviation of grey levels near edges, dn, 0..127.5.
+
+    Parameters
+    ----------
+    grey : (M, N) uint8 array, dn
+    edges : (M, N) uint8 array
+        Canny(100, 200) edges, 0 elsewhere.
+
+    Returns
+    -------
+    float
+        0 if there is no edge.
+
+    Notes
+    -----
+    Population standard deviation within a Chebyshev distance of 4 px (two dilations by
+    5x5). It measures contrast around edges, not oscillation.
+    """
+    count, total, total_sq = sum_masked(grey, _dilate(edges, _RINGING_RADIUS_PX))
+    return _deviation(int(count), int(total), int(total_sq)) if count else 0.0
+
+
+def measure_high_frequencies(spectrum, shape, histogram):
+    """Share of Fourier amplitude beyond a third of the half-band, 0..1.
+
+    Parameters
+    ----------
+    spectrum : (M, N // 2 + 1) complex128 array
+        Real FFT of the grey image; its value at frequency 0 is not read.
+    shape : (M, N)
+    histogram : (256,) int64 array
+        Gives the amplitude at frequency 0, which is the sum of all pixels.
+
+    Returns
+    -------
+    float or None
+        None for an image of zeros.
+
+    Notes
+    -----
+    Sum of ``|F|`` (amplitude, not power) where ``u**2 + v**2 > rho**2`` over the sum of all,
+    rho = ``min(M // 2, N // 2) // 3``. No window: the frame leaks into it.
+    """
+    radius = min(shape[0] // 2, shape[1] // 2) // 3
+    low, high = sum_amplitudes(spectrum, shape[1], radius)
+    low += sum(level * count for level, count in enumerate(histogram.tolist()))
+    return high / (low + high) if low + high > 0 else None
+
+
+def measure_lightness(planes, histogram):
+    """Mean of OpenCV's 8-bit L channel, 0..255 (L* times 2.55).
+
+    Parameters
+    ----------
+    planes : tuple of one or three (M, N) uint8 arrays
+    histogram : (256,) int64 array
+        Of the grey image; used where there is one plane.
+
+    Returns
+    -------
+    float
+    """
+    if len(planes) == 1:
+        total = sum(
+            light * count
+            for light, count in zip(_grey_lightness(), histogram.tolist(), strict=True)
+        )
+    else:
+        lab = cv2.cvtColor(cv2.merge(planes), cv2.COLOR_RGB2LAB)
+        total = int(lab[..., 0].sum(dtype=np.int64))
+    return total / planes[0].size
+
+
+def score_total(measures):
+    """Total score as published, 0..100.
+
+    Parameters
+    ----------
+    measures : mapping of str to float or None
+        Unrounded or already rounded metrics of one image.
+
+    Returns
+    -------
+    float or None
+        None if an input is None.
+
+    Notes
+    -----
+    Mean of min(sharpness / 5, 100), min(contrast, 100), min(entropy / 8 * 100, 100),
+    max(0, 100 - noise / 2), max(0, 100 - artifact_total / 50), min(2 edge_density, 100) and
+    min(10 texture, 100), each from its rounded value (texture is not rounded). It uses no
+    reference.
+    """
+    inputs = (
+        "sharpness", "contrast", "entropy", "noise", "artifact_total", "edge_density",
+        "texture_complexity",
+    )  # fmt: skip
+    rounded = [_round(measures[name], _DECIMALS[name]) for name in inputs]
+    if None in rounded:
+        return None
+    sharpness, contrast, entropy, noise, artifact, edges, texture = rounded
+    terms = (
+        min(sharpness / 5, 100),
+        min(contrast, 100),
+        min(entropy / 8 * 100, 100),
+        max(0, 100 - noise / 2),
+        max(0, 100 - artifact / 50),
+        min(edges * 2, 100),
+        min(texture * 10, 100),
+    )
+    return sum(terms) / len(terms)
+
+
+def _total_artifact(measures):
+    names = ("artifact_block", "artifact_ringing")
+    block, ringing = (_round(measures[name], _DECIMALS[name]) for name in names)
+    return block + ringing
+
+
+def estimate_noise_immerkaer(grey):
+    """Noise sigma from Immerkaer's mask, dn, >= 0.
+
+    Parameters
+    ----------
+    grey : (M, N) uint8 array, dn
+
+    Returns
+    -------
+    float or None
+        None if a side is shorter than 3 px.
+
+    Notes
+    -----
+    ``sqrt(pi / 2) / (6 (M - 2) (N - 2)) * sum |I * K|``, K = [1 -2 1; -2 4 -2; 1 -2 1], over
+    the valid region. Fine structure counts as noise.
+
+    References
+    ----------
+    Immerkaer J., Fast noise variance estimation, CVIU 64 (1996) 300-302,
+    doi:10.1006/cviu.1996.0060.
+    """
+    rows, cols = grey.shape
+    if min(rows, cols) < 3:
+        return None
+    return math.sqrt(math.pi / 2) * int(sum_noise_mask(grey)) / (6 * (rows - 2) * (cols - 2))
+
+
+def estimate_noise_mad(grey):
+    """Noise sigma from the finest diagonal wavelet band, dn, >= 0.
+
+    Parameters
+    ----------
+    grey : (M, N) uint8 array, dn
+
+    Returns
+    -------
+    float or None
+        None if a side is shorter than 4 px.
+
+    Notes
+    -----
+    ``median(|HH1|) / 0.6745``, HH1 by the db2 wavelet with the frame mirrored including its
+    edge pixels (PyWavelets ``mode="symmetric"``). Every coefficient counts, where
+    scikit-image's ``estimate_sigma`` leaves out those that are exactly 0; an image that is
+    more than half flat therefore has 0.
+
+    References
+    ----------
+    Donoho D. L., Johnstone I. M., Ideal spatial adaptation by wavelet shrinkage, Biometrika
+    81 (1994) 425-455, doi:10.1093/biomet/81.3.425.
+    """
+    if min(grey.shape) < 4:
+        return None
+    rows, cols = grey.shape
+    padded = cv2.copyMakeBorder(grey, 2, 2 + rows % 2, 2, 2 + cols % 2, cv2.BORDER_REFLECT)
+    return float(np.median(filter_diagonal(padded))) / _MAD_TO_SIGMA
+
+
+def measure_blockiness(steps, shape, period):
+    """Blocking effect factor (dn2, >= 0) and step ratio (>= 0, 1 = none) of one period.
+
+    Parameters
+    ----------
+    steps : tuple of four int64 arrays
+        From `sum_steps_by_line`.
+    shape : (M, N)
+    period : int
+        Distance between boundaries, px.
+
+    Returns
+    -------
+    factor, ratio : float or None
+        Both None if no step lies on a boundary or none lies elsewhere; `ratio` also if all
+        steps elsewhere are 0.
+
+    Notes
+    -----
+    D_b, D_c are the mean squared steps across boundaries and elsewhere, both directions
+    pooled; factor = log2(period) / log2(min(M, N)) * (D_b - D_c), 0 unless D_b > D_c. The
+    ratio is that of the mean absolute steps. Steps are counted as they are; the paper's
+    count assumes sides that are multiples of the period, where the two agree.
+
+    References
+    ----------
+    Yim C., Bovik A. C., Quality assessment of deblocked images, IEEE TIP 20 (2011) 88-98,
+    doi:10.1109/TIP.2010.2061859.
+    """
+    down, down_sq, across, across_sq = steps
+    rows, cols = shape
+    boundary = slice(period - 1, None, period)
+    on_count = down[boundary].size * cols + across[boundary].size * rows
+    off_count = down.size * cols + across.size * rows - on_count
+    if on_count == 0 or off_count == 0 or min(shape) < 2:
+        return None, None
+    on = int(down[boundary].sum() + across[boundary].sum())
+    on_sq = int(down_sq[boundary].sum() + across_sq[boundary].sum())
+    off = int(down.sum() + across.sum()) - on
+    off_sq = int(down_sq.sum() + across_sq.sum()) - on_sq
+    excess = on_sq / on_count - off_sq / off_count
+    factor = math.log2(period) / math.log2(min(shape)) * excess if excess > 0 else 0.0
+    ratio = (on * off_count) / (on_count * off) if off else None
+    return factor, ratio
+
+
+# ---- metrics of a pair -------------------------------------------------------------------
+
+
+def measure_ssim(reference, restored):
+    """SSIM and multi-scale SSIM, (-1, 1] and 0..1.
+
+    Parameters
+    ----------
+    reference, restored : ImageProfile
+
+    Returns
+    -------
+    ssim : float or None
+        None if a side is shorter than 11 px.
+    ms_ssim : float or None
+        None unless both sides exceed 160 px.
+
+    Notes
+    -----
+    pytorch-msssim's definition: Gaussian window 11, sigma 1.5, valid region, biased
+    variances, K1 = 0.01, K2 = 0.03; mean of the map per channel, then over channels.
+    MS-SSIM: weights .0448 .2856 .3001 .2363 .1333 on the mean contrast-structure term of
+    each scale (the full SSIM on the last), negative means set to 0; the next scale is the
+    2x2 mean, with a row or column of zeros before an odd side. In float64 on 0..255, where
+    the generator uses float32 on 0..1.
+
+    References
+    ----------
+    Wang Z. et al., Image quality assessment: from error visibility to structural
+    similarity, IEEE TIP 13 (2004) 600-612, doi:10.1109/TIP.2003.819861.
+    Wang Z., Simoncelli E. P., Bovik A. C., Multiscale structural similarity for image
+    quality assessment, Asilomar 2003, 1398-1402, doi:10.1109/ACSSC.2003.1292216.
+    """
+    singles, multiples = [], []
+    for left, right in _pair_planes(reference.pyramids, restored.pyramids):
+        scales = [compare_scale(*x, *y) for x, y in zip(left, right, strict=True)]
+        if scales:
+            singles.append(scales[0][0])
+        if len(scales) == len(_SCALE_WEIGHTS):
+            terms = [structure for _, structure in scales[:-1]] + [scales[-1][0]]
+            powers = (max(t, 0.0) ** w for t, w in zip(terms, _SCALE_WEIGHTS, strict=True))
+            multiples.append(math.prod(powers))
+    return _mean(singles), _mean(multiples)
+
+
+def measure_error(reference, restored):
+    """Mean absolute error (dn, 0..255) and PSNR (dB) over all samples.
+
+    Parameters
+    ----------
+    reference, restored : ImageProfile
+
+    Returns
+    -------
+    mae : float
+    psnr : float or None
+        None for identical images, where the generator writes ``inf``.
+
+    Notes
+    -----
+    ``10 log10(255**2 / MSE)`` with an exact integer sum of squares.
+    """
+    count, total, total_sq = 0, 0, 0
+    for left, right in _pair_planes(reference.planes, restored.planes):
+        absolute, squared = sum_errors(left, right)
+        count += left.size
+        total += int(absolute)
+        total_sq += int(squared)
+    psnr = 10 * math.log10(255**2 * count / total_sq) if total_sq else None
+    return total / count, psnr
+
+
+def measure_colour_difference(reference, restored):
+    """Mean CIE 1976 colour difference, >= 0.
+
+    Parameters
+    ----------
+    reference, restored : ImageProfile
+
+    Returns
+    -------
+    float
+
+    Notes
+    -----
+    sRGB -> linear -> XYZ (D65: 0.95047, 1, 1.08883) -> L*a*b*, Euclidean distance per
+    pixel. For two grey images it is ``|dL*|`` to nine digits (the rows of the published
+    XYZ matrix do not sum exactly to the white point), and is read from a table of the
+    65,536 pairs of levels.
+    """
+    if len(reference.planes) == len(restored.planes) == 1:
+        total = sum_table(reference.grey, restored.grey, _grey_difference())
+    else:
+        total = sum_distances(reference.lab, restored.lab)
+    return float(total) / reference.grey.size
+
+
+def correlate_histograms(reference, restored):
+    """Pearson correlation of two grey histograms, -1..1.
+
+    Parameters
+    ----------
+    reference, restored : (256,) int64 arrays
+
+    Returns
+    -------
+    float or None
+        None if all levels of a histogram are equally frequent, where OpenCV's
+        HISTCMP_CORREL answers 1.
+    """
+    x, y = reference.tolist(), restored.tolist()
+    bins, sum_x, sum_y = len(x), sum(x), sum(y)
+    scatter_x = bins * sum(v * v for v in x) - sum_x**2
+    scatter_y = bins * sum(v * v for v in y) - sum_y**2
+    if scatter_x == 0 or scatter_y == 0:
+        return None
+    mixed = bins * sum(v * w for v, w in zip(x, y, strict=True)) - sum_x * sum_y
+    return mixed / (math.sqrt(scatter_x) * math.sqrt(scatter_y))
+
+
+def measure_ringing_error(reference, restored, mask):
+    """RMS of the high-passed error beside reference edges, dn, >= 0.
+
+    Parameters
+    ----------
+    reference, restored : (M, N) uint8 arrays, dn
+    mask : (M, N) uint8 array of 0 and 1
+        Pixels 2 to 5 px (Chebyshev) from a reference edge.
+
+    Returns
+    -------
+    float or None
+        None if the mask is empty or a side is shorter than 5 px.
+
+    Raises
+    ------
+    ValueError
+        If the mask has another shape or dtype.
+
+    Notes
+    -----
+    e = y - x on the grey images, less its 9x9 mean (the frame mirrored about the edge
+    pixels); root of the mean square under the mask. The sum of squares is an exact integer.
+    An idea of Marziliano et al., Perceptual blur and ringing metrics, Signal Process. Image
+    Commun. 19 (2004) 163-172, doi:10.1016/j.image.2003.08.003; the formula is this
+    project's own.
+    """
+    if mask.shape != reference.shape or mask.dtype != np.uint8:
+        raise ValueError(
+            f"ring_mask: expected a {reference.shape} uint8 array, found {mask.shape} {mask.dtype}"
+        )
+    border = _HIGH_PASS_PX // 2
+    count = cv2.countNonZero(mask)
+    if count == 0 or min(reference.shape) <= border:
+        return None
+    error = np.subtract(restored, reference, dtype=np.int16)
+    energy = int(sum_high_passed(_pad(error, border, cv2.BORDER_REFLECT_101), mask))
+    return math.sqrt(energy / (count * _HIGH_PASS_AREA**2))
+
+
+def measure_fsds(reference, restored):
+    """Frequency spectrum distribution similarity, dB; higher is more alike.
+
+    Parameters
+    ----------
+    reference, restored : ImageProfile
+
+    Returns
+    -------
+    float or None
+        None for identical images (the paper's code fails there) and if either is constant.
+
+    Notes
+    -----
+    z = (image - mean) / std over all channels together, std with divisor n - 1; a row of
+    zeros below an odd number of rows; F = rfft2(z). The rows of non-negative and, reversed,
+    of negative vertical frequency are summed cumulatively along both axes from low to high
+    frequency, to D. ``-10 log10(sum |D_y - D_x|**2 / sum |D_x|**2)``: the reference is in
+    the denominator, as in the paper's code, not its notebook. Not symmetric, sensitive to
+    phase, and dominated by low frequencies.
+
+    References
+    ----------
+    arXiv:2405.07919 (ICML 2024), section on FSDS.
+    """
+    channels = max(len(reference.planes), len(restored.planes))
+    deviations = [_sample_deviation(p.planes, channels) for p in (reference, restored)]
+    if not all(deviations):
+        return None
+    return compare_spectra(reference.plane_spectra, restored.plane_spectra, *deviations)
+
+
+def compare_spectra(reference, restored, reference_deviation, restored_deviation):
+    """Compute FSDS from the spectra of two images, dB.
+
+    Parameters
+    ----------
+    reference, restored : sequences of one or three (M, L) complex128 arrays
+        Real FFT of each plane less the mean of all planes, M even; one stands for three.
+    reference_deviation, restored_deviation : float
+        Sample standard deviations over all planes, above 0.
+
+    Returns
+    -------
+    float or None
+        None for equal spectra.
+    """
+    difference, energy = 0.0, 0.0
+    for x, y in _pair_planes(reference, restored):
+        apart, own = sum_cumulative(x, y, reference_deviation, restored_deviation)
+        difference += apart
+        energy += own
+    return -10 * math.log10(difference / energy) if difference and energy else None
+
+
+def summarise_local_ssim(local_ssim):
+    """Mean, population standard deviation and minimum of the block SSIM.
+
+    Parameters
+    ----------
+    local_ssim : (R, C) float32 array or None
+        Valid blocks only.
+
+    Returns
+    -------
+    dict of str to float or None
+        None in each where there is no block.
+
+    Raises
+    ------
+    ValueError
+        If the array is not two-dimensional or holds a value that is not finite.
+
+    Notes
+    -----
+    Correctly rounded sums (``math.fsum``), so the order of blocks does not matter.
+    """
+    names = ("local_quality_mean", "local_quality_std", "local_quality_min")
+    if local_ssim is None or local_ssim.size == 0:
+        return dict.fromkeys(names)
+    if local_ssim.ndim != 2 or not np.isfinite(local_ssim).all():
+        raise ValueError(
+            f"local_ssim: expected a finite (R, C) array, found shape {local_ssim.shape} "
+            f"with {np.count_nonzero(~np.isfinite(local_ssim))} values that are not finite"
+        )
+    blocks = local_ssim.astype(np.float64).ravel()
+    mean = math.fsum(blocks) / blocks.size
+    deviation = math.sqrt(math.fsum((blocks - mean) ** 2) / blocks.size)
+    return dict(zip(names, (mean, deviation, float(blocks.min())), strict=True))
+
+
+def _compare_measures(reference, restored):
+    """Percent changes from the reference's measures to the restored image's."""
+    pairs = (("sharpness", 0.0), ("contrast", None), ("edge_density", 0.0))
+    changes = {}
+    for name, otherwise in pairs:
+        column = "edge_diff_pct" if name == "edge_density" else f"{name}_diff_pct"
+        before, after = reference[name], restored[name]
+        if before is None or after is None:
+            changes[column] = None
+        else:
+            changes[column] = (after / before - 1) * 100 if before else otherwise
+    return changes
+
+
+# ---- helpers -----------------------------------------------------------------------------
+
+
+def _mean(values):
+    return math.fsum(values) / len(values) if values else None
+
+
+def _deviation(count, total, total_sq):
+    """Take the population standard deviation from exact integer sums."""
+    return math.sqrt(count * total_sq - total**2) / count
+
+
+def _sample_deviation(planes, channels):
+    """Take the standard deviation (divisor n - 1) over `channels` planes, one plane repeated."""
+    count, total, total_sq = 0, 0, 0
+    for plane in _spread(planes, channels):
+        summed, squared = sum_plane(plane)
+        count += plane.size
+        total += int(summed)
+        total_sq += int(squared)
+    scatter = count * total_sq - total**2
+    return math.sqrt(scatter / (count * (count - 1))) if scatter else 0.0
+
+
+def _mean_of_planes(planes):
+    return sum(int(sum_plane(plane)[0]) for plane in planes) / (len(planes) * planes[0].size)
+
+
+def _pad(image, border, rule):
+    return cv2.copyMakeBorder(image, border, border, border, border, rule, value=0)
+
+
+def _dilate(mask, radius):
+    side = 2 * radius + 1
+    return cv2.dilate(mask, np.ones((side, side), np.uint8))
+
+
+@lru_cache(maxsize=1)
+def _linearise_srgb():
+    """(256,) float64: linear light of each 8-bit sRGB level, 0..1."""
+    shares = [level / 255 for level in range(256)]
+    return np.array([((s + 0.055) / 1.055) ** 2.4 if s > 0.04045 else s / 12.92 for s in shares])
+
+
+@lru_cache(maxsize=1)
+def _grey_lightness():
+    """OpenCV's 8-bit L of each grey level."""
+    ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
+    return cv2.cvtColor(ramp, cv2.COLOR_RGB2LAB)[0, :, 0].tolist()
+
+
+@lru_cache(maxsize=1)
+def _grey_difference():
+    """(256, 256) float64: CIE76 difference of each pair of grey levels."""
+    ramp = np.arange(256, dtype=np.uint8)[None]
+    lab = convert_to_lab(ramp, ramp, ramp, _linearise_srgb())[:, 0]
+    return np.sqrt(((lab[:, :, None] - lab[:, None, :]) ** 2).sum(axis=0))
+
+
+# ---- loops -------------------------------------------------------------------------------
+
+
+@_jit
+def count_levels(grey):
+    """Count the pixels of each grey level.
+
+    Parameters
+    ----------
+    grey : (M, N) uint8 array
+
+    Returns
+    -------
+    (256,) int64 array
+    """
+    counts = np.zeros((4, 256), np.int64)
+    for row in range(grey.shape[0]):
+        line = grey[row]
+        for col in range(line.size):
+            counts[col & 3, line[col]] += 1
+    return counts[0] + counts[1] + counts[2] + counts[3]
+
+
+@_jit
+def sum_plane(plane):
+    """Sum and sum of squares of an 8-bit plane, exact.
+
+    Parameters
+    ----------
+    plane : (M, N) uint8 array
+
+    Returns
+    -------
+    total, total_sq : int, dn and dn2
+    """
+    total, total_sq = np.int64(0), np.int64(0)
+    for row in range(plane.shape[0]):
+        line = plane[row]
+        for col in range(line.size):
+            value = np.int32(line[col])
+            total += value
+            total_sq += value * value
+    return total, total_sq
+
+
+@_jit
+def sum_masked(plane, mask):
+    """Count, sum and sum of squares of the pixels under a mask, exact.
+
+    Parameters
+    ----------
+    plane : (M, N) uint8 array
+    mask : (M, N) uint8 array
+        A pixel counts where it is not 0.
+
+    Returns
+    -------
+    count, total, total_sq : int
+        Pixels, dn and dn2.
+    """
+    count, total, total_sq = np.int64(0), np.int64(0), np.int64(0)
+    for row in range(plane.shape[0]):
+        line, chosen = plane[row], mask[row]
+        for col in range(line.size):
+            value = np.int32(line[col]) if chosen[col] else np.int32(0)
+            count += 1 if chosen[col] else 0
+            total += value
+            total_sq += value * value
+    return count, total, total_sq
+
+
+@_jit
+def sum_laplacian(padded):
+    """Sum the 8-neighbour Laplacian over an image, exact.
+
+    Parameters
+    ----------
+    padded : (M + 2, N + 2) uint8 array
+        The image with its frame.
+
+    Returns
+    -------
+    total, total_sq, magnitude : int
+        Sums of L, L**2 and ``|L|`` over M x N pixels, L = 3x3 sum - 9 y (dn, dn2, dn).
+    """
+    rows, cols = padded.shape[0] - 2, padded.shape[1] - 2
+    column = np.empty(cols + 2, np.int32)
+    total, total_sq, magnitude = np.int64(0), np.int64(0), np.int64(0)
+    for row in range(rows):
+        upper, here, lower = padded[row], padded[row + 1], padded[row + 2]
+        for col in range(cols + 2):
+            column[col] = np.int32(upper[col]) + np.int32(here[col]) + np.int32(lower[col])
+        for col in range(cols):
+            box = column[col] + column[col + 1] + column[col + 2]
+            value = np.int32(box - 9 * np.int32(here[col + 1]))
+            total += value
+            total_sq += np.int64(value * value)
+            magnitude += abs(value)
+    return total, total_sq, magnitude
+
+
+@_jit
+def sum_noise_mask(grey):
+    """Sum of Immerkaer's mask response over the valid region, exact.
+
+    Parameters
+    ----------
+    grey : (M, N) uint8 array
+        Both sides at least 3 px.
+
+    Returns
+    -------
+    int
+        Sum of ``|I * K|``, dn, K = [1 -2 1; -2 4 -2; 1 -2 1].
+    """
+    rows, cols = grey.shape
+    curve = np.empty(cols, np.int32)
+    total = np.int64(0)
+    for row in range(rows - 2):
+        upper, here, lower = grey[row], grey[row + 1], grey[row + 2]
+        for col in range(cols):
+            curve[col] = np.int32(upper[col]) - 2 * np.int32(here[col]) + np.int32(lower[col])
+        for col in range(cols - 2):
+            total += abs(curve[col] - 2 * curve[col + 1] + curve[col + 2])
+    return total
+
+
+@_jit
+def count_gradients(padded, threshold):
+    """Count the pixels with a strong Sobel gradient, exact.
+
+    Parameters
+    ----------
+    padded : (M + 2, N + 2) uint8 array
+        The image with its frame.
+    threshold : float, dn2
+        On ``gx**2 + gy**2`` of the unnormalised kernels, exclusive.
+
+    Returns
+    -------
+    int
+    """
+    square = np.empty(padded.shape[1] - 2, np.int32)
+    work = np.empty((2, padded.shape[1]), np.int32)
+    count = np.int64(0)
+    for row in range(padded.shape[0] - 2):
+        _square_gradient(padded[row], padded[row + 1], padded[row + 2], work, square)
+        for col in range(square.size):
+            count += 1 if square[col] > threshold else 0
+    return count
+
+
+@_jit
+def sum_gradients(padded, floor):
+    """Sum the Sobel magnitudes of an image.
+
+    Parameters
+    ----------
+    padded : (M + 2, N + 2) int16 array
+        The image with its frame; values within 0..4095.
+    floor : float
+        Added to ``gx**2 + gy**2`` of the unnormalised kernels before the root.
+
+    Returns
+    -------
+    float
+        Summed in raster order.
+    """
+    square = np.empty(padded.shape[1] - 2, np.int32)
+    work = np.empty((2, padded.shape[1]), np.int32)
+    total = 0.0
+    for row in range(padded.shape[0] - 2):
+        _square_gradient(padded[row], padded[row + 1], padded[row + 2], work, square)
+        for col in range(square.size):
+            total += math.sqrt(square[col] + floor)
+    return total
+
+
+@_jit
+def _square_gradient(upper, here, lower, work, square):
+    """Square the unnormalised Sobel gradient along one row; `work` is scratch."""
+    smooth, slope = work[0], work[1]
+    for col in range(smooth.size):
+        above, below = np.int32(upper[col]), np.int32(lower[col])
+        smooth[col] = above + 2 * np.int32(here[col]) + below
+        slope[col] = below - above
+    for col in range(square.size):
+        across = smooth[col + 2] - smooth[col]
+        down = slope[col] + 2 * slope[col + 1] + slope[col + 2]
+        square[col] = across * across + down * down
+
+
+@_jit
+def sum_steps_by_line(grey):
+    """Sum the steps between neighbouring pixels, for each line between rows or columns.
+
+    Parameters
+    ----------
+    grey : (M, N) uint8 array
+
+    Returns
+    -------
+    down, down_sq : (M - 1,) int64 arrays, dn and dn2
+        Absolute and squared steps from row r to r + 1, summed over columns.
+    across, across_sq : (N - 1,) int64 arrays, dn and dn2
+        The same from column c to c + 1, summed over rows.
+    """
+    rows, cols = grey.shape
+    down, down_sq = np.zeros(rows - 1, np.int64), np.zeros(rows - 1, np.int64)
+    across, across_sq = np.zeros(cols - 1, np.int64), np.zeros(cols - 1, np.int64)
+    for row in range(rows):
+        line = grey[row]
+        for col in range(cols - 1):
+            step = np.int32(line[col + 1]) - np.int32(line[col])
+            across[col] += abs(step)
+            across_sq[col] += step * step
+        if row + 1 < rows:
+            below = grey[row + 1]
+            total, total_sq = np.int64(0), np.int64(0)
+            for col in range(cols):
+                step = np.int32(below[col]) - np.int32(line[col])
+                total += abs(step)
+                total_sq += step * step
+            down[row], down_sq[row] = total, total_sq
+    return down, down_sq, across, across_sq
+
+
+@_jit
+def filter_diagonal(padded):
+    """Magnitude of the finest diagonal db2 wavelet band.
+
+    Parameters
+    ----------
+    padded : (M + 4, N + 4) uint8 array
+        The image with two mirrored pixels around it, three after an odd side.
+
+    Returns
+    -------
+    (K, L) float64 array, dn
+        ``|HH1|``, K = ``(M + 3) // 2``.
+    """
+    rows, cols = padded.shape[0] // 2 - 1, padded.shape[1] // 2 - 1
+    band = np.empty((rows, cols), np.float64)
+    line = np.empty(padded.shape[1], np.float64)
+    for row in range(rows):
+        p0, p1 = padded[2 * row], padded[2 * row + 1]
+        p2, p3 = padded[2 * row + 2], padded[2 * row + 3]
+        for col in range(line.size):
+            d0 = np.int32(p3[col]) - np.int32(p2[col])
+            d1 = np.int32(p2[col]) - np.int32(p1[col])
+            d2 = np.int32(p1[col]) - np.int32(p0[col])
+            line[col] = (_DB2_FIRST * d0 + _DB2_SECOND * d1) + _DB2_THIRD * d2
+        for col in range(cols):
+            e0 = line[2 * col + 3] - line[2 * col + 2]
+            e1 = line[2 * col + 2] - line[2 * col + 1]
+            e2 = line[2 * col + 1] - line[2 * col]
+            band[row, col] = abs((_DB2_FIRST * e0 + _DB2_SECOND * e1) + _DB2_THIRD * e2)
+    return band
+
+
+@_jit
+def sum_amplitudes(spectrum, cols, radius):
+    """Sum Fourier amplitudes inside and outside a disc, frequency 0 left out.
+
+    Parameters
+    ----------
+    spectrum : (M, cols // 2 + 1) complex128 array
+        Real FFT; a coefficient that stands for a conjugate pair counts twice.
+    cols : int
+        Columns of the image.
+    radius : int
+        Frequencies up to and including this distance from 0 are inside.
+
+    Returns
+    -------
+    low, high : float
+        Summed row by row, in order.
+    """
+    rows, half = spectrum.shape
+    low, high = 0.0, 0.0
+    for row in range(rows):
+        vertical = min(row, rows - row)
+        row_low, row_high = 0.0, 0.0
+        for col in range(half):
+            value = spectrum[row, col]
+            amplitude = math.sqrt(value.real * value.real + value.imag * value.imag)
+            if col > 0 and 2 * col != cols:
+                amplitude *= 2.0
+            if vertical * vertical + col * col > radius * radius:
+                row_high += amplitude
+            elif row + col > 0:
+                row_low += amplitude
+        low += row_low
+        high += row_high
+    return low, high
+
+
+@_jit
+def sum_cumulative(reference, restored, reference_deviation, restored_deviation):
+    """Energy of the cumulative spectra of FSDS: of their difference, and of the reference.
+
+    Parameters
+    ----------
+    reference, restored : (M, L) complex128 arrays
+        Real FFTs of mean-free planes, M even.
+    reference_deviation, restored_deviation : float
+        Standard deviations to divide by.
+
+    Returns
+    -------
+    difference, energy : float
+        Sums over the half of non-negative and the reversed half of negative vertical
+        frequencies of ``|D_y - D_x|**2`` and ``|D_x|**2``.
+    """
+    rows, cols = reference.shape
+    difference, energy = 0.0, 0.0
+    for half in range(2):
+        apart = np.zeros(cols, np.complex128)
+        own = np.zeros(cols, np.complex128)
+        for step in range(rows // 2):
+            row = step if half == 0 else rows - 1 - step
+            line_x, line_y = reference[row], restored[row]
+            run_apart, run_own = complex(0.0), complex(0.0)
+            row_difference, row_energy = 0.0, 0.0
+            for col in range(cols):
+                x = line_x[col] / reference_deviation
+                run_apart += line_y[col] / restored_deviation - x
+                run_own += x
+                apart[col] += run_apart
+                own[col] += run_own
+                row_difference += apart[col].real ** 2 + apart[col].imag ** 2
+                row_energy += own[col].real ** 2 + own[col].imag ** 2
+            difference += row_difference
+            energy += row_energy
+    return difference, energy
+
+
+def build_pyramid(plane):
+    """Reduce a plane to the scales of MS-SSIM and filter each with the Gaussian window.
+
+    Parameters
+    ----------
+    plane : (M, N) uint8 array, dn
+
+    Returns
+    -------
+    tuple of (image, mean, mean_square)
+        Five scales where both sides exceed 160 px, one where they reach 11 px, else none.
+    """
+    shortest = min(plane.shape)
+    if shortest < _GAUSSIAN_PX:
+        return ()
+    scales = [plane]
+    if shortest >= _MS_SSIM_MIN_PX:
+        for _ in _SCALE_WEIGHTS[1:]:
+            scales.append(halve_image(scales[-1]))
+    return tuple((scale, *filter_moments(scale)) for scale in scales)
+
+
+@_jit
+def halve_image(image):
+    """Average 2x2 pixels, with zeros before an odd side.
+
+    Parameters
+    ----------
+    image : (M, N) uint8 or float64 array
+
+    Returns
+    -------
+    (ceil(M / 2), ceil(N / 2)) float64 array
+        Exact: means of 8-bit values have few binary digits.
+    """
+    rows, cols = image.shape
+    half = np.empty(((rows + 1) // 2, (cols + 1) // 2), np.float64)
+    odd = cols % 2
+    for row in range(half.shape[0]):
+        lower = image[2 * row + 1 - rows % 2]
+        upper = image[max(2 * row - rows % 2, 0)]
+        weight = 0.0 if row == 0 and rows % 2 else 1.0
+        out = half[row]
+        if odd:
+            out[0] = (weight * upper[0] + lower[0]) * 0.25
+        for col in range(odd, out.size):
+            left, right = 2 * col - odd, 2 * col + 1 - odd
+            above = weight * (float(upper[left]) + float(upper[right]))
+            out[col] = (above + (float(lower[left]) + float(lower[right]))) * 0.25
+    return half
+
+
+@_jit
+def filter_moments(image):
+    """Gaussian-weighted mean and mean square over the valid region.
+
+    Parameters
+    ----------
+    image : (M, N) uint8 or float64 array, dn
+        Both sides at least 11 px.
+
+    Returns
+    -------
+    mean, mean_square : (M - 10, N - 10) float64 arrays, dn and dn2
+    """
+    rows, cols = image.shape[0] - 10, image.shape[1] - 10
+    mean = np.empty((rows, cols), np.float64)
+    mean_square = np.empty((rows, cols), np.float64)
+    values = np.empty((11, cols + 10), np.float64)
+    squares = np.empty((11, cols + 10), np.float64)
+    column = np.empty(cols + 10, np.float64)
+    for row in range(rows + 10):
+        line, value, square = image[row], values[row % 11], squares[row % 11]
+        for col in range(cols + 10):
+            value[col] = line[col]
+            square[col] = value[col] * value[col]
+        if row >= 10:
+            _filter_rows(values, row + 1, column)
+            _filter_line(column, mean[row - 10])
+            _filter_rows(squares, row + 1, column)
+            _filter_line(column, mean_square[row - 10])
+    return mean, mean_square
+
+
+@_jit
+def _filter_rows(ring, first, column):
+    """Weigh eleven rows held in a ring, the oldest at `first`."""
+    a, b, c = ring[first % 11], ring[(first + 1) % 11], ring[(first + 2) % 11]
+    d, e, f = ring[(first + 3) % 11], ring[(first + 4) % 11], ring[(first + 5) % 11]
+    g, h, i = ring[(first + 6) % 11], ring[(first + 7) % 11], ring[(first + 8) % 11]
+    j, k = ring[(first + 9) % 11], ring[(first + 10) % 11]
+    for col in range(column.size):
+        near = _G0 * f[col] + _G1 * (e[col] + g[col]) + _G2 * (d[col] + h[col])
+        far = _G3 * (c[col] + i[col]) + _G4 * (b[col] + j[col]) + _G5 * (a[col] + k[col])
+        column[col] = near + far
+
+
+@_jit
+def _filter_line(line, out):
+    for col in range(out.size):
+        near = _G1 * (line[col + 4] + line[col + 6]) + _G2 * (line[col + 3] + line[col + 7])
+        mid = _G3 * (line[col + 2] + line[col + 8]) + _G4 * (line[col + 1] + line[col + 9])
+        far = _G5 * (line[col] + line[col + 10])
+        out[col] = (_G0 * line[col + 5] + near) + (mid + far)
+
+
+@_jit
+def compare_scale(x, mean_x, square_x, y, mean_y, square_y):
+    """Mean SSIM and mean contrast-structure term of one scale.
+
+    Parameters
+    ----------
+    x, y : (M, N) uint8 or float64 arrays, dn
+    mean_x, square_x, mean_y, square_y : (M - 10, N - 10) float64 arrays
+        From `filter_moments`.
+
+    Returns
+    -------
+    ssim, structure : float
+        Means over the valid region, summed row by row.
+    """
+    rows, cols = mean_x.shape
+    products = np.empty((11, cols + 10), np.float64)
+    column = np.empty(cols + 10, np.float64)
+    cross = np.empty(cols, np.float64)
+    ssim, structure = 0.0, 0.0
+    for row in range(rows + 10):
+        line_x, line_y, product = x[row], y[row], products[row % 11]
+        for col in range(cols + 10):
+            product[col] = float(line_x[col]) * float(line_y[col])
+        if row >= 10:
+            _filter_rows(products, row + 1, column)
+            _filter_line(column, cross)
+            at = row - 10
+            terms = _sum_terms(cross, mean_x[at], square_x[at], mean_y[at], square_y[at], column)
+            ssim += terms[0]
+            structure += terms[1]
+    return ssim / (rows * cols), structure / (rows * cols)
+
+
+@_jit
+def _sum_terms(cross, mean_x, square_x, mean_y, square_y, luminance):
+    """Sum SSIM and its contrast-structure term over a row; overwrites `cross`."""
+    for col in range(cross.size):
+        mixed = mean_x[col] * mean_y[col]
+        energy = mean_x[col] * mean_x[col] + mean_y[col] * mean_y[col]
+        variances = square_x[col] + square_y[col] - energy
+        cross[col] = (2.0 * (cross[col] - mixed) + _C2) / (variances + _C2)
+        luminance[col] = (2.0 * mixed + _C1) / (energy + _C1)
+    ssim, structure = 0.0, 0.0
+    for col in range(cross.size):
+        structure += cross[col]
+        ssim += cross[col] * luminance[col]
+    return ssim, structure
+
+
+@_jit
+def sum_errors(left, right):
+    """Sum absolute and squared differences of two planes, exact.
+
+    Parameters
+    ----------
+    left, right : (M, N) uint8 arrays
+
+    Returns
+    -------
+    absolute, squared : int, dn and dn2
+    """
+    absolute, squared = np.int64(0), np.int64(0)
+    for row in range(left.shape[0]):
+        line_left, line_right = left[row], right[row]
+        for col in range(line_left.size):
+            error = np.int32(line_left[col]) - np.int32(line_right[col])
+            absolute += abs(error)
+            squared += error * error
+    return absolute, squared
+
+
+@_jit
+def sum_table(left, right, table):
+    """Sum a table's value over the pixel pairs of two planes, row by row.
+
+    Parameters
+    ----------
+    left, right : (M, N) uint8 arrays
+    table : (256, 256) float64 array
+
+    Returns
+    -------
+    float
+    """
+    total = 0.0
+    for row in range(left.shape[0]):
+        line_left, line_right = left[row], right[row]
+        row_total = 0.0
+        for col in range(line_left.size):
+            row_total += table[line_left[col], line_right[col]]
+        total += row_total
+    return total
+
+
+@_jit
+def convert_to_lab(red, green, blue, linear):
+    """Convert 8-bit sRGB to CIE L*a*b* under D65.
+
+    Parameters
+    ----------
+    red, green, blue : (M, N) uint8 arrays
+    linear : (256,) float64 array
+        Linear light of each level, 0..1.
+
+    Returns
+    -------
+    (3, M, N) float64 array
+        L* (0..100), a*, b*.
+
+    Notes
+    -----
+    The matrix, white point (0.95047, 1, 1.08883) and the threshold 0.008856 of kornia and
+    scikit-image.
+    """
+    rows, cols = red.shape
+    lab = np.empty((3, rows, cols), np.float64)
+    for row in range(rows):
+        for col in range(cols):
+            r, g, b = linear[red[row, col]], linear[green[row, col]], linear[blue[row, col]]
+            x = _compress((0.412453 * r + 0.357580 * g + 0.180423 * b) / _WHITE[0])
+            y = _compress((0.212671 * r + 0.715160 * g + 0.072169 * b) / _WHITE[1])
+            z = _compress((0.019334 * r + 0.119193 * g + 0.950227 * b) / _WHITE[2])
+            lab[0, row, col] = 116.0 * y - 16.0
+            lab[1, row, col] = 500.0 * (x - y)
+            lab[2, row, col] = 200.0 * (y - z)
+    return lab
+
+
+@_jit
+def _compress(share):
+    return np.cbrt(share) if share > 0.008856 else 7.787 * share + 16.0 / 116.0
+
+
+@_jit
+def sum_distances(left, right):
+    """Sum the Euclidean distances between the pixels of two three-channel images.
+
+    Parameters
+    ----------
+    left, right : (3, M, N) float64 arrays
+
+    Returns
+    -------
+    float
+        Summed row by row.
+    """
+    total = 0.0
+    for row in range(left.shape[1]):
+        row_total = 0.0
+        for col in range(left.shape[2]):
+            d0 = left[0, row, col] - right[0, row, col]
+            d1 = left[1, row, col] - right[1, row, col]
+            d2 = left[2, row, col] - right[2, row, col]
+            row_total += math.sqrt((d0 * d0 + d1 * d1) + d2 * d2)
+        total += row_total
+    return total
+
+
+@_jit
+def sum_high_passed(padded, mask):
+    """Energy of an error less its 9x9 mean under a mask, times 81**2, exact.
+
+    Parameters
+    ----------
+    padded : (M + 8, N + 8) int16 array, dn
+        The error with four pixels of frame.
+    mask : (M, N) uint8 array of 0 and 1
+
+    Returns
+    -------
+    int
+        Sum over masked pixels of ``(81 e - sum_9x9(e))**2``, dn2.
+    """
+    rows, cols = mask.shape
+    column = np.zeros(cols + 8, np.int32)
+    energy = np.int64(0)
+    for row in range(8):
+        for col in range(cols + 8):
+            column[col] += padded[row, col]
+    for row in range(rows):
+        entering, here, leaving = padded[row + 8], padded[row + 4], padded[row]
+        chosen = mask[row]
+        for col in range(cols + 8):
+            column[col] += entering[col]
+        for col in range(cols):
+            box = np.int32(0)
+            for step in range(9):
+                box += column[col + step]
+            apart = np.int64(81 * np.int32(here[col + 4]) - box) * np.int64(chosen[col])
+            energy += apart * apart
+        for col in range(cols + 8):
+            column[col] -= leaving[col]
+    return energy
