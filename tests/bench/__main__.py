@@ -1,0 +1,173 @@
+"""Measure speed and size side by side with the alternatives; print a table.
+
+Every figure is a median over runs; two things compared are run in turn, and their ratio is the
+median of the runs' ratios.
+"""
+
+import hashlib
+import io
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from PIL import Image
+from skimage.metrics import structural_similarity
+
+from ingest import blocks, edges, images, units
+from ingest.run import ingest_study
+from ingest.study import IngestParameters
+from tests.bench.scenes import clear, grow_study, make_study
+
+RUNS = 5
+
+
+def main():
+    """Run every benchmark."""
+    with tempfile.TemporaryDirectory(prefix="upscale-audit-bench-") as folder:
+        root = Path(folder)
+        study = make_study(root / "study")
+        print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, {RUNS} runs each\n")
+        bench_ingest(study)
+        bench_stages(study)
+        bench_size(study)
+        bench_build(study, root)
+
+
+def bench_ingest(study):
+    """Ingest against decoding and hashing alone, and against a loop over scikit-image."""
+    files = sorted(study.path.parent.rglob("*.png"))
+    count = len(list(study.references.iterdir()))
+    ingest_study(study, workers=1)
+    ours, floor = [], []
+    for _ in range(RUNS):
+        clear(study.raw)
+        ours.append(timed(ingest_study, study, workers=1) / count)
+        floor.append(timed(decode_and_hash, files) / count)
+    loop = timed(loop_over_blocks, study) * 8
+    print("## Ingest: one 1024x1024 reference with eight restored images, one core\n")
+    print("| what | ms | ratio |\n|---|---|---|")
+    print(f"| decode and hash the nine PNGs, nothing else | {1e3 * median(floor):.0f} | 1 |")
+    ratio = median([a / b for a, b in zip(ours, floor, strict=True)])
+    print(f"| `upscale-audit ingest`, Parquet written | {1e3 * median(ours):.0f} | {ratio:.2f} |")
+    loop_ratio = loop / median(floor)
+    print(f"| block SSIM alone, scikit-image loop, 1 run | {1e3 * loop:.0f} | {loop_ratio:.0f} |\n")
+
+
+def bench_stages(study):
+    """Where ingest's time goes, stage by stage, for the same nine files."""
+    parameters = IngestParameters()
+    files = [study.references / "region0_as_is.png"]
+    for model in study.models:
+        files += [model.notta / files[0].name, model.tta / files[0].name]
+    data = [path.read_bytes() for path in files]
+    decode = lambda: [  # noqa: E731 - a stage is one expression
+        images.decode_image(item, ".png", parameters.max_image_px, "reduce") for item in data
+    ]
+    greys = [image.grey for image in decode()]
+    measured = [blocks.Measured(grey) for grey in greys]
+    mask = edges.mark_ringing_pixels(greys[0], *edges.find_thresholds(greys[0], parameters))
+    schema = units.arrow_schema("blocks")
+    pairs = list(zip(measured[1::2], measured[2::2], strict=True))
+    batch = lambda: [  # noqa: E731
+        blocks.build_batch("image", measured[0], mask, {"notta": a, "tta": b}, schema)
+        for a, b in pairs
+    ]
+    batches = batch()
+    stages = {
+        "decode, hash file and pixels (9 files)": decode,
+        "measure each image (9)": lambda: [blocks.Measured(grey) for grey in greys],
+        "edge mask (1)": lambda: edges.mark_ringing_pixels(
+            greys[0], *edges.find_thresholds(greys[0], parameters)
+        ),
+        "compare pairs and build rows (8 pairs, 4 batches)": batch,
+        "encode Parquet (4 x 16,384 rows)": lambda: [write(item) for item in batches],
+    }
+    print("## Ingest by stage\n\n| stage | ms |\n|---|---|")
+    for name, stage in stages.items():
+        stage()
+        print(f"| {name} | {1e3 * median([timed(stage) for _ in range(RUNS)]):.1f} |")
+    print()
+
+
+def bench_size(study):
+    """Bytes a raw block row takes, both inference paths in it."""
+    shards = sorted((study.raw / "blocks").rglob("*.parquet"))
+    rows = sum(pq.read_metadata(shard).num_rows for shard in shards)
+    size = sum(shard.stat().st_size for shard in shards)
+    print(f"## Size\n\n{size / rows:.1f} bytes a raw block row ({rows:,} rows)\n")
+
+
+def bench_build(study, root):
+    """CPU, wall and memory of `upscale-audit build` at growing sizes, and CPU a row between."""
+    print("## Build: raw Parquet to published warehouse\n")
+    print(
+        "| block rows | wall s | CPU s | peak GiB | marginal CPU us a row |\n|---|---|---|---|---|"
+    )
+    before = None
+    for copies in (1, 4, 16):
+        grown = grow_study(study, root / f"grown{copies}", copies)
+        rows = copies * 8 * 4 * 16_384
+        runs = [run_build(grown) for _ in range(3)]
+        wall, cpu, memory = (median(column) for column in zip(*runs, strict=True))
+        marginal = "" if before is None else f"{1e6 * (cpu - before[1]) / (rows - before[0]):.2f}"
+        print(f"| {rows:,} | {wall:.1f} | {cpu:.1f} | {memory / 2**20:.2f} | {marginal} |")
+        before = rows, cpu
+        clear(root / f"grown{copies}")
+    print()
+
+
+def run_build(study):
+    """Wall and CPU seconds and peak KiB of a build in a process of its own."""
+    begin = time.perf_counter()
+    command = [sys.executable, "-m", "warehouse.cli", "build", str(study.path)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{command} exited with {process.returncode}")
+    return time.perf_counter() - begin, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
+
+
+def decode_and_hash(files):
+    """Do what no ingest can do without: read, hash and decode each file."""
+    for path in files:
+        data = path.read_bytes()
+        hashlib.sha256(data).hexdigest()
+        np.asarray(Image.open(io.BytesIO(data)))
+
+
+def loop_over_blocks(study):
+    """Block SSIM of one pair as the published generator computes it."""
+    name = "region0_as_is.png"
+    reference = np.asarray(Image.open(study.references / name))
+    restored = np.asarray(Image.open(study.models[0].notta / name))
+    for row in range(0, reference.shape[0], 8):
+        for col in range(0, reference.shape[1], 8):
+            area = np.s_[row : row + 8, col : col + 8]
+            structural_similarity(reference[area], restored[area], data_range=255)
+
+
+def write(batch):
+    """Encode one image's rows of one model."""
+    sink = io.BytesIO()
+    with units.open_parquet(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+
+
+def timed(function, *arguments, **options):
+    """Wall seconds of one call."""
+    begin = time.perf_counter()
+    function(*arguments, **options)
+    return time.perf_counter() - begin
+
+
+median = statistics.median
+
+if __name__ == "__main__":
+    main()
