@@ -107,7 +107,7 @@ def bench_build(study, root):
     """CPU, wall and memory of `upscale-audit build` at growing sizes, and CPU a row between."""
     print("## Build: raw Parquet to published warehouse\n")
     print(
-        "| block rows | wall s | CPU s | peak GiB | marginal CPU us a row |\n|---|---|---|---|---|"
+        "| block rows | wall s | CPU s | peak GiB | CPU us a row more |\n|---|---|---|---|---|"
     )
     before = None
     for copies in (1, 4, 16):
