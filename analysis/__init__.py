@@ -1,0 +1,1 @@
+"""Reads the published marts and draws what they say; builds nothing."""

@@ -1,0 +1,119 @@
+"""The published warehouse, opened read-only, and the vocabulary that names its values."""
+
+import csv
+from pathlib import Path
+
+import duckdb
+
+from ingest.errors import StudyError
+
+SEED = Path(__file__).resolve().parents[1] / "dbt_project" / "seeds" / "direction_components.csv"
+
+
+class Marts:
+    """A published warehouse, open for reading.
+
+    Parameters
+    ----------
+    path : str or Path
+        The published `warehouse.duckdb`.
+
+    Attributes
+    ----------
+    models : list of str
+        Every model, in the one order in which all figures show them.
+
+    Raises
+    ------
+    StudyError
+        There is no such file, or it is no warehouse of this version.
+    """
+
+    def __init__(self, path):
+        self._path = Path(path)
+        if not self._path.is_file():
+            raise StudyError(f"no warehouse at {path}; run upscale-audit build first")
+        self._connection = None
+        try:
+            self._connection = duckdb.connect(str(self._path), read_only=True)
+            self.models = [
+                row["model_id"]
+                for row in self.rows("select model_id from dim_models order by model_id")
+            ]
+        except duckdb.Error as error:
+            self.close()
+            raise StudyError(
+                f"cannot open {path}: {str(error).splitlines()[0]};"
+                " rebuild it with upscale-audit build"
+            ) from None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        """Close the file."""
+        if self._connection is not None:
+            self._connection.close()
+
+    def frame(self, query):
+        """Run a query.
+
+        Parameters
+        ----------
+        query : str
+
+        Returns
+        -------
+        polars.DataFrame
+
+        Raises
+        ------
+        StudyError
+            A table or column of the contract is missing: the file is of another version.
+        """
+        try:
+            return self._connection.sql(query).pl()
+        except duckdb.CatalogException as error:
+            missing = error
+        except duckdb.BinderException as error:
+            missing = error
+        raise StudyError(
+            f"{self._path} was built by another version: {str(missing).splitlines()[0]};"
+            " run upscale-audit build"
+        ) from None
+
+    def rows(self, query):
+        """Run a query; one dictionary per row."""
+        return self.frame(query).to_dicts()
+
+    def is_axis_identifiable(self):
+        """Whether the pooled basis has a first axis, so that blocks have a score."""
+        (row,) = self.rows(
+            "select coalesce(bool_and(is_identifiable), false) as is_identifiable"
+            " from mart_pca_basis where basis_id = 'pooled' and component = 1"
+        )
+        return row["is_identifiable"]
+
+
+def quote_text(value):
+    """Quote an SQL string literal."""
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def read_components():
+    """Read the direction components in their order, from the seed that declares them.
+
+    Returns
+    -------
+    list of dict
+        component, column_stem, unit, family, label, positive_means, negative_means.
+    """
+    with SEED.open(encoding="utf-8", newline="") as file:
+        components = list(csv.DictReader(file))
+    for component in components:
+        # Every component without a unit is the logarithm of a ratio (definitions E.5).
+        component["unit"] = component["unit"] or "ln ratio"
+    return components
