@@ -58,6 +58,11 @@ def compare_blocks(reference, restored, ringing_mask):
     return {"cross": cross, "local_ssim": local_ssim, "ringing": ringing}
 
 
+def measure_pair(reference, restored, ringing_mask):
+    """All block columns of a restored image: its own, and those against its reference."""
+    return restored.columns | compare_blocks(reference, restored, ringing_mask)
+
+
 def frame_columns(height_px, width_px):
     """Columns that depend on the image's size alone, over its whole grid, raster order."""
     rows, cols = -(-height_px // 8), -(-width_px // 8)
@@ -85,8 +90,9 @@ def build_batch(image_id, reference, ringing_mask, restored, schema):
     image_id : str
     reference : Measured
     ringing_mask : (M, N) uint8 array of 0 and 1
-    restored : dict of str to (Measured or None)
-        By inference path; None where there is no image: its columns are NULL.
+    restored : dict of str to dict
+        By inference path, the columns from `measure_pair`; a path that is not there has
+        NULL columns.
     schema : pyarrow.Schema
 
     Returns
@@ -101,10 +107,8 @@ def build_batch(image_id, reference, ringing_mask, restored, schema):
     measures = {"ringing_px": kernel.count_mask(ringing_mask)}
     measures |= {f"reference_{name}": array for name, array in reference.columns.items()}
     for inference_path in INFERENCE_PATHS:
-        image = restored.get(inference_path)
-        if image is not None:
-            columns = image.columns | compare_blocks(reference, image, ringing_mask)
-            measures |= {f"{inference_path}_{name}": array for name, array in columns.items()}
+        columns = restored.get(inference_path, {})
+        measures |= {f"{inference_path}_{name}": array for name, array in columns.items()}
     arrays = []
     for column in BLOCKS:
         if column.name == "image_id":

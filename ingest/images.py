@@ -68,10 +68,19 @@ class ImageFacts:
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """Grey values (M, N) uint8 and the facts of their file."""
+    """One decoded file.
+
+    Attributes
+    ----------
+    grey : (M, N) uint8 array
+    facts : ImageFacts
+    rgb : (M, N, 3) uint8 array or None
+        The colours where the channels differ.
+    """
 
     grey: np.ndarray
     facts: ImageFacts
+    rgb: np.ndarray | None = None
 
 
 def read_bytes(path):
@@ -142,18 +151,18 @@ def decode_image(data, suffix, max_image_px, colour):
     grey, grey_rule = _to_grey(rgb, has_alpha)
     if grey_rule.startswith("rec601") and colour == "reject":
         raise RejectedFileError("colour", f"mode {mode} with unequal channels")
-    pixels = rgb if grey_rule.startswith("rec601") else grey
+    colours = rgb if grey_rule.startswith("rec601") else None
     facts = ImageFacts(
         bytes=len(data),
         file_sha256=hashlib.sha256(data).hexdigest(),
-        pixel_sha256=hash_pixels(pixels),
+        pixel_sha256=hash_pixels(grey if colours is None else colours),
         width_px=grey.shape[1],
         height_px=grey.shape[0],
         colour_mode=mode,
         bit_depth=depth,
         grey_rule=grey_rule,
     )
-    return DecodedImage(grey, facts)
+    return DecodedImage(grey, facts, colours)
 
 
 def hash_pixels(pixels):

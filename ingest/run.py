@@ -9,7 +9,7 @@ import threading
 from collections import defaultdict
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
@@ -26,7 +26,9 @@ from ingest.files import (
     write_text,
 )
 from ingest.labels import read_boxes, read_entries
-from ingest.pairing import pair_study
+from ingest.metrics import METRICS
+from ingest.pairing import Pairing, pair_study
+from ingest.published import detect_kind, read_comparison, read_locations, read_results
 from ingest.schema import SCHEMA_VERSION, arrow_schema
 from ingest.units import (
     Input,
@@ -85,8 +87,8 @@ def ingest_study(study, workers=None, progress=None):
     """
     workers = workers or os.cpu_count() or 1
     with locked(study.output, "ingest or build"):
-        pairing = pair_study(study)
-        labels = _read_labels(study)
+        pairing = pair_study(study) if study.references else Pairing({}, (), ())
+        labels = _read_labels(study) | _read_published(study)
         units = plan_units(study, pairing)
         total = sum(len(unit.images) for unit in units)
         manifests, kept = [], 0
@@ -222,6 +224,28 @@ def _read_labels(study):
     return {"labels": entries, "boxes": boxes}
 
 
+def _read_published(study):
+    """Read the published generator's files; a label may name one file of each kind."""
+    tables = {"published_results": [], "published_locations": [], "published_comparisons": []}
+    seen = set()
+    for item in study.published:
+        kind = detect_kind(item.file)
+        if (kind, item.label) in seen:
+            raise StudyError(
+                f"{study.path}: two published {kind} files are labelled {item.label!r};"
+                " give each its own label"
+            )
+        seen.add((kind, item.label))
+        if kind == "results":
+            tables["published_results"] += read_results(item.file, item.label)
+        elif kind == "locations":
+            tables["published_locations"] += read_locations(item.file, item.label)
+        else:
+            rows = read_comparison(item.file)
+            tables["published_comparisons"] += [{"label": item.label} | row for row in rows]
+    return tables
+
+
 def _small_tables(pairing, manifests):
     """Rows of the image, file, pair and reject tables, in a stated order."""
     source_files = _collect(manifests, "source_files")
@@ -242,7 +266,18 @@ def _small_tables(pairing, manifests):
     measured = {(row["image_id"], row["model_id"], row["inference_path"]) for row in source_files}
     pairs = [_describe_pair(pair, measured) for pair in pairing.pairs]
     images = _unique_sorted(_collect(manifests, "image_facts"), ("image_id",))
-    return {"images": images, "source_files": source_files, "pairs": pairs, "rejects": rejects}
+    keys = ("model_id", "inference_path", "image_id")
+    return {
+        "images": images,
+        "source_files": source_files,
+        "image_metrics": _unique_sorted(_collect(manifests, "image_metrics"), keys),
+        "metrics": [
+            {"metric": metric.name, "metric_number": number} | asdict(metric)
+            for number, metric in enumerate(METRICS, start=1)
+        ],
+        "pairs": pairs,
+        "rejects": rejects,
+    }
 
 
 def _describe_pair(pair, measured):
@@ -297,6 +332,10 @@ def _write_tables(study, manifests, tables):
         "recipe": recipe(study.ingest_parameters),
         "recipe_sha256": hash_json(recipe(study.ingest_parameters)),
         "models": [model.model_id for model in study.models],
+        "published": {
+            f"{item.label}: {to_text(item.file.name)}": hash_file(item.file)
+            for item in study.published
+        },
         "block_shards": _order_shards(manifests),
         "files": dict(sorted(files.items())),
     }

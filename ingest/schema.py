@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from ingest.metrics import METRICS, PUBLISHED_NAMES
+from ingest.published import METRIC_COLUMNS
+
 SCHEMA_VERSION = 1
 """Raised when a column is added, removed, retyped or redefined; part of every shard's recipe."""
 
@@ -130,6 +133,96 @@ REJECTS = (
 )
 """One row per refused file."""
 
+ROUNDED_NAMES = tuple(
+    metric.name
+    for metric in METRICS
+    if metric.name in PUBLISHED_NAMES and metric.published_decimals is not None
+)
+"""Metrics that the published CSV rounds; each has a second, rounded column."""
+
+IMAGE_METRICS = (
+    Column("model_id", _TEXT, "", "The model.", nullable=False),
+    Column("inference_path", _TEXT, "", "notta or tta.", nullable=False),
+    Column("image_id", _TEXT, "", "The reference.", nullable=False),
+    *(
+        Column(metric.name, pa.float64(), metric.unit, f"{metric.description}.")
+        for metric in METRICS
+    ),
+    *(
+        Column(f"{name}_rounded", pa.float64(), "", f"{name} as the published CSV rounds it.")
+        for name in ROUNDED_NAMES
+    ),
+)
+"""One row per model x inference path x image; no row where the study leaves metrics out."""
+
+METRIC_LIST = (
+    Column("metric", _TEXT, "", "Name of a per-image metric.", nullable=False),
+    Column("metric_number", pa.int32(), "", "Order of declaration, from 1.", nullable=False),
+    Column("unit", _TEXT, "", "Unit; empty where dimensionless.", nullable=False),
+    Column("lowest", pa.float64(), "", "Closed lower bound; NULL where there is none."),
+    Column("highest", pa.float64(), "", "Closed upper bound; NULL where there is none."),
+    Column("published_decimals", pa.int32(), "", "Decimals in the published CSV; NULL if none."),
+    Column("polarity", _TEXT, "", "higher_better, lower_better or neutral.", nullable=False),
+    Column("looks_at", _TEXT, "", "restored (output only) or both images.", nullable=False),
+    Column("source", _TEXT, "", "Section of the definitions.", nullable=False),
+    Column("description", _TEXT, "", "What it is, in one line.", nullable=False),
+)
+"""One row per declared metric."""
+
+_PUBLISHED_METRICS = {metric.name: (metric.unit, metric.description) for metric in METRICS} | {
+    "lpips": ("", "LPIPS v0.1, AlexNet"),
+}
+_PUBLISHED_KEYS = (
+    Column("label", _TEXT, "", "Names the file in the study.", nullable=False),
+    Column("row_number", _COUNT, "", "Order in the file, from 0.", nullable=False),
+    Column("model_id", _TEXT, "", "The file's model column, as written.", nullable=False),
+    Column("image_id", _TEXT, "", "As written.", nullable=False),
+)
+
+PUBLISHED_RESULTS = (
+    *_PUBLISHED_KEYS,
+    Column("original_path", _TEXT, "", "Reference, as written."),
+    Column("upscaled_path", _TEXT, "", "Restored image, as written."),
+    Column("original_width_px", pa.int32(), "px", "NULL in files without size columns."),
+    Column("original_height_px", pa.int32(), "px", "NULL in files without size columns."),
+    Column("original_format", _TEXT, "", "File suffix of the reference."),
+    Column("upscaled_width_px", pa.int32(), "px", "After the generator's resize to the reference."),
+    Column("upscaled_height_px", pa.int32(), "px", "After the generator's resize likewise."),
+    Column("upscaled_format", _TEXT, "", "File suffix of the restored image."),
+    *(
+        Column(name, pa.float64(), _PUBLISHED_METRICS[name][0], f"{_PUBLISHED_METRICS[name][1]}.")
+        for name in METRIC_COLUMNS
+    ),
+    Column("detection_count", pa.int32(), "count", "Published flags; NULL in files without them."),
+    Column(
+        "detected_patterns", _TEXT, "", "Published labels, verbatim; the text None is no pattern."
+    ),
+    Column("confidence_level", _TEXT, "", "High, Medium, Low or Normal, as published."),
+)
+"""One row per label x model x image of a published results file."""
+
+PUBLISHED_LOCATIONS = (
+    *_PUBLISHED_KEYS,
+    Column("min_ssim_value", pa.float64(), "", "Smallest block SSIM.", nullable=False),
+    Column("min_row", pa.int32(), "", "Its block row, from 0.", nullable=False),
+    Column("min_col", pa.int32(), "", "Its block column, from 0.", nullable=False),
+    Column("total_rows", pa.int32(), "count", "Block rows of the map.", nullable=False),
+    Column("total_cols", pa.int32(), "count", "Block columns of the map.", nullable=False),
+    Column("distance_to_boundary", pa.int32(), "blocks", "To the nearest side.", nullable=False),
+    Column("normalized_distance", pa.float64(), "", "That over half the side.", nullable=False),
+    Column("is_boundary", pa.bool_(), "", "Published flag of the outer zone.", nullable=False),
+)
+"""One row per label x model x image of a published location file."""
+
+PUBLISHED_COMPARISONS = (
+    Column("label", _TEXT, "", "Names the file in the study.", nullable=False),
+    Column("model_id", _TEXT, "", "As written.", nullable=False),
+    Column("metric", _TEXT, "", "Metric name.", nullable=False),
+    Column("statistic", _TEXT, "", "mean, std, min, max, median or count.", nullable=False),
+    Column("value", pa.float64(), "", "In the metric's unit, as rounded in the file."),
+)
+"""One row per label x model x metric x statistic of a published comparison file."""
+
 LABELS = (
     Column("image_id", _TEXT, "", "Stem of the image's file name.", nullable=False),
     Column("patient_id", _TEXT, "", "Patient."),
@@ -156,8 +249,13 @@ TABLES = {
     "blocks": BLOCKS,
     "images": IMAGES,
     "source_files": SOURCE_FILES,
+    "image_metrics": IMAGE_METRICS,
+    "metrics": METRIC_LIST,
     "pairs": PAIRS,
     "rejects": REJECTS,
+    "published_results": PUBLISHED_RESULTS,
+    "published_locations": PUBLISHED_LOCATIONS,
+    "published_comparisons": PUBLISHED_COMPARISONS,
     "labels": LABELS,
     "boxes": BOXES,
 }

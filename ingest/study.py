@@ -34,6 +34,8 @@ class IngestParameters:
         What happens to an image whose channels differ: grey by Rec. 601, or a reject.
     max_image_px : int
         Images with more pixels are rejected before they are decoded.
+    image_metrics : bool
+        Whether the per-image metrics are measured too; they take about as long as the rest.
     """
 
     edge_rule: str = "adaptive"
@@ -42,6 +44,7 @@ class IngestParameters:
     edge_high_dn: int = 200
     colour: str = "reduce"
     max_image_px: int = 8192 * 8192
+    image_metrics: bool = True
 
     def __post_init__(self):
         _require(self.edge_rule in EDGE_RULES, "edge_rule", self.edge_rule, EDGE_RULES)
@@ -66,12 +69,15 @@ class AnalysisParameters:
         Enters the hash that draws the resamples.
     min_clusters : int
         With fewer clusters an interval is NULL.
+    baseline_model : str
+        Its notta images set the thresholds of the population `frozen`.
     """
 
     ringing_min_px: int = 4
     bootstrap_replicates: int = 1000
     bootstrap_seed: str = "upscale-audit"
     min_clusters: int = 5
+    baseline_model: str = "bicubic"
 
     def __post_init__(self):
         in_block = 1 <= self.ringing_min_px <= 64
@@ -95,17 +101,29 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Published:
+    """A result file of the published generator, and what the study calls it."""
+
+    file: Path
+    label: str
+
+
+@dataclass(frozen=True)
 class Study:
-    """A parsed study file. All paths are absolute."""
+    """A parsed study file. All paths are absolute.
+
+    `references` is None and `models` empty in a study of published files only.
+    """
 
     path: Path
     name: str
-    references: Path
+    references: Path | None
     output: Path
     pairing: str
     models: tuple[Model, ...]
     label_entries: Path | None
     label_boxes: Path | None
+    published: tuple[Published, ...] = ()
     ingest_parameters: IngestParameters = field(default_factory=IngestParameters)
     analysis_parameters: AnalysisParameters = field(default_factory=AnalysisParameters)
 
@@ -153,11 +171,14 @@ def load_study(path):
 
 
 def _parse_study(path, document):
-    sections = ("study", "models", "labels", "parameters")
-    _check_keys(path, "the study file", document, sections, required=("study", "models"))
+    sections = ("study", "models", "published", "labels", "parameters")
+    _check_keys(path, "the study file", document, sections, required=("study",))
     study = _table(path, document, "study")
     known = ("name", "references", "output", "pairing")
-    _check_keys(path, "[study]", study, known, required=("name", "references"))
+    published = _parse_published(path, document.get("published", []))
+    has_images = "models" in document or "references" in study or not published
+    required = ("name", "references") if has_images else ("name",)
+    _check_keys(path, "[study]", study, known, required=required)
     labels = _table(path, document, "labels")
     _check_keys(path, "[labels]", labels, ("entries", "boxes"))
     pairing = _text(path, "[study]", study, "pairing", default="exact")
@@ -169,12 +190,13 @@ def _parse_study(path, document):
     parsed = Study(
         path=path,
         name=_text(path, "[study]", study, "name"),
-        references=_folder(path, "[study]", study, "references"),
+        references=_folder(path, "[study]", study, "references") if has_images else None,
         output=(path.parent / _text(path, "[study]", study, "output", default=".")).resolve(),
         pairing=pairing,
-        models=_parse_models(path, document["models"]),
-        label_entries=_file(path, labels, "entries"),
-        label_boxes=_file(path, labels, "boxes"),
+        models=_parse_models(path, document.get("models")) if has_images else (),
+        label_entries=_file(path, "[labels]", labels, "entries"),
+        label_boxes=_file(path, "[labels]", labels, "boxes"),
+        published=published,
         ingest_parameters=ingest_parameters,
         analysis_parameters=analysis_parameters,
     )
@@ -184,7 +206,8 @@ def _parse_study(path, document):
 
 def _check_apart(study):
     """Refuse a study whose images lie where its outputs are written."""
-    folders = [study.references, *(model.notta for model in study.models)]
+    folders = [model.notta for model in study.models]
+    folders += [study.references] if study.references else []
     folders += [model.tta for model in study.models if model.tta]
     for written in (study.output / name for name in OUTPUT_FOLDERS):
         for folder in folders:
@@ -195,9 +218,31 @@ def _check_apart(study):
                 )
 
 
+def _parse_published(path, entries):
+    if not isinstance(entries, list):
+        raise StudyError(f"{path}: expected [[published]] tables, each with file and label")
+    published = []
+    for number, entry in enumerate(entries, start=1):
+        where = f"[[published]] number {number}"
+        if not isinstance(entry, dict):
+            raise StudyError(f"{path} {where}: expected a table, found {entry!r}")
+        _check_keys(path, where, entry, ("file", "label"), required=("file", "label"))
+        label = _text(path, where, entry, "label")
+        if not MODEL_ID_PATTERN.fullmatch(label):
+            raise StudyError(
+                f"{path} {where}: label = {label!r}; use up to 64 letters, digits, '_', '-' or"
+                " '.', starting with a letter or digit"
+            )
+        published.append(Published(_file(path, where, entry, "file"), label))
+    return tuple(published)
+
+
 def _parse_models(path, entries):
     if not isinstance(entries, list) or not entries:
-        raise StudyError(f"{path}: expected one or more [[models]] tables")
+        raise StudyError(
+            f"{path}: expected one or more [[models]] tables, each a model_id and its folders;"
+            " study.example.toml shows one"
+        )
     models = []
     for number, entry in enumerate(entries, start=1):
         where = f"[[models]] number {number}"
@@ -279,12 +324,12 @@ def _folder(path, where, table, key):
     return folder
 
 
-def _file(path, table, key):
+def _file(path, where, table, key):
     if key not in table:
         return None
-    file = (path.parent / _text(path, "[labels]", table, key)).resolve()
+    file = (path.parent / _text(path, where, table, key)).resolve()
     if not file.is_file():
         raise StudyError(
-            f"{path} [labels]: {key} names no file: {file}; put it there or correct {key}"
+            f"{path} {where}: {key} names no file: {file}; put it there or correct {key}"
         )
     return file

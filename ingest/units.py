@@ -12,13 +12,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingest.blocks import Measured, build_batch
+from ingest.blocks import Measured, build_batch, measure_pair
 from ingest.edges import find_thresholds, mark_ringing_pixels
 from ingest.errors import RejectedFileError
 from ingest.files import canonical_json, hash_file, hash_json, replacing, to_text, write_text
 from ingest.images import decode_image, read_bytes
-from ingest.schema import BLOCKS, SCHEMA_VERSION, arrow_schema
-from ingest.study import INFERENCE_PATHS, IngestParameters
+from ingest.metrics import compare_images, profile_image, round_published
+from ingest.schema import BLOCKS, ROUNDED_NAMES, SCHEMA_VERSION, arrow_schema
+from ingest.study import IngestParameters
 
 ROWS_PER_GROUP = 131_072
 """A row group closes after the image that reaches this many rows; no image is split."""
@@ -133,7 +134,8 @@ class _Ledger:
 
     def __init__(self, parameters):
         self.parameters = parameters
-        self.inputs, self.source_files, self.rejects, self.images = [], [], [], []
+        self.inputs, self.source_files, self.rejects = [], [], []
+        self.images, self.image_metrics = [], []
 
     def decode(self, item, expected_size=None):
         """Decode one input, recording it; None where it was refused."""
@@ -166,7 +168,22 @@ class _Ledger:
         finally:
             self.inputs.append({"key": _input_key(item), "file_sha256": sha256})
         self.source_files.append(owner | {"image_id": item.image_id} | asdict(image.facts))
-        return Measured(image.grey)
+        return image
+
+    def add_metrics(self, item, values):
+        """Record the metrics of a restored image, unrounded and as published."""
+        if values is None:
+            return
+        rounded = round_published(values)
+        self.image_metrics.append(
+            {
+                "model_id": item.model_id,
+                "inference_path": item.inference_path,
+                "image_id": item.image_id,
+            }
+            | values
+            | {f"{name}_rounded": rounded[name] for name in ROUNDED_NAMES}
+        )
 
 
 def try_read(path):
@@ -206,35 +223,64 @@ def _measure_unit(unit):
         "inputs": ledger.inputs,
         "image_facts": ledger.images,
         "source_files": ledger.source_files,
+        "image_metrics": ledger.image_metrics,
         "rejects": ledger.rejects,
     }
 
 
 def _measure_image(unit, image_id, ledger, writers):
     reference_input, *restored_inputs = unit.inputs[image_id]
-    reference = ledger.decode(reference_input)
-    restored = {}
+    image = ledger.decode(reference_input)
+    reference = None if image is None else _Reference(image_id, image, unit.parameters)
+    columns = {model_id: {} for model_id in unit.models}
     for item in restored_inputs:
-        if item.path is not None:
-            size = None if reference is None else reference.grey.shape
-            restored[item.model_id, item.inference_path] = ledger.decode(item, size)
+        if item.path is None:
+            continue
+        size = None if reference is None else image.grey.shape
+        restored = ledger.decode(item, size)
+        if reference is not None and restored is not None:
+            pair = reference.measure(restored)
+            columns.setdefault(item.model_id, {})[item.inference_path] = pair
+            ledger.add_metrics(item, reference.compare(restored, pair["local_ssim"]))
     if reference is None:
         return
-    low, high = find_thresholds(reference.grey, unit.parameters)
-    mask = mark_ringing_pixels(reference.grey, low, high)
-    height_px, width_px = reference.grey.shape
-    ledger.images.append(
-        {
+    ledger.images.append(reference.facts)
+    for model_id, writer in writers.items():
+        writer.add(
+            build_batch(
+                image_id, reference.blocks, reference.mask, columns[model_id], writer.schema
+            )
+        )
+
+
+class _Reference:
+    """A decoded reference, filtered once for all of its restored images."""
+
+    def __init__(self, image_id, image, parameters):
+        low, high = find_thresholds(image.grey, parameters)
+        self.mask = mark_ringing_pixels(image.grey, low, high)
+        self.blocks = Measured(image.grey)
+        self.profile = None
+        if parameters.image_metrics:
+            self.profile = profile_image(image.grey, image.rgb)
+        self.facts = {
             "image_id": image_id,
-            "width_px": width_px,
-            "height_px": height_px,
+            "width_px": image.grey.shape[1],
+            "height_px": image.grey.shape[0],
             "edge_low_dn": low,
             "edge_high_dn": high,
         }
-    )
-    for model_id, writer in writers.items():
-        paths = {path: restored.get((model_id, path)) for path in INFERENCE_PATHS}
-        writer.add(build_batch(image_id, reference, mask, paths, writer.schema))
+
+    def measure(self, restored):
+        """Block columns of a restored image."""
+        return measure_pair(self.blocks, Measured(restored.grey), self.mask)
+
+    def compare(self, restored, local_ssim):
+        """Per-image metrics of a restored image; None where the study leaves them out."""
+        if self.profile is None:
+            return None
+        profile = profile_image(restored.grey, restored.rgb)
+        return compare_images(self.profile, profile, local_ssim, ring_mask=self.mask)
 
 
 class _ShardWriter:

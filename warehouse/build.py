@@ -11,11 +11,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import duckdb
+import pyarrow.parquet as pq
 
 from ingest.errors import StudyError
 from ingest.files import hash_file, locked, sync
 from ingest.run import read_raw_manifest
-from ingest.schema import TABLES
+from ingest.schema import TABLES, arrow_schema
 from warehouse.connect import THREADS, memory_limit, quote_name, quote_text
 
 PROJECT = Path(__file__).resolve().parents[1] / "dbt_project"
@@ -85,9 +86,10 @@ def check_raw(raw, manifest):
     StudyError
         A file is missing or differs, or there is no block shard.
     """
-    if not manifest["block_shards"]:
+    if not manifest["block_shards"] and not manifest["published"]:
         raise StudyError(
-            f"{raw} holds no block: every reference was rejected; raw/rejects says why"
+            f"{raw} holds no block: no reference could be measured; the last lines of"
+            " upscale-audit ingest say why"
         )
     files = manifest["files"]
     with ThreadPoolExecutor(THREADS) as pool:
@@ -118,8 +120,10 @@ def create_raw_views(database, raw, manifest):
     ) as connection:
         connection.execute("create schema raw")
         for table in TABLES:
-            shards = manifest["block_shards"] if table == "blocks" else [f"{table}/{table}.parquet"]
-            files = ", ".join(quote_text(raw / shard) for shard in shards)
+            shards = [raw / table / f"{table}.parquet"]
+            if table == "blocks":
+                shards = [raw / name for name in manifest["block_shards"]] or [_no_blocks(database)]
+            files = ", ".join(map(quote_text, shards))
             options = "hive_partitioning = false"
             if table == "blocks":
                 options = (
@@ -129,6 +133,14 @@ def create_raw_views(database, raw, manifest):
             connection.execute(
                 f"create view raw.{table} as select * from read_parquet([{files}], {options})"
             )
+
+
+def _no_blocks(database):
+    """Write a shard without rows, for a study of published files only."""
+    path = database.parent / "dbt" / "no_blocks" / "model_id=none" / "blocks.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(arrow_schema("blocks").empty_table(), path)
+    return path
 
 
 def run_dbt(study, database, arguments, threads=None, progress=None):

@@ -19,3 +19,51 @@
 {% macro ssim_c1() %}cast(6.5025 as double){% endmacro %}
 {% macro ssim_c2() %}cast(58.5225 as double){% endmacro %}
 {% macro rounding_variance() %}(cast(1.0 as double) / 12){% endmacro %}
+
+{#- The 24 columns of the published results file, in its order; `lpips` is measured only where
+    weights are given. -#}
+{% macro published_metrics() %}
+    {{ return([
+        'ssim', 'ms_ssim', 'psnr', 'lpips', 'sharpness', 'sharpness_diff_pct', 'contrast',
+        'contrast_diff_pct', 'entropy', 'noise', 'edge_density', 'edge_diff_pct',
+        'artifact_block', 'artifact_ringing', 'artifact_total', 'delta_e', 'high_freq_ratio',
+        'texture_complexity', 'local_quality_mean', 'local_quality_std', 'local_quality_min',
+        'histogram_corr', 'lab_L_mean', 'total_score',
+    ]) }}
+{% endmacro %}
+
+{#- Published metrics that the file does not round. -#}
+{% macro unrounded_metrics() %}
+    {{ return(['artifact_total', 'high_freq_ratio', 'texture_complexity', 'lab_L_mean']) }}
+{% endmacro %}
+
+{#- Metrics of this project beside the published ones (definitions A.3, F.2). -#}
+{% macro companion_metrics() %}
+    {{ return([
+        'mae', 'noise_sigma_immerkaer', 'noise_sigma_mad', 'blockiness_bef_8',
+        'blockiness_ratio_8', 'blockiness_bef_16', 'blockiness_ratio_16', 'blockiness_bef_4',
+        'blockiness_ratio_4', 'ringing_fr', 'fsds',
+    ]) }}
+{% endmacro %}
+
+{#- Metrics that a published rule reads. -#}
+{% macro ruled_metrics() %}
+    {{ return([
+        'ssim', 'ms_ssim', 'psnr', 'lpips', 'sharpness', 'contrast', 'entropy', 'noise',
+        'edge_density', 'artifact_total', 'delta_e', 'high_freq_ratio', 'texture_complexity',
+        'local_quality_mean', 'local_quality_std', 'histogram_corr', 'total_score',
+    ]) }}
+{% endmacro %}
+
+{#- The rules of `v2_current`, in their order; tested against the seed. -#}
+{% macro current_rules() %}
+    {%- set singles = [] -%}
+    {%- for metric in [
+        'ssim', 'ms_ssim', 'psnr', 'sharpness', 'contrast', 'entropy', 'edge_density',
+        'high_freq_ratio', 'texture_complexity', 'local_quality_mean', 'histogram_corr',
+        'lpips', 'noise', 'artifact_total', 'delta_e', 'local_quality_std',
+    ] -%}
+    {%- do singles.append('single_' ~ metric) -%}
+    {%- endfor -%}
+    {{ return(['P1', 'P2', 'P3', 'P4', 'P5', 'P6', 'P7', 'P8', 'P9'] + singles) }}
+{% endmacro %}

@@ -75,7 +75,16 @@ def bench_stages(study):
     schema = units.arrow_schema("blocks")
     pairs = list(zip(measured[1::2], measured[2::2], strict=True))
     batch = lambda: [  # noqa: E731
-        blocks.build_batch("image", measured[0], mask, {"notta": a, "tta": b}, schema)
+        blocks.build_batch(
+            "image",
+            measured[0],
+            mask,
+            {
+                "notta": blocks.measure_pair(measured[0], a, mask),
+                "tta": blocks.measure_pair(measured[0], b, mask),
+            },
+            schema,
+        )
         for a, b in pairs
     ]
     batches = batch()
@@ -106,9 +115,7 @@ def bench_size(study):
 def bench_build(study, root):
     """CPU, wall and memory of `upscale-audit build` at growing sizes, and CPU a row between."""
     print("## Build: raw Parquet to published warehouse\n")
-    print(
-        "| block rows | wall s | CPU s | peak GiB | CPU us a row more |\n|---|---|---|---|---|"
-    )
+    print("| block rows | wall s | CPU s | peak GiB | CPU us a row more |\n|---|---|---|---|---|")
     before = None
     for copies in (1, 4, 16):
         grown = grow_study(study, root / f"grown{copies}", copies)

@@ -1,7 +1,10 @@
-{#- The unit that is resampled: the patient where the labels name one, else the image. -#}
+{#- The unit that is resampled: the patient where the labels name one or the image has a ChestX-ray8
+    name (patient, underscore, follow-up), else the image. -#}
 with images as (
 
-    select * from {{ ref('stg_raw__images') }}
+    select image_id from {{ ref('stg_raw__images') }}
+    union
+    select image_id from {{ ref('stg_raw__published_results') }}
 
 ),
 
@@ -11,18 +14,33 @@ labels as (
 
 ),
 
-final as (
+identified as (
 
     select
         images.image_id,
-        labels.patient_id,
-        case when labels.patient_id is null then 'image' else 'patient' end as cluster_unit,
-        case
-            when labels.patient_id is null then 'image:' || images.image_id
-            else 'patient:' || labels.patient_id
-        end as cluster_id
+        coalesce(
+            labels.patient_id,
+            cast(
+                try_cast(regexp_extract(images.image_id, '^([0-9]{8})_[0-9]{3}$', 1) as integer)
+                as varchar
+            )
+        ) as patient_id
     from images
     left join labels on images.image_id = labels.image_id
+
+),
+
+final as (
+
+    select
+        image_id,
+        patient_id,
+        case when patient_id is null then 'image' else 'patient' end as cluster_unit,
+        case
+            when patient_id is null then 'image:' || image_id
+            else 'patient:' || patient_id
+        end as cluster_id
+    from identified
 
 )
 

@@ -1,0 +1,24 @@
+with metrics as (
+
+    select * from {{ ref('stg_raw__metrics') }}
+
+),
+
+final as (
+
+    select
+        metric,
+        metric_number,
+        unit,
+        lowest,
+        highest,
+        published_decimals,
+        polarity,
+        looks_at,
+        source,
+        description
+    from metrics
+
+)
+
+select * from final

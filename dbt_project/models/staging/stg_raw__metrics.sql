@@ -1,0 +1,24 @@
+with source as (
+
+    select * from {{ source('raw', 'metrics') }}
+
+),
+
+renamed as (
+
+    select
+        metric,
+        metric_number,
+        unit,
+        lowest,
+        highest,
+        published_decimals,
+        polarity,
+        looks_at,
+        source,
+        description
+    from source
+
+)
+
+select * from renamed
