@@ -12,7 +12,7 @@ from PIL import Image
 from ingest.files import hash_file
 
 PROJECT = Path(__file__).resolve().parents[3] / "dbt_project"
-CONTRACTS = PROJECT / "models" / "marts" / "_marts__models.yml"
+MARTS = PROJECT / "models" / "marts"
 COMPONENTS = ("sharp", "texture", "hf", "noise", "block", "block16", "block4", "ring", "mu")
 FEATURES = ("luminance", "contrast", "structure", "decorrelation", "gain", "error")
 
@@ -35,7 +35,11 @@ def make_warehouse(folder, case):
     """Write references and warehouse.duckdb; return their paths."""
     references, path = folder / "reference", folder / "warehouse.duckdb"
     references.mkdir(parents=True)
-    contracts = yaml.safe_load(CONTRACTS.read_text(encoding="utf-8"))["models"]
+    contracts = [
+        contract
+        for path in sorted(MARTS.rglob("*.yml"))
+        for contract in yaml.safe_load(path.read_text(encoding="utf-8"))["models"]
+    ]
     rows = {
         "dim_models": _models(case),
         "dim_images": _images(case, references),
