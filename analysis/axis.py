@@ -32,8 +32,7 @@ def draw_axis1_distribution(marts):
     )
     unit = (
         f"Share of a model's blocks in bins of {BIN_WIDTH} of Axis1 = sign(PC1) ln(1 + |PC1|)"
-        " (dimensionless). 0: perfect reconstruction; above: contrast and energy gained; below:"
-        " lost."
+        f" (dimensionless). 0: {marts.describe_origin()}."
     )
     if not rows:
         return theme.draw_message(

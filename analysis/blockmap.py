@@ -101,7 +101,7 @@ def draw_blockmap(marts, references, image_id, limit):
             _draw_panel(raster, size_pt, theme.label_model(model_id, 24), _summarise(own), limit)
         )
     return alt.concat(*panels, columns=columns, spacing=GAP_PT).properties(
-        title=_make_title(image_id, image, blocks, limit)
+        title=_make_title(image_id, image, blocks, limit, marts.describe_origin())
     )
 
 
@@ -245,14 +245,14 @@ def _summarise(blocks):
     return f"mean {known.mean():+.2f}, {positive:.0f} % positive".replace("-", "\u2212")
 
 
-def _make_title(image_id, image, blocks, limit):
+def _make_title(image_id, image, blocks, limit, origin):
     size = f"{image['width_px']} \u00d7 {image['height_px']} px"
     count = image["block_rows"] * image["block_cols"]
     missing = blocks["axis1"].null_count()
     caption = [
         "Axis1 = sign(PC1) ln(1 + |PC1|), dimensionless, of each 8 \u00d7 8 px block restored"
-        " without test-time augmentation; white: perfect reconstruction, red: contrast and energy"
-        " gained, blue: lost.",
+        " without test-time augmentation; red: above 0, blue: below.",
+        f"White: {origin}.",
         f"n = {theme.count_noun(count, 'block')} per model ({size}); above each map, their mean and"
         " the share of them that is positive.",
         f"One scale for all maps, ending at the largest |Axis1| of the images drawn, {limit:g}.",

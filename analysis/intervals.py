@@ -3,7 +3,6 @@
 import altair as alt
 
 from analysis import theme
-from analysis.marts import read_components
 
 POLARITIES = {
     "positive": (theme.VERMILLION, "triangle-up"),
@@ -47,7 +46,7 @@ def draw_direction_components(marts):
         if rows:
             reason = "No component has a robust spread: half of its values or more are equal."
         return theme.draw_message(DIRECTIONS_TITLE, [unit], reason)
-    components = read_components()
+    components = marts.read_components()
     caption = [
         unit,
         _count_blocks(drawn),
@@ -91,7 +90,7 @@ def draw_tta_effect(marts):
         return theme.draw_message(
             EFFECT_TITLE, [unit], f"No model has augmented images: {', '.join(without)}."
         )
-    panels = _name_quantities()
+    panels = _name_quantities(marts)
     for row in drawn:
         row["panel"] = panels[row["quantity"]]
         row["evidence"] = _judge(row)
@@ -130,12 +129,12 @@ def _judge(row):
     return "interval includes 0" if row["low"] <= 0 <= row["high"] else "interval excludes 0"
 
 
-def _name_quantities():
+def _name_quantities(marts):
     names = {
         "local_ssim": "Block SSIM (dimensionless)\n→ more similar",
-        "abs_pc1": "|PC1| (dimensionless)\n→ farther from perfect",
+        "abs_pc1": "|PC1| (dimensionless)\n→ farther from the axis's origin",
     }
-    for part in read_components():
+    for part in marts.read_components():
         names[part["column_stem"]] = f"{part['label']} ({part['unit']})\n→ {part['positive_means']}"
     return names
 

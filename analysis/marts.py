@@ -1,13 +1,10 @@
-"""The published warehouse, opened read-only, and the vocabulary that names its values."""
+"""The published warehouse, opened read-only, and what it says about its own axis."""
 
-import csv
 from pathlib import Path
 
 import duckdb
 
 from ingest.errors import StudyError
-
-SEED = Path(__file__).resolve().parents[1] / "dbt_project" / "seeds" / "direction_components.csv"
 
 
 class Marts:
@@ -97,23 +94,34 @@ class Marts:
         )
         return row["is_identifiable"]
 
+    def read_components(self):
+        """Read the direction components in the order of their declaration.
+
+        Returns
+        -------
+        list of dict
+            component, column_stem, unit, family, label, positive_means, negative_means.
+        """
+        # dim_components has no number; its rows lie in the order of the seed.
+        components = self.rows("select * from dim_components order by rowid")
+        for component in components:
+            # Every component without a unit is the logarithm of a ratio (definitions E.5).
+            component["unit"] = component["unit"] or "ln ratio"
+        return components
+
+    def describe_origin(self):
+        """Say what 0 is on the axis, and on which side of it a perfect block lies."""
+        rows = self.rows(
+            "select weight from mart_pca_basis"
+            " where basis_id = 'pooled' and component = 1 and feature = 'error'"
+        )
+        text = "every feature at its origin: nothing changed, and the error as large as the signal"
+        weight = rows[0]["weight"] if rows else None
+        # A perfect block has all features at 0 but the error's, which is far below.
+        side = "above" if weight and weight < 0 else "below"
+        return f"{text} (a perfect block scores {side} 0)" if weight else text
+
 
 def quote_text(value):
     """Quote an SQL string literal."""
     return "'" + str(value).replace("'", "''") + "'"
-
-
-def read_components():
-    """Read the direction components in their order, from the seed that declares them.
-
-    Returns
-    -------
-    list of dict
-        component, column_stem, unit, family, label, positive_means, negative_means.
-    """
-    with SEED.open(encoding="utf-8", newline="") as file:
-        components = list(csv.DictReader(file))
-    for component in components:
-        # Every component without a unit is the logarithm of a ratio (definitions E.5).
-        component["unit"] = component["unit"] or "ln ratio"
-    return components

@@ -95,7 +95,8 @@ def make_title(title, caption, width_pt=DOUBLE_COLUMN_PT):
     # A number stays on the line of its unit.
     text = re.sub(r"(?<=\d) (?=%)|(?<=\bn) (?==)|(?<==) (?=\d)", "\u00a0", text)
     lines = textwrap.wrap(text, int(width_pt / (CAPTION_PT * CHARACTER_EM)))
-    return alt.TitleParams(title, subtitle=lines or [""])
+    heads = textwrap.wrap(title, int(width_pt / (TITLE_PT * CHARACTER_EM)))
+    return alt.TitleParams(heads[0] if len(heads) == 1 else heads, subtitle=lines or [""])
 
 
 def finish(chart):
@@ -152,7 +153,12 @@ def make_model_axis(**options):
 def label_width(labels):
     """Width of the widest label beside an axis, in points, with its padding."""
     lines = [line for label in labels for line in label.split("\n")]
-    return 8 + TEXT_PT * 0.56 * max((len(line) for line in lines), default=0)
+    return 8 + max((text_width(line) for line in lines), default=0)
+
+
+def text_width(text, size=TEXT_PT):
+    """Width that a line of text needs at most, in points."""
+    return 0.56 * size * len(text)
 
 
 def row_height(labels, least):

@@ -1,5 +1,5 @@
--- Which regions does every model change for the worse? Blocks that are among each model's 10 %
--- farthest from perfect; shared trouble points at the image, not at a model.
+-- Which regions are extreme for every model? Blocks that are among each model's 10 % farthest from
+-- the origin of the axis; what all models share points at the image, not at a model.
 -- One row per image, the most troubled first.
 with limits as (
 

@@ -1,6 +1,7 @@
--- The 20 worst blocks of a model, and the files to open.
--- Worst: farthest from perfect reconstruction, |PC1| on the pooled axis. left_px and top_px are
--- where the block begins in the image. Change the model in the first CTE.
+-- The 20 most extreme blocks of a model, and the files to open.
+-- Extreme: farthest from the origin of the axis, |PC1| on the pooled one. The origin is no perfect
+-- block (there the error is as large as the signal), so look at local_ssim_notta too. left_px and
+-- top_px are where the block begins in the image. Change the model in the first CTE.
 -- One row per block.
 with chosen as (
 
