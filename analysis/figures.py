@@ -7,19 +7,36 @@ from pathlib import Path
 from analysis import theme
 from analysis.axis import draw_axis1_distribution, draw_pca_basis
 from analysis.blockmap import TITLE, choose_images, draw_blockmap, find_limit
+from analysis.correlation import draw_metric_correlation
 from analysis.coverage import draw_coverage, is_complete
+from analysis.information import draw_rule_information
 from analysis.intervals import draw_direction_components, draw_tta_effect
 from analysis.marts import Marts
 from analysis.output import write_chart
+from analysis.overlap import draw_rule_overlap
+from analysis.rates import draw_flag_rates
+from analysis.sources import list_sources, name_files
+from analysis.verdicts import draw_verdicts
+from ingest.errors import StudyError
 
-FIGURES = {
+# Drawn of every study with images.
+AXIS_FIGURES = {
     "direction_components": draw_direction_components,
     "axis1_distribution": draw_axis1_distribution,
     "pca_basis": draw_pca_basis,
     "tta_effect": draw_tta_effect,
 }
-# Drawn or not, and under which name, depends on the study.
-VARYING = ("coverage", "axis1_blockmap")
+# Drawn once for each source that has rows in the table.
+SOURCE_FIGURES = {
+    "flag_rates": ("mart_flag_rates", draw_flag_rates),
+    "rule_overlap": ("fct_rule_flags", draw_rule_overlap),
+    "verdicts": ("fct_verdicts", draw_verdicts),
+    "metric_correlation": ("mart_metric_correlation", draw_metric_correlation),
+    "rule_information": ("mart_rule_information", draw_rule_information),
+}
+# Drawn or not, and under which names, depends on the study.
+VARYING = (*AXIS_FIGURES, "coverage")
+VARYING_STARTS = ("axis1_blockmap", *(f"{name}_" for name in SOURCE_FIGURES))
 ENDINGS = (".png", ".svg", ".html")
 
 logger = logging.getLogger(__name__)
@@ -32,8 +49,9 @@ def draw_figures(warehouse_path, references, folder, progress=None):
     ----------
     warehouse_path : str or Path
         The published `warehouse.duckdb`; opened read-only.
-    references : str or Path
-        Folder of the reference images, named as in `dim_images`.
+    references : str, Path or None
+        Folder of the reference images, named as in `dim_images`; None in a study of published
+        files only.
     folder : str or Path
         Where the figures go; made if missing. Files of an earlier run that this study no
         longer has (another image mapped, nothing missing any more) are removed.
@@ -48,12 +66,12 @@ def draw_figures(warehouse_path, references, folder, progress=None):
     Raises
     ------
     StudyError
-        There is no warehouse, it is of another version, or a reference is not the file
-        that was measured.
+        There is no warehouse, it is of another version, it has images but there is no folder
+        of references, or a reference is not the file that was measured.
     """
     folder = Path(folder)
     with Marts(warehouse_path) as marts:
-        figures = plan_figures(marts, Path(references))
+        figures = plan_figures(marts, references)
         paths = []
         for done, (name, draw) in enumerate(figures.items(), start=1):
             paths += write_chart(theme.finish(draw(marts)), folder, name)
@@ -70,21 +88,36 @@ def plan_figures(marts, references):
     Parameters
     ----------
     marts : analysis.marts.Marts
-    references : Path
+    references : str, Path or None
 
     Returns
     -------
     dict
         A function of the marts that draws the figure, by the figure's name.
     """
-    figures = dict(FIGURES)
+    figures = _plan_axis_figures(marts, references) if marts.models else {}
+    sources = {name: list_sources(marts, table) for name, (table, _) in SOURCE_FIGURES.items()}
+    files = name_files(sorted({source for listed in sources.values() for source in listed}))
+    for name, (_, draw) in SOURCE_FIGURES.items():
+        for source in sources[name]:
+            figures[f"{name}_{files[source]}"] = partial(draw, source=source)
+    return figures
+
+
+def _plan_axis_figures(marts, references):
+    if references is None:
+        raise StudyError(
+            "the warehouse has images of models, but no folder of references was given;"
+            " name it in the study file ([study] references)"
+        )
+    figures = dict(AXIS_FIGURES)
     if not is_complete(marts):
         figures["coverage"] = draw_coverage
     images = choose_images(marts)
     limit = find_limit(marts, images)
     for image_id in images:
         figures[f"axis1_blockmap_{image_id}"] = partial(
-            draw_blockmap, references=references, image_id=image_id, limit=limit
+            draw_blockmap, references=Path(references), image_id=image_id, limit=limit
         )
     if not images:
         figures["axis1_blockmap"] = _draw_no_map
@@ -98,6 +131,6 @@ def _draw_no_map(_):
 
 def _remove_stale(folder, paths):
     for path in folder.iterdir():
-        is_figure = path.suffix in ENDINGS and path.stem.startswith(VARYING)
-        if is_figure and path not in paths:
+        is_ours = path.stem in VARYING or path.stem.startswith(VARYING_STARTS)
+        if is_ours and path.suffix in ENDINGS and path not in paths:
             path.unlink()

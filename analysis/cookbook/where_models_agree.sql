@@ -1,6 +1,6 @@
 -- Which regions are extreme for every model? Blocks that are among each model's 10 % farthest from
 -- the origin of the axis; what all models share points at the image, not at a model.
--- One row per image, the most troubled first.
+-- One row per image, the most shared first.
 with limits as (
 
     select

@@ -1,10 +1,13 @@
 """A small warehouse with the marts' contracts, filled by hand."""
 
+import csv
 from dataclasses import dataclass
+from itertools import count as count_up
 from pathlib import Path
 
 import duckdb
 import numpy as np
+import polars as pl
 import pytest
 import yaml
 from PIL import Image
@@ -14,6 +17,11 @@ from ingest.files import hash_file
 PROJECT = Path(__file__).resolve().parents[3] / "dbt_project"
 MARTS = PROJECT / "models" / "marts"
 COMPONENTS = ("sharp", "texture", "hf", "noise", "block", "block16", "block4", "ring", "mu")
+METRICS = ("ssim", "ms_ssim", "psnr", "lpips", "noise", "histogram_corr")
+RULE_SETS = ("v2_current", "v1_documented", "gui_suspects", "gui_clean")
+# Definitions E.5: what the seed declares and dim_components publishes.
+COMPONENT_ROWS = PROJECT / "seeds" / "direction_components.csv"
+RULE_ROWS = PROJECT / "seeds" / "rules.csv"
 FEATURES = ("luminance", "contrast", "structure", "decorrelation", "gain", "error")
 
 
@@ -29,6 +37,14 @@ class Case:
     sizes: tuple[tuple[int, int], ...] = ((4, 6), (5, 3))
     is_complete: bool = True
     flat_component: str | None = None
+    # Sources of per-image metrics, their models and images; none of them in an older study.
+    sources: tuple[str, ...] = ("images",)
+    source_models: tuple[str, ...] = ("one", "two")
+    image_count: int = 6
+    has_lpips: bool = False
+    has_flags: bool = True
+    # Weight of the error on the axis: below 0, a perfect block scores above 0.
+    error_weight: float = -0.4
 
 
 def make_warehouse(folder, case):
@@ -49,17 +65,18 @@ def make_warehouse(folder, case):
         "mart_pca_basis": _basis(case),
         "mart_tta_effect": _effects(case),
         "mart_coverage": _coverage(case),
+        "dim_components": _read_seed(COMPONENT_ROWS),
+        **_quality(case),
     }
     with duckdb.connect(str(path)) as connection:
         for contract in contracts:
             columns = [f"{item['name']} {item['data_type']}" for item in contract["columns"]]
             connection.execute(f"create table {contract['name']} ({', '.join(columns)})")
         for table, table_rows in rows.items():
-            for row in table_rows:
-                marks = ", ".join("?" * len(row))
-                connection.execute(
-                    f"insert into {table} ({', '.join(row)}) values ({marks})", list(row.values())
-                )
+            frame = pl.DataFrame(list(table_rows), infer_schema_length=None)
+            if not frame.is_empty():
+                connection.register("frame", frame)
+                connection.execute(f"insert into {table} by name select * from frame")
     return path, references
 
 
@@ -170,6 +187,7 @@ def _basis(case):
                     "is_identifiable": case.is_identifiable or component > 1,
                     "loading": 0.4 if number % 2 else -0.4,
                     "scale": 1.0,
+                    "weight": case.error_weight if feature == "error" else 0.4,
                     "eigenvalue": 2.0 / component,
                     "eigenvalue_gap": 2.0 if component < 6 else None,
                     "pooled_alignment": 1.0 if basis == "pooled" else 0.85,
@@ -216,11 +234,197 @@ def _coverage(case):
             }
 
 
+def _read_seed(path):
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            {name: value or None for name, value in row.items()} for row in csv.DictReader(file)
+        ]
+
+
+def _quality(case):
+    """Rows of the tables of images and rules."""
+    flags = list(_flags(case))
+    return {
+        "dim_rules": _rules(),
+        "fct_rule_flags": flags,
+        "fct_verdicts": _verdicts(flags),
+        "mart_flag_rates": _rates(case, flags),
+        "mart_metric_correlation": _correlations(case),
+        "mart_rule_information": _information(flags),
+        "mart_rule_overlap": _pairs(flags),
+        "mart_published_agreement": _agreement(case),
+    }
+
+
+def _rules():
+    for rule in _read_seed(RULE_ROWS):
+        single = 0.25 if rule["rule_id"] == "P6" else 0.1
+        is_single = rule["family"] != "pattern" or rule["rule_id"] in ("P4", "P6")
+        yield {
+            **{name: rule[name] for name in ("rule_set", "rule_id", "family", "label_en")},
+            "rule_number": int(rule["rule_number"]),
+            "nominal_ratio": single if is_single else None,
+            "is_output_only": rule["rule_id"] == "P2",
+        }
+
+
+def _flags(case):
+    rules = [rule for rule in _rules() if rule["rule_set"] == "v2_current"]
+    for source in case.sources:
+        paths = ("notta", "tta") if source == "images" else ("unstated",)
+        populations = ("pooled", "per_model", *(("frozen",) if source == "images" else ()))
+        for key in [
+            (population, path, model, image)
+            for population in populations
+            for path in paths
+            for model in range(len(case.source_models))
+            for image in range(case.image_count)
+        ]:
+            for rule in rules:
+                yield {
+                    "rule_set": "v2_current",
+                    "population": key[0],
+                    "source_id": source,
+                    "model_id": case.source_models[key[2]],
+                    "inference_path": key[1],
+                    "image_id": f"image_{key[3]}",
+                    "rule_id": rule["rule_id"],
+                    "is_flagged": _fires(case, rule, key[2], key[3]),
+                }
+
+
+def _fires(case, rule, model, image):
+    """P4 and single_artifact_total agree; P1 never fires; P5 is known for one image only."""
+    name = rule["rule_id"]
+    if not case.has_lpips and (name == "single_lpips" or (name == "P5" and image)):
+        return None
+    number = 23 if name == "P4" else rule["rule_number"]
+    return case.has_flags and name not in ("P1", "P5") and (number + model + image) % 5 == 0
+
+
+def _group(rows, names):
+    groups = {}
+    for row in rows:
+        groups.setdefault(tuple(row[name] for name in names), []).append(row["is_flagged"])
+    return groups
+
+
+def _verdicts(flags):
+    names = ("population", "source_id", "model_id", "inference_path", "image_id")
+    for key, group in _group(flags, names).items():
+        fired = sum(map(bool, group))
+        name = "High" if fired > 4 else "Medium" if fired > 2 else "Low" if fired else "Normal"
+        for rule_set in RULE_SETS:
+            yield {
+                "rule_set": rule_set,
+                **dict(zip(names, key, strict=True)),
+                "confidence": name,
+                "detection_count": fired,
+                "evaluated_count": sum(flag is not None for flag in group),
+            }
+
+
+def _rates(case, flags):
+    names = ("population", "source_id", "model_id", "inference_path", "rule_id")
+    overall = [
+        {**row, "rule_id": name, "is_flagged": row["detection_count"] >= least}
+        for row in _verdicts(flags)
+        for name, least in (("any", 1), ("high", 5))
+        if row["rule_set"] == "v2_current"
+    ]
+    for key, group in _group([*flags, *overall], names).items():
+        known = [flag for flag in group if flag is not None]
+        ratio = sum(known) / len(known) if known else None
+        has_interval = case.clusters >= 5 and known
+        yield {
+            **dict(zip(names, key, strict=True)),
+            "cluster_unit": "image",
+            "cluster_count": case.clusters if known else 0,
+            "evaluated_count": len(known),
+            "flagged_count": sum(known),
+            "flagged_ratio": ratio,
+            "flagged_low_ratio": max(0.0, ratio - 0.05) if has_interval else None,
+            "flagged_high_ratio": min(1.0, ratio + 0.05) if has_interval else None,
+        }
+
+
+def _information(flags):
+    names = ("rule_set", "population", "source_id", "rule_id")
+    for key, group in _group(flags, names).items():
+        known, fired = sum(flag is not None for flag in group), sum(map(bool, group))
+        twins = {"P4": "single_artifact_total", "single_artifact_total": "P4"}
+        twin = twins.get(key[-1])
+        assessment = "rate fixed by construction" if key[-1] == "P6" else "carries information"
+        if twin:
+            assessment = f"same images as {twin}"
+        if not fired:
+            assessment = "never fires" if known else "not evaluated"
+        yield {
+            **dict(zip(names, key, strict=True)),
+            "assessment": assessment,
+            "image_count": len(group),
+            "evaluated_count": known,
+            "flagged_count": fired,
+            "flagged_ratio": fired / known if known else None,
+            "sole_ratio": 0.125 if fired else None,
+            "nearest_rule_id": (twin or "single_ssim") if fired else None,
+            "nearest_jaccard_ratio": (1.0 if twin else 0.25) if fired else None,
+        }
+
+
+def _pairs(flags):
+    for population, source in sorted({(row["population"], row["source_id"]) for row in flags}):
+        for first, second in (("P4", "single_artifact_total"), ("single_artifact_total", "P4")):
+            yield {
+                "rule_set": "v2_current",
+                "population": population,
+                "source_id": source,
+                "first_rule_id": first,
+                "second_rule_id": second,
+                "both_count": 4,
+                "either_count": 4,
+                "jaccard_ratio": 1.0,
+            }
+
+
+def _correlations(case):
+    for source in case.sources:
+        for number, first in enumerate(METRICS):
+            for second in METRICS[number + 1 :]:
+                known = case.has_lpips or "lpips" not in (first, second)
+                # psnr with noise is the one pair beyond 0.7, and is negative.
+                value = -0.856 if (first, second) == ("psnr", "noise") else 0.004
+                yield {
+                    "source_id": source,
+                    "first_metric": first,
+                    "second_metric": second,
+                    "image_count": case.image_count if known else 0,
+                    "correlation": value if known else None,
+                }
+
+
+def _agreement(case):
+    for source in case.sources:
+        if source != "images":
+            for rule_set in RULE_SETS:
+                yield {
+                    "rule_set": rule_set,
+                    "source_id": source,
+                    "row_count": 10,
+                    "flagged_row_count": 8,
+                    "equal_count_count": 8,
+                    "equal_patterns_count": 6,
+                    "equal_confidence_count": 8,
+                }
+
+
 @pytest.fixture
 def study(tmp_path):
     """Make a warehouse of a case; called as ``study(Case(...))`` with its fields."""
 
+    numbers = count_up()
+
     def make(**fields):
-        return make_warehouse(tmp_path / "study", Case(**fields))
+        return make_warehouse(tmp_path / f"study_{next(numbers)}", Case(**fields))
 
     return make

@@ -13,14 +13,27 @@ import analysis
 from analysis import theme
 from analysis.axis import MINIMUM_ALIGNMENT, draw_axis1_distribution, draw_pca_basis
 from analysis.blockmap import choose_images, draw_blockmap, find_limit, paint_blocks
+from analysis.correlation import draw_metric_correlation, format_r
 from analysis.coverage import draw_coverage, is_complete
-from analysis.figures import draw_figures, plan_figures
+from analysis.figures import SOURCE_FIGURES, draw_figures, plan_figures
+from analysis.information import ASSESSMENTS, DUPLICATE, draw_rule_information
 from analysis.intervals import draw_direction_components, draw_tta_effect
-from analysis.marts import Marts, read_components
+from analysis.marts import Marts
+from analysis.overlap import MOST_COMBINATIONS, draw_rule_overlap, name_class
+from analysis.rates import EVIDENCE, draw_flag_rates
+from analysis.sources import CLASSES, list_sources, name_files
+from analysis.verdicts import draw_verdicts
 from ingest.errors import StudyError
 
 PROJECT = Path(__file__).resolve().parents[3] / "dbt_project"
 COOKBOOK = sorted((Path(analysis.__file__).parent / "cookbook").glob("*.sql"))
+PUBLISHED = {
+    "models": (),
+    "sizes": (),
+    "sources": ("paper-300",),
+    "source_models": ("model1",),
+    "has_lpips": True,
+}
 PRINTABLE_PT = 180 / 25.4 * 72
 
 
@@ -30,7 +43,8 @@ def read_text(chart):
     title = spec["title"]
     rows = [row for rows in spec.get("datasets", {}).values() for row in rows]
     words = [str(value) for row in rows for value in row.values()]
-    return " ".join([title["text"], *title["subtitle"], *words]).replace("\u00a0", " ")
+    heads = title["text"] if isinstance(title["text"], list) else [title["text"]]
+    return " ".join([*heads, *title["subtitle"], *words]).replace("\u00a0", " ")
 
 
 def read_rows(chart):
@@ -59,12 +73,13 @@ def test_every_figure_is_written_in_three_formats_and_reported(drawn):
         "coverage",
         "axis1_blockmap_image_0",
         "axis1_blockmap_image_1",
+        *(f"{name}_images" for name in SOURCE_FIGURES),
     }
     assert {path.name for path in paths} == {
         f"{name}{ending}" for name in names for ending in (".png", ".svg", ".html")
     }
     assert {path.name for path in paths[0].parent.iterdir()} == {path.name for path in paths}
-    assert [call[:2] for call in calls] == [(done, 7) for done in range(1, 8)]
+    assert [call[:2] for call in calls] == [(done, 12) for done in range(1, 13)]
 
 
 def test_pictures_decode_are_not_blank_and_fit_a_page_at_300_dpi(drawn):
@@ -107,12 +122,14 @@ def test_a_second_run_writes_the_same_bytes(drawn, tmp_path):
 def test_figures_of_an_earlier_study_are_removed_and_other_files_are_kept(study, tmp_path):
     folder = tmp_path / "figures"
     folder.mkdir()
-    for name in ("axis1_blockmap_gone.png", "coverage.svg", "mine.png", "coverage.txt"):
+    stale = ("axis1_blockmap_gone.png", "coverage.svg", "verdicts_gone.html", "pca_basis.png")
+    for name in (*stale, "mine.png", "pca_basis_mine.png", "coverage.txt"):
         (folder / name).write_text("old")
-    draw_figures(*study(models=("one",), is_identifiable=False), folder)
+    path, _ = study(**PUBLISHED)
+    draw_figures(path, None, folder)
     kept = {path.name for path in folder.iterdir()}
-    assert {"mine.png", "coverage.txt"} <= kept
-    assert not {"axis1_blockmap_gone.png", "coverage.svg"} & kept
+    assert {"mine.png", "pca_basis_mine.png", "coverage.txt"} <= kept
+    assert not set(stale) & kept
 
 
 def test_without_intervals_the_points_stand_alone_and_the_caption_says_why(study):
@@ -129,7 +146,8 @@ def test_intervals_are_in_robust_spreads_like_their_means(study):
     path, _ = study()
     with Marts(path) as marts:
         rows = read_rows(draw_direction_components(marts))
-    assert len(rows) == 2 * 2 * len(read_components())
+        components = marts.read_components()
+    assert len(rows) == 2 * 2 * len(components)
     for row in rows:
         assert (row["low"], row["high"]) == pytest.approx((row["mean"] - 0.2, row["mean"] + 0.2))
 
@@ -161,7 +179,7 @@ def test_an_axis_that_is_not_identifiable_is_said_and_not_drawn(study):
     path, references = study(is_identifiable=False)
     with Marts(path) as marts:
         assert choose_images(marts) == []
-        assert list(plan_figures(marts, references))[-1] == "axis1_blockmap"
+        assert "axis1_blockmap" in plan_figures(marts, references)
         for draw in (draw_direction_components, draw_axis1_distribution):
             assert "Axis1 is not identifiable" in read_text(draw(marts))
         basis = read_text(draw_pca_basis(marts))
@@ -263,7 +281,7 @@ def test_another_file_or_version_is_an_error_that_names_the_repair(tmp_path, con
 
 def test_ten_models_with_long_names_fit_the_page(study):
     names = tuple(f"model_{number}_" + "long_name_" * 5 for number in range(10))
-    path, references = study(models=names, without_tta=names[:3])
+    path, references = study(models=names, without_tta=names[:3], source_models=names)
     with Marts(path) as marts:
         for name, draw in plan_figures(marts, references).items():
             svg = theme.finish(draw(marts))
@@ -284,13 +302,13 @@ def test_a_long_model_name_is_broken_and_none_of_it_lost():
 
 
 def test_the_alignment_limit_is_the_one_of_the_mart():
-    sql = (PROJECT / "models" / "marts" / "mart_axis1_types.sql").read_text(encoding="utf-8")
+    sql = next(PROJECT.rglob("models/marts/**/mart_axis1_types.sql")).read_text(encoding="utf-8")
     assert float(re.search(r"set minimum_alignment = ([\d.]+)", sql)[1]) == MINIMUM_ALIGNMENT
 
 
 @pytest.mark.parametrize("file", COOKBOOK, ids=lambda file: file.stem)
 def test_cookbook_queries_run_as_they_are_and_read_only_the_warehouse(study, file):
-    path, _ = study()
+    path, _ = study(sources=("images", "paper-300"))
     query = file.read_text(encoding="utf-8")
     assert query.startswith("--"), "a query says first what it answers"
     assert not re.search(r"\b(stg|int)_", query)
@@ -300,4 +318,275 @@ def test_cookbook_queries_run_as_they_are_and_read_only_the_warehouse(study, fil
 
 
 def test_the_cookbook_is_not_empty():
-    assert len(COOKBOOK) >= 6
+    assert len(COOKBOOK) >= 12
+
+
+def read_words(chart):
+    """Every text that a chart shows below its title."""
+    return [row["text"] for row in read_rows(chart) if "text" in row]
+
+
+def draw_source(study, draw, source="images", **fields):
+    path, _ = study(**fields)
+    with Marts(path) as marts:
+        return draw(marts, source)
+
+
+def test_a_study_of_published_files_only_has_the_figures_of_rules_and_no_others(study, tmp_path):
+    path, _ = study(**PUBLISHED)
+    with Marts(path) as marts:
+        planned = plan_figures(marts, None)
+        assert set(planned) == {f"{name}_paper-300" for name in SOURCE_FIGURES}
+        for draw in planned.values():
+            text = read_text(draw(marts))
+            assert "paper-300" in text
+            assert "not evaluated" not in text
+            assert "test-time augmentation" not in text
+            assert "frozen" not in text
+
+
+def test_a_study_without_metrics_has_the_figures_of_the_axis_only(study):
+    path, references = study(sources=())
+    with Marts(path) as marts:
+        assert not any(
+            name.startswith(tuple(SOURCE_FIGURES)) for name in plan_figures(marts, references)
+        )
+
+
+def test_images_without_a_folder_of_references_are_an_error(study):
+    path, _ = study()
+    with Marts(path) as marts, pytest.raises(StudyError, match=r"\[study\] references"):
+        plan_figures(marts, None)
+
+
+def test_each_source_has_its_own_figures(study):
+    path, references = study(sources=("images", "paper-300"))
+    with Marts(path) as marts:
+        assert list_sources(marts, "fct_verdicts") == ["images", "paper-300"]
+        planned = set(plan_figures(marts, references))
+    for name in SOURCE_FIGURES:
+        assert {f"{name}_images", f"{name}_paper-300"} <= planned
+
+
+def test_names_of_files_are_plain_and_differ_even_where_case_is_ignored():
+    sources = ["a/b", "a:b", "A_b", "../x", "\u30e2\u30c7\u30eb", "y" * 200, ""]
+    names = name_files(sources)
+    assert names == {
+        "a/b": "a_b",
+        "a:b": "a_b_2",
+        "A_b": "A_b_3",
+        "../x": "x",
+        "\u30e2\u30c7\u30eb": "source",
+        "y" * 200: "y" * 64,
+        "": "source_2",
+    }
+
+
+@pytest.mark.parametrize("name", SOURCE_FIGURES)
+@pytest.mark.parametrize("count", [1, 3, 10])
+def test_figures_of_rules_fit_the_page_with_one_to_ten_models(study, name, count):
+    models = tuple(f"model_{number}" for number in range(count))
+    chart = draw_source(study, SOURCE_FIGURES[name][1], source_models=models)
+    assert _width(theme.finish(chart)) <= PRINTABLE_PT
+
+
+def test_rates_stand_where_the_marts_say_on_one_square_root_scale(study):
+    chart = draw_source(study, draw_flag_rates, source_models=("solo",))
+    words = read_words(chart)
+    assert {"solo", "0", "10", "25", "50", "100", "At least one rule"} <= set(words)
+    places = {row["text"]: row["x"] for row in read_rows(chart) if row.get("text") in ("0", "100")}
+    points = [row for row in read_rows(chart) if "shape" in row and row["y"] > 20]
+    expected = places["0"] + (places["100"] - places["0"]) * np.sqrt(1 / 6)
+    assert any(row["x"] == pytest.approx(expected, abs=0.02) for row in points)
+    assert min(row["x"] for row in points) == pytest.approx(places["0"])
+
+
+def test_rates_without_a_value_are_not_drawn_as_zero(study):
+    chart = draw_source(study, draw_flag_rates, source_models=("solo",))
+    words = read_words(chart)
+    assert words.count("not evaluated") == 1
+    assert "n = 1" in words, "P5 is known for one image of six"
+    known = draw_source(study, draw_flag_rates, source_models=("solo",), has_lpips=True)
+    assert "not evaluated" not in read_words(known)
+    assert not any(word.startswith("n =") for word in read_words(known))
+
+
+def test_rates_are_drawn_of_frozen_thresholds_or_else_of_pooled_ones(study):
+    frozen = read_text(draw_source(study, draw_flag_rates))
+    assert "thresholds frozen on the baseline model" in frozen
+    assert "the 10 or 25 % that a rule of one quantile flags by construction" in frozen
+    pooled = read_text(draw_source(study, draw_flag_rates, "paper-300", **PUBLISHED))
+    assert "thresholds pooled over all models" in pooled
+
+
+def test_a_rate_departs_from_the_fixed_one_only_if_its_interval_excludes_it(study):
+    with_intervals = draw_source(study, draw_flag_rates)
+    used = {row["fill"] for row in read_rows(with_intervals) if "fill" in row}
+    names = ("above", "below", "includes", "no fixed rate")
+    assert {EVIDENCE[name][0] for name in ("above", "below", "no fixed rate")} <= used
+    assert used <= {EVIDENCE[name][0] for name in names}
+
+
+def test_rates_of_too_few_clusters_have_no_interval_and_make_no_claim(study):
+    chart = draw_source(study, draw_flag_rates, clusters=3)
+    assert "No intervals: 3 clusters (images)" in read_text(chart)
+    fills = {row["fill"] for row in read_rows(chart) if "fill" in row}
+    assert fills == {EVIDENCE["no interval"][0]}
+
+
+def test_a_combination_is_exactly_the_rules_that_fired(study):
+    chart = draw_source(study, draw_rule_overlap, source_models=("solo",), image_count=2)
+    text = read_text(chart)
+    assert "n = 4 restored images" in text
+    assert "all combinations, on 4 images" in text
+    dots = [row for row in read_rows(chart) if row.get("fill") == theme.BLACK]
+    fired = {
+        image: [n for n in range(1, 26) if n not in (1, 4, 5, 21) and (n + image) % 5 == 0]
+        + ([4] if (23 + image) % 5 == 0 else [])
+        for image in (0, 1)
+    }
+    assert len(dots) == sum(map(len, fired.values()))
+    assert [word for word in read_words(chart) if word == "2"] == ["2", "2"], "both paths alike"
+
+
+def test_only_the_most_frequent_combinations_are_drawn_and_the_rest_is_counted(study):
+    path, _ = study(source_models=("solo",), image_count=3)
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("delete from fct_rule_flags")
+        rules = [
+            row[0]
+            for row in connection.sql(
+                "select rule_id from dim_rules where rule_set = 'v2_current' order by rule_number"
+            ).fetchall()
+        ]
+        for number in range(len(rules)):
+            connection.executemany(
+                "insert into fct_rule_flags by name select 'v2_current' as rule_set,"
+                " 'pooled' as population, 'images' as source_id, 'solo' as model_id,"
+                " 'notta' as inference_path, ? as image_id, ? as rule_id, ? as is_flagged",
+                [(f"i{number}", rule, rule == rules[number]) for rule in rules],
+            )
+    with Marts(path) as marts:
+        chart = draw_rule_overlap(marts, "images")
+    text = read_text(chart)
+    assert f"the {MOST_COMBINATIONS} most frequent of 25 combinations" in text
+    assert f"on {MOST_COMBINATIONS} images" in text
+    dots = [row for row in read_rows(chart) if row.get("fill") == theme.BLACK]
+    assert len(dots) == MOST_COMBINATIONS
+
+
+def test_rules_that_never_fire_together_or_at_all_are_said(study):
+    text = read_text(draw_source(study, draw_rule_overlap, has_flags=False))
+    assert "No rule fired on any image." in text
+
+
+def test_a_rule_that_was_not_evaluated_has_no_total(study):
+    words = read_words(draw_source(study, draw_rule_overlap))
+    assert "not evaluated" in words
+    assert "0 of 4" in words, "P5 is known for one image of each model and path"
+
+
+@pytest.mark.parametrize(
+    ("size", "name"), [(0, "Normal"), (1, "Low"), (2, "Low"), (3, "Medium"), (5, "High")]
+)
+def test_the_class_of_a_combination_is_that_of_its_size(size, name):
+    assert name_class(size) == name
+
+
+def test_verdict_bars_hold_every_image_and_end_at_100_percent(study):
+    chart = draw_source(study, draw_verdicts, source_models=("solo",), image_count=7)
+    rows = read_rows(chart)
+    colours = {colour for colour, _ in CLASSES.values()}
+    bars = [row for row in rows if row.get("colour") in colours and "x2" in row and row["y"] > 20]
+    ends = {}
+    for bar in bars:
+        ends.setdefault(bar["y"], []).append((bar["x"], bar["x2"]))
+    assert len(ends) == 3, "one row of bars per population"
+    widths = {round(sum(high - low for low, high in spans), 1) for spans in ends.values()}
+    assert len(widths) == 1
+    for name in ("v2_current", "v1_documented", "gui_suspects", "gui_clean"):
+        assert name in read_words(chart)
+
+
+def test_images_without_a_verdict_are_a_class_of_their_own(study):
+    path, _ = study()
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("update fct_verdicts set confidence = null where image_id = 'image_0'")
+    with Marts(path) as marts:
+        words = read_words(draw_verdicts(marts, "images"))
+    assert CLASSES[None][1] in words
+
+
+def test_verdicts_that_all_exist_need_no_such_class(study):
+    assert CLASSES[None][1] not in read_words(draw_source(study, draw_verdicts))
+
+
+def test_correlations_are_written_in_their_cells_and_strong_ones_are_outlined(study):
+    chart = draw_source(study, draw_metric_correlation, has_lpips=True)
+    words = read_words(chart)
+    assert words.count("\u2212.86") == 1
+    assert words.count(".00") == 14
+    outlines = [row for row in read_rows(chart) if row.get("colour") == "transparent"]
+    assert len(outlines) == 1
+    assert "|r| > 0.7, 1 of 15 pairs" in read_text(chart)
+    assert words.index("ms_ssim") < words.index("psnr") < words.index("histogram_corr")
+
+
+def test_a_metric_without_values_is_grey_and_named(study):
+    chart = draw_source(study, draw_metric_correlation)
+    assert "has no values or does not vary (lpips)" in read_text(chart)
+    grey = [row for row in read_rows(chart) if row.get("colour") == theme.PALE_GREY]
+    assert len(grey) == 5
+    assert len([word for word in read_words(chart) if word == ".00"]) == 9
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.856, ".86"), (-0.856, "\u2212.86"), (-0.004, ".00"), (1, "1.00"), (-0.999, "\u22121.00")],
+)
+def test_a_correlation_is_written_without_its_leading_zero(value, text):
+    assert format_r(value) == text
+
+
+def test_the_table_says_of_each_rule_what_the_mart_says(study):
+    chart = draw_source(study, draw_rule_information, source_models=("solo",))
+    words = read_words(chart)
+    # P1 and P5 never fire and single_lpips is unknown, in each of three populations.
+    assert words.count("never fires") == 6
+    assert words.count("not evaluated") == 3
+    assert words.count(DUPLICATE[0]) == 6
+    assert words.count("fixed rate") == 3
+    assert words.count("informative") == 3 * (25 - 6)
+    assert {"1.00 P4", "1.00 High Artifacts", "0/2", "\u2013"} <= set(words)
+
+
+def test_every_assessment_of_the_mart_has_its_words():
+    sql = next(PROJECT.rglob("models/marts/**/mart_rule_information.sql")).read_text("utf-8")
+    case = sql[sql.index("        case\n") : sql.index("end as assessment")]
+    said = set(re.findall(r"(?:then|else)\s+'([^']+)'(?! \|\|)", case))
+    assert said == set(ASSESSMENTS)
+    assert "'same images as ' ||" in case
+
+
+@pytest.mark.parametrize(("weight", "side"), [(-0.4, "above"), (0.4, "below")])
+def test_the_origin_is_not_called_perfect(study, weight, side):
+    path, references = study(error_weight=weight)
+    with Marts(path) as marts:
+        for chart in (
+            draw_axis1_distribution(marts),
+            draw_blockmap(marts, references, "image_0", 1.0),
+        ):
+            text = read_text(chart)
+            assert "perfect reconstruction" not in text
+            assert f"a perfect block scores {side} 0" in text
+
+
+def test_components_are_read_from_the_warehouse_in_the_order_of_the_seed(study):
+    path, _ = study()
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("update dim_components set label = 'Renamed' where component = 'mu'")
+    with Marts(path) as marts:
+        components = marts.read_components()
+    assert [part["component"] for part in components][:3] == ["sharp", "texture", "hf"]
+    assert components[0]["unit"] == "ln ratio"
+    assert next(part for part in components if part["component"] == "mu")["label"] == "Renamed"

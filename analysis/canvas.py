@@ -1,0 +1,99 @@
+"""Tables and matrices as one chart: marks placed in points, the origin at the upper left."""
+
+import altair as alt
+
+from analysis import theme
+
+
+class Canvas:
+    """Marks in the order in which they are drawn; a list without rows adds nothing."""
+
+    def __init__(self):
+        self._layers = []
+
+    def add_boxes(self, rows, stroke=None, stroke_width=0.4):
+        """Add rectangles: x, y, x2, y2 in points, colour."""
+        mark = {"type": "rect", "stroke": stroke, "strokeWidth": stroke_width}
+        self._add(rows, mark, ("x", "x2", "y", "y2", "colour"))
+
+    def add_lines(self, rows, width=0.75):
+        """Add straight lines, horizontal or vertical: x, y, x2, y2 in points, colour."""
+        self._add(rows, {"type": "rule", "strokeWidth": width}, ("x", "x2", "y", "y2", "colour"))
+
+    def add_points(self, rows, size=16, stroke=theme.BLACK):
+        """Add symbols: x, y in points, shape, fill."""
+        mark = {"type": "point", "size": size, "stroke": stroke, "strokeWidth": 0.65, "opacity": 1}
+        self._add(rows, mark, ("x", "y", "shape", "fill"))
+
+    def add_texts(self, rows, align="left", size=theme.TEXT_PT, baseline="middle", weight="normal"):
+        """Add texts: x, y in points, text, colour."""
+        mark = {
+            "type": "text",
+            "align": align,
+            "baseline": baseline,
+            "fontSize": size,
+            "fontWeight": weight,
+            "lineHeight": size + 2,
+        }
+        self._add(rows, mark, ("x", "y", "text", "colour"))
+
+    def draw(self, width, height, title):
+        """Draw the marks on a sheet.
+
+        Parameters
+        ----------
+        width, height : float
+            In points.
+        title : altair.TitleParams
+
+        Returns
+        -------
+        altair.LayerChart
+        """
+        x = alt.Scale(domain=[0, width], nice=False, zero=False)
+        y = alt.Scale(domain=[0, height], nice=False, zero=False, reverse=True)
+        channels = {
+            "x": alt.X("x:Q", axis=None, scale=x),
+            "y": alt.Y("y:Q", axis=None, scale=y),
+            "x2": "x2:Q",
+            "y2": "y2:Q",
+            "text": "text:N",
+            # The rows hold the colours and shapes themselves.
+            "colour": alt.Color("colour:N", scale=None),
+            "fill": alt.Fill("fill:N", scale=None),
+            "shape": alt.Shape("shape:N", scale=None),
+        }
+        layers = [
+            alt.Chart(theme.make_data(rows), mark=mark).encode(
+                **{{"colour": "color"}.get(name, name): channels[name] for name in names}
+            )
+            for rows, mark, names in self._layers
+        ]
+        return alt.layer(
+            *layers, width=width, height=height, title=title, view=alt.ViewConfig(stroke=None)
+        )
+
+    def _add(self, rows, mark, names):
+        if not rows:
+            return
+        places = {"x", "x2", "y", "y2"}
+        kept = [
+            {name: round(float(row[name]), 2) if name in places else row[name] for name in names}
+            for row in rows
+        ]
+        self._layers.append((kept, mark, names))
+
+
+def make_text(x, y, text, colour=theme.BLACK):
+    """Make a row of `Canvas.add_texts`."""
+    return {"x": x, "y": y, "text": text, "colour": colour}
+
+
+def make_box(x, y, width, height, colour):
+    """Make a row of `Canvas.add_boxes`, or with a zero width or height one of `add_lines`."""
+    return {"x": x, "y": y, "x2": x + width, "y2": y + height, "colour": colour}
+
+
+def make_point(x, y, fill, shape="circle"):
+    """Make a row of `Canvas.add_points`."""
+    return {"x": x, "y": y, "fill": fill, "shape": shape}
