@@ -55,7 +55,7 @@ def grow_study(study, root, copies):
     ingest_study(study, workers=1)
     raw = root / "raw"
     manifest = json.loads((study.raw / "manifest.json").read_text())
-    files, shards = {}, []
+    files, shards = [], []
     for name in manifest["block_shards"]:
         table = pq.ParquetFile(study.raw / name).read()
         for copy in range(copies):
@@ -64,14 +64,16 @@ def grow_study(study, root, copies):
             with open_parquet(raw / shard, table.schema) as writer:
                 writer.write_table(rename_images(table, copy), row_group_size=131_072)
             shards.append(shard)
-    for name in ("images", "source_files", "pairs", "rejects", "labels", "boxes"):
-        table = pq.read_table(study.raw / name / f"{name}.parquet")
-        copied = [rename_images(table, copy) for copy in range(copies)]
-        (raw / name).mkdir()
-        pq.write_table(pa.concat_tables(copied), raw / name / f"{name}.parquet")
-        files[f"{name}/{name}.parquet"] = None
+    for name in manifest["files"]:
+        if not name.startswith(("blocks/", "units/")):
+            table = pq.read_table(study.raw / name)
+            repeats = copies if "image_id" in table.column_names else 1
+            copied = [rename_images(table, copy) for copy in range(repeats)]
+            (raw / name).parent.mkdir(parents=True)
+            pq.write_table(pa.concat_tables(copied), raw / name)
+            files.append(name)
     manifest["block_shards"] = sorted(shards)
-    manifest["files"] = {name: hash_file(raw / name) for name in (*files, *shards)}
+    manifest["files"] = {name: hash_file(raw / name) for name in [*files, *shards]}
     (raw / "manifest.json").write_text(json.dumps(manifest))
     toml = study.path.read_text().replace('references = "', f'output = "{root}"\nreferences = "')
     (study.path.parent / f"{root.name}.toml").write_text(toml)

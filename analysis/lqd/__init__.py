@@ -1,0 +1,48 @@
+"""LQD maps: where in an image a model keeps its quality, and the images it restored worst."""
+
+from analysis.lqd.files import write_published
+from analysis.lqd.measure import measure_map
+from analysis.lqd.page import write_page
+from analysis.lqd.picture import draw_picture
+from analysis.lqd.sheet import draw_worst
+from analysis.lqd.sources import load_scene
+
+__all__ = ["draw_map", "draw_worst"]
+
+
+def draw_map(
+    study, image_id, model_id, inference_path="notta", *, patch_px=8, language="en", also=()
+):
+    """Write the LQD map of one image: data, picture for papers, interactive page.
+
+    Parameters
+    ----------
+    study : ingest.study.Study
+    image_id, model_id : str
+    inference_path : {"notta", "tta"}
+    patch_px : {8, 16, 32, 64}
+    language : {"en", "ja"}
+    also : sequence of str
+        More models for the interactive page.
+
+    Returns
+    -------
+    list of Path
+        ``p6_local_quality_data.csv`` and its ``_statistics.csv``,
+        ``p6_local_quality_heatmap`` as png, svg and html, in
+        ``figures/lqd/<path>_<patch>px/<model>/<image>/`` of the study's output.
+
+    Raises
+    ------
+    StudyError
+        Unknown names, missing or changed files, a patch larger than the image, or Japanese
+        without a font that has it.
+    """
+    scene = load_scene(study, image_id, model_id, inference_path, also)
+    view = scene.views[0]
+    quality_map = measure_map(scene.reference, view.restored, patch_px=patch_px)
+    name = f"{inference_path}_{patch_px}px"
+    folder = study.output / "figures" / "lqd" / name / model_id / image_id
+    paths = write_published(quality_map, folder)
+    paths += draw_picture(scene, quality_map, folder, language)
+    return [*paths, write_page(scene, folder, patch_px=patch_px, language=language)]

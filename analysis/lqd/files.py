@@ -1,0 +1,163 @@
+"""The published data file of a map and its statistics, byte for byte in format."""
+
+import csv
+import io
+
+import numpy as np
+
+from ingest.errors import StudyError
+from ingest.files import write_text
+
+DATA_NAME = "p6_local_quality_data.csv"
+STATISTICS_NAME = "p6_local_quality_data_statistics.csv"
+DATA_COLUMNS = (
+    "row",
+    "col",
+    "local_ssim",
+    "pixel_y_start",
+    "pixel_x_start",
+    "pixel_y_end",
+    "pixel_x_end",
+)
+STATISTICS_COLUMNS = (
+    "mean_ssim",
+    "std_ssim",
+    "min_ssim",
+    "max_ssim",
+    "median_ssim",
+    "grid_rows",
+    "grid_cols",
+    "total_blocks",
+    "patch_size",
+)
+
+
+def fill_published(quality_map):
+    """Local SSIM as the published file has it, where no cell is empty.
+
+    Parameters
+    ----------
+    quality_map : analysis.lqd.measure.QualityMap
+
+    Returns
+    -------
+    (R, C) float64 array
+
+    Notes
+    -----
+    The published generator clips a patch to the image. Where a side of what is left is
+    shorter than the 7 px window, it copies the left neighbour (in the first column, the
+    cell above; the first cell of all is 0). Our own data hold NULL in both cases
+    (definitions B.1).
+    """
+    values = quality_map.clipped_ssim.copy()
+    for row, col in np.argwhere(np.isnan(values)):
+        if col > 0:
+            values[row, col] = values[row, col - 1]
+        else:
+            values[row, col] = values[row - 1, 0] if row > 0 else 0.0
+    return values
+
+
+def write_published(quality_map, folder):
+    """Write the data file and the statistics file of a map.
+
+    Parameters
+    ----------
+    quality_map : analysis.lqd.measure.QualityMap
+    folder : Path
+
+    Returns
+    -------
+    list of Path
+
+    Notes
+    -----
+    UTF-8 without byte order mark, LF line ends. Numbers are spelled as the generator's
+    pandas spells them: `local_ssim` rounded to six decimals and written with as few digits
+    as name that float (0.95, not 0.950000), the statistics unrounded, with divisor n.
+    ``*_end`` is exclusive and not clipped to the image.
+    """
+    values = fill_published(quality_map)
+    paths = [folder / DATA_NAME, folder / STATISTICS_NAME]
+    write_text(paths[0], spell_data(values, quality_map.patch_px))
+    write_text(paths[1], spell_statistics(values, quality_map.patch_px))
+    return paths
+
+
+def spell_data(values, patch_px):
+    """Spell a map, (R, C) float64, as the text of the published data file."""
+    lines = [",".join(DATA_COLUMNS)]
+    for (row, col), value in np.ndenumerate(np.round(values, 6)):
+        top, left = row * patch_px, col * patch_px
+        lines.append(
+            f"{row},{col},{float(value)!r},{top},{left},{top + patch_px},{left + patch_px}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def spell_statistics(values, patch_px):
+    """Spell the statistics of a map, (R, C) float64, as the text of the published file."""
+    moments = (values.mean(), values.std(), values.min(), values.max(), np.median(values))
+    cells = [repr(float(value)) for value in moments]
+    cells += [str(count) for count in (*values.shape, values.size, patch_px)]
+    return ",".join(STATISTICS_COLUMNS) + "\n" + ",".join(cells) + "\n"
+
+
+def read_published(path):
+    """Read a published data file.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    values : (R, C) float64 array
+        Local SSIM with six decimals.
+    patch_px : int
+
+    Raises
+    ------
+    StudyError
+        The file is missing, has other columns, or lacks, repeats or misplaces a cell.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"cannot read {path}: {error}; name a {DATA_NAME}") from None
+    header, *lines = list(csv.reader(io.StringIO(text))) or [[]]
+    if tuple(header) != DATA_COLUMNS:
+        raise StudyError(
+            f"{path} starts with {','.join(header)!r}; expected {','.join(DATA_COLUMNS)!r};"
+            f" name a {DATA_NAME}"
+        )
+    cells = {}
+    patch_px = None
+    for number, line in enumerate(lines, start=2):
+        try:
+            row, col, top, left, bottom, right = (int(line[at]) for at in (0, 1, 3, 4, 5, 6))
+            value = float(line[2])
+        except (ValueError, IndexError):
+            raise StudyError(
+                f"{path} line {number}: {line!r} is no cell; export it again"
+            ) from None
+        patch_px = patch_px or bottom - top
+        place = (row * patch_px, col * patch_px, (row + 1) * patch_px, (col + 1) * patch_px)
+        if (row, col) in cells or place != (top, left, bottom, right):
+            raise StudyError(
+                f"{path} line {number}: row {row}, column {col} is repeated or misplaced;"
+                " export it again"
+            )
+        cells[row, col] = value
+    return _assemble(path, cells), patch_px
+
+
+def _assemble(path, cells):
+    rows = 1 + max((row for row, _ in cells), default=-1)
+    cols = 1 + max((col for _, col in cells), default=-1)
+    if not cells or len(cells) != rows * cols:
+        raise StudyError(
+            f"{path} has {len(cells)} cells, which fill no {rows} x {cols} grid; export it again"
+        )
+    return np.array([[cells[row, col] for col in range(cols)] for row in range(rows)])

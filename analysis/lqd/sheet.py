@@ -1,0 +1,160 @@
+"""Contact sheet of the images a model restored worst."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis import theme
+from analysis.lqd.classes import HALLUCINATION, classify, paint, trace_outline
+from analysis.lqd.picture import draw_ssim_bar, spell
+from analysis.lqd.sources import check_name, load_scene
+from analysis.lqd.svg import Drawing, shrink, spread_patches, write_drawing
+from analysis.lqd.texts import font_family, get_texts
+from analysis.marts import Marts, quote_text
+from ingest.errors import StudyError
+from ingest.study import INFERENCE_PATHS
+
+COLUMNS = 2
+RASTER_PX = 340
+_GAP_PT, _ROW_GAP_PT, _LABEL_PT, _TALLEST_PT = 3, 6, 19, 110
+
+
+@dataclass(frozen=True, eq=False)
+class WorstImage:
+    """An image of the sheet: its name, its numbers and its map, (R, C) with NaN for NULL."""
+
+    image_id: str
+    mean_ssim: float
+    min_ssim: float
+    low_count: int
+    block_count: int
+    local_ssim: np.ndarray
+
+
+def rank_images(marts, model_id, inference_path, count):
+    """Rank a model's images by mean local SSIM, worst first.
+
+    Parameters
+    ----------
+    marts : analysis.marts.Marts
+    model_id, inference_path : str
+    count : int
+        How many are returned.
+
+    Returns
+    -------
+    worst : list of WorstImage
+        Ties in the order of their names.
+    total : int
+        How many images have a measured block.
+    """
+    column = f"local_ssim_{inference_path}"
+    of_model = f"from fct_blocks where model_id = {quote_text(model_id)} and {column} is not null"
+    ranked = marts.rows(
+        f"select image_id, cast(sum({column}) as double) / count(*) as mean_ssim,"
+        f" cast(min({column}) as double) as min_ssim, count(*) as block_count,"
+        f" count(*) filter (where {column} < 0.70) as low_count"
+        f" {of_model} group by image_id"
+        f" order by sum({column}) / count(*), image_id"
+    )
+    worst = []
+    for row in ranked[:count]:
+        blocks = marts.frame(
+            f"select block_row, block_col, cast({column} as double) as local_ssim from fct_blocks"
+            f" where model_id = {quote_text(model_id)}"
+            f" and image_id = {quote_text(row['image_id'])} order by block_row, block_col"
+        )
+        rows, cols = blocks["block_row"].to_numpy(), blocks["block_col"].to_numpy()
+        grid = np.full((rows.max() + 1, cols.max() + 1), np.nan)
+        grid[rows, cols] = blocks["local_ssim"].to_numpy()
+        worst.append(WorstImage(**row, local_ssim=grid))
+    return worst, len(ranked)
+
+
+def draw_worst(study, model_id, inference_path="notta", count=12, language="en"):
+    """Draw the contact sheet of a model's worst images as PNG and SVG.
+
+    Parameters
+    ----------
+    study : ingest.study.Study
+        Built: the ranking is that of `fct_blocks`.
+    model_id : str
+    inference_path : {"notta", "tta"}
+    count : int
+        Images on the sheet, at most.
+    language : {"en", "ja"}
+
+    Returns
+    -------
+    list of Path
+
+    Raises
+    ------
+    StudyError
+        No warehouse, an unknown model, no measured image, or a file that is not the one
+        that was measured.
+    """
+    if inference_path not in INFERENCE_PATHS:
+        raise StudyError(
+            f"inference path {inference_path!r}; expected {' or '.join(INFERENCE_PATHS)}"
+        )
+    with Marts(study.warehouse) as marts:
+        check_name("model", model_id, marts.models, study)
+        worst, total = rank_images(marts, model_id, inference_path, count)
+    if not worst:
+        raise StudyError(
+            f"{model_id} has no measured {inference_path} block in {study.warehouse}; ask for the"
+            " other path, or run upscale-audit ingest and build"
+        )
+    text = get_texts(language)
+    names = {"model": model_id, "path": text[inference_path]}
+    drawing = Drawing(theme.DOUBLE_COLUMN_PT, font_family(language))
+    title = text["worst_title"].format(**names)
+    drawing.add_text(0, theme.TITLE_PT, title, theme.TITLE_PT, bold=True)
+    caption = text["worst_caption"].format(shown=len(worst), n=f"{total:,}")
+    y = drawing.add_paragraph(0, theme.TITLE_PT + 2, caption, drawing.width_pt) + 8
+    draw_ssim_bar(drawing, drawing.width_pt - 200, y, 200, text)
+    bottom = y + 26
+    width = (drawing.width_pt - 12 * (COLUMNS - 1)) / COLUMNS
+    for start in range(0, len(worst), COLUMNS):
+        top = bottom
+        for column, image in enumerate(worst[start : start + COLUMNS]):
+            scene = load_scene(
+                study, image.image_id, model_id, inference_path, with_directions=False
+            )
+            place = column * (width + 12), top, width
+            rank = f"{start + column + 1}"
+            bottom = max(bottom, _draw_image(drawing, place, rank, scene, image, text))
+    name = f"worst_{model_id}_{inference_path}"
+    return write_drawing(drawing, bottom, study.output / "figures" / "lqd", name)
+
+
+def _draw_image(drawing, place, rank, scene, image, text):
+    """Draw the three thumbnails of an image and its numbers; return where they end."""
+    x, y, width = place
+    drawing.add_text(x, y + 8, f"{rank}  {image.image_id}", theme.TEXT_PT + 0.5, bold=True)
+    numbers = text["worst_numbers"].format(
+        mean=spell(image.mean_ssim),
+        minimum=spell(image.min_ssim),
+        share=f"{100 * image.low_count / image.block_count:.1f}",
+        n=f"{image.block_count:,}",
+    )
+    drawing.add_text(x, y + 16, numbers, 6.5, fill="#333")
+    height_px, width_px = scene.reference.shape
+    panel_width = (width - 2 * _GAP_PT) / 3
+    panel_height = panel_width * height_px / width_px
+    scale = min(1, _TALLEST_PT / panel_height)
+    size = panel_width * scale, panel_height * scale
+    lefts = [x + number * (size[0] + _GAP_PT) for number in range(3)]
+    top = y + _LABEL_PT
+    drawing.add_raster(lefts[0], top, *size, shrink(scene.reference, RASTER_PX))
+    drawing.add_raster(lefts[1], top, *size, shrink(scene.views[0].restored, RASTER_PX))
+    _draw_map(drawing, lefts[2], top, size, image.local_ssim, scene.reference.shape)
+    return top + size[1] + _ROW_GAP_PT
+
+
+def _draw_map(drawing, x, y, size, local_ssim, shape):
+    raster = spread_patches(paint(local_ssim), 8, *shape, 4 * RASTER_PX)
+    drawing.add_raster(x, y, *size, raster, is_blocks=True)
+    segments = trace_outline(classify(local_ssim) == HALLUCINATION)
+    drawing.add_outline(x, y, size[0] * 8 / shape[1], segments, (size[1], size[0]), 0.3)

@@ -1,0 +1,216 @@
+"""Finding and decoding the images of a map, and what the warehouse knows of them."""
+
+import difflib
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.marts import Marts, quote_text
+from ingest.errors import RejectedFileError, StudyError
+from ingest.files import hash_file
+from ingest.images import decode_image, read_bytes
+from ingest.pairing import pair_study
+from ingest.study import INFERENCE_PATHS
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One restored image of a scene.
+
+    Attributes
+    ----------
+    model_id, inference_path : str
+    restored : (M, N) uint8 array
+    directions : (K, M / 8, N / 8) float64 array or None
+        The scene's direction components of each 8 px block, rounded up to whole blocks at
+        the frame; NaN where NULL. None where the warehouse does not hold this image.
+    """
+
+    model_id: str
+    inference_path: str
+    restored: np.ndarray
+    directions: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A reference and restored images of it.
+
+    Attributes
+    ----------
+    image_id : str
+    reference : (M, N) uint8 array
+    views : tuple of View
+        The first is the one that was asked for.
+    components : tuple of dict
+        Rows of `dim_components`; empty before the first build.
+    """
+
+    image_id: str
+    reference: np.ndarray
+    views: tuple[View, ...]
+    components: tuple[dict, ...] = ()
+
+
+def load_scene(study, image_id, model_id, inference_path, also=(), *, with_directions=True):
+    """Decode a reference and its restored images.
+
+    Parameters
+    ----------
+    study : ingest.study.Study
+    image_id, model_id, inference_path : str
+        The image that is asked for; it must be there.
+    also : sequence of str
+        More models. Of every model, each inference path that has a file is loaded.
+    with_directions : bool
+        Whether the direction components are read; where not, they are None.
+
+    Returns
+    -------
+    Scene
+
+    Raises
+    ------
+    StudyError
+        Unknown image, model or inference path (the nearest names are given), no file, a
+        file that cannot be measured, another size than the reference, or a file that is
+        not the one the warehouse measured.
+    """
+    for name in (model_id, *also):
+        check_name("model", name, [model.model_id for model in study.models], study)
+    if inference_path not in INFERENCE_PATHS:
+        paths = " or ".join(INFERENCE_PATHS)
+        raise StudyError(f"inference path {inference_path!r}; expected {paths}")
+    pairing = _pair(study)
+    check_name("image", image_id, sorted(pairing.references), study)
+    pairs = {(p.model_id, p.inference_path): p for p in pairing.pairs if p.image_id == image_id}
+    asked = model_id, inference_path
+    _check_status(pairs[asked], study)
+    wanted = [asked] + [
+        (name, path) for name in dict.fromkeys((model_id, *also)) for path in INFERENCE_PATHS
+    ]
+    files = {key: pairs[key].file for key in dict.fromkeys(wanted) if pairs[key].file}
+    reference_path = pairing.references[image_id]
+    known = _read_warehouse(study, image_id, tuple(files) if with_directions else ())
+    _check_hash(reference_path, known.hashes.get(("reference", None, None)))
+    reference = _decode(reference_path, study)
+    views = []
+    for (name, path), file in files.items():
+        _check_hash(file, known.hashes.get(("restored", name, path)))
+        restored = _decode(file, study)
+        _check_size(reference, restored, file)
+        views.append(View(name, path, restored, known.directions.get((name, path))))
+    return Scene(image_id, reference, tuple(views), known.components)
+
+
+def check_name(kind, name, valid, study):
+    """Refuse a name that the study does not have, giving the nearest that it has."""
+    if name in valid:
+        return
+    near = difflib.get_close_matches(name, valid, n=3, cutoff=0.5)
+    near = near or [other for other in valid if name and name in other][:3] or valid[:3]
+    more = "" if len(valid) == len(near) else f" ({len(valid)} in all)"
+    listed = ", ".join(near) or "none"
+    raise StudyError(f"no {kind} {name!r} in {study.path}; the nearest: {listed}{more}")
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What the warehouse holds of an image: hashes by file, directions by view."""
+
+    hashes: dict
+    directions: dict
+    components: tuple
+
+
+def _pair(study):
+    if study.references is None:
+        raise StudyError(
+            f"{study.path} names no images; a map needs [study] references and [[models]]"
+        )
+    return pair_study(study)
+
+
+def _check_status(pair, study):
+    name = f"{pair.model_id} {pair.inference_path}"
+    if pair.status == "not_declared":
+        raise StudyError(
+            f"{pair.model_id} has no {pair.inference_path} folder in {study.path}; add"
+            f" {pair.inference_path} = ... to its [[models]] table, or ask for the other path"
+        )
+    if pair.status == "ambiguous":
+        raise StudyError(
+            f"several files of {name} could be {pair.image_id!r}; keep one"
+            " (mart_rejects lists them)"
+        )
+    if pair.status == "missing":
+        model = next(model for model in study.models if model.model_id == pair.model_id)
+        raise StudyError(
+            f"{name} has no restored image of {pair.image_id!r}; put it into"
+            f" {model.folder(pair.inference_path)}"
+        )
+
+
+def _check_hash(path, expected):
+    if expected is not None and hash_file(path) != expected:
+        raise StudyError(
+            f"{path} is not the file that was measured (its SHA-256 differs);"
+            " run upscale-audit ingest and build"
+        )
+
+
+def _check_size(reference, restored, file):
+    if reference.shape != restored.shape:
+        raise StudyError(
+            f"{file} is {restored.shape[1]}x{restored.shape[0]} px and its reference"
+            f" {reference.shape[1]}x{reference.shape[0]} px; restore it to the reference's size"
+        )
+
+
+def _decode(path, study):
+    parameters = study.ingest_parameters
+    try:
+        return decode_image(
+            read_bytes(path), path.suffix.lower(), parameters.max_image_px, parameters.colour
+        ).grey
+    except RejectedFileError as error:
+        raise StudyError(f"cannot measure {path}: {error}; replace the file") from None
+
+
+def _read_warehouse(study, image_id, views):
+    """Hashes and direction components; both empty before the first build."""
+    if not study.warehouse.is_file():
+        return _Known({}, {}, ())
+    with Marts(study.warehouse) as marts:
+        rows = marts.rows(
+            "select role, model_id, inference_path, file_sha256 from dim_source_files"
+            f" where image_id = {quote_text(image_id)} and file_sha256 is not null"
+        )
+        hashes = {
+            (row["role"], row["model_id"], row["inference_path"]): row["file_sha256"]
+            for row in rows
+        }
+        components = tuple(marts.read_components())
+        directions = {
+            view: _read_directions(marts, components, image_id, *view)
+            for view in views
+            if ("restored", *view) in hashes
+        }
+    return _Known(hashes, directions, components)
+
+
+def _read_directions(marts, components, image_id, model_id, inference_path):
+    columns = [f"{item['column_stem']}_{inference_path}" for item in components]
+    values = ", ".join(f"cast({name} as double) as {name}" for name in columns)
+    blocks = marts.frame(
+        f"select block_row, block_col, {values} from fct_blocks"
+        f" where image_id = {quote_text(image_id)} and model_id = {quote_text(model_id)}"
+        " order by block_row, block_col"
+    )
+    if blocks.is_empty():
+        return None
+    row, col = blocks["block_row"].to_numpy(), blocks["block_col"].to_numpy()
+    directions = np.full((len(columns), row.max() + 1, col.max() + 1), np.nan)
+    for plane, name in zip(directions, columns, strict=True):
+        plane[row, col] = blocks[name].to_numpy()
+    return directions

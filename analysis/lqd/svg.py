@@ -1,0 +1,161 @@
+"""Small SVG drawings in points: text, rasters, outlines; written as SVG and PNG."""
+
+from html import escape
+
+import numpy as np
+import vl_convert
+from PIL import Image
+
+from analysis import theme
+from analysis.blockmap import encode_png
+from analysis.lqd.texts import wrap_text
+from analysis.output import PRINT_DPI
+from ingest.files import replacing, write_text
+
+MARGIN_PT = 3
+
+
+class Drawing:
+    """An SVG in points that grows downwards.
+
+    Parameters
+    ----------
+    width_pt : float
+    family : str
+        CSS font family.
+    """
+
+    def __init__(self, width_pt, family):
+        self.width_pt, self._family = width_pt, family
+        self._parts, self._definitions = [], []
+
+    def add(self, part):
+        """Add a piece of SVG."""
+        self._parts.append(part)
+
+    def add_text(self, x, y, text, size=theme.TEXT_PT, anchor="start", bold=False, fill="#222"):
+        """Write one line with its baseline at `y`."""
+        weight = ' font-weight="bold"' if bold else ""
+        self.add(
+            f'<text x="{_n(x)}" y="{_n(y)}" font-size="{_n(size)}" text-anchor="{anchor}"'
+            f'{weight} fill="{fill}">{escape(text, quote=False)}</text>'
+        )
+
+    def add_paragraph(self, x, y, text, width, size=theme.CAPTION_PT):
+        """Write wrapped lines; return where the last one ends."""
+        for line in wrap_text(text, width, size):
+            y += size + 2.5
+            self.add_text(x, y, line, size, fill="#333")
+        return y
+
+    def add_rect(self, x, y, width, height, fill, stroke="none"):
+        """Draw a rectangle."""
+        self.add(
+            f'<rect x="{_n(x)}" y="{_n(y)}" width="{_n(width)}" height="{_n(height)}"'
+            f' fill="{fill}" stroke="{stroke}" stroke-width="0.5"/>'
+        )
+
+    def add_raster(self, x, y, width, height, pixels, is_blocks=False):
+        """Put an image, stretched to the rectangle; blocks keep their edges."""
+        crisp = (
+            ' image-rendering="optimizeSpeed" style="image-rendering:pixelated"'
+            if is_blocks
+            else ""
+        )
+        self.add(
+            f'<image x="{_n(x)}" y="{_n(y)}" width="{_n(width)}" height="{_n(height)}"'
+            f' preserveAspectRatio="none"{crisp} href="{encode_png(pixels)}"/>'
+        )
+        self.add_rect(x, y, width, height, "none", theme.PALE_GREY)
+
+    def add_outline(self, x, y, scale, segments, limits, width=0.6):
+        """Draw segments (row, col, row, col) in red, `scale` points each, inside `limits`."""
+        bottom, right = limits
+        path = "".join(
+            f"M{_n(x + min(c0 * scale, right))} {_n(y + min(r0 * scale, bottom))}"
+            f"L{_n(x + min(c1 * scale, right))} {_n(y + min(r1 * scale, bottom))}"
+            for r0, c0, r1, c1 in segments
+        )
+        if path:
+            self.add(
+                f'<path d="{path}" fill="none" stroke="#FF0000" stroke-width="{width}"'
+                ' stroke-linecap="square"/>'
+            )
+
+    def add_gradient_bar(self, x, y, width, height, colours):
+        """Draw a horizontal colour bar of (offset 0..1, CSS colour) stops."""
+        name = f"gradient{len(self._definitions)}"
+        stops = "".join(
+            f'<stop offset="{_n(offset, 4)}" stop-color="{colour}"/>' for offset, colour in colours
+        )
+        self._definitions.append(f'<linearGradient id="{name}">{stops}</linearGradient>')
+        self.add_rect(x, y, width, height, f"url(#{name})", "#888")
+
+    def to_svg(self, height_pt):
+        """Spell the drawing."""
+        width, height = _n(self.width_pt + 2 * MARGIN_PT), _n(height_pt + 2 * MARGIN_PT)
+        origin = f'"{-MARGIN_PT}" y="{-MARGIN_PT}"'
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}pt" height="{height}pt"'
+            f' viewBox="{-MARGIN_PT} {-MARGIN_PT} {width} {height}"'
+            f' font-family="{escape(self._family)}"><defs>{"".join(self._definitions)}</defs>'
+            f'<rect x={origin} width="{width}" height="{height}" fill="#fff"/>'
+            f"{''.join(self._parts)}</svg>\n"
+        )
+
+
+def write_drawing(drawing, height_pt, folder, name):
+    """Write a drawing as PNG (300 dpi at print size) and SVG, each whole or absent.
+
+    Parameters
+    ----------
+    drawing : Drawing
+    height_pt : float
+    folder : Path
+    name : str
+        File name without its ending.
+
+    Returns
+    -------
+    list of Path
+    """
+    svg = drawing.to_svg(height_pt)
+    paths = [folder / f"{name}.png", folder / f"{name}.svg"]
+    # The renderer takes a point for 96 / 72 of a pixel, and `ppi` for a factor over 72.
+    png = vl_convert.svg_to_png(svg, scale=72 / 96, ppi=PRINT_DPI)
+    with replacing(paths[0]) as temporary:
+        temporary.write_bytes(png)
+    write_text(paths[1], svg)
+    return paths
+
+
+def shrink(grey, longest_px):
+    """Shrink a grey image, (M, N) uint8, so that no side is longer than `longest_px`."""
+    if max(grey.shape) <= longest_px:
+        return grey
+    image = Image.fromarray(grey)
+    image.thumbnail((longest_px, longest_px), Image.Resampling.LANCZOS)
+    return np.asarray(image)
+
+
+def spread_patches(painted, patch_px, height_px, width_px, longest_px):
+    """Repeat each patch's colour, (R, C, 3), over its pixels, cut to the image.
+
+    Parameters
+    ----------
+    painted : (R, C, 3) uint8 array
+    patch_px, height_px, width_px : int
+    longest_px : int
+        A patch gets as many pixels as keep the raster's longer side near this.
+
+    Returns
+    -------
+    (M, N, 3) uint8 array
+    """
+    side = max(1, min(patch_px, longest_px * patch_px // max(height_px, width_px)))
+    raster = painted.repeat(side, axis=0).repeat(side, axis=1)
+    return raster[: round(height_px * side / patch_px), : round(width_px * side / patch_px)]
+
+
+def _n(value, digits=2):
+    return f"{value:.{digits}f}".rstrip("0").rstrip(".")
