@@ -21,7 +21,7 @@ install: $(VENV)/.installed ## Make .venv with the pinned packages
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[figures,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[figures,provenance,dev]'
 	touch $@
 
 .PHONY: warehouse
@@ -44,9 +44,25 @@ export: $(VENV)/.installed ## Write STUDY's marts as Parquet with SHA256SUMS
 figures: $(VENV)/.installed ## Draw STUDY's figures as PNG, SVG and HTML
 	$(AUDIT) figures $(STUDY)
 
+.PHONY: map
+map: $(VENV)/.installed ## Draw one local quality map: make map IMAGE=rg1_r0c1 MODEL=upscayl_standard
+	$(AUDIT) map $(STUDY) $(IMAGE) $(MODEL)
+
+.PHONY: worst
+worst: $(VENV)/.installed ## Draw the images that MODEL restored worst
+	$(AUDIT) worst $(STUDY) $(MODEL)
+
 .PHONY: docs
 docs: $(VENV)/.installed ## Write the dbt documentation of STUDY's tables as one HTML page
 	$(AUDIT) docs $(STUDY)
+
+.PHONY: verify
+verify: $(VENV)/.installed ## Hash STUDY's images and outputs again and name what differs
+	$(AUDIT) verify $(STUDY)
+
+.PHONY: paper
+paper: $(VENV)/.installed ## Write STUDY's results as a folder and a zip for a data repository
+	$(AUDIT) paper $(STUDY)
 
 .PHONY: test
 test: $(VENV)/.installed ## Lint, check the import rules and run every test

@@ -99,6 +99,11 @@ class Metric:
     source: str
     description: str
 
+    @property
+    def null_when(self):
+        """When there is no value, as the description says after "NULL"; None if it does not."""
+        return self.description.partition("; NULL ")[2] or None
+
 
 def _declare(name, unit, bounds, decimals, polarity, looks_at, description, source=GENERATOR):
     return Metric(name, unit, *bounds, decimals, polarity, looks_at, source, description)
@@ -130,6 +135,8 @@ METRICS = (
              "Multi-scale SSIM over five scales; NULL unless both sides exceed 160 px"),
     _declare("psnr", "dB", _SIGNED, 2, _HIGH, _BOTH,
              "Peak signal-to-noise ratio over all samples; NULL for identical images"),
+    _declare("lpips", "", _POSITIVE, 4, _LOW, _BOTH,
+             "LPIPS v0.1, AlexNet; NULL without weights, or where a side is under 31 px"),
     _declare("sharpness", "dn2", _POSITIVE, 2, _NEUTRAL, _ONE,
              "Variance of the 8-neighbour Laplacian divided by 16"),
     _declare("sharpness_diff_pct", "%", _PERCENT, 1, _NEUTRAL, _BOTH,
@@ -294,7 +301,7 @@ def profile_image(grey, rgb=None):
     )
 
 
-def compare_images(reference, restored, local_ssim, *, ring_mask=None):
+def compare_images(reference, restored, local_ssim, *, ring_mask=None, lpips=None):
     """Compute every declared metric of an image pair, unrounded.
 
     Parameters
@@ -307,6 +314,8 @@ def compare_images(reference, restored, local_ssim, *, ring_mask=None):
     ring_mask : (M, N) uint8 array of 0 and 1, optional
         Pixels `ringing_fr` looks at. By default those 2 to 5 px from a Canny(100, 200) edge
         of the reference.
+    lpips : float, optional
+        From `ingest.perceptual`, which alone needs a network; passed on.
 
     Returns
     -------
@@ -333,6 +342,7 @@ def compare_images(reference, restored, local_ssim, *, ring_mask=None):
     values = dict(restored.measures)
     values["ssim"], values["ms_ssim"] = measure_ssim(reference, restored)
     values["mae"], values["psnr"] = measure_error(reference, restored)
+    values["lpips"] = lpips
     values["delta_e"] = measure_colour_difference(reference, restored)
     values["histogram_corr"] = correlate_histograms(reference.histogram, restored.histogram)
     mask = reference.ring_mask if ring_mask is None else ring_mask

@@ -19,17 +19,29 @@ import pyarrow.parquet as pq
 from ingest.errors import StudyError
 from ingest.files import (
     hash_file,
-    hash_json,
     locked,
     replacing,
     to_text,
     write_text,
 )
 from ingest.labels import read_boxes, read_entries
+from ingest.manifests import (
+    MANIFEST,
+    SOURCES,
+    SUMS,
+    describe_code,
+    find_files_root,
+    format_sums,
+    hash_dependencies,
+    make_manifest,
+    write_manifest,
+)
 from ingest.metrics import METRICS
 from ingest.pairing import Pairing, pair_study
+from ingest.perceptual import describe_weights
 from ingest.published import detect_kind, read_comparison, read_locations, read_results
 from ingest.schema import SCHEMA_VERSION, arrow_schema
+from ingest.sources import list_table_sources, list_unit_sources, name_source
 from ingest.units import (
     Input,
     Unit,
@@ -89,7 +101,8 @@ def ingest_study(study, workers=None, progress=None):
     with locked(study.output, "ingest or build"):
         pairing = pair_study(study) if study.references else Pairing({}, (), ())
         labels = _read_labels(study) | _read_published(study)
-        units = plan_units(study, pairing)
+        weights = describe_weights(study.perceptual)
+        units = plan_units(study, pairing, weights)
         total = sum(len(unit.images) for unit in units)
         manifests, kept = [], 0
         for manifest, was_kept in _ensure_units(units, workers):
@@ -98,12 +111,12 @@ def ingest_study(study, workers=None, progress=None):
             if progress is not None:
                 progress(sum(len(item["images"]) for item in manifests), total)
         manifests.sort(key=lambda manifest: manifest["unit_id"])
-        tables = _small_tables(pairing, manifests) | labels
-        _write_tables(study, manifests, tables)
+        tables = _small_tables(pairing, manifests, weights) | labels
+        _write_tables(study, manifests, tables, weights)
     return _report(manifests, tables, kept)
 
 
-def plan_units(study, pairing):
+def plan_units(study, pairing, weights=None):
     """Divide a study into units, keeping the units that stand.
 
     Returns
@@ -118,11 +131,11 @@ def plan_units(study, pairing):
     units = []
     for path in sorted((study.raw / "units").glob("*.json")):
         manifest = read_manifest(path)
-        if manifest is None or manifest.get("recipe") != recipe(study.ingest_parameters):
+        if manifest is None or manifest.get("recipe") != recipe(study.ingest_parameters, weights):
             continue
         images, models = tuple(manifest["images"]), tuple(manifest["models"])
         if all(set(models) <= uncovered.get(image_id, set()) for image_id in images):
-            units.append(_make_unit(study, inputs, images, models))
+            units.append(_make_unit(study, weights, inputs, images, models))
             for image_id in images:
                 uncovered[image_id] -= set(models)
     by_models = defaultdict(list)
@@ -132,7 +145,7 @@ def plan_units(study, pairing):
     for models, images in sorted(by_models.items()):
         for begin in range(0, len(images), IMAGES_PER_UNIT):
             chunk = tuple(images[begin : begin + IMAGES_PER_UNIT])
-            units.append(_make_unit(study, inputs, chunk, models))
+            units.append(_make_unit(study, weights, inputs, chunk, models))
     return units
 
 
@@ -148,14 +161,14 @@ def _inputs_by_image(pairing):
     return {to_text(image_id): tuple(items) for image_id, items in inputs.items()}
 
 
-def _make_unit(study, inputs, images, models):
+def _make_unit(study, weights, inputs, images, models):
     chosen = {
         image_id: tuple(
             item for item in inputs[image_id] if item.model_id is None or item.model_id in models
         )
         for image_id in images
     }
-    return Unit(study.raw, images, models, chosen, study.ingest_parameters)
+    return Unit(study.raw, images, models, chosen, study.ingest_parameters, weights)
 
 
 def _ensure_units(units, workers):
@@ -246,7 +259,7 @@ def _read_published(study):
     return tables
 
 
-def _small_tables(pairing, manifests):
+def _small_tables(pairing, manifests, weights):
     """Rows of the image, file, pair and reject tables, in a stated order."""
     source_files = _collect(manifests, "source_files")
     rejects = _collect(manifests, "rejects")
@@ -271,13 +284,20 @@ def _small_tables(pairing, manifests):
         "images": images,
         "source_files": source_files,
         "image_metrics": _unique_sorted(_collect(manifests, "image_metrics"), keys),
-        "metrics": [
-            {"metric": metric.name, "metric_number": number} | asdict(metric)
-            for number, metric in enumerate(METRICS, start=1)
-        ],
+        "metrics": _describe_metrics(weights),
         "pairs": pairs,
         "rejects": rejects,
     }
+
+
+def _describe_metrics(weights):
+    missing = {} if weights else {"lpips": "no weights: name alexnet and lpips in [perceptual]"}
+    return [
+        {"metric": metric.name, "metric_number": number}
+        | asdict(metric)
+        | {"null_when": metric.null_when, "not_measured": missing.get(metric.name)}
+        for number, metric in enumerate(METRICS, start=1)
+    ]
 
 
 def _describe_pair(pair, measured):
@@ -310,9 +330,9 @@ def _unique_sorted(rows, order):
     return [unique[key] for key in sorted(unique)]
 
 
-def _write_tables(study, manifests, tables):
+def _write_tables(study, manifests, tables, weights):
     """Write the small tables, clear debris, and sign the whole raw folder off."""
-    (study.raw / "manifest.json").unlink(missing_ok=True)
+    (study.raw / MANIFEST).unlink(missing_ok=True)
     files = {}
     for name, rows in tables.items():
         path = study.raw / name / f"{name}.parquet"
@@ -326,20 +346,42 @@ def _write_tables(study, manifests, tables):
         name = f"units/{manifest['unit_id']}.json"
         files[name] = hash_file(study.raw / name)
     _clear_debris(study.raw, {study.raw / name for name in files})
-    description = {
-        "study": study.name,
-        "schema_version": SCHEMA_VERSION,
-        "recipe": recipe(study.ingest_parameters),
-        "recipe_sha256": hash_json(recipe(study.ingest_parameters)),
-        "models": [model.model_id for model in study.models],
-        "published": {
-            f"{item.label}: {to_text(item.file.name)}": hash_file(item.file)
-            for item in study.published
-        },
-        "block_shards": _order_shards(manifests),
-        "files": dict(sorted(files.items())),
+    sources = _hash_sources(study, manifests, tables["rejects"])
+    write_text(study.raw / SOURCES, format_sums(sources))
+    files[SOURCES] = hash_file(study.raw / SOURCES)
+    write_text(study.raw / SUMS, format_sums(files))
+    files[SUMS] = hash_file(study.raw / SUMS)
+    write_manifest(study.raw / MANIFEST, _sign_off(study, manifests, sources, files, weights))
+
+
+def _sign_off(study, manifests, sources, files, weights):
+    """Describe the raw folder; units kept from older code are said to be of that code."""
+    measured_by = {item["unit_id"]: item["code"]["sha256"] for item in manifests}
+    whole = recipe(study.ingest_parameters, weights) | {
+        "code": describe_code("ingest"),
+        "units_code_sha256": sorted(set(measured_by.values())),
+        "dependencies_sha256": hash_dependencies(),
+        "pairing": study.pairing,
+        "sources_root": find_files_root(sources),
     }
-    write_text(study.raw / "manifest.json", json.dumps(description, indent=1) + "\n")
+    sizes = {name: (study.raw / name).stat().st_size for name in files}
+    manifest = make_manifest("raw", study.name, files, sizes, whole, {})
+    return manifest | {
+        "schema_version": SCHEMA_VERSION,
+        "models": [model.model_id for model in study.models],
+        "has_published": bool(study.published),
+        "source_count": len(sources),
+        "sources_root": whole["sources_root"],
+        "block_shards": _order_shards(manifests),
+    }
+
+
+def _hash_sources(study, manifests, rejects):
+    """SHA-256 of every readable source file, by its name within the study."""
+    sources = {name: hash_file(path) for name, (path, _) in list_table_sources(study).items()}
+    for manifest in manifests:
+        sources |= {name: sha256 for name, (_, sha256) in list_unit_sources(manifest).items()}
+    return sources | {name_source(row): row["file_sha256"] for row in rejects if row["file_sha256"]}
 
 
 def _clear_debris(raw, wanted):

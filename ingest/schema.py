@@ -10,8 +10,8 @@ import pyarrow as pa
 from ingest.metrics import METRICS, PUBLISHED_NAMES
 from ingest.published import METRIC_COLUMNS
 
-SCHEMA_VERSION = 1
-"""Raised when a column is added, removed, retyped or redefined; part of every shard's recipe."""
+SCHEMA_VERSION = 2
+"""Raised when a column or a manifest is changed or redefined; part of every shard's recipe."""
 
 
 @dataclass(frozen=True)
@@ -166,12 +166,12 @@ METRIC_LIST = (
     Column("looks_at", _TEXT, "", "restored (output only) or both images.", nullable=False),
     Column("source", _TEXT, "", "Section of the definitions.", nullable=False),
     Column("description", _TEXT, "", "What it is, in one line.", nullable=False),
+    Column("null_when", _TEXT, "", "When an image has no value; NULL where only too small ones."),
+    Column("not_measured", _TEXT, "", "Why this study has no value; NULL where it measures."),
 )
 """One row per declared metric."""
 
-_PUBLISHED_METRICS = {metric.name: (metric.unit, metric.description) for metric in METRICS} | {
-    "lpips": ("", "LPIPS v0.1, AlexNet"),
-}
+_PUBLISHED_METRICS = {metric.name: (metric.unit, metric.description) for metric in METRICS}
 _PUBLISHED_KEYS = (
     Column("label", _TEXT, "", "Names the file in the study.", nullable=False),
     Column("row_number", _COUNT, "", "Order in the file, from 0.", nullable=False),

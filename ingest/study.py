@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from ingest.errors import StudyError
+from ingest.perceptual import PerceptualFiles
 
 INFERENCE_PATHS = ("notta", "tta")
 MODEL_ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -14,6 +15,8 @@ PAIRING_RULES = ("exact", "suffix")
 EDGE_RULES = ("adaptive", "fixed")
 COLOUR_RULES = ("reduce", "reject")
 OUTPUT_FOLDERS = ("raw", "exports", "figures", "dbt")
+MEASURED_SOURCES = ("images", "images_notta", "images_tta")
+"""What marts and exports call the measured images; no published file may be labelled so."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,8 @@ class Published:
 class Study:
     """A parsed study file. All paths are absolute.
 
-    `references` is None and `models` empty in a study of published files only.
+    `references` is None and `models` empty in a study of published files only; without
+    `perceptual` there is no LPIPS.
     """
 
     path: Path
@@ -124,6 +128,7 @@ class Study:
     label_entries: Path | None
     label_boxes: Path | None
     published: tuple[Published, ...] = ()
+    perceptual: PerceptualFiles | None = None
     ingest_parameters: IngestParameters = field(default_factory=IngestParameters)
     analysis_parameters: AnalysisParameters = field(default_factory=AnalysisParameters)
 
@@ -171,7 +176,7 @@ def load_study(path):
 
 
 def _parse_study(path, document):
-    sections = ("study", "models", "published", "labels", "parameters")
+    sections = ("study", "models", "published", "labels", "perceptual", "parameters")
     _check_keys(path, "the study file", document, sections, required=("study",))
     study = _table(path, document, "study")
     known = ("name", "references", "output", "pairing")
@@ -197,6 +202,7 @@ def _parse_study(path, document):
         label_entries=_file(path, "[labels]", labels, "entries"),
         label_boxes=_file(path, "[labels]", labels, "boxes"),
         published=published,
+        perceptual=_parse_perceptual(path, document),
         ingest_parameters=ingest_parameters,
         analysis_parameters=analysis_parameters,
     )
@@ -233,8 +239,22 @@ def _parse_published(path, entries):
                 f"{path} {where}: label = {label!r}; use up to 64 letters, digits, '_', '-' or"
                 " '.', starting with a letter or digit"
             )
+        if label.lower() in MEASURED_SOURCES:
+            raise StudyError(
+                f"{path} {where}: label = {label!r} is what the warehouse calls the study's own"
+                " images; name it otherwise"
+            )
         published.append(Published(_file(path, where, entry, "file"), label))
     return tuple(published)
+
+
+def _parse_perceptual(path, document):
+    if "perceptual" not in document:
+        return None
+    names = ("alexnet", "lpips")
+    files = _table(path, document, "perceptual")
+    _check_keys(path, "[perceptual]", files, names, required=names)
+    return PerceptualFiles(*(_file(path, "[perceptual]", files, name) for name in names))
 
 
 def _parse_models(path, entries):

@@ -17,7 +17,9 @@ from ingest.edges import find_thresholds, mark_ringing_pixels
 from ingest.errors import RejectedFileError
 from ingest.files import canonical_json, hash_file, hash_json, replacing, to_text, write_text
 from ingest.images import decode_image, read_bytes
+from ingest.manifests import describe_code
 from ingest.metrics import compare_images, profile_image, round_published
+from ingest.perceptual import Weights, load_network
 from ingest.schema import BLOCKS, ROUNDED_NAMES, SCHEMA_VERSION, arrow_schema
 from ingest.study import IngestParameters
 
@@ -48,6 +50,12 @@ class Unit:
     models: tuple[str, ...]
     inputs: dict[str, tuple[Input, ...]]
     parameters: IngestParameters
+    weights: Weights | None = None
+
+    @property
+    def recipe(self):
+        """What decides the unit's numbers beside its pixels."""
+        return recipe(self.parameters, self.weights)
 
     @property
     def unit_id(self):
@@ -55,7 +63,7 @@ class Unit:
         identity = {
             "images": self.images,
             "models": self.models,
-            "recipe": recipe(self.parameters),
+            "recipe": self.recipe,
         }
         return hash_json(identity)[:16]
 
@@ -69,9 +77,10 @@ class Unit:
         return f"blocks/model_id={model_id}/{self.unit_id}.parquet"
 
 
-def recipe(parameters):
-    """Name what decides a block's numbers beside its pixels."""
-    return {"schema_version": SCHEMA_VERSION, "parameters": asdict(parameters)}
+def recipe(parameters, weights=None):
+    """Name what decides the numbers of a study or a unit beside its pixels."""
+    named = {"schema_version": SCHEMA_VERSION, "parameters": asdict(parameters)}
+    return named if weights is None else named | {"perceptual": weights.recipe}
 
 
 def ensure_unit(unit):
@@ -216,7 +225,8 @@ def _measure_unit(unit):
             writer.abandon()
     return {
         "unit_id": unit.unit_id,
-        "recipe": recipe(unit.parameters),
+        "recipe": unit.recipe,
+        "code": describe_code("ingest"),
         "images": list(unit.images),
         "models": list(unit.models),
         "shards": shards,
@@ -231,7 +241,7 @@ def _measure_unit(unit):
 def _measure_image(unit, image_id, ledger, writers):
     reference_input, *restored_inputs = unit.inputs[image_id]
     image = ledger.decode(reference_input)
-    reference = None if image is None else _Reference(image_id, image, unit.parameters)
+    reference = None if image is None else _Reference(image_id, image, unit)
     columns = {model_id: {} for model_id in unit.models}
     for item in restored_inputs:
         if item.path is None:
@@ -256,13 +266,16 @@ def _measure_image(unit, image_id, ledger, writers):
 class _Reference:
     """A decoded reference, filtered once for all of its restored images."""
 
-    def __init__(self, image_id, image, parameters):
-        low, high = find_thresholds(image.grey, parameters)
+    def __init__(self, image_id, image, unit):
+        low, high = find_thresholds(image.grey, unit.parameters)
         self.mask = mark_ringing_pixels(image.grey, low, high)
         self.blocks = Measured(image.grey)
-        self.profile = None
-        if parameters.image_metrics:
+        self.profile = self.network = None
+        if unit.parameters.image_metrics:
             self.profile = profile_image(image.grey, image.rgb)
+            if unit.weights is not None:
+                self.network = load_network(unit.weights)
+                self.features = self.network.extract(image.grey, image.rgb)
         self.facts = {
             "image_id": image_id,
             "width_px": image.grey.shape[1],
@@ -280,7 +293,11 @@ class _Reference:
         if self.profile is None:
             return None
         profile = profile_image(restored.grey, restored.rgb)
-        return compare_images(self.profile, profile, local_ssim, ring_mask=self.mask)
+        lpips = None
+        if self.network is not None:
+            features = self.network.extract(restored.grey, restored.rgb)
+            lpips = self.network.compare(self.features, features)
+        return compare_images(self.profile, profile, local_ssim, ring_mask=self.mask, lpips=lpips)
 
 
 class _ShardWriter:
@@ -294,7 +311,7 @@ class _ShardWriter:
             "model_id": model_id,
             "unit_id": unit.unit_id,
             "schema_version": str(SCHEMA_VERSION),
-            "recipe_sha256": hash_json(recipe(unit.parameters)),
+            "recipe_sha256": hash_json(unit.recipe),
         }
         self.schema = arrow_schema("blocks", metadata)
         self.rows, self.pending = 0, []

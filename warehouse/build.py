@@ -14,10 +14,13 @@ import duckdb
 import pyarrow.parquet as pq
 
 from ingest.errors import StudyError
-from ingest.files import hash_file, locked, sync
+from ingest.files import hash_file, hash_json, locked, sync
+from ingest.manifests import MANIFEST, write_manifest
 from ingest.run import read_raw_manifest
 from ingest.schema import TABLES, arrow_schema
 from warehouse.connect import THREADS, memory_limit, quote_name, quote_text
+from warehouse.lineage import add_dbt_edges, create_lineage
+from warehouse.provenance import WAREHOUSE_MANIFEST, describe_build, describe_warehouse
 
 PROJECT = Path(__file__).resolve().parents[1] / "dbt_project"
 BUILD_SCHEMAS = ("raw", "staging", "intermediate")
@@ -33,6 +36,7 @@ class BuildReport:
     bytes: int
     tables: int
     tests: int
+    sources_root: str
 
 
 def build_warehouse(study, threads=None, progress=None):
@@ -63,9 +67,11 @@ def build_warehouse(study, threads=None, progress=None):
         remove_database(database)
         try:
             create_raw_views(database, study.raw, manifest)
+            recipe = describe_build(study, manifest)
+            create_lineage(database, study, manifest, hash_json(recipe))
             results = run_dbt(study, database, ["build"], threads, progress)
-            _finish(database, study.output / "dbt" / "target" / "manifest.json")
-            _publish(database, study.warehouse)
+            _finish(study, database, manifest)
+            _publish(study, database, recipe)
         finally:
             remove_database(database)
             shutil.rmtree(study.output / "dbt" / "spill", ignore_errors=True)
@@ -75,6 +81,7 @@ def build_warehouse(study, threads=None, progress=None):
         bytes=study.warehouse.stat().st_size,
         tables=statuses.count("success"),
         tests=statuses.count("pass"),
+        sources_root=manifest["sources_root"],
     )
 
 
@@ -86,7 +93,7 @@ def check_raw(raw, manifest):
     StudyError
         A file is missing or differs, or there is no block shard.
     """
-    if not manifest["block_shards"] and not manifest["published"]:
+    if not manifest["block_shards"] and not manifest["has_published"]:
         raise StudyError(
             f"{raw} holds no block: no reference could be measured; the last lines of"
             " upscale-audit ingest say why"
@@ -236,10 +243,14 @@ def _environment(values):
                 os.environ[name] = value
 
 
-def _finish(database, dbt_manifest):
-    """List the marts in `dim_tables`, drop what only the build needed, flush to one file."""
+def _finish(study, database, manifest):
+    """Add what dbt knows of itself, drop what only the build needed, flush to one file."""
+    path = study.output / "dbt" / "target" / "manifest.json"
+    dbt_manifest = json.loads(path.read_text(encoding="utf-8"))
     with duckdb.connect(str(database)) as connection:
         _create_table_list(connection, dbt_manifest)
+        manifest_sha256 = hash_file(study.raw / MANIFEST)
+        add_dbt_edges(connection, PROJECT, dbt_manifest, manifest, manifest_sha256)
         for schema in BUILD_SCHEMAS:
             connection.execute(f"drop schema if exists {quote_name(schema)} cascade")
         connection.execute("checkpoint")
@@ -247,7 +258,7 @@ def _finish(database, dbt_manifest):
 
 
 def _create_table_list(connection, dbt_manifest):
-    nodes = json.loads(dbt_manifest.read_text(encoding="utf-8"))["nodes"].values()
+    nodes = dbt_manifest["nodes"].values()
     marts = [
         node for node in nodes if node["resource_type"] == "model" and node["contract"]["enforced"]
     ]
@@ -266,10 +277,14 @@ def _create_table_list(connection, dbt_manifest):
     )
 
 
-def _publish(database, warehouse):
+def _publish(study, database, recipe):
+    """Put the database in its place, then its manifest beside it; between, it has none."""
     sync(database)
-    os.replace(database, warehouse)
-    sync(warehouse.parent)
+    manifest = describe_warehouse(study, database, recipe)
+    (study.output / WAREHOUSE_MANIFEST).unlink(missing_ok=True)
+    os.replace(database, study.warehouse)
+    sync(study.output)
+    write_manifest(study.output / WAREHOUSE_MANIFEST, manifest)
 
 
 def remove_database(database):

@@ -1,22 +1,27 @@
-"""The command line: ``upscale-audit ingest | build | export | figures | docs | run``."""
+"""The command line ``upscale-audit``: the main job; other modules add their commands."""
 
 import argparse
 import logging
 import sys
-import time
 from pathlib import Path
 
 from ingest.errors import StudyError
 from ingest.study import load_study
+from warehouse.commands import add_provenance_commands
+from warehouse.drawing import add_drawing_commands, draw_study
+from warehouse.progress import Progress, say
 
+LABEL_LANGUAGES = ("published", "en", "ja")
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_REJECTS = 0, 1, 2, 3
+_STUDY_ARGUMENT = ("STUDY.toml", "the study file")
 
 _EXIT_CODES = """
 exit status:
   0  done
   1  a known failure, said in one line
   2  the command line is off
-  3  done, but some files were refused: table mart_rejects says which and why
+  3  done, but some files were refused: table mart_rejects says which and why; of check-hashes:
+     the list and the files differ
 """
 
 
@@ -54,25 +59,39 @@ def make_parser():
     _add(commands, "build", _build, "build, test and publish warehouse.duckdb").add_argument(
         "--threads", type=_positive, help="threads (default: all cores); no result depends on it"
     )
-    _add(commands, "export", _export, "write marts as Parquet with SHA256SUMS").add_argument(
-        "--table", action="append", help="only this table; may be given again"
-    )
-    _add(commands, "figures", _figures, "draw figures as PNG, SVG and HTML")
+    _add_export(commands)
+    add_drawing_commands(commands, _add)
     _add(commands, "docs", _docs, "write the dbt documentation as one HTML page")
+    add_provenance_commands(commands, _add)
+
     return parser
 
 
-def _add(commands, name, run, summary):
+def _add(commands, name, run, summary, example="sample/study.toml", argument=_STUDY_ARGUMENT):
     command = commands.add_parser(
         name,
         help=summary,
         description=summary[0].upper() + summary[1:] + ".",
-        epilog=f"example:\n  upscale-audit {name} sample/study.toml",
+        epilog=f"example:\n  upscale-audit {name} {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("study", metavar="STUDY.toml", type=Path, help="the study file")
+    metavar, text = argument
+    command.add_argument("study", metavar=metavar, type=Path, help=text)
     command.set_defaults(run=run)
     return command
+
+
+def _add_export(commands):
+    export = _add(commands, "export", _export, "write marts as Parquet with SHA256SUMS")
+    choice = export.add_mutually_exclusive_group()
+    choice.add_argument("--table", action="append", help="only this table; may be given again")
+    choice.add_argument(
+        "--labels",
+        choices=LABEL_LANGUAGES,
+        default="published",
+        help="pattern labels of the files in published_form/: as their program writes them"
+        " (default), English or Japanese",
+    )
 
 
 def _positive(text):
@@ -88,15 +107,15 @@ def _ingest(options):
     with Progress("ingest", "images") as progress:
         report = ingest_study(load_study(options.study), options.workers, progress)
     kept = f", {report.units_kept} units unchanged" if report.units_kept else ""
-    _say(f"ingested {report.images} images, {report.blocks} block rows{kept}")
+    say(f"ingested {report.images} images, {report.blocks} block rows{kept}")
     if report.missing:
-        _say(f"{report.missing} restored images are missing: mart_coverage counts them")
+        say(f"{report.missing} restored images are missing: mart_coverage counts them")
     if report.colour_reduced:
-        _say(f"{report.colour_reduced} colour files were reduced to grey (Rec. 601)")
+        say(f"{report.colour_reduced} colour files were reduced to grey (Rec. 601)")
     for reject in report.rejects[:5]:
-        _say(f"refused {reject['file_name']!r}: {reject['reason']}, {reject['detail']}")
+        say(f"refused {reject['file_name']!r}: {reject['reason']}, {reject['detail']}")
     if report.rejects:
-        _say(f"{len(report.rejects)} files were refused in all: mart_rejects lists them")
+        say(f"{len(report.rejects)} files were refused in all: mart_rejects lists them")
         return EXIT_REJECTS
     return EXIT_OK
 
@@ -106,7 +125,8 @@ def _build(options):
 
     with Progress("build", "dbt nodes") as progress:
         report = build_warehouse(load_study(options.study), options.threads, progress)
-    _say(f"published {report.warehouse} ({report.bytes / 1e6:.1f} MB; {report.tests} tests passed)")
+    say(f"published {report.warehouse} ({report.bytes / 1e6:.1f} MB; {report.tests} tests passed)")
+    say(f"Merkle root of the source files: {report.sources_root}")
     return EXIT_OK
 
 
@@ -114,99 +134,29 @@ def _export(options):
     from warehouse.export import export_tables
 
     with Progress("export", "tables") as progress:
-        report = export_tables(load_study(options.study), options.table, progress)
-    _say(f"exported {report.files} files to {report.folder} ({report.bytes / 1e6:.1f} MB)")
-    return EXIT_OK
-
-
-def _figures(options):
-    try:
-        from analysis.figures import draw_figures
-    except ModuleNotFoundError as error:
-        raise StudyError(
-            f"figures need {error.name}, which is not installed:"
-            " pip install 'upscale-audit[figures]'"
-        ) from None
-    study = load_study(options.study)
-    with Progress("figures", "figures") as progress:
-        files = draw_figures(study.warehouse, study.references, study.output / "figures", progress)
-    _say(f"drew {len(files)} files in {study.output / 'figures'}")
+        report = export_tables(
+            load_study(options.study), options.table, progress, labels=options.labels
+        )
+    say(f"exported {report.files} files to {report.folder} ({report.bytes / 1e6:.1f} MB)")
+    say(f"Merkle root of the exports: {report.root}")
     return EXIT_OK
 
 
 def _docs(options):
     from warehouse.docs import write_docs
 
-    _say(f"wrote {write_docs(load_study(options.study))}")
+    say(f"wrote {write_docs(load_study(options.study))}")
     return EXIT_OK
 
 
 def _run(options):
     options.threads = options.table = None
+    options.labels = "published"
     code = _ingest(options)
     _build(options)
     _export(options)
-    _figures(options)
+    draw_study(options)
     return code
-
-
-def _say(line):
-    print(line, file=sys.stderr)
-
-
-class Progress:
-    """Show how far a command is: a bar on a terminal, else a line every few seconds.
-
-    Parameters
-    ----------
-    name, unit : str
-        The command and what it counts.
-    """
-
-    QUIET_S = 5.0
-
-    def __init__(self, name, unit):
-        self.name, self.unit = name, unit
-        self._bar = self._task = None
-        self._said = self._started = time.monotonic()
-
-    def __enter__(self):
-        if sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import Progress as Bar
-            from rich.progress import TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-            self._bar = Bar(
-                *Bar.get_default_columns()[:3],
-                TextColumn(f"{{task.completed}}/{{task.total}} {self.unit}"),
-                TimeElapsedColumn(),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[label]}"),
-                console=Console(stderr=True),
-                transient=True,
-            )
-            self._bar.start()
-            self._task = self._bar.add_task(self.name, total=None, label="")
-        return self
-
-    def __exit__(self, *_):
-        if self._bar is not None:
-            self._bar.stop()
-
-    def __call__(self, done, total, label=""):
-        """Say that `done` of `total` are done, the last being `label`."""
-        if self._bar is not None:
-            self._bar.update(self._task, completed=done, total=total, label=label)
-            return
-        now = time.monotonic()
-        if now - self._said >= self.QUIET_S or done == total:
-            self._said = now
-            elapsed = max(now - self._started, 1e-9)
-            left = elapsed / done * (total - done)
-            _say(
-                f"{self.name}: {done}/{total} {self.unit}, {elapsed:.0f} s,"
-                f" {done / elapsed:.1f}/s, {left:.0f} s left"
-            )
 
 
 if __name__ == "__main__":

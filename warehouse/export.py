@@ -1,4 +1,7 @@
-"""Write marts as Parquet for papers: ordered by their grain, hashed, replaced as a whole."""
+"""Write marts as Parquet for papers: ordered by their grain, hashed, replaced as a whole.
+
+Beside them go the published generator's own files, `warehouse.published_form`.
+"""
 
 import os
 import shutil
@@ -6,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ingest.errors import StudyError
-from ingest.files import hash_file, locked, sync
+from ingest.files import locked, sync
 from warehouse.connect import THREADS, memory_limit, open_warehouse, quote_name, quote_text
+from warehouse.provenance import seal_exports
+from warehouse.published_form import write_published_form
 
 SPLIT_BY_MODEL = ("fct_blocks",)
 
@@ -19,18 +24,21 @@ class ExportReport:
     folder: Path
     files: int
     bytes: int
+    root: str
 
 
-def export_tables(study, tables=None, progress=None):
+def export_tables(study, tables=None, progress=None, labels="published"):
     """Export a study's published tables.
 
     Parameters
     ----------
     study : ingest.study.Study
     tables : sequence of str, optional
-        Names from ``dim_tables``; all of them by default.
+        Names from ``dim_tables``; by default all of them, and ``published_form/`` too.
     progress : callable, optional
         Called as ``progress(done, total, name)`` after each table.
+    labels : {"published", "en", "ja"}
+        Language of the pattern labels in ``published_form/``.
 
     Returns
     -------
@@ -45,8 +53,8 @@ def export_tables(study, tables=None, progress=None):
     -----
     ``exports/`` is replaced as a whole: what was exported before and is not asked for now
     is gone from it. Rows are ordered by the table's grain and each file is written by one
-    ordered COPY, so an unchanged warehouse gives the same bytes. ``SHA256SUMS`` is written
-    last and is what ``sha256sum --check`` reads.
+    ordered COPY, so an unchanged warehouse gives the same bytes. ``SHA256SUMS`` is what
+    ``sha256sum --check`` reads; ``manifest.json``, written last, adds what they were made from.
     """
     folder = study.output / "exports"
     fresh = study.output / ".exports.next"
@@ -60,12 +68,16 @@ def export_tables(study, tables=None, progress=None):
                     _export_table(connection, table, grain, fresh)
                     if progress is not None:
                         progress(number, len(grains), table)
-            files = _write_sums(fresh)
+                if tables is None:
+                    write_published_form(connection, fresh / "published_form", labels)
+            files = _list_files(fresh)
+            manifest = seal_exports(study, fresh, grains, files, labels)
             _replace_folder(fresh, folder)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
             shutil.rmtree(study.output / ".exports.spill", ignore_errors=True)
-    return ExportReport(folder, len(files), sum((folder / name).stat().st_size for name in files))
+    size = sum(manifest["bytes"][name] for name in files)
+    return ExportReport(folder, len(files), size, manifest["merkle_root"])
 
 
 def _configure(connection, spill):
@@ -108,15 +120,10 @@ def _copy(connection, query, stem):
     sync(path)
 
 
-def _write_sums(folder):
-    """Write SHA256SUMS over every file of a folder; the names it lists."""
-    names = sorted(
-        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
-    )
-    sums = folder / "SHA256SUMS"
-    sums.write_text("".join(f"{hash_file(folder / name)}  {name}\n" for name in names))
-    sync(sums)
-    return names
+def _list_files(folder):
+    """Name every file of a folder, in order."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(path.relative_to(folder).as_posix() for path in files)
 
 
 def _replace_folder(fresh, folder):

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,11 @@ from PIL import Image
 from skimage.metrics import structural_similarity
 
 from ingest import blocks, edges, images, units
+from ingest.manifests import seal_folder
 from ingest.run import ingest_study
 from ingest.study import IngestParameters
 from tests.bench.scenes import clear, grow_study, make_study
+from warehouse.verify import verify
 
 RUNS = 5
 
@@ -37,6 +40,7 @@ def main():
         bench_stages(study)
         bench_size(study)
         bench_build(study, root)
+        bench_verify(root)
 
 
 def bench_ingest(study):
@@ -127,6 +131,46 @@ def bench_build(study, root):
         before = rows, cpu
         clear(root / f"grown{copies}")
     print()
+
+
+def bench_verify(root):
+    """`upscale-audit verify` beside `sha256sum`, on the same files, from a warm cache."""
+    print("## Verify: every byte hashed again\n")
+    print("| files | what | s | MB/s | ratio |\n|---|---|---|---|---|")
+    for count, size in ((8, 64 << 20), (4096, 64 << 10)):
+        folder = make_files(root / f"files{count}", count, size)
+        check = ["sha256sum", "--check", "--quiet", "--strict", "SHA256SUMS"]
+        spread = ["xargs", "-a", "SHA256SUMS", "-d", "\n", "-P", str(os.cpu_count())]
+        spread += ["-n", str(max(1, count // 8)), "sh", "-c"]
+        spread += ['printf "%s\\n" "$@" | sha256sum --check --quiet', "_"]
+        contenders = {
+            "`sha256sum --check`": partial(subprocess.run, check, cwd=folder, check=True),
+            "the same, as many as cores": partial(subprocess.run, spread, cwd=folder, check=True),
+            "`upscale-audit verify`": partial(verify, folder),
+        }
+        runs = {name: [] for name in contenders}
+        for _ in range(RUNS):
+            for name, contender in contenders.items():
+                runs[name].append(timed(contender))
+        first = next(iter(runs.values()))
+        for name, times in runs.items():
+            ratio = median([a / b for a, b in zip(times, first, strict=True)])
+            rate = count * size / 1e6 / median(times)
+            row = f"{count} x {size >> 10} KiB | {name} | {median(times):.2f} | {rate:.0f}"
+            print(f"| {row} | {ratio:.2f} |")
+        clear(folder)
+    print()
+
+
+def make_files(folder, count, size):
+    """Write random files with a hash list and a manifest."""
+    folder.mkdir()
+    generator = np.random.default_rng(count)
+    names = [f"{number:04d}.bin" for number in range(count)]
+    for name in names:
+        (folder / name).write_bytes(generator.bytes(size))
+    seal_folder(folder, "exports", "bench", names, {}, {})
+    return folder
 
 
 def run_build(study):

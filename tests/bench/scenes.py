@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from ingest.files import hash_file
+from ingest.manifests import SOURCES
 from ingest.run import ingest_study
 from ingest.study import load_study
 from ingest.units import open_parquet
@@ -65,15 +66,16 @@ def grow_study(study, root, copies):
                 writer.write_table(rename_images(table, copy), row_group_size=131_072)
             shards.append(shard)
     for name in manifest["files"]:
-        if not name.startswith(("blocks/", "units/")):
+        if name.endswith(".parquet") and not name.startswith("blocks/"):
             table = pq.read_table(study.raw / name)
             repeats = copies if "image_id" in table.column_names else 1
             copied = [rename_images(table, copy) for copy in range(repeats)]
             (raw / name).parent.mkdir(parents=True)
             pq.write_table(pa.concat_tables(copied), raw / name)
             files.append(name)
+    shutil.copyfile(study.raw / SOURCES, raw / SOURCES)
     manifest["block_shards"] = sorted(shards)
-    manifest["files"] = {name: hash_file(raw / name) for name in [*files, *shards]}
+    manifest["files"] = {name: hash_file(raw / name) for name in [*files, *shards, SOURCES]}
     (raw / "manifest.json").write_text(json.dumps(manifest))
     toml = study.path.read_text().replace('references = "', f'output = "{root}"\nreferences = "')
     (study.path.parent / f"{root.name}.toml").write_text(toml)

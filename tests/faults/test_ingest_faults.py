@@ -368,10 +368,10 @@ def test_an_ingest_killed_at_any_moment_ends_with_the_same_bytes_when_run_again(
     expected = read_tree(undisturbed.raw)
     script = python(KILL_AT_EVERY_MOMENT, undisturbed.path, tmp_path / "kills", cwd=repository)
     moments = int(finish(script))
-    # Three units of two shards and a manifest, the small tables and the sign-off, two moments
-    # each; six shards being written; and the one run that ended by itself.
+    # Three units of two shards and a manifest, the small tables, two hash lists and the
+    # sign-off, two moments each; six shards being written; and the one run that ended by itself.
     small_tables = len(TABLES) - 1
-    assert moments == 2 * (3 * 3 + small_tables + 1) + 6 + 1
+    assert moments == 2 * (3 * 3 + small_tables + 3) + 6 + 1
     signed_off = 0
     for moment in range(1, moments + 1):
         output = tmp_path / "kills" / str(moment)

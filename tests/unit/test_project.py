@@ -9,6 +9,7 @@ import yaml
 
 from ingest import schema
 from ingest.study import AnalysisParameters, load_study
+from warehouse import lineage
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,7 @@ def test_dbt_sources_describe_exactly_the_raw_columns(dbt_yaml):
     }
     declared = {name: [item.name for item in columns] for name, columns in schema.TABLES.items()}
     declared["blocks"].insert(0, "model_id")
+    declared |= {name: list(columns) for name, columns in lineage.TABLES.items()}
     assert described == declared
 
 
@@ -54,7 +56,8 @@ def test_the_example_study_shows_every_key_with_its_default(repository, tmp_path
     document = tomllib.loads(shown)
     for folder in ("reference", *(m[p] for m in document["models"] for p in m if p != "model_id")):
         (tmp_path / folder).mkdir(parents=True, exist_ok=True)
-    for file in document["labels"].values():
+    named = [item["file"] for item in document["published"]]
+    for file in (*named, *document["labels"].values(), *document["perceptual"].values()):
         (tmp_path / file).write_text("")
     (tmp_path / "study.toml").write_text(shown)
     study = load_study(tmp_path / "study.toml")

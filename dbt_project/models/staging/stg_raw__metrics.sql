@@ -16,7 +16,9 @@ renamed as (
         polarity,
         looks_at,
         source,
-        description
+        description,
+        null_when,
+        not_measured
     from source
 
 )

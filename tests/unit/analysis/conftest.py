@@ -3,6 +3,7 @@
 import csv
 from dataclasses import dataclass
 from itertools import count as count_up
+from itertools import pairwise
 from pathlib import Path
 
 import duckdb
@@ -16,6 +17,7 @@ from ingest.files import hash_file
 
 PROJECT = Path(__file__).resolve().parents[3] / "dbt_project"
 MARTS = PROJECT / "models" / "marts"
+MART = "fct_blocks"
 COMPONENTS = ("sharp", "texture", "hf", "noise", "block", "block16", "block4", "ring", "mu")
 METRICS = ("ssim", "ms_ssim", "psnr", "lpips", "noise", "histogram_corr")
 RULE_SETS = ("v2_current", "v1_documented", "gui_suspects", "gui_clean")
@@ -65,6 +67,7 @@ def make_warehouse(folder, case):
         "mart_pca_basis": _basis(case),
         "mart_tta_effect": _effects(case),
         "mart_coverage": _coverage(case),
+        "mart_provenance": _provenance(),
         "dim_components": _read_seed(COMPONENT_ROWS),
         **_quality(case),
     }
@@ -416,6 +419,17 @@ def _agreement(case):
                     "equal_patterns_count": 6,
                     "equal_confidence_count": 8,
                 }
+
+
+def _provenance():
+    steps = (("source_file", "reference/image_0.png"), ("raw_file", "b.parquet"), ("mart", MART))
+    for (parent_kind, parent), (child_kind, child) in pairwise(steps):
+        yield {
+            "child_kind": child_kind,
+            "child_name": child,
+            "parent_kind": parent_kind,
+            "parent_name": parent,
+        }
 
 
 @pytest.fixture

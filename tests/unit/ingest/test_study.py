@@ -5,6 +5,7 @@ from dataclasses import fields
 import pytest
 
 from ingest.errors import StudyError
+from ingest.perceptual import PerceptualFiles
 from ingest.study import AnalysisParameters, IngestParameters, load_study
 
 GOOD = """
@@ -134,7 +135,8 @@ def test_a_misspelt_section_or_parameter_is_named_with_its_nearest(refuse, secti
 
 
 def test_a_key_like_no_other_is_answered_with_the_valid_ones(refuse):
-    assert "valid keys: study, models, labels, parameters" in refuse(GOOD + "[zzz]\n")
+    valid = "valid keys: study, models, published, labels, perceptual, parameters"
+    assert valid in refuse(GOOD + "[zzz]\n")
 
 
 @pytest.mark.parametrize(
@@ -153,7 +155,7 @@ def test_a_missing_key_is_named(refuse, line, key):
 
 def test_missing_sections_are_named(refuse):
     assert "lacks the key 'study'" in refuse("")
-    assert "lacks the key 'models'" in refuse(GOOD.split("[[models]]")[0])
+    assert "expected one or more [[models]] tables" in refuse(GOOD.split("[[models]]")[0])
 
 
 @pytest.mark.parametrize("models", ["models = []", "models = 3", "[models]\na = 1"])
@@ -292,3 +294,21 @@ def test_images_beside_the_output_folders_are_accepted(load):
         'references = "reference"', 'references = "reference"\noutput = "reference"'
     )
     assert load(text).output.name == "reference"
+
+
+@pytest.mark.parametrize("label", ["images", "Images", "images_notta", "images_tta"])
+def test_no_published_file_is_called_what_measured_images_are(refuse, tmp_path, label):
+    (tmp_path / "a.csv").write_text("")
+    text = f'{GOOD}[[published]]\nfile = "a.csv"\nlabel = "{label}"\n'
+    assert "is what the warehouse calls the study's own images; name it otherwise" in refuse(text)
+
+
+def test_weights_are_two_files_or_none(load, refuse, tmp_path):
+    assert load(GOOD).perceptual is None
+    for name in ("a.pth", "b.pth"):
+        (tmp_path / name).write_bytes(b"")
+    both = f'{GOOD}[perceptual]\nalexnet = "a.pth"\nlpips = "b.pth"\n'
+    assert load(both).perceptual == PerceptualFiles(tmp_path / "a.pth", tmp_path / "b.pth")
+    assert "[perceptual] lacks the key 'lpips'" in refuse(both.replace('lpips = "b.pth"', ""))
+    assert "lpips names no file" in refuse(both.replace("b.pth", "c.pth"))
+    assert "did you mean 'lpips'" in refuse(both.replace("lpips =", "lpip ="))

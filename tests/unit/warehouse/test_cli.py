@@ -6,8 +6,23 @@ import sys
 import pytest
 
 from warehouse import cli
+from warehouse.progress import Progress
+from warehouse.published_form import LANGUAGES
 
-COMMANDS = ("run", "ingest", "build", "export", "figures", "docs")
+COMMANDS = (
+    "run",
+    "ingest",
+    "build",
+    "export",
+    "figures",
+    "docs",
+    "verify",
+    "prove",
+    "paper",
+    "map",
+    "worst",
+)
+MORE_ARGUMENTS = {"map": ("rg1_r0c1", "upscayl_standard"), "worst": ("upscayl_standard",)}
 
 
 def run_cli(capsys, *arguments):
@@ -25,6 +40,12 @@ def test_every_command_has_help_and_an_example(capsys, command):
     assert f"upscale-audit {command} sample/study.toml" in out
 
 
+def test_checking_hashes_has_help_and_an_example(capsys):
+    code, out, _ = run_cli(capsys, "check-hashes", "--help")
+    assert code == 0
+    assert "upscale-audit check-hashes SHA256SUMS --folder images" in out
+
+
 def test_the_help_lists_every_command_and_exit_code(capsys):
     code, out, _ = run_cli(capsys, "--help")
     assert code == 0
@@ -34,7 +55,9 @@ def test_the_help_lists_every_command_and_exit_code(capsys):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_missing_study_is_one_line_that_names_the_repair(capsys, tmp_path, command):
-    code, out, err = run_cli(capsys, command, tmp_path / "none.toml")
+    code, out, err = run_cli(
+        capsys, command, tmp_path / "none.toml", *MORE_ARGUMENTS.get(command, ())
+    )
     assert (code, out) == (1, "")
     assert err.count("\n") == 1
     assert "study.example.toml" in err
@@ -43,6 +66,14 @@ def test_a_missing_study_is_one_line_that_names_the_repair(capsys, tmp_path, com
 def test_a_wrong_command_line_exits_with_2(capsys):
     assert run_cli(capsys, "ingest")[0] == 2
     assert run_cli(capsys, "ingest", "study.toml", "--workers", "0")[0] == 2
+    assert run_cli(capsys, "export", "study.toml", "--labels", "fr")[0] == 2
+
+
+def test_labels_are_of_the_published_form_which_an_export_of_one_table_leaves_out(capsys):
+    assert cli.LABEL_LANGUAGES == LANGUAGES
+    code, _, err = run_cli(capsys, "export", "study.toml", "--table", "a", "--labels", "en")
+    assert code == 2
+    assert "not allowed with argument --table" in err
 
 
 def test_an_ingest_with_rejects_is_done_and_exits_with_3(capsys, tiny_study):
@@ -62,7 +93,7 @@ def test_a_missing_image_is_reported_and_no_failure(capsys, tiny_study):
 
 
 def test_progress_without_a_terminal_is_plain_lines(capsys):
-    with cli.Progress("ingest", "images") as progress:
+    with Progress("ingest", "images") as progress:
         progress(1, 4)
         progress(4, 4)
     err = capsys.readouterr().err
@@ -72,7 +103,7 @@ def test_progress_without_a_terminal_is_plain_lines(capsys):
 
 def test_progress_on_a_terminal_is_a_bar(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with cli.Progress("build", "dbt nodes") as progress:
+    with Progress("build", "dbt nodes") as progress:
         progress(1, 4, "fct_blocks")
         assert progress._bar.tasks[0].completed == 1
 

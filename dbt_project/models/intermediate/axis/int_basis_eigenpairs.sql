@@ -55,7 +55,11 @@ rotated as (
         cast(correlation as double[][]) as matrix,
         cast([
             {%- for row in range(size) %}
-            [{% for col in range(size) %}{{ 1 if row == col else 0 }}{{ ', ' if not loop.last }}{% endfor %}]
+            [
+                {%- for col in range(size) -%}
+                {{ 1 if row == col else 0 }}{{ ', ' if not loop.last }}
+                {%- endfor -%}
+            ]
             {{- ',' if not loop.last }}
             {%- endfor %}
         ] as double[][]) as vectors

@@ -27,7 +27,10 @@ roots as (
         *
         {%- for path in inference_paths() %},
         sqrt(cast(reference_spread as double) * {{ path }}_spread) as {{ path }}_root,
-        reference_spread + {{ path }}_spread - 2 * {{ path }}_joint as {{ path }}_error_spread
+        reference_spread + {{ path }}_spread - 2 * {{ path }}_joint as {{ path }}_error_spread,
+        ({{ path }}_sum - reference_sum) * ({{ path }}_sum - reference_sum) as {{ path }}_shift_sq,
+        reference_sum * reference_sum + {{ path }}_sum * {{ path }}_sum
+        + 4096 * {{ ssim_c1() }} as {{ path }}_level_sq
         {%- endfor %}
     from spreads
 
@@ -45,11 +48,7 @@ final as (
         -- The feature space Phi6 (definitions E.3, [OWN]): all zero for a perfect block, save
         -- the last, which is zero where the error has as much energy as the signal.
         cast(
-            ({{ path }}_sum - reference_sum)
-            / sqrt(
-                reference_sum * reference_sum + {{ path }}_sum * {{ path }}_sum
-                + 4096 * {{ ssim_c1() }}
-            )
+            ({{ path }}_sum - reference_sum) / sqrt({{ path }}_level_sq)
             as {{ fixed() }}
         ) as phi_luminance_{{ path }},
         cast(
@@ -127,7 +126,22 @@ final as (
             as {{ fixed() }}
         ) as d_ring_{{ path }},
         cast(({{ path }}_sum - reference_sum) / 64 as {{ fixed() }}) as d_mu_{{ path }},
-        cast({{ path }}_local_ssim as {{ fixed() }}) as local_ssim_{{ path }}
+        cast({{ path }}_local_ssim as {{ fixed() }}) as local_ssim_{{ path }},
+        -- A sixty-fourth of an integer has six decimals: exact.
+        cast(
+            (reference_sum_sq + {{ path }}_sum_sq - 2 * {{ path }}_cross) / 64 as {{ fixed_dn2() }}
+        ) as mse_dn2_{{ path }},
+        -- Where SSIM is blind and why (definitions E.2, [OWN]); 1 - l is shift_sq / level_sq.
+        19 * (reference_spread + {{ path }}_spread) <= 4096 * {{ ssim_c2() }}
+            as is_silent_{{ path }},
+        reference_spread + {{ path }}_spread > 4096 * {{ ssim_c2() }} as is_textured_{{ path }},
+        case
+            when reference_sum * reference_sum < 10 * 4096 * {{ ssim_c1() }}
+                then 20 * {{ path }}_shift_sq > {{ path }}_level_sq
+            when {{ path }}_sum is not null then false
+        end as is_lum_over_{{ path }},
+        {{ path }}_shift_sq >= 320 * 320
+        and 100 * {{ path }}_shift_sq <= {{ path }}_level_sq as is_lum_under_{{ path }}
         {%- endfor %}
     from roots
 

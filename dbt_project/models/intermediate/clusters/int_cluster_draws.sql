@@ -31,7 +31,7 @@ draws as (
         cast(
             '0x' || substr(
                 sha256(
-                    {{ dbt.string_literal(var('bootstrap_seed')) }}
+                    {{ dbt.string_literal(dbt.escape_single_quotes(var('bootstrap_seed'))) }}
                     || ':' || replicates.replicate || ':' || clusters.position
                 ),
                 1,

@@ -1,7 +1,10 @@
 {#- Quantiles of three populations. `pooled`: all models of a source and inference path together, as
     published. `per_model`: one model alone. `frozen`: the baseline's notta images, so that a
-    threshold does not move with the models under test; without the baseline there is none. The
-    level of a quantile must be a constant, so all are read at once. -#}
+    threshold does not move with the models under test; without the baseline there is none.
+
+    Interpolated as NumPy does, and pandas through it, digit for digit: between two equal values
+    lies that value, which strict comparisons rely on. quantile_cont of DuckDB 1.5 misses it by a
+    last digit. -#}
 {%- set levels = [0.1, 0.25, 0.75, 0.9] -%}
 with metric_values as (
 
@@ -20,57 +23,17 @@ configurations as (
 
 ),
 
-pooled as (
-
-    select
-        source_id,
-        inference_path,
-        metric,
-        quantile_cont(value, {{ levels }}) as thresholds
-    from metric_values
-    group by source_id, inference_path, metric
-
-),
-
-per_model as (
-
-    select
-        source_id,
-        model_id,
-        inference_path,
-        metric,
-        quantile_cont(value, {{ levels }}) as thresholds
-    from metric_values
-    group by source_id, model_id, inference_path, metric
-
-),
-
-frozen as (
-
-    select
-        source_id,
-        metric,
-        quantile_cont(value, {{ levels }}) as thresholds
-    from metric_values
-    where model_id = {{ dbt.string_literal(var('baseline_model')) }}
-        and inference_path in ('notta', 'unstated')
-    group by source_id, metric
-
-),
-
-populations as (
+samples as (
 
     select
         'pooled' as population,
-        configurations.source_id,
-        configurations.model_id,
-        configurations.inference_path,
-        pooled.metric,
-        pooled.thresholds
-    from configurations
-    inner join pooled
-        on configurations.source_id = pooled.source_id
-        and configurations.inference_path = pooled.inference_path
+        source_id,
+        null as model_id,
+        inference_path,
+        metric,
+        list(value order by value) filter (where value is not null) as ordered
+    from metric_values
+    group by source_id, inference_path, metric
     union all
     select
         'per_model' as population,
@@ -78,22 +41,25 @@ populations as (
         model_id,
         inference_path,
         metric,
-        thresholds
-    from per_model
+        list(value order by value) filter (where value is not null) as ordered
+    from metric_values
+    group by source_id, model_id, inference_path, metric
     union all
     select
         'frozen' as population,
-        configurations.source_id,
-        configurations.model_id,
-        configurations.inference_path,
-        frozen.metric,
-        frozen.thresholds
-    from configurations
-    inner join frozen on configurations.source_id = frozen.source_id
+        source_id,
+        null as model_id,
+        null as inference_path,
+        metric,
+        list(value order by value) filter (where value is not null) as ordered
+    from metric_values
+    where model_id = {{ dbt.string_literal(dbt.escape_single_quotes(var('baseline_model'))) }}
+        and inference_path in ('notta', 'unstated')
+    group by source_id, metric
 
 ),
 
-final as (
+placed as (
 
     select
         population,
@@ -101,9 +67,70 @@ final as (
         model_id,
         inference_path,
         metric,
+        ordered
+        {%- for level in levels %},
+        (len(ordered) - 1) * cast({{ level }} as double) as position_{{ loop.index }}
+        {%- endfor %}
+    from samples
+
+),
+
+enclosed as (
+
+    select
+        population,
+        source_id,
+        model_id,
+        inference_path,
+        metric
+        {%- for level in levels %}
+        {%- set position = 'position_' ~ loop.index %},
+        ordered[cast(floor({{ position }}) as bigint) + 1] as lower_{{ loop.index }},
+        ordered[cast(ceil({{ position }}) as bigint) + 1] as upper_{{ loop.index }},
+        {{ position }} - floor({{ position }}) as share_{{ loop.index }}
+        {%- endfor %}
+    from placed
+
+),
+
+interpolated as (
+
+    select
+        population,
+        source_id,
+        model_id,
+        inference_path,
+        metric,
+        [
+            {%- for level in levels %}
+            {%- set lower, upper = 'lower_' ~ loop.index, 'upper_' ~ loop.index %}
+            {%- set share = 'share_' ~ loop.index %}
+            case
+                when {{ share }} < 0.5 then {{ lower }} + ({{ upper }} - {{ lower }}) * {{ share }}
+                else {{ upper }} - ({{ upper }} - {{ lower }}) * (1 - {{ share }})
+            end{{ ',' if not loop.last }}
+            {%- endfor %}
+        ] as thresholds
+    from enclosed
+
+),
+
+final as (
+
+    select
+        interpolated.population,
+        configurations.source_id,
+        configurations.model_id,
+        configurations.inference_path,
+        interpolated.metric,
         unnest(cast({{ levels }} as double[])) as quantile_level,
-        unnest(thresholds) as threshold
-    from populations
+        unnest(interpolated.thresholds) as threshold
+    from interpolated
+    inner join configurations
+        on interpolated.source_id = configurations.source_id
+        and coalesce(interpolated.model_id, configurations.model_id) = configurations.model_id
+        and coalesce(interpolated.inference_path, configurations.inference_path)
+        = configurations.inference_path
 
 )
 

@@ -68,6 +68,12 @@ final as (
         d_{{ component }}_{{ path }}
         {%- endfor %}
         {%- endfor %}
+        {%- for path in inference_paths() %},
+        mse_dn2_{{ path }},
+        {%- for flag in block_flags() %}
+        {{ flag }}_{{ path }}{{ ',' if not loop.last }}
+        {%- endfor %}
+        {%- endfor %}
     from axes
 
 )

@@ -117,8 +117,11 @@ evidence as (
         intervals.* exclude (model_id),
         (contrasts.contrast_ring + contrasts.contrast_block - contrasts.contrast_texture) / 3
             as contrast_artefact,
-        greatest({% for name in judged %}abs(contrasts.contrast_{{ name }}){{ ', ' if not loop.last }}{% endfor %})
-            as contrast_largest
+        greatest(
+            {%- for name in judged %}
+            abs(contrasts.contrast_{{ name }}){{ ',' if not loop.last }}
+            {%- endfor %}
+        ) as contrast_largest
     from axes
     left join contrasts on axes.model_id = contrasts.model_id
     left join intervals
@@ -165,7 +168,8 @@ final as (
             when contrast_largest is null
                 then 'no contrast: a polarity has no block, or a component no spread'
             when axis1_type = 'A' then 'artefacts lead on the positive side, blur on the negative'
-            when axis1_type = 'B' then 'sharpness leads on the positive side, artefacts on the negative'
+            when axis1_type = 'B'
+                then 'sharpness leads on the positive side, artefacts on the negative'
             else 'neither pattern holds in full'
         end as reason,
         cluster_unit,

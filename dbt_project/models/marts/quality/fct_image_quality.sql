@@ -22,14 +22,13 @@ final as (
         image_id,
         row_number() over (order by image_id, model_id, inference_path) - 1 as row_number
         {%- for metric in published %},
-        {{ 'cast(null as double)' if metric == 'lpips' else metric }} as {{ metric }}
+        {{ metric }}
         {%- endfor %}
         {%- for metric in companions %},
         {{ metric }}
         {%- endfor %}
         {%- for metric in published if metric not in unrounded_metrics() %},
-        {{ 'cast(null as double)' if metric == 'lpips' else metric ~ '_rounded' }}
-            as {{ metric }}_rounded
+        {{ metric }}_rounded
         {%- endfor %}
     from measured
     union all

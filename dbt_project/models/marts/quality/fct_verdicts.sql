@@ -1,6 +1,11 @@
 {#- Counts and labels in the published order and wording. The published programs count rules that
-    fired; a rule that could not be evaluated did not, and `evaluated_count` says how many could. -#}
-{%- set spellings = {'detected_patterns': 'label', 'detected_patterns_ja': 'label_ja', 'detected_patterns_en': 'label_en'} -%}
+    fired; a rule that could not be evaluated did not, and `evaluated_count` says how many could
+    be. -#}
+{%- set spellings = {
+    'detected_patterns': 'label',
+    'detected_patterns_ja': 'label_ja',
+    'detected_patterns_en': 'label_en',
+} -%}
 with flags as (
 
     select * from {{ ref('fct_rule_flags') }}

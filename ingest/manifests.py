@@ -1,0 +1,189 @@
+"""Manifests: what a stage wrote, from what, by which recipe; and the lists `sha256sum` checks.
+
+Every stage's manifest has the same fields. `recipe_sha256` names what decides the bytes (inputs,
+parameters, code, pinned dependencies), `content_sha256` the bytes themselves. Neither holds a time
+or a folder of this machine.
+"""
+
+import functools
+import importlib.metadata
+import json
+from pathlib import Path
+
+from ingest.errors import StudyError
+from ingest.files import hash_file, hash_json, write_text
+from ingest.merkle import find_root
+
+MANIFEST, SUMS = "manifest.json", "SHA256SUMS"
+SOURCES = "sources.sha256"
+"""In the raw folder: one line per source file, by its name within the study."""
+
+_ROOT = Path(__file__).resolve().parent.parent
+_CODE = (".py", ".sql", ".yml", ".csv")
+
+
+@functools.cache
+def describe_code(package):
+    """Name a package's code: the project's version and a hash over the package's files.
+
+    Parameters
+    ----------
+    package : str
+        A folder beside this one, such as ``ingest``.
+
+    Returns
+    -------
+    dict
+        ``version``, and ``sha256`` over every source file's name and SHA-256.
+    """
+    folder = _ROOT / package
+    files = {
+        path.relative_to(folder).as_posix(): hash_file(path)
+        for path in sorted(folder.rglob("*"))
+        if path.suffix in _CODE and not path.name.startswith(".") and path.is_file()
+    }
+    return {"version": _find_version(), "sha256": hash_json(files)}
+
+
+def _find_version():
+    try:
+        return importlib.metadata.version("upscale-audit")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+@functools.cache
+def hash_dependencies():
+    """SHA-256 of constraints.txt; None where the project was installed without it."""
+    path = _ROOT / "constraints.txt"
+    return hash_file(path) if path.is_file() else None
+
+
+def format_sum(sha256, name):
+    r"""One line of a hash list, as GNU ``sha256sum`` writes it (``\n`` and ``\`` escaped)."""
+    escaped = name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+    mark = "" if escaped == name else "\\"
+    return f"{mark}{sha256}  {escaped}\n"
+
+
+def format_sums(files):
+    """Text of a hash list: a line per file, in the order of the names."""
+    return "".join(format_sum(files[name], name) for name in sorted(files))
+
+
+def find_files_root(files):
+    """Merkle root over the lines of a hash list."""
+    return find_root(format_sums(files).encode("utf-8").splitlines(keepends=True))
+
+
+def make_manifest(kind, study_name, files, sizes, recipe, parents):
+    """Describe what a stage wrote.
+
+    Parameters
+    ----------
+    kind : str
+        The stage: raw, warehouse, exports, figures or paper.
+    study_name : str
+    files : dict
+        SHA-256 by name.
+    sizes : dict
+        Bytes by name.
+    recipe : dict
+        What decides the bytes.
+    parents : dict
+        SHA-256 of the manifests before this one, by their name.
+
+    Returns
+    -------
+    dict
+    """
+    listed = {name: sha256 for name, sha256 in files.items() if name != SUMS}
+    return {
+        "kind": kind,
+        "study": study_name,
+        "recipe": recipe,
+        "recipe_sha256": hash_json(recipe),
+        "content_sha256": hash_json(files),
+        "merkle_root": find_files_root(listed),
+        "parents": parents,
+        "files": dict(sorted(files.items())),
+        "bytes": dict(sorted(sizes.items())),
+    }
+
+
+def seal_folder(folder, kind, study_name, names, recipe, parents):
+    """Write a folder's SHA256SUMS, then its manifest.
+
+    Parameters
+    ----------
+    folder : Path
+    kind, study_name : str
+    names : iterable of str
+        The files to list, relative to the folder, with ``/``.
+    recipe, parents : dict
+        As `make_manifest` takes them.
+
+    Returns
+    -------
+    dict
+        The manifest.
+    """
+    (folder / MANIFEST).unlink(missing_ok=True)
+    files = {name: hash_file(folder / name) for name in names}
+    write_text(folder / SUMS, format_sums(files))
+    files[SUMS] = hash_file(folder / SUMS)
+    sizes = {name: (folder / name).stat().st_size for name in files}
+    manifest = make_manifest(kind, study_name, files, sizes, recipe, parents)
+    write_manifest(folder / MANIFEST, manifest)
+    return manifest
+
+
+def write_manifest(path, manifest):
+    """Write a manifest atomically."""
+    write_text(path, json.dumps(manifest, indent=1) + "\n")
+
+
+def read_manifest(path, repair):
+    """Read a stage's manifest.
+
+    Parameters
+    ----------
+    path : Path
+    repair : str
+        The command that writes it anew.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    StudyError
+        There is none, or it is no manifest.
+    """
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StudyError(f"no {path}: run {repair} first") from None
+    except (OSError, ValueError) as error:
+        raise StudyError(f"cannot read {path}: {error}; run {repair} again") from None
+    if not _is_manifest(manifest):
+        raise StudyError(f"{path} is no manifest of this version; run {repair} again")
+    return manifest
+
+
+def _is_manifest(value):
+    def is_map(item, kind):
+        return isinstance(item, dict) and all(type(entry) is kind for entry in item.values())
+
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("recipe"), dict)
+        and is_map(value.get("files"), str)
+        and is_map(value.get("bytes"), int)
+        and is_map(value.get("parents"), str)
+        and all(isinstance(value.get(name), str) for name in _TEXTS)
+    )
+
+
+_TEXTS = ("kind", "study", "recipe_sha256", "content_sha256", "merkle_root")

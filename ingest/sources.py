@@ -1,0 +1,80 @@
+"""Source files by their name within the study: the names that hash lists and proofs use."""
+
+from ingest.files import to_text
+from ingest.published import detect_kind
+
+_PUBLISHED_TABLES = {
+    "results": "published_results",
+    "locations": "published_locations",
+    "comparison": "published_comparisons",
+}
+_KEY = ("role", "model_id", "inference_path", "image_id", "file_name")
+
+
+def name_source(row):
+    """Name an image file: ``reference/...`` or ``restored/<model>/<path>/...``."""
+    if row["role"] == "reference":
+        return f"reference/{row['file_name']}"
+    return f"restored/{row['model_id']}/{row['inference_path']}/{row['file_name']}"
+
+
+def list_unit_sources(manifest):
+    """List what a unit read.
+
+    Parameters
+    ----------
+    manifest : dict
+        The unit's.
+
+    Returns
+    -------
+    dict
+        ``(model_id or None, SHA-256)`` by name; unreadable files have no hash and are left out.
+    """
+    sources = {}
+    for entry in manifest["inputs"]:
+        row = dict(zip(_KEY, entry["key"], strict=True))
+        if entry["file_sha256"] is not None:
+            sources[name_source(row)] = (row["model_id"], entry["file_sha256"])
+    return sources
+
+
+def list_table_sources(study):
+    """List the files beside the images: labels, boxes and published results.
+
+    Returns
+    -------
+    dict
+        ``(path, raw table)`` by name.
+    """
+    files = {}
+    for table, path in (("labels", study.label_entries), ("boxes", study.label_boxes)):
+        if path is not None:
+            files[f"{table}/{to_text(path.name)}"] = (path, table)
+    for item in study.published:
+        table = _PUBLISHED_TABLES[detect_kind(item.file)]
+        files[f"{table}/{item.label}/{to_text(item.file.name)}"] = (item.file, table)
+    return files
+
+
+def find_sources(study):
+    """Find where each source file of a study lies.
+
+    Returns
+    -------
+    dict
+        Path by name, of every file in the study's folders and every file it names.
+    """
+    folders = {} if study.references is None else {"reference": study.references}
+    for model in study.models:
+        for inference_path in ("notta", "tta"):
+            folder = model.folder(inference_path)
+            if folder is not None:
+                folders[f"restored/{model.model_id}/{inference_path}"] = folder
+    found = {
+        f"{name}/{to_text(path.name)}": path
+        for name, folder in folders.items()
+        for path in folder.iterdir()
+        if path.is_file()
+    }
+    return found | {name: path for name, (path, _) in list_table_sources(study).items()}

@@ -1,0 +1,235 @@
+"""The folder for a data repository: complete, citable, the same bytes when made twice."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import zipfile
+from dataclasses import replace
+
+import pytest
+import yaml
+from rocrate.rocrate import ROCrate
+
+from ingest.errors import StudyError
+from ingest.files import hash_file
+from ingest.manifests import MANIFEST, SUMS, read_manifest
+from warehouse import citations
+from warehouse.paper import find_chestxray8, find_date, find_licence, write_paper
+from warehouse.provenance import seal_figures
+from warehouse.verify import verify
+
+
+@pytest.fixture(scope="module")
+def study(sample_study, tmp_path_factory):
+    """Give a copy of the sample's outputs, with a figure."""
+    folder = tmp_path_factory.mktemp("paper") / "out"
+    shutil.copytree(sample_study.output, folder, ignore=shutil.ignore_patterns("dbt", ".lock"))
+    copied = replace(sample_study, output=folder)
+    (folder / "figures").mkdir(exist_ok=True)
+    (folder / "figures" / "one.png").write_text("figure")
+    seal_figures(copied, [folder / "figures" / "one.png"])
+    return copied
+
+
+@pytest.fixture(scope="module")
+def paper(study):
+    """Give the paper of the copy."""
+    return write_paper(study, date="2026-05-04", licence="CC-BY-4.0")
+
+
+def test_the_folder_holds_results_sql_hashes_and_citations(paper):
+    names = {path.relative_to(paper.folder).as_posix() for path in paper.folder.rglob("*")}
+    assert names >= {
+        "README.md",
+        "CITATION.cff",
+        "LICENSES/README.md",
+        "LICENSES/software.txt",
+        "study.toml",
+        "exports/fct_blocks/bicubic.parquet",
+        "exports/manifest.json",
+        "figures/one.png",
+        "sql/models/marts/axis/fct_blocks.sql",
+        "sql/macros/vocabulary.sql",
+        "sql/seeds/rules.csv",
+        "provenance/warehouse.manifest.json",
+        "provenance/raw/manifest.json",
+        "provenance/raw/sources.sha256",
+        "ro-crate-metadata.json",
+        SUMS,
+        MANIFEST,
+    }
+
+
+def test_folder_and_zip_are_the_same_bytes_when_made_twice(paper, study, read_tree):
+    before, archive = read_tree(paper.folder), paper.archive.read_bytes()
+    for path in (study.output / "exports").rglob("*"):
+        os.utime(path, (1, 1))
+    again = write_paper(study, date="2026-05-04", licence="CC-BY-4.0")
+    assert read_tree(again.folder) == before
+    assert again.archive.read_bytes() == archive
+    assert hash_file(again.archive) == again.archive_sha256
+
+
+def test_made_in_another_folder_the_zip_is_the_same(paper, study, tmp_path):
+    other = write_paper(study, tmp_path / "elsewhere", "2026-05-04", "CC-BY-4.0")
+    assert other.archive == tmp_path / "elsewhere.zip"
+    assert other.archive_sha256 == paper.archive_sha256
+
+
+def test_the_zip_holds_the_folder_and_verifies_unpacked(paper, read_tree, tmp_path):
+    with zipfile.ZipFile(paper.archive) as archive:
+        assert archive.namelist() == sorted(archive.namelist(), key=lambda name: name.split("/"))
+        assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+        archive.extractall(tmp_path)
+    assert read_tree(tmp_path) == read_tree(paper.folder)
+    assert verify(tmp_path).findings == ()
+    command = ["sha256sum", "--check", "--strict", "--quiet", SUMS]
+    assert subprocess.run(command, cwd=tmp_path).returncode == 0
+
+
+def test_a_flipped_byte_anywhere_in_the_folder_is_found(paper, tmp_path):
+    folder = tmp_path / "paper"
+    shutil.copytree(paper.folder, folder)
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name != MANIFEST:
+            data = path.read_bytes()
+            changed = bytearray(data)
+            changed[len(data) // 2] ^= 1
+            path.write_bytes(changed)
+            found = {item.name for item in verify(folder).findings}
+            path.write_bytes(data)
+            assert path.relative_to(folder).as_posix() in found
+
+
+def test_a_paper_beside_its_stages_is_verified_with_them_and_replaced_if_damaged(paper, study):
+    assert "paper" in verify(study.output).roots
+    path = paper.folder / "CITATION.cff"
+    data = path.read_bytes()
+    path.write_bytes(data + b"\n")
+    assert [item.name for item in verify(study.output).findings] == ["paper/CITATION.cff"]
+    write_paper(study, date="2026-05-04", licence="CC-BY-4.0")
+    assert path.read_bytes() == data
+
+
+def test_the_chain_holds_from_the_paper_to_the_source_files(paper):
+    def parent(path):
+        return read_manifest(path, "x")["parents"]
+
+    folder, provenance = paper.folder, paper.folder / "provenance"
+    assert parent(folder / MANIFEST)["exports/manifest.json"] == hash_file(
+        folder / "exports" / MANIFEST
+    )
+    warehouse = provenance / "warehouse.manifest.json"
+    assert parent(folder / "exports" / MANIFEST) == {warehouse.name: hash_file(warehouse)}
+    assert parent(warehouse) == {"raw/manifest.json": hash_file(provenance / "raw" / MANIFEST)}
+    raw = read_manifest(provenance / "raw" / MANIFEST, "x")
+    assert raw["files"]["sources.sha256"] == hash_file(provenance / "raw" / "sources.sha256")
+    assert raw["sources_root"] in (folder / "README.md").read_text()
+
+
+def test_the_crate_is_read_by_its_library_and_describes_every_file(paper):
+    crate = ROCrate(str(paper.folder))
+    assert crate.root_dataset["datePublished"] == "2026-05-04"
+    assert crate.root_dataset["license"].id == "https://spdx.org/licenses/CC-BY-4.0"
+    described = {item.id: item for item in crate.data_entities}
+    files = {p.relative_to(paper.folder).as_posix() for p in paper.folder.rglob("*") if p.is_file()}
+    assert set(described) == files - {SUMS, MANIFEST, "ro-crate-metadata.json"}
+    for name, item in described.items():
+        assert item["sha256"] == hash_file(paper.folder / name)
+        assert int(item["contentSize"]) == (paper.folder / name).stat().st_size
+    assert crate.get("#audit")["instrument"].id == "#upscale-audit"
+
+
+def test_nothing_in_the_description_is_of_this_machine(paper, study, repository):
+    text = (paper.folder / "ro-crate-metadata.json").read_text()
+    assert str(study.output) not in text
+    assert str(repository) not in text
+    assert json.loads(text)["@context"][0] == "https://w3id.org/ro/crate/1.1/context"
+
+
+def test_no_network_is_needed(study, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("a paper needs no network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    write_paper(study, tmp_path / "offline", "2026-05-04")
+
+
+def test_a_study_of_chestxray8_carries_its_mandatory_citation(study, tmp_path):
+    labels = tmp_path / "labels.csv"
+    labels.write_text("")
+    assert not find_chestxray8(study)
+    assert find_chestxray8(replace(study, label_entries=labels))
+    assert find_chestxray8(replace(study, label_boxes=labels))
+    for text in (citations.describe_licences(None, True), citations.cite_software("1", True)):
+        assert "https://nihcc.app.box.com/v/ChestXray-NIHCC" in text
+        assert "ChestX-ray8: Hospital-scale Chest X-ray Database" in " ".join(text.split())
+        assert "3462" in text
+    assert "NIH Clinical Center" in citations.describe_licences(None, True)
+    assert "ChestX-ray8" not in citations.describe_licences(None, False)
+
+
+def test_images_under_chestxray8_names_are_recognised(study_folder):
+    from ingest.run import ingest_study
+
+    study_folder.add_model("alpha")
+    study_folder.add_image("00000013_004")
+    named = study_folder.load()
+    ingest_study(named, workers=1)
+    assert find_chestxray8(named)
+
+
+@pytest.mark.parametrize("is_chestxray8", [True, False])
+def test_the_citation_file_is_the_citation_file_format(is_chestxray8):
+    document = yaml.safe_load(citations.cite_software("0.1.0", is_chestxray8))
+    assert {"cff-version", "message", "title", "authors"} <= set(document)
+    assert document["version"] == "0.1.0"
+    assert ("references" in document) == is_chestxray8
+
+
+def test_the_date_is_given_or_of_the_epoch_or_of_the_exports_and_never_now(study, monkeypatch):
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    os.utime(study.output / "exports" / MANIFEST, (86_400 * 366,) * 2)
+    assert find_date(study, None) == "1971-01-02"
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    assert find_date(study, None) == "1970-01-01"
+    assert find_date(study, "2026-05-04") == "2026-05-04"
+    for given in ("4.5.2026", "2026-13-01", ""):
+        with pytest.raises(StudyError, match="expected YYYY-MM-DD"):
+            find_date(study, given)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "today")
+    with pytest.raises(StudyError, match="expected seconds since 1970"):
+        find_date(study, None)
+
+
+def test_a_licence_is_a_page_or_an_identifier():
+    assert find_licence("MIT") == "https://spdx.org/licenses/MIT"
+    assert find_licence("https://example.org/terms") == "https://example.org/terms"
+    with pytest.raises(StudyError, match="SPDX"):
+        find_licence("all rights reserved")
+
+
+def test_a_folder_that_is_no_papers_is_left_alone(study, tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(StudyError, match=r"no paper's folder"):
+        write_paper(study, tmp_path, "2026-05-04")
+    for folder in (study.output, study.output.parent):
+        with pytest.raises(StudyError, match="name a folder of its own"):
+            write_paper(study, folder, "2026-05-04")
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+def test_damaged_or_missing_stages_make_no_paper_and_name_the_repair(study, tmp_path):
+    path = study.output / "figures" / "one.png"
+    path.write_text("other!")
+    with pytest.raises(StudyError, match=r"one\.png \(differs\); repair: upscale-audit figures"):
+        write_paper(study, tmp_path / "paper", "2026-05-04")
+    path.write_text("figure")
+    manifest = study.output / "figures" / MANIFEST
+    manifest.rename(tmp_path / "away")
+    with pytest.raises(StudyError, match="run upscale-audit figures"):
+        write_paper(study, tmp_path / "paper", "2026-05-04")
+    (tmp_path / "away").rename(manifest)
+    assert not (tmp_path / "paper").exists()

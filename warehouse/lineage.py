@@ -1,0 +1,209 @@
+"""Which artefact was made from which: the edges of `mart_provenance`, the row of `dim_study`.
+
+Edges from source files to raw files come from ingest's manifests before dbt runs; edges among
+dbt's tables come from its own graph afterwards.
+"""
+
+import json
+
+import duckdb
+import pyarrow as pa
+
+from ingest.files import hash_file
+from ingest.manifests import MANIFEST, SOURCES, SUMS
+from ingest.sources import list_table_sources, list_unit_sources
+from warehouse.connect import quote_name
+
+UNIT_TABLES = ("images", "source_files", "image_metrics", "pairs", "rejects")
+"""Raw tables that are collected from the units' manifests."""
+
+_EDGE = (
+    "child_kind",
+    "child_name",
+    "parent_kind",
+    "parent_name",
+    "child_hash_of",
+    "child_sha256",
+    "parent_hash_of",
+    "parent_sha256",
+)
+_STUDY = {
+    "study_name": pa.string(),
+    "schema_version": pa.int32(),
+    "code_version": pa.string(),
+    "source_file_count": pa.int64(),
+    "raw_file_count": pa.int64(),
+    "sources_root": pa.string(),
+    "raw_root": pa.string(),
+    "raw_recipe_sha256": pa.string(),
+    "raw_content_sha256": pa.string(),
+    "build_recipe_sha256": pa.string(),
+}
+TABLES = {"lineage": _EDGE, "study": tuple(_STUDY)}
+"""Tables that build adds to the raw schema."""
+
+_EDGE_SCHEMA = pa.schema([(name, pa.string()) for name in _EDGE])
+
+
+def create_lineage(database, study, manifest, build_recipe_sha256):
+    """Add the tables `lineage` and `study` to the raw schema of a build database.
+
+    Parameters
+    ----------
+    database : Path
+    study : ingest.study.Study
+    manifest : dict
+        The raw folder's.
+    build_recipe_sha256 : str
+    """
+    edges = {*list_raw_edges(study, manifest)}
+    row = _describe_study(manifest, build_recipe_sha256)
+    with duckdb.connect(str(database)) as connection:
+        _create(connection, "lineage", _to_table(edges))
+        _create(connection, "study", pa.Table.from_pylist([row], schema=pa.schema(_STUDY)))
+
+
+def _create(connection, name, table):
+    connection.register("rows_to_add", table)
+    connection.execute(f"create table raw.{quote_name(name)} as select * from rows_to_add")
+    connection.unregister("rows_to_add")
+
+
+def _to_table(edges):
+    columns = zip(*sorted(edges), strict=True) if edges else [()] * len(_EDGE)
+    return pa.Table.from_arrays([pa.array(c, pa.string()) for c in columns], schema=_EDGE_SCHEMA)
+
+
+def _describe_study(manifest, build_recipe_sha256):
+    return {
+        "study_name": manifest["study"],
+        "schema_version": manifest["schema_version"],
+        "code_version": manifest["recipe"]["code"]["version"],
+        "source_file_count": manifest["source_count"],
+        "raw_file_count": len(manifest["files"]),
+        "sources_root": manifest["sources_root"],
+        "raw_root": manifest["merkle_root"],
+        "raw_recipe_sha256": manifest["recipe_sha256"],
+        "raw_content_sha256": manifest["content_sha256"],
+        "build_recipe_sha256": build_recipe_sha256,
+    }
+
+
+def list_raw_edges(study, manifest):
+    """Yield the edges from source files to raw files, and from those to the raw manifest."""
+    files = manifest["files"]
+
+    def join(child, parent_kind, parent, sha256):
+        return ("raw_file", child, parent_kind, parent, "bytes", files[child], "bytes", sha256)
+
+    sources = read_sums((study.raw / SOURCES).read_text(encoding="utf-8"))
+    unread = dict(sources)
+    for name in filter(lambda name: name.startswith("units/"), files):
+        unit = json.loads((study.raw / name).read_text(encoding="utf-8"))
+        for source, (model_id, sha256) in list_unit_sources(unit).items():
+            unread.pop(source, None)
+            yield join(name, "source_file", source, sha256)
+            for shard in unit["shards"]:
+                if model_id in (None, shard["model_id"]):
+                    yield join(shard["file"], "source_file", source, sha256)
+        for table in UNIT_TABLES:
+            yield join(f"{table}/{table}.parquet", "raw_file", name, files[name])
+    table_of = {name: table for name, (_, table) in list_table_sources(study).items()}
+    for source, sha256 in unread.items():
+        table = table_of.get(source, "rejects")
+        yield join(f"{table}/{table}.parquet", "source_file", source, sha256)
+    manifest_sha256 = hash_file(study.raw / MANIFEST)
+    for name, sha256 in files.items():
+        if name != SUMS:
+            hashes = ("bytes", manifest_sha256, "bytes", sha256)
+            yield ("raw_file", MANIFEST, "raw_file", name, *hashes)
+
+
+def read_sums(text):
+    """Read a hash list that `ingest.manifests.format_sums` wrote: SHA-256 by name."""
+    sums = {}
+    for line in text.split("\n")[:-1]:
+        is_escaped = line.startswith("\\")
+        sha256, name = line.removeprefix("\\").split("  ", 1)
+        if is_escaped:
+            pieces = name.split("\\\\")
+            name = "\\".join(p.replace("\\n", "\n").replace("\\r", "\r") for p in pieces)
+        sums[name] = sha256
+    return sums
+
+
+def add_dbt_edges(connection, project, dbt_manifest, manifest, manifest_sha256):
+    """Add dbt's own graph to `mart_provenance`: a table's hash is that of its SQL or CSV file.
+
+    Parameters
+    ----------
+    connection : duckdb.DuckDBPyConnection
+    project : Path
+        dbt's project folder.
+    dbt_manifest : dict
+        dbt's description of its last run.
+    manifest : dict
+        The raw folder's.
+    manifest_sha256 : str
+        Of the raw manifest's file.
+    """
+    graph = _Graph(project, dbt_manifest, manifest, manifest_sha256)
+    connection.register("rows_to_add", _to_table({*graph.list_edges()}))
+    connection.execute("insert into mart_provenance by name select * from rows_to_add")
+    connection.unregister("rows_to_add")
+
+
+class _Graph:
+    """dbt's graph as artefacts: kind, name, what the hash is of, SHA-256."""
+
+    def __init__(self, project, dbt_manifest, manifest, manifest_sha256):
+        self.project, self.manifest = project, manifest
+        self.raw_manifest = ("raw_file", MANIFEST, "bytes", manifest_sha256)
+        self.nodes = {
+            name: node
+            for name, node in dbt_manifest["nodes"].items()
+            if node["resource_type"] in ("model", "seed")
+        }
+        self.sources, self.macros = dbt_manifest["sources"], dbt_manifest["macros"]
+        self.package = dbt_manifest["metadata"]["project_name"]
+
+    def list_edges(self):
+        """Yield every edge between a dbt table or macro and what it reads."""
+        for node in [*self.nodes.values(), *self.macros.values()]:
+            child = self._describe(node)
+            if child is None:
+                continue
+            for parent in self._list_parents(node["depends_on"]):
+                if parent != child:
+                    yield (*child[:2], *parent[:2], *child[2:], *parent[2:])
+
+    def _list_parents(self, depends_on):
+        for name in depends_on.get("nodes", ()):
+            if name in self.sources:
+                yield from self._list_raw_files(self.sources[name]["name"])
+            elif name in self.nodes:
+                yield self._describe(self.nodes[name])
+        for name in depends_on.get("macros", ()):
+            macro = self._describe(self.macros[name]) if name in self.macros else None
+            if macro is not None:
+                yield macro
+
+    def _list_raw_files(self, table):
+        if table in TABLES:
+            yield self.raw_manifest
+            return
+        names = [f"{table}/{table}.parquet"]
+        for name in self.manifest["block_shards"] if table == "blocks" else names:
+            yield ("raw_file", name, "bytes", self.manifest["files"][name])
+
+    def _describe(self, node):
+        """Describe a node; None for what other packages bring."""
+        if node["package_name"] != self.package:
+            return None
+        kind, name = node["resource_type"], node["name"]
+        if kind == "macro":
+            name = node["original_file_path"]
+        elif kind == "model":
+            kind = "mart" if node["contract"]["enforced"] else "dbt_model"
+        sha256 = hash_file(self.project / node["original_file_path"])
+        return (kind, name, "definition", sha256)
