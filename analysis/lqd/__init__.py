@@ -30,7 +30,7 @@ def draw_map(
     list of Path
         ``p6_local_quality_data.csv`` and its ``_statistics.csv``,
         ``p6_local_quality_heatmap`` as png, svg and html, in
-        ``figures/lqd/<path>_<patch>px/<model>/<image>/`` of the study's output.
+        ``maps/<path>_<patch>px/<model>/<image>/`` of the study's output.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def draw_map(
     view = scene.views[0]
     quality_map = measure_map(scene.reference, view.restored, patch_px=patch_px)
     name = f"{inference_path}_{patch_px}px"
-    folder = study.output / "figures" / "lqd" / name / model_id / image_id
+    folder = study.output / "maps" / name / model_id / image_id
     paths = write_published(quality_map, folder)
     paths += draw_picture(scene, quality_map, folder, language)
     return [*paths, write_page(scene, folder, patch_px=patch_px, language=language)]

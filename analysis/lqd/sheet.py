@@ -126,7 +126,7 @@ def draw_worst(study, model_id, inference_path="notta", count=12, language="en")
             rank = f"{start + column + 1}"
             bottom = max(bottom, _draw_image(drawing, place, rank, scene, image, text))
     name = f"worst_{model_id}_{inference_path}"
-    return write_drawing(drawing, bottom, study.output / "figures" / "lqd", name)
+    return write_drawing(drawing, bottom, study.output / "maps", name)
 
 
 def _draw_image(drawing, place, rank, scene, image, text):

@@ -127,7 +127,7 @@ def test_a_map_cut_by_the_frame_keeps_the_images_shape(random_pair):
 def test_a_map_has_its_published_names_in_a_folder_of_its_own(built_study):
     paths = draw_map(built_study, "a", "alpha", "tta", also=["beta"])
     assert {path.name for path in paths} == PUBLISHED_NAMES
-    folder = built_study.output / "figures" / "lqd" / "tta_8px" / "alpha" / "a"
+    folder = built_study.output / "maps" / "tta_8px" / "alpha" / "a"
     assert {path.name for path in folder.iterdir()} == PUBLISHED_NAMES
 
 

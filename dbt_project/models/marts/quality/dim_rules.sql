@@ -45,7 +45,7 @@ final as (
         described.is_output_only,
         case
             when described.clause_count > 1 then null
-            when described.operator in ('>', '>=') then 1 - described.quantile_level
+            when described.operator in ('>', '>=') then round(1 - described.quantile_level, 9)
             else described.quantile_level
         end as nominal_ratio,
         rules.source

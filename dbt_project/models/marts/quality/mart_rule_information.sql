@@ -57,7 +57,7 @@ nearest as (
             as nearest_rule_id,
         max(jaccard_ratio) as nearest_jaccard_ratio
     from pairings
-    where jaccard_ratio is not null
+    where jaccard_ratio > 0
     group by rule_set, population, source_id, first_rule_id
 
 ),
