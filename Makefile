@@ -75,6 +75,10 @@ test: $(VENV)/.installed ## Lint, check the import rules and run every test
 bench: $(VENV)/.installed ## Measure speed and size, side by side with the alternatives
 	$(BIN)/python -m tests.bench
 
+.PHONY: faults
+faults: $(VENV)/.installed ## Break the pipeline and feed it hostile files; write docs/faults.md
+	$(BIN)/python -m tests.faults.campaign
+
 .PHONY: clean
 clean: ## Remove the sample's outputs (never a study's images)
 	rm -rf build/sample

@@ -1,6 +1,7 @@
 """Writing so that a file is either whole or absent, and naming it by its bytes."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -8,6 +9,15 @@ import os
 from pathlib import Path
 
 from ingest.errors import StudyError
+
+_OUTPUT_REPAIRS = {
+    errno.ENOSPC: "free some space there",
+    errno.EDQUOT: "free some of the quota",
+    errno.EFBIG: "raise the limit on a file's size (ulimit -f)",
+    errno.EROFS: "make it writable",
+    errno.EACCES: "make it writable",
+    errno.EPERM: "make it writable",
+}
 
 
 def hash_file(path):
@@ -92,6 +102,28 @@ def locked(folder, purpose):
             f"another {purpose} holds {folder}; wait for it to end, then run this again"
         ) from None
     else:
-        yield
+        with writing(folder):
+            yield
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def writing(folder):
+    """Say a full, limited or read-only disk as what it is.
+
+    Raises
+    ------
+    StudyError
+        The operating system refused to write; what was finished before stands.
+    """
+    try:
+        yield
+    except OSError as error:
+        repair = _OUTPUT_REPAIRS.get(error.errno)
+        if repair is None:
+            raise
+        raise StudyError(
+            f"cannot write to {error.filename or folder}: {os.strerror(error.errno)}; {repair}, or"
+            " name another folder as [study] output; then run this again: what is finished is kept"
+        ) from None

@@ -147,6 +147,8 @@ def decode_image(data, suffix, max_image_px, colour):
         except Image.DecompressionBombError as error:
             raise RejectedFileError("too_many_pixels", str(error)) from None
         except Exception as error:  # damaged data surfaces as many types; none may stop the study
+            if "out of memory" in str(error):  # Pillow's decoders say it as an OSError
+                raise MemoryError(str(error)) from None
             raise RejectedFileError("undecodable", f"{type(error).__name__}: {error}") from None
     grey, grey_rule = _to_grey(rgb, has_alpha)
     if grey_rule.startswith("rec601") and colour == "reject":

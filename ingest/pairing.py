@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ingest.errors import StudyError
+from ingest.files import to_text
 from ingest.images import FORMATS_BY_SUFFIX
 from ingest.study import INFERENCE_PATHS
 
@@ -106,9 +107,9 @@ def pair_study(study):
 def _list_references(study):
     files, refused = _list_images(study.references, ("reference", None, None))
     references = {}
-    for image_id, candidates in _group(files, lambda file: file.stem).items():
+    for image_id, candidates in _group(files, lambda file: to_text(file.stem)).items():
         if len(candidates) == 1:
-            references[image_id] = candidates[0]
+            references[candidates[0].stem] = candidates[0]
         else:
             refused += _refuse_ambiguous(candidates, image_id, ("reference", None, None))
     return references, refused

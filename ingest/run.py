@@ -100,19 +100,21 @@ def ingest_study(study, workers=None, progress=None):
     workers = workers or os.cpu_count() or 1
     with locked(study.output, "ingest or build"):
         pairing = pair_study(study) if study.references else Pairing({}, (), ())
+        tables_sha256 = _hash_tables(study)
         labels = _read_labels(study) | _read_published(study)
+        _check_unchanged(study, tables_sha256)
         weights = describe_weights(study.perceptual)
         units = plan_units(study, pairing, weights)
         total = sum(len(unit.images) for unit in units)
         manifests, kept = [], 0
-        for manifest, was_kept in _ensure_units(units, workers):
+        for manifest, was_kept in _say_full_memory(_ensure_units(units, workers)):
             manifests.append(manifest)
             kept += was_kept
             if progress is not None:
                 progress(sum(len(item["images"]) for item in manifests), total)
         manifests.sort(key=lambda manifest: manifest["unit_id"])
         tables = _small_tables(pairing, manifests, weights) | labels
-        _write_tables(study, manifests, tables, weights)
+        _write_tables(study, manifests, tables, weights, tables_sha256)
     return _report(manifests, tables, kept)
 
 
@@ -192,6 +194,16 @@ def _ensure_units(units, workers):
         f"workers died {POOL_RETRIES + 1} times, last at the images {names}, ...; most often"
         " memory ran out: run with --workers 1; finished units are kept"
     )
+
+
+def _say_full_memory(results):
+    try:
+        yield from results
+    except MemoryError as error:
+        raise StudyError(
+            f"memory ran out while images were measured ({error}): run with --workers 1, or give"
+            " it more; finished units are kept"
+        ) from None
 
 
 def _start_worker():
@@ -330,7 +342,7 @@ def _unique_sorted(rows, order):
     return [unique[key] for key in sorted(unique)]
 
 
-def _write_tables(study, manifests, tables, weights):
+def _write_tables(study, manifests, tables, weights, tables_sha256):
     """Write the small tables, clear debris, and sign the whole raw folder off."""
     (study.raw / MANIFEST).unlink(missing_ok=True)
     files = {}
@@ -346,7 +358,7 @@ def _write_tables(study, manifests, tables, weights):
         name = f"units/{manifest['unit_id']}.json"
         files[name] = hash_file(study.raw / name)
     _clear_debris(study.raw, {study.raw / name for name in files})
-    sources = _hash_sources(study, manifests, tables["rejects"])
+    sources = _hash_sources(tables_sha256, manifests, tables["rejects"])
     write_text(study.raw / SOURCES, format_sums(sources))
     files[SOURCES] = hash_file(study.raw / SOURCES)
     write_text(study.raw / SUMS, format_sums(files))
@@ -376,9 +388,29 @@ def _sign_off(study, manifests, sources, files, weights):
     }
 
 
-def _hash_sources(study, manifests, rejects):
+def _hash_tables(study):
+    """SHA-256 of the files beside the images, by their name within the study."""
+    try:
+        return {name: hash_file(path) for name, (path, _) in list_table_sources(study).items()}
+    except OSError as error:
+        raise StudyError(
+            f"cannot read {error.filename}: {error.strerror}; put the file back, or take it out of"
+            f" {study.path}"
+        ) from None
+
+
+def _check_unchanged(study, tables_sha256):
+    """Refuse label and result files that changed while they were read."""
+    if _hash_tables(study) != tables_sha256:
+        raise StudyError(
+            f"a file that {study.path} names changed while it was read; run upscale-audit ingest"
+            " again when it is complete"
+        )
+
+
+def _hash_sources(tables_sha256, manifests, rejects):
     """SHA-256 of every readable source file, by its name within the study."""
-    sources = {name: hash_file(path) for name, (path, _) in list_table_sources(study).items()}
+    sources = dict(tables_sha256)
     for manifest in manifests:
         sources |= {name: sha256 for name, (_, sha256) in list_unit_sources(manifest).items()}
     return sources | {name_source(row): row["file_sha256"] for row in rejects if row["file_sha256"]}

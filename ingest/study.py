@@ -1,6 +1,7 @@
 """The study file: which images, which models, and every parameter that changes a number."""
 
 import difflib
+import os
 import re
 import tomllib
 from dataclasses import dataclass, field, fields
@@ -14,7 +15,7 @@ MODEL_ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 PAIRING_RULES = ("exact", "suffix")
 EDGE_RULES = ("adaptive", "fixed")
 COLOUR_RULES = ("reduce", "reject")
-OUTPUT_FOLDERS = ("raw", "exports", "figures", "dbt")
+OUTPUT_FOLDERS = ("raw", "exports", "figures", "maps", "paper", "dbt")
 MEASURED_SOURCES = ("images", "images_notta", "images_tta")
 """What marts and exports call the measured images; no published file may be labelled so."""
 
@@ -53,8 +54,9 @@ class IngestParameters:
         _require(self.edge_rule in EDGE_RULES, "edge_rule", self.edge_rule, EDGE_RULES)
         _require(self.colour in COLOUR_RULES, "colour", self.colour, COLOUR_RULES)
         _require(0 < self.edge_quantile < 1, "edge_quantile", self.edge_quantile, "0 < q < 1")
-        ordered = 0 <= self.edge_low_dn <= self.edge_high_dn
-        _require(ordered, "edge_low_dn", self.edge_low_dn, "0 <= edge_low_dn <= edge_high_dn")
+        ordered = 0 <= self.edge_low_dn <= self.edge_high_dn < 2**31
+        expected = "0 <= edge_low_dn <= edge_high_dn < 2**31"
+        _require(ordered, "edge_low_dn", self.edge_low_dn, expected)
         _require(self.max_image_px > 0, "max_image_px", self.max_image_px, "a positive count")
 
 
@@ -73,7 +75,10 @@ class AnalysisParameters:
     min_clusters : int
         With fewer clusters an interval is NULL.
     baseline_model : str
-        Its notta images set the thresholds of the population `frozen`.
+        Its notta images set the thresholds of the population `frozen`, and every excess is
+        over them.
+    tile_px : int
+        Side of the tiles, in pixels of the reference, whose borders are searched for seams.
     """
 
     ringing_min_px: int = 4
@@ -81,13 +86,17 @@ class AnalysisParameters:
     bootstrap_seed: str = "upscale-audit"
     min_clusters: int = 5
     baseline_model: str = "bicubic"
+    tile_px: int = 400
 
     def __post_init__(self):
         in_block = 1 <= self.ringing_min_px <= 64
         _require(in_block, "ringing_min_px", self.ringing_min_px, "1..64")
         enough = 100 <= self.bootstrap_replicates <= 100_000
         _require(enough, "bootstrap_replicates", self.bootstrap_replicates, "100..100000")
-        _require(self.min_clusters >= 2, "min_clusters", self.min_clusters, "2 or more")
+        _require(2 <= self.min_clusters < 2**31, "min_clusters", self.min_clusters, "2 or more")
+        is_safe = MODEL_ID_PATTERN.fullmatch(self.baseline_model)
+        _require(is_safe, "baseline_model", self.baseline_model, "a model_id")
+        _require(self.tile_px >= 16, "tile_px", self.tile_px, "16 or more")
 
 
 @dataclass(frozen=True)
@@ -170,7 +179,7 @@ def load_study(path):
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise StudyError(f"cannot read {path}: {error}; give a readable TOML file") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also a number of too many digits, deep nesting
         raise StudyError(f"{path} is not valid TOML: {error}") from None
     return _parse_study(path.resolve(), document)
 
@@ -196,7 +205,7 @@ def _parse_study(path, document):
         path=path,
         name=_text(path, "[study]", study, "name"),
         references=_folder(path, "[study]", study, "references") if has_images else None,
-        output=(path.parent / _text(path, "[study]", study, "output", default=".")).resolve(),
+        output=_resolve(path, "[study]", study, "output", default="."),
         pairing=pairing,
         models=_parse_models(path, document.get("models")) if has_images else (),
         label_entries=_file(path, "[labels]", labels, "entries"),
@@ -335,9 +344,19 @@ def _text(path, where, table, key, default=None):
     return value
 
 
+def _resolve(path, where, table, key, default=None):
+    text = _text(path, where, table, key, default)
+    try:
+        return (path.parent / text).resolve()
+    except (OSError, ValueError, RuntimeError) as error:  # a link to itself, a NUL, a long name
+        raise StudyError(
+            f"{path} {where}: {key} = {text!r} is no path: {error}; correct {key}"
+        ) from None
+
+
 def _folder(path, where, table, key):
-    folder = (path.parent / _text(path, where, table, key)).resolve()
-    if not folder.is_dir():
+    folder = _resolve(path, where, table, key)
+    if not os.path.isdir(folder):
         raise StudyError(
             f"{path} {where}: {key} names no folder: {folder}; create it or correct {key}"
         )
@@ -347,8 +366,8 @@ def _folder(path, where, table, key):
 def _file(path, where, table, key):
     if key not in table:
         return None
-    file = (path.parent / _text(path, where, table, key)).resolve()
-    if not file.is_file():
+    file = _resolve(path, where, table, key)
+    if not os.path.isfile(file):
         raise StudyError(
             f"{path} {where}: {key} names no file: {file}; put it there or correct {key}"
         )

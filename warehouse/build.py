@@ -18,7 +18,13 @@ from ingest.files import hash_file, hash_json, locked, sync
 from ingest.manifests import MANIFEST, write_manifest
 from ingest.run import read_raw_manifest
 from ingest.schema import TABLES, arrow_schema
-from warehouse.connect import THREADS, memory_limit, quote_name, quote_text
+from warehouse.connect import (
+    THREADS,
+    memory_limit,
+    quote_name,
+    quote_text,
+    saying_database_errors,
+)
 from warehouse.lineage import add_dbt_edges, create_lineage
 from warehouse.provenance import WAREHOUSE_MANIFEST, describe_build, describe_warehouse
 
@@ -60,10 +66,10 @@ def build_warehouse(study, threads=None, progress=None):
         The raw folder is unfinished or damaged, holds no block, or a dbt model or test
         failed. The published warehouse then stays as it was.
     """
-    with locked(study.output, "ingest or build"):
+    database = study.output / f".{study.warehouse.name}.next"
+    with locked(study.output, "ingest or build"), saying_database_errors(database):
         manifest = read_raw_manifest(study.raw)
         check_raw(study.raw, manifest)
-        database = study.output / f".{study.warehouse.name}.next"
         remove_database(database)
         try:
             create_raw_views(database, study.raw, manifest)

@@ -1,5 +1,6 @@
 """DuckDB connections and the names that go into SQL."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -46,6 +47,33 @@ def open_warehouse(path):
         raise StudyError(
             f"cannot open {path}: {first_line}; rebuild it with upscale-audit build"
         ) from None
+
+
+@contextlib.contextmanager
+def saying_database_errors(path):
+    """Say in one line what DuckDB says of a full disk, a full memory or a damaged file.
+
+    Parameters
+    ----------
+    path : Path
+        The database in use.
+
+    Raises
+    ------
+    StudyError
+        Names what repairs it.
+    """
+    repairs = {
+        duckdb.OutOfMemoryException: "give more by UPSCALE_AUDIT_MEMORY, as 16GB",
+        duckdb.IOException: "see that there is space to write beside it; if there is, it is"
+        " damaged: rebuild it with upscale-audit build",
+    }
+    try:
+        yield
+    except duckdb.Error as error:
+        damaged = "it is damaged, or of another program: rebuild it with upscale-audit build"
+        repair = next((text for kind, text in repairs.items() if isinstance(error, kind)), damaged)
+        raise StudyError(f"{path}: {str(error).splitlines()[0]}; {repair}") from error
 
 
 def memory_limit():

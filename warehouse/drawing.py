@@ -3,6 +3,7 @@
 import importlib
 
 from ingest.errors import StudyError
+from ingest.files import writing
 from ingest.manifests import MANIFEST
 from ingest.study import load_study
 from warehouse.progress import Progress, say
@@ -51,7 +52,7 @@ def draw_study(options):
     figures = _load("analysis.figures")
     study = load_study(options.study)
     folder = study.output / "figures"
-    with Progress("figures", "figures") as progress:
+    with Progress("figures", "figures") as progress, writing(folder):
         (folder / MANIFEST).unlink(missing_ok=True)
         files = figures.draw_figures(study.warehouse, study.references, folder, progress)
         seal_figures(study, files)

@@ -3,6 +3,7 @@
 Beside them go the published generator's own files, `warehouse.published_form`.
 """
 
+import ctypes
 import os
 import shutil
 from dataclasses import dataclass
@@ -10,7 +11,14 @@ from pathlib import Path
 
 from ingest.errors import StudyError
 from ingest.files import locked, sync
-from warehouse.connect import THREADS, memory_limit, open_warehouse, quote_name, quote_text
+from warehouse.connect import (
+    THREADS,
+    memory_limit,
+    open_warehouse,
+    quote_name,
+    quote_text,
+    saying_database_errors,
+)
 from warehouse.provenance import seal_exports
 from warehouse.published_form import write_published_form
 
@@ -58,7 +66,10 @@ def export_tables(study, tables=None, progress=None, labels="published"):
     """
     folder = study.output / "exports"
     fresh = study.output / ".exports.next"
-    with locked(study.output, "ingest, build or export"):
+    with (
+        locked(study.output, "ingest, build or export"),
+        saying_database_errors(study.warehouse),
+    ):
         shutil.rmtree(fresh, ignore_errors=True)
         try:
             with open_warehouse(study.warehouse) as connection:
@@ -130,8 +141,18 @@ def _replace_folder(fresh, folder):
     """Put a finished folder in another's place; the old one goes only when the new one is whole."""
     old = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
+    if folder.exists() and not _exchange(fresh, folder):
         os.replace(folder, old)
-    os.replace(fresh, folder)
+    if not folder.exists():
+        os.replace(fresh, folder)
     sync(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _exchange(fresh, folder):
+    """Swap two folders in one step, so that neither name is ever missing; whether it could."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE of Linux's <fcntl.h> and <linux/fs.h>
+    if rename is None:
+        return False
+    return rename(here, os.fsencode(fresh), here, os.fsencode(folder), exchange) == 0
