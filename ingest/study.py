@@ -75,7 +75,10 @@ class AnalysisParameters:
     min_clusters : int
         With fewer clusters an interval is NULL.
     baseline_model : str
-        Its notta images set the thresholds of the population `frozen`.
+        Its notta images set the thresholds of the population `frozen`, and every excess is
+        over them.
+    tile_px : int
+        Side of the tiles, in pixels of the reference, whose borders are searched for seams.
     """
 
     ringing_min_px: int = 4
@@ -83,6 +86,7 @@ class AnalysisParameters:
     bootstrap_seed: str = "upscale-audit"
     min_clusters: int = 5
     baseline_model: str = "bicubic"
+    tile_px: int = 400
 
     def __post_init__(self):
         in_block = 1 <= self.ringing_min_px <= 64
@@ -90,6 +94,7 @@ class AnalysisParameters:
         enough = 100 <= self.bootstrap_replicates <= 100_000
         _require(enough, "bootstrap_replicates", self.bootstrap_replicates, "100..100000")
         _require(2 <= self.min_clusters < 2**31, "min_clusters", self.min_clusters, "2 or more")
+        _require(self.tile_px >= 16, "tile_px", self.tile_px, "16 or more")
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from warehouse.connect import (
 from warehouse.provenance import seal_exports
 from warehouse.published_form import write_published_form
 
-SPLIT_BY_MODEL = ("fct_blocks",)
+SPLIT_BY_MODEL = ("fct_blocks", "fct_block_states")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,101 @@
+{#- The six ways a block can go wrong in one direction (definitions E.5, [OWN]): name, and the SQL
+    that is true where it does, from `fct_blocks` and `mart_limits`. A block without an edge has
+    no ringing value and nothing that could ring: false there, not NULL. -#}
+{% macro block_directions(path) %}
+    {{ return({
+        'sharpness lost': 'd_sharp_' ~ path ~ ' < -limit_sharp',
+        'sharpness gained': 'd_sharp_' ~ path ~ ' > limit_sharp',
+        'ringing': 'd_ring_' ~ path ~ ' is not null and d_ring_' ~ path ~ ' > limit_ring',
+        'blocking': 'd_block_' ~ path ~ ' > limit_block',
+        'texture lost': 'd_texture_' ~ path ~ ' < -limit_texture',
+        'noise': 'd_noise_' ~ path ~ ' > limit_noise',
+    }) }}
+{% endmacro %}
+
+{#- Components that these directions read. -#}
+{% macro limited_components() %}
+    {{ return(['sharp', 'texture', 'noise', 'block', 'ring']) }}
+{% endmacro %}
+
+{#- The four states of a block (definitions E.6): name, collapsed notta, collapsed tta. -#}
+{% macro tier3_states() %}
+    {{ return({
+        'Stable': [false, false],
+        'Persistent': [true, true],
+        'Escape': [true, false],
+        'BlindSpot': [false, true],
+    }) }}
+{% endmacro %}
+
+{#- Blocks between a block and the nearest side of its grid: 0 on the frame. -#}
+{% macro frame_distance(row, col, rows, cols) -%}
+    least({{ row }}, {{ rows }} - 1 - {{ row }}, {{ col }}, {{ cols }} - 1 - {{ col }})
+{%- endmacro %}
+
+{#- Share of a grid's blocks whose frame distance is at least a depth: what uniform placement
+    expects. Argument: SQL of the depth, >= 0. Result: 0..1, from `block_rows` and `block_cols`. -#}
+{% macro share_at_least(depth) -%}
+    greatest(block_rows - 2 * {{ depth }}, 0) * greatest(block_cols - 2 * {{ depth }}, 0)
+    / cast(block_rows * block_cols as double)
+{%- endmacro %}
+
+{#- Sides of the frame; a block as near to a vertical as to a horizontal side is a corner. -#}
+{% macro frame_sides() %}{{ return(['top', 'bottom', 'left', 'right', 'corner']) }}{% endmacro %}
+
+{#- Rings that have an interval: as far as a network's padding plausibly reaches; and where the
+    interior begins (definitions D.3). -#}
+{% macro profiled_rings() %}{{ return(16) }}{% endmacro %}
+{% macro interior_ring() %}{{ return(4) }}{% endmacro %}
+
+{#- Blocks this far from the nearest seam, or farther, count as elsewhere. -#}
+{% macro seam_reach() %}{{ return(8) }}{% endmacro %}
+
+{#- What a lesion may have more or less of: a name and the SQL that reads it for an inference
+    path from `fct_blocks` and `mart_limits`. -#}
+{% macro lesion_quantities(path) %}
+    {%- set quantities = tta_quantities(path) -%}
+    {%- do quantities.update({
+        'collapsed': 'cast(abs(pc1_' ~ path ~ ') > tau as integer)',
+        'mse_dn2': 'mse_dn2_' ~ path,
+    }) -%}
+    {{ return(quantities) }}
+{% endmacro %}
+
+{#- Mean in a stated order, so that no last digit depends on threads. Arguments: SQL of the value,
+    and the columns that order it. Result: an aggregate; NULL values are left out. -#}
+{% macro ordered_mean(value, order) -%}
+    list_sum(list({{ value }} order by {{ order }}) filter (where {{ value }} is not null))
+    / nullif(count({{ value }}), 0)
+{%- endmacro %}
+
+{#- Standard error of a mean. Arguments: names of columns that hold a list of values, and its
+    mean. Result: SQL >= 0; NULL with fewer than two values. -#}
+{% macro standard_error(values, mean) -%}
+    sqrt(
+        list_sum(list_transform(
+            {{ values }}, lambda value: (value - {{ mean }}) * (value - {{ mean }})
+        ))
+        / nullif(len({{ values }}) - 1, 0) / len({{ values }})
+    )
+{%- endmacro %}
+
+{#- Pearson's r of two lists whose means are subtracted. Arguments: SQL of two centred lists.
+    Result: -1..1, NULL where one does not vary. -#}
+{% macro r_of_lists(first, second) -%}
+    list_dot_product({{ first }}, {{ second }}) / nullif(
+        sqrt(list_dot_product({{ first }}, {{ first }}))
+        * sqrt(list_dot_product({{ second }}, {{ second }})),
+        0
+    )
+{%- endmacro %}
+
+{#- The two ends of a bootstrap interval, NULL with too few clusters. Arguments: the stem of the
+    columns of `intervals`, and of the mart. Result: two select items. -#}
+{% macro with_interval(name, alias) -%}
+    case
+            when proved.cluster_count >= {{ var('min_clusters') }} then intervals.{{ name }}_low
+        end as {{ alias }}_low,
+        case
+            when proved.cluster_count >= {{ var('min_clusters') }} then intervals.{{ name }}_high
+        end as {{ alias }}_high
+{%- endmacro %}

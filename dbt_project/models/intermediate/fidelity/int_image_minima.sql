@@ -1,0 +1,47 @@
+{#- The worst block, the first in raster order among equals, and the mean. SSIM in millionths,
+    shifted above zero, and the place in raster order make one number whose minimum is both. -#}
+with blocks as (
+
+    select * from {{ ref('fct_blocks') }}
+
+),
+
+keyed as (
+
+    {%- for path in inference_paths() %}
+    select
+        model_id,
+        '{{ path }}' as inference_path,
+        image_id,
+        count(local_ssim_{{ path }}) as block_count,
+        sum(local_ssim_{{ path }}) as sum_ssim,
+        min(
+            cast(local_ssim_{{ path }} * 1000000 + 1000000 as bigint) * 4294967296
+            + cast(block_row as bigint) * 65536 + block_col
+        ) as least_key
+    from blocks
+    group by model_id, image_id
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
+
+),
+
+final as (
+
+    select
+        model_id,
+        inference_path,
+        image_id,
+        block_count,
+        cast((least_key // 4294967296 - 1000000) / 1000000 as {{ fixed() }}) as local_ssim_min,
+        cast(sum_ssim as double) / block_count as local_ssim_mean,
+        cast(least_key // 65536 % 65536 as integer) as min_row,
+        cast(least_key % 65536 as integer) as min_col
+    from keyed
+    where block_count > 0
+
+)
+
+select * from final

@@ -1,0 +1,25 @@
+{#- Blocks nearer to the frame than the interior are left out: the frame has its own effect. -#}
+{%- set nearest = 'least(seam_distance, ' ~ seam_reach() ~ ')' -%}
+with blocks as (
+
+    select * from {{ ref('int_blocks_placed') }}
+
+),
+
+final as (
+
+    select
+        model_id,
+        image_id,
+        {{ nearest }} as seam_distance
+        {%- for path in inference_paths() %},
+        count(local_ssim_{{ path }}) as count_{{ path }},
+        sum(local_ssim_{{ path }}) as sum_{{ path }}
+        {%- endfor %}
+    from blocks
+    where frame_distance >= {{ interior_ring() }} and seam_distance is not null
+    group by model_id, image_id, {{ nearest }}
+
+)
+
+select * from final

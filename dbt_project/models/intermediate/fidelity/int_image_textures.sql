@@ -1,0 +1,34 @@
+{#- Texture of the reference: mean over its blocks of their standard deviation. Every model's rows
+    repeat it, so one model is read for each image. -#}
+with blocks as (
+
+    select * from {{ ref('stg_raw__blocks') }}
+
+),
+
+models as (
+
+    select
+        model_id,
+        image_id,
+        cast(
+            sum(cast(
+                sqrt(64 * reference_sum_sq - reference_sum * reference_sum) / 64 as {{ fixed() }}
+            )) as double
+        ) / nullif(count(reference_sum), 0) as reference_texture_dn
+    from blocks
+    group by model_id, image_id
+
+),
+
+final as (
+
+    select
+        image_id,
+        min(reference_texture_dn) as reference_texture_dn
+    from models
+    group by image_id
+
+)
+
+select * from final

@@ -1,0 +1,146 @@
+{#- Means are over images, intervals resample clusters, p is of a t test over the clusters' own
+    means: three answers that agree unless few clusters hold most images. -#}
+{%- set quantities = ['deficit', 'excess'] -%}
+with images as (
+
+    select * from {{ ref('int_image_frame_deficits') }}
+
+),
+
+draws as (
+
+    select * from {{ ref('int_cluster_draws') }}
+
+),
+
+models as (
+
+    select * from {{ ref('dim_models') }}
+
+),
+
+clustered as (
+
+    select
+        model_id,
+        inference_path,
+        cluster_id,
+        cluster_unit
+        {%- for name in quantities %},
+        count({{ name }}) as count_{{ name }},
+        sum({{ name }}) as sum_{{ name }}
+        {%- endfor %}
+    from images
+    group by model_id, inference_path, cluster_id, cluster_unit
+
+),
+
+replicates as (
+
+    select
+        clustered.model_id,
+        clustered.inference_path,
+        draws.replicate
+        {%- for name in quantities %},
+        cast(sum(draws.weight * clustered.sum_{{ name }}) as double)
+        / nullif(sum(draws.weight * clustered.count_{{ name }}), 0) as mean_{{ name }}
+        {%- endfor %}
+    from clustered
+    inner join draws on clustered.cluster_id = draws.cluster_id
+    group by clustered.model_id, clustered.inference_path, draws.replicate
+
+),
+
+intervals as (
+
+    select
+        model_id,
+        inference_path
+        {%- for name in quantities %},
+        quantile_cont(mean_{{ name }}, 0.025) as {{ name }}_low,
+        quantile_cont(mean_{{ name }}, 0.975) as {{ name }}_high
+        {%- endfor %}
+    from replicates
+    group by model_id, inference_path
+
+),
+
+measured as (
+
+    select
+        model_id,
+        inference_path,
+        {{ cluster_unit('cluster_unit') }} as cluster_unit
+        {%- for name in quantities %},
+        cast(sum(count_{{ name }}) as bigint) as {{ name }}_image_count,
+        count(*) filter (where count_{{ name }} > 0) as {{ name }}_cluster_count,
+        cast(sum(sum_{{ name }}) as double) / nullif(sum(count_{{ name }}), 0) as mean_{{ name }},
+        list(cast(sum_{{ name }} as double) / count_{{ name }} order by cluster_id)
+            filter (where count_{{ name }} > 0) as {{ name }}_values
+        {%- endfor %}
+    from clustered
+    group by model_id, inference_path
+
+),
+
+centred as (
+
+    select
+        *
+        {%- for name in quantities %},
+        list_sum({{ name }}_values) / {{ name }}_cluster_count as {{ name }}_centre
+        {%- endfor %}
+    from measured
+
+),
+
+tested as (
+
+    select
+        *
+        {%- for name in quantities %},
+        {{ name }}_centre / nullif(
+            {{ standard_error(name ~ '_values', name ~ '_centre') }}, 0
+        ) as {{ name }}_t
+        {%- endfor %}
+    from centred
+
+),
+
+final as (
+
+    select
+        models.model_id,
+        paths.inference_path,
+        tested.cluster_unit
+        {%- for name in quantities %},
+        coalesce(tested.{{ name }}_image_count, 0) as {{ name }}_image_count,
+        coalesce(tested.{{ name }}_cluster_count, 0) as {{ name }}_cluster_count,
+        tested.mean_{{ name }} as {{ name }},
+        case
+            when tested.{{ name }}_cluster_count >= {{ var('min_clusters') }}
+                then intervals.{{ name }}_low
+        end as {{ name }}_low,
+        case
+            when tested.{{ name }}_cluster_count >= {{ var('min_clusters') }}
+                then intervals.{{ name }}_high
+        end as {{ name }}_high,
+        case
+            when tested.{{ name }}_cluster_count >= {{ var('min_clusters') }}
+                then {{ student_p(
+                    'tested.' ~ name ~ '_t', '(tested.' ~ name ~ '_cluster_count - 1)'
+                ) }}
+        end as {{ name }}_p_value
+        {%- endfor %}
+    from models
+    cross join (values ('notta'), ('tta')) as paths (inference_path)
+    left join tested
+        on models.model_id = tested.model_id
+        and paths.inference_path = tested.inference_path
+    left join intervals
+        on models.model_id = intervals.model_id
+        and paths.inference_path = intervals.inference_path
+
+)
+
+select * from final

@@ -1,0 +1,116 @@
+with blocks as (
+
+    select * from {{ ref('int_blocks_placed') }}
+
+),
+
+rings as (
+
+    select * from {{ ref('int_image_rings') }}
+
+),
+
+clusters as (
+
+    select * from {{ ref('int_clusters') }}
+
+),
+
+intervals as (
+
+    select * from {{ ref('int_ring_intervals') }}
+
+),
+
+sides as (
+
+    select
+        model_id,
+        frame_side,
+        frame_distance
+        {%- for path in inference_paths() %},
+        count(local_ssim_{{ path }}) as count_{{ path }},
+        sum(local_ssim_{{ path }}) as sum_{{ path }}
+        {%- endfor %}
+    from blocks
+    group by model_id, frame_side, frame_distance
+
+),
+
+profiles as (
+
+    {%- for path in inference_paths() %}
+    select
+        model_id,
+        '{{ path }}' as inference_path,
+        frame_side,
+        frame_distance,
+        count_{{ path }} as block_count,
+        sum_{{ path }} as total
+    from sides
+    union all
+    select
+        model_id,
+        '{{ path }}' as inference_path,
+        'all' as frame_side,
+        frame_distance,
+        sum(count_{{ path }}) as block_count,
+        sum(sum_{{ path }}) as total
+    from sides
+    group by model_id, frame_distance
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
+
+),
+
+measured as (
+
+    {%- for path in inference_paths() %}
+    select
+        rings.model_id,
+        '{{ path }}' as inference_path,
+        {{ cluster_unit('clusters.cluster_unit') }} as cluster_unit,
+        count(distinct clusters.cluster_id) as cluster_count
+    from rings
+    inner join clusters on rings.image_id = clusters.image_id
+    where rings.count_{{ path }} > 0
+    group by rings.model_id
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
+
+),
+
+final as (
+
+    select
+        profiles.model_id,
+        profiles.inference_path,
+        profiles.frame_side,
+        cast(profiles.frame_distance as integer) as distance_blocks,
+        measured.cluster_unit,
+        coalesce(measured.cluster_count, 0) as cluster_count,
+        cast(profiles.block_count as bigint) as block_count,
+        cast(profiles.total as double) / nullif(profiles.block_count, 0) as mean_local_ssim,
+        case
+            when measured.cluster_count >= {{ var('min_clusters') }} then intervals.mean_low
+        end as mean_low,
+        case
+            when measured.cluster_count >= {{ var('min_clusters') }} then intervals.mean_high
+        end as mean_high
+    from profiles
+    left join measured
+        on profiles.model_id = measured.model_id
+        and profiles.inference_path = measured.inference_path
+    left join intervals
+        on profiles.model_id = intervals.model_id
+        and profiles.inference_path = intervals.inference_path
+        and profiles.frame_side = intervals.frame_side
+        and profiles.frame_distance = intervals.distance_blocks
+
+)
+
+select * from final
