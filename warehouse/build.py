@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 
 from ingest.errors import StudyError
 from ingest.files import hash_file, hash_json, locked, sync
-from ingest.manifests import MANIFEST, write_manifest
+from ingest.manifests import MANIFEST, SOURCES, restate, write_manifest
+from ingest.merkle import find_root
 from ingest.run import read_raw_manifest
 from ingest.schema import TABLES, arrow_schema
 from warehouse.connect import (
@@ -30,6 +31,8 @@ from warehouse.provenance import WAREHOUSE_MANIFEST, describe_build, describe_wa
 
 PROJECT = Path(__file__).resolve().parents[1] / "dbt_project"
 BUILD_SCHEMAS = ("raw", "staging", "intermediate")
+# Unit tests of the SQL read no study: the test suite runs them, not each build.
+BUILD = ("build", "--exclude-resource-type", "unit_test")
 
 logger = logging.getLogger(__name__)
 
@@ -70,12 +73,13 @@ def build_warehouse(study, threads=None, progress=None):
     with locked(study.output, "ingest or build"), saying_database_errors(database):
         manifest = read_raw_manifest(study.raw)
         check_raw(study.raw, manifest)
+        check_sign_off(study, manifest)
         remove_database(database)
         try:
             create_raw_views(database, study.raw, manifest)
             recipe = describe_build(study, manifest)
             create_lineage(database, study, manifest, hash_json(recipe))
-            results = run_dbt(study, database, ["build"], threads, progress)
+            results = run_dbt(study, database, BUILD, threads, progress)
             _finish(study, database, manifest)
             _publish(study, database, recipe)
         finally:
@@ -89,6 +93,31 @@ def build_warehouse(study, threads=None, progress=None):
         tests=statuses.count("pass"),
         sources_root=manifest["sources_root"],
     )
+
+
+def check_sign_off(study, manifest):
+    """Check that a raw manifest agrees with itself, its source list and the study.
+
+    Raises
+    ------
+    StudyError
+        It was changed after ingest wrote it, or ingest read another study file.
+    """
+    shards = {name for name in manifest["files"] if name.startswith("blocks/")}
+    expected = restate(manifest) | {
+        "study": study.name,
+        "models": [model.model_id for model in study.models],
+        "has_published": bool(study.published),
+        "sources_root": find_root((study.raw / SOURCES).read_bytes().splitlines(keepends=True)),
+        "block_shards": sorted(shards),
+    }
+    found = manifest | {"block_shards": sorted(manifest["block_shards"])}
+    wrong = [name for name, value in expected.items() if found[name] != value]
+    if wrong:
+        raise StudyError(
+            f"{study.raw / MANIFEST} is not as ingest wrote it for {study.path}:"
+            f" {', '.join(wrong)}; run upscale-audit ingest, which mends it"
+        )
 
 
 def check_raw(raw, manifest):

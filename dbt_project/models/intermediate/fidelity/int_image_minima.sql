@@ -1,5 +1,6 @@
 {#- The worst block, the first in raster order among equals, and the mean. SSIM in millionths,
-    shifted above zero, and the place in raster order make one number whose minimum is both. -#}
+    shifted above zero, and the place in raster order make one number whose minimum is both.
+    Through double, which holds millionths to the digit: decimal products take ten times as long. -#}
 with blocks as (
 
     select * from {{ ref('fct_blocks') }}
@@ -16,8 +17,8 @@ keyed as (
         count(local_ssim_{{ path }}) as block_count,
         sum(local_ssim_{{ path }}) as sum_ssim,
         min(
-            cast(local_ssim_{{ path }} * 1000000 + 1000000 as bigint) * 4294967296
-            + cast(block_row as bigint) * 65536 + block_col
+            cast(cast(local_ssim_{{ path }} as double) * 1e6 + 1e6 as bigint) * 4294967296
+            + block_row * 65536 + block_col
         ) as least_key
     from blocks
     group by model_id, image_id

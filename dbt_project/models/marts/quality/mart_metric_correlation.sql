@@ -7,27 +7,49 @@ with images as (
 
 ),
 
-final as (
+-- Every pair in one pass: a union of passes takes ten times as long.
+correlated as (
 
-    {%- for first in names %}
-    {%- set outer_last = loop.last %}
-    {%- for second in names[loop.index:] %}
     select
         source_id,
-        '{{ first }}' as first_metric,
-        '{{ second }}' as second_metric,
-        cast(count({{ first }} + {{ second }}) as bigint) as image_count,
-        case
-            when stddev_pop({{ first }}) > 0 and stddev_pop({{ second }}) > 0
-                then round(corr({{ first }}, {{ second }}), 9)
-        end as correlation
+        [
+            {%- for first in names %}
+            {%- for second in names[loop.index:] %}
+            {
+                'first_metric': '{{ first }}',
+                'second_metric': '{{ second }}',
+                'image_count': count({{ first }} + {{ second }}),
+                'correlation': case
+                    when stddev_pop({{ first }}) > 0 and stddev_pop({{ second }}) > 0
+                        then round(corr({{ first }}, {{ second }}), 9)
+                end
+            },
+            {%- endfor %}
+            {%- endfor %}
+        ] as pairs
     from images
     group by source_id
-    {%- if not (loop.last and loop.revindex0 == 0 and first == names[-2]) %}
-    union all
-    {%- endif %}
-    {%- endfor %}
-    {%- endfor %}
+
+),
+
+listed as (
+
+    select
+        source_id,
+        unnest(pairs) as pair
+    from correlated
+
+),
+
+final as (
+
+    select
+        source_id,
+        pair.first_metric,
+        pair.second_metric,
+        cast(pair.image_count as bigint) as image_count,
+        pair.correlation
+    from listed
 
 )
 
