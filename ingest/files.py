@@ -3,12 +3,17 @@
 import contextlib
 import errno
 import fcntl
+import gzip
 import hashlib
 import json
 import os
+import zlib
 from pathlib import Path
 
 from ingest.errors import StudyError
+
+MAX_TABLE_BYTES = 1 << 28
+"""Largest label or result file that is read, packed or not: the largest known has 8 MB."""
 
 _OUTPUT_REPAIRS = {
     errno.ENOSPC: "free some space there",
@@ -24,6 +29,39 @@ def hash_file(path):
     """SHA-256 of a file's bytes, lower-case hex."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_table(path):
+    """Read a CSV's bytes, unpacked where it is gzip.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    StudyError
+        Unreadable, damaged, or larger than 256 MiB, packed or unpacked: a few kilobytes of
+        gzip can hold more than any memory.
+    """
+    try:
+        with open(path, "rb") as file:
+            is_packed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            with gzip.open(file) if is_packed else file as stream:
+                data = stream.read(MAX_TABLE_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise StudyError(f"cannot read {path}: {error}; give the published CSV or CSV.gz") from None
+    if len(data) > MAX_TABLE_BYTES:
+        how = "unpacks to" if is_packed else "has"
+        raise StudyError(
+            f"{path} {how} more than {MAX_TABLE_BYTES >> 20} MiB; give the published CSV or CSV.gz"
+        )
+    return data
 
 
 def hash_json(value):
@@ -78,8 +116,10 @@ def to_text(name):
 
 
 @contextlib.contextmanager
-def locked(folder, purpose):
-    """Hold `folder` for one writer.
+def locked(folder, purpose, name=".lock", setting="[study] output"):
+    """Hold `folder` for one writer among those that use the lock `name`.
+
+    `setting` is what names the folder, for the messages.
 
     Raises
     ------
@@ -89,11 +129,11 @@ def locked(folder, purpose):
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise StudyError(
             f"cannot write to {folder}: {error.strerror}; make it writable, or name another"
-            " folder as [study] output"
+            f" folder as {setting}"
         ) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -102,14 +142,14 @@ def locked(folder, purpose):
             f"another {purpose} holds {folder}; wait for it to end, then run this again"
         ) from None
     else:
-        with writing(folder):
+        with writing(folder, setting):
             yield
     finally:
         os.close(descriptor)
 
 
 @contextlib.contextmanager
-def writing(folder):
+def writing(folder, setting="[study] output"):
     """Say a full, limited or read-only disk as what it is.
 
     Raises
@@ -125,5 +165,5 @@ def writing(folder):
             raise
         raise StudyError(
             f"cannot write to {error.filename or folder}: {os.strerror(error.errno)}; {repair}, or"
-            " name another folder as [study] output; then run this again: what is finished is kept"
+            f" name another folder as {setting}; then run this again: what is finished is kept"
         ) from None

@@ -23,13 +23,15 @@ _CODE = (".py", ".sql", ".yml", ".csv")
 
 
 @functools.cache
-def describe_code(package):
+def describe_code(package, pattern="**/*"):
     """Name a package's code: the project's version and a hash over the package's files.
 
     Parameters
     ----------
     package : str
         A folder beside this one, such as ``ingest``.
+    pattern : str
+        Which of its files; ``*`` leaves out what lies in folders of their own.
 
     Returns
     -------
@@ -39,7 +41,7 @@ def describe_code(package):
     folder = _ROOT / package
     files = {
         path.relative_to(folder).as_posix(): hash_file(path)
-        for path in sorted(folder.rglob("*"))
+        for path in sorted(folder.glob(pattern))
         if path.suffix in _CODE and not path.name.startswith(".") and path.is_file()
     }
     return {"version": _find_version(), "sha256": hash_json(files)}
@@ -82,7 +84,7 @@ def make_manifest(kind, study_name, files, sizes, recipe, parents):
     Parameters
     ----------
     kind : str
-        The stage: raw, warehouse, exports, figures or paper.
+        The stage: raw, hyra, warehouse, exports, figures, maps, docs or paper.
     study_name : str
     files : dict
         SHA-256 by name.
@@ -108,6 +110,16 @@ def make_manifest(kind, study_name, files, sizes, recipe, parents):
         "parents": parents,
         "files": dict(sorted(files.items())),
         "bytes": dict(sorted(sizes.items())),
+    }
+
+
+def restate(manifest):
+    """Compute what a manifest says of itself anew: its recipe's hash, its files' hash and root."""
+    listed = {name: sha256 for name, sha256 in manifest["files"].items() if name != SUMS}
+    return {
+        "recipe_sha256": hash_json(manifest["recipe"]),
+        "content_sha256": hash_json(manifest["files"]),
+        "merkle_root": find_files_root(listed),
     }
 
 
@@ -167,12 +179,14 @@ def read_manifest(path, repair):
         raise StudyError(f"no {path}: run {repair} first") from None
     except (OSError, ValueError) as error:
         raise StudyError(f"cannot read {path}: {error}; run {repair} again") from None
-    if not _is_manifest(manifest):
+    if not is_manifest(manifest):
         raise StudyError(f"{path} is no manifest of this version; run {repair} again")
     return manifest
 
 
-def _is_manifest(value):
+def is_manifest(value):
+    """Whether a parsed JSON value has a manifest's fields, each of its type."""
+
     def is_map(item, kind):
         return isinstance(item, dict) and all(type(entry) is kind for entry in item.values())
 

@@ -80,12 +80,7 @@ def pair_study(study):
     wins (``a_b_x2`` belongs to ``a_b``, not to ``a``), so ``img1`` never takes ``img10``.
     Two candidates for one reference are ambiguous: neither is used.
     """
-    references, refused = _list_references(study)
-    if not references:
-        raise StudyError(
-            f"no reference image in {study.references}: expected files ending in"
-            f" {', '.join(FORMATS_BY_SUFFIX)}; [study] references in {study.path} names the folder"
-        )
+    references, refused = list_references(study)
     pairs = []
     for model in study.models:
         for inference_path in INFERENCE_PATHS:
@@ -96,6 +91,11 @@ def pair_study(study):
                     for image_id in references
                 ]
                 continue
+            if model.restorer is not None and not folder.is_dir():
+                raise StudyError(
+                    f"no folder {folder}, where restore puts the images of {model.model_id!r}:"
+                    f" run upscale-audit restore {study.path} first"
+                )
             owner = ("restored", model.model_id, inference_path)
             found, names = _match_folder(folder, references, study.pairing, owner)
             refused += names
@@ -104,7 +104,24 @@ def pair_study(study):
     return Pairing(references, tuple(pairs), tuple(refused))
 
 
-def _list_references(study):
+def list_references(study):
+    """List a study's reference images.
+
+    Parameters
+    ----------
+    study : ingest.study.Study
+
+    Returns
+    -------
+    references : dict
+        Path by image_id, which is the file's stem.
+    refused : list of RefusedName
+
+    Raises
+    ------
+    StudyError
+        The folder cannot be listed, or holds no reference image.
+    """
     files, refused = _list_images(study.references, ("reference", None, None))
     references = {}
     for image_id, candidates in _group(files, lambda file: to_text(file.stem)).items():
@@ -112,6 +129,11 @@ def _list_references(study):
             references[candidates[0].stem] = candidates[0]
         else:
             refused += _refuse_ambiguous(candidates, image_id, ("reference", None, None))
+    if not references:
+        raise StudyError(
+            f"no reference image in {study.references}: expected files ending in"
+            f" {', '.join(FORMATS_BY_SUFFIX)}; [study] references in {study.path} names the folder"
+        )
     return references, refused
 
 

@@ -1,18 +1,12 @@
 """Ingest a study: plan the units, measure what is missing or changed, write the small tables."""
 
 import json
-import logging
-import multiprocessing
 import os
 import re
-import threading
 from collections import defaultdict
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import cv2
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -33,6 +27,7 @@ from ingest.manifests import (
     find_files_root,
     format_sums,
     hash_dependencies,
+    is_manifest,
     make_manifest,
     write_manifest,
 )
@@ -45,17 +40,14 @@ from ingest.sources import list_table_sources, list_unit_sources, name_source
 from ingest.units import (
     Input,
     Unit,
-    describe_reject,
     ensure_unit,
+    identify,
     read_manifest,
     recipe,
-    try_read,
 )
+from ingest.workers import map_units
 
 IMAGES_PER_UNIT = 32
-POOL_RETRIES = 2
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -71,7 +63,7 @@ class IngestReport:
     colour_reduced: int
 
 
-def ingest_study(study, workers=None, progress=None):
+def ingest_study(study, workers=None, progress=None, executor=None):
     """Bring a study's raw tables up to date with its files.
 
     Parameters
@@ -81,6 +73,8 @@ def ingest_study(study, workers=None, progress=None):
         Processes; all cores by default. No result depends on it.
     progress : callable, optional
         Called as ``progress(done, total)`` with image counts after each unit.
+    executor : concurrent.futures.Executor, optional
+        Measures instead of processes of this machine, `workers` units at once.
 
     Returns
     -------
@@ -107,7 +101,9 @@ def ingest_study(study, workers=None, progress=None):
         units = plan_units(study, pairing, weights)
         total = sum(len(unit.images) for unit in units)
         manifests, kept = [], 0
-        for manifest, was_kept in _say_full_memory(_ensure_units(units, workers)):
+        for manifest, was_kept in _say_full_memory(
+            map_units(ensure_unit, units, workers, _name_images, executor)
+        ):
             manifests.append(manifest)
             kept += was_kept
             if progress is not None:
@@ -173,27 +169,8 @@ def _make_unit(study, weights, inputs, images, models):
     return Unit(study.raw, images, models, chosen, study.ingest_parameters, weights)
 
 
-def _ensure_units(units, workers):
-    """Yield each unit's manifest as it completes, surviving workers that die."""
-    if workers == 1 or len(units) <= 1:
-        yield from map(ensure_unit, units)
-        return
-    remaining = list(units)
-    for attempt in range(POOL_RETRIES + 1):
-        failed = []
-        context = multiprocessing.get_context("spawn")
-        count = min(workers, len(remaining))
-        with ProcessPoolExecutor(count, context, initializer=_start_worker) as pool:
-            yield from _drain(pool, remaining, workers, failed)
-        if not failed:
-            return
-        logger.warning("a worker died (attempt %d); %d units left", attempt + 1, len(failed))
-        remaining = failed
-    names = ", ".join(remaining[0].images[:3])
-    raise StudyError(
-        f"workers died {POOL_RETRIES + 1} times, last at the images {names}, ...; most often"
-        " memory ran out: run with --workers 1; finished units are kept"
-    )
+def _name_images(unit):
+    return f"the images {', '.join(unit.images[:3])}, ..."
 
 
 def _say_full_memory(results):
@@ -201,46 +178,9 @@ def _say_full_memory(results):
         yield from results
     except MemoryError as error:
         raise StudyError(
-            f"memory ran out while images were measured ({error}): run with --workers 1, or give"
-            " it more; finished units are kept"
+            f"memory ran out while images were measured{f' ({error})' if str(error) else ''}: run"
+            " with --workers 1, or give it more; finished units are kept"
         ) from None
-
-
-def _start_worker():
-    """Keep a worker to one core, and let it die with the ingest that started it.
-
-    Otherwise the workers of a killed ingest would go on writing, without its lock, into the
-    folder that the next ingest repairs.
-    """
-    cv2.setNumThreads(1)
-    parent = multiprocessing.parent_process()
-
-    def watch():
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _drain(pool, units, workers, failed):
-    """Keep a bounded number of units in flight; `failed` collects those a dead pool dropped."""
-    waiting, running = list(reversed(units)), {}
-    while waiting or running:
-        while waiting and len(running) < 2 * workers:
-            unit = waiting.pop()
-            try:
-                running[pool.submit(ensure_unit, unit)] = unit
-            except BrokenProcessPool:
-                failed.append(unit)
-        if not running:
-            return
-        done, _ = wait(running, return_when=FIRST_COMPLETED)
-        for future in done:
-            unit = running.pop(future)
-            try:
-                yield future.result()
-            except BrokenProcessPool:
-                failed.append(unit)
 
 
 def _read_labels(study):
@@ -282,9 +222,8 @@ def _small_tables(pairing, manifests, weights):
             "inference_path": name.inference_path,
             "file_name": to_text(name.file.name),
         }
-        rejects.append(
-            owner | describe_reject(name.code, to_text(name.detail), try_read(name.file))
-        )
+        reason = {"reason": name.code, "detail": to_text(name.detail)}
+        rejects.append(owner | reason | identify(name.file))
     order = ("role", "model_id", "inference_path", "file_name")
     rejects = _unique_sorted(rejects, order)
     source_files = _unique_sorted(source_files, order)
@@ -472,4 +411,9 @@ def read_raw_manifest(raw):
             f"{path} has schema version {version}; expected {SCHEMA_VERSION};"
             " run upscale-audit ingest again"
         )
+    if not is_manifest(manifest) or not {*_RAW_FIELDS} <= manifest.keys():
+        raise StudyError(f"{path} lacks what ingest writes; run upscale-audit ingest again")
     return manifest
+
+
+_RAW_FIELDS = ("models", "has_published", "source_count", "sources_root", "block_shards")

@@ -69,7 +69,7 @@ def find_sources(study):
     for model in study.models:
         for inference_path in ("notta", "tta"):
             folder = model.folder(inference_path)
-            if folder is not None:
+            if folder is not None and folder.is_dir():  # restore may have yet to make it
                 folders[f"restored/{model.model_id}/{inference_path}"] = folder
     found = {
         f"{name}/{to_text(path.name)}": path

@@ -4,18 +4,20 @@ import difflib
 import os
 import re
 import tomllib
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
+from typing import get_args
 
 from ingest.errors import StudyError
 from ingest.perceptual import PerceptualFiles
+from ingest.restorers import DECLARATIONS, RestoreParameters
 
 INFERENCE_PATHS = ("notta", "tta")
 MODEL_ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 PAIRING_RULES = ("exact", "suffix")
 EDGE_RULES = ("adaptive", "fixed")
 COLOUR_RULES = ("reduce", "reject")
-OUTPUT_FOLDERS = ("raw", "exports", "figures", "maps", "paper", "dbt")
+OUTPUT_FOLDERS = ("raw", "hyra", "exports", "figures", "maps", "paper", "dbt")
 MEASURED_SOURCES = ("images", "images_notta", "images_tta")
 """What marts and exports call the measured images; no published file may be labelled so."""
 
@@ -99,11 +101,16 @@ class AnalysisParameters:
 
 @dataclass(frozen=True)
 class Model:
-    """A network under test: its name and one folder of restored images per inference path."""
+    """A network under test: its name and one folder of restored images per inference path.
+
+    `restorer` is one of `ingest.restorers.DECLARATIONS` where the command ``restore`` makes the
+    images; its folders may then be still to come.
+    """
 
     model_id: str
     notta: Path
     tta: Path | None
+    restorer: object = None
 
     def folder(self, inference_path):
         """Folder of the restored images, or None where the path is not declared."""
@@ -138,11 +145,17 @@ class Study:
     perceptual: PerceptualFiles | None = None
     ingest_parameters: IngestParameters = field(default_factory=IngestParameters)
     analysis_parameters: AnalysisParameters = field(default_factory=AnalysisParameters)
+    restore_parameters: RestoreParameters = field(default_factory=RestoreParameters)
 
     @property
     def raw(self):
         """Folder of the raw Parquet tables."""
         return self.output / "raw"
+
+    @property
+    def hyra(self):
+        """Folder of HyRA's tables; there once the command ``hyra`` has run."""
+        return self.output / "hyra"
 
     @property
     def warehouse(self):
@@ -183,7 +196,7 @@ def load_study(path):
 
 
 def _parse_study(path, document):
-    sections = ("study", "models", "published", "labels", "perceptual", "parameters")
+    sections = ("study", "models", "published", "labels", "perceptual", "parameters", "restore")
     _check_keys(path, "the study file", document, sections, required=("study",))
     study = _table(path, document, "study")
     known = ("name", "references", "output", "pairing")
@@ -212,6 +225,9 @@ def _parse_study(path, document):
         perceptual=_parse_perceptual(path, document),
         ingest_parameters=ingest_parameters,
         analysis_parameters=analysis_parameters,
+        restore_parameters=_make(
+            path, "[restore]", _table(path, document, "restore"), RestoreParameters
+        ),
     )
     _check_apart(parsed)
     return parsed
@@ -228,6 +244,14 @@ def _check_apart(study):
                 raise StudyError(
                     f"{study.path}: {folder} lies where this study writes its {written.name}/;"
                     " name another folder as [study] output"
+                )
+    for model in study.models:
+        made = [model.notta, model.tta] if model.restorer else []
+        for folder in made:
+            if folders.count(folder) > 1:
+                raise StudyError(
+                    f"{study.path}: {folder}, which restore would fill for {model.model_id!r}, has"
+                    " another use in this study too; give each model and path a folder of its own"
                 )
 
 
@@ -275,7 +299,7 @@ def _parse_models(path, entries):
         where = f"[[models]] number {number}"
         if not isinstance(entry, dict):
             raise StudyError(f"{path} {where}: expected a table, found {entry!r}")
-        known, required = ("model_id", "notta", "tta"), ("model_id", "notta")
+        known, required = ("model_id", "notta", "tta", "restorer"), ("model_id", "notta")
         _check_keys(path, where, entry, known, required=required)
         model_id = _text(path, where, entry, "model_id")
         if not MODEL_ID_PATTERN.fullmatch(model_id) or ".." in model_id:
@@ -285,9 +309,45 @@ def _parse_models(path, entries):
             )
         if any(model_id.lower() == other.model_id.lower() for other in models):
             raise StudyError(f"{path} {where}: model_id {model_id!r} is declared twice; rename one")
-        tta = _folder(path, where, entry, "tta") if "tta" in entry else None
-        models.append(Model(model_id, _folder(path, where, entry, "notta"), tta))
+        restorer = _parse_restorer(path, where, entry)
+        find = _folder if restorer is None else _resolve
+        tta = find(path, where, entry, "tta") if "tta" in entry else None
+        models.append(Model(model_id, find(path, where, entry, "notta"), tta, restorer))
     return tuple(sorted(models, key=lambda model: model.model_id))
+
+
+def _parse_restorer(path, where, entry):
+    if "restorer" not in entry:
+        return None
+    given = _table(path, entry, "restorer")
+    where = f"{where} restorer"
+    kind = _text(path, where, given, "kind", default="(none)")
+    if kind not in DECLARATIONS:
+        raise StudyError(
+            f"{path} {where}: kind = {kind!r}; expected one of {', '.join(DECLARATIONS)}"
+        )
+    return _make(path, where, given, DECLARATIONS[kind])
+
+
+def _make(path, where, given, declaration):
+    """Make a declaration of a table's values, each of its field's type."""
+    known = {item.name: item for item in fields(declaration)}
+    required = [name for name, item in known.items() if item.default is MISSING]
+    _check_keys(path, where, given, known, required)
+    values = {}
+    for key, value in given.items():
+        expected = next(iter(get_args(known[key].type)), known[key].type)
+        if expected is Path:
+            value = _resolve(path, where, given, key)
+        elif expected is float and type(value) is int:
+            value = float(value)
+        elif type(value) is not expected:
+            raise StudyError(f"{path} {where}: {key} = {value!r}; expected {expected.__name__}")
+        values[key] = value
+    try:
+        return declaration(**values)
+    except StudyError as error:
+        raise StudyError(f"{path} {where}: {error}") from None
 
 
 def _parse_parameters(path, document):

@@ -1,0 +1,1 @@
+"""Restored images from references: LR creation, restorers with and without TTA, provenance."""

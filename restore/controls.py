@@ -1,0 +1,149 @@
+"""Restorers without a network: interpolation, and damage whose truth is known.
+
+The controls damage the reference itself: what an audit should say of them follows from their
+definition.
+"""
+
+import hashlib
+import io
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from ingest.images import hash_pixels
+
+_FILTERS = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
+
+
+def interpolate(image, height, width, kind):
+    """Enlarge an image by Pillow's bicubic (a = -0.5) or Lanczos (3 lobes).
+
+    Parameters
+    ----------
+    image : (M, N) or (M, N, 3) uint8 array
+    height, width : int
+        Size of the result.
+    kind : {"bicubic", "lanczos"}
+
+    Returns
+    -------
+    (height, width) or (height, width, 3) uint8 array
+
+    Notes
+    -----
+    Pillow interpolates rows, rounds to 8 bits, then columns: on an image and its transpose the
+    results may differ by one level.
+    """
+    return np.asarray(Image.fromarray(image).resize((width, height), _FILTERS[kind]))
+
+
+def blur(image, sigma_px):
+    """Blur by a sampled Gaussian.
+
+    Parameters
+    ----------
+    image : (M, N) or (M, N, 3) uint8 array
+    sigma_px : float
+
+    Returns
+    -------
+    array like `image`
+
+    Notes
+    -----
+    float32, kernel cut at 4 sigma, borders reflected without repeating the border pixel, rounded
+    half to even.
+    """
+    return _to_bytes(_smooth(image, sigma_px))
+
+
+def sharpen(image, sigma_px, amount):
+    """Sharpen by an unsharp mask: ``image + amount * (image - smooth(image))``.
+
+    Parameters
+    ----------
+    image : (M, N) or (M, N, 3) uint8 array
+    sigma_px : float
+        Of the Gaussian, as in `blur`.
+    amount : float
+
+    Returns
+    -------
+    array like `image`
+        Clipped and rounded half to even.
+    """
+    values = image.astype(np.float32)
+    return _to_bytes(values + np.float32(amount) * (values - _smooth(image, sigma_px)))
+
+
+def add_noise(image, sigma_dn, seed):
+    """Add white Gaussian noise.
+
+    Parameters
+    ----------
+    image : (M, N) or (M, N, 3) uint8 array
+    sigma_dn : float
+        Standard deviation in grey levels, before clipping and rounding.
+    seed : str
+        Enters, with the pixels, the hash that draws the noise: the same image gets the same
+        noise, any other image, a flipped one too, its own.
+
+    Returns
+    -------
+    array like `image`
+    """
+    digest = hashlib.sha256(f"{seed} {hash_pixels(image)}".encode()).digest()
+    generator = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+    return _to_bytes(image + generator.normal(0.0, sigma_dn, image.shape))
+
+
+def compress_jpeg(image, quality):
+    """Encode as JPEG and decode again, with Pillow; colour is not subsampled.
+
+    Parameters
+    ----------
+    image : (M, N) or (M, N, 3) uint8 array
+    quality : int
+        1..100, of libjpeg.
+
+    Returns
+    -------
+    array like `image`
+    """
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=quality, subsampling=0)
+    with Image.open(buffer) as decoded:
+        return np.asarray(decoded)
+
+
+def damage_frame(image, width_px, sigma_px):
+    """Blur the outermost pixels and leave the rest as it is.
+
+    Parameters
+    ----------
+    image : (M, N) or (M, N, 3) uint8 array
+    width_px : int
+        How far from the border the damage reaches; the blur itself is that of the whole image.
+    sigma_px : float
+        Of the Gaussian, as in `blur`.
+
+    Returns
+    -------
+    array like `image`
+    """
+    damaged = blur(image, sigma_px)
+    inner = (slice(width_px, -width_px),) * 2
+    damaged[inner] = image[inner]
+    return damaged
+
+
+def _smooth(image, sigma_px):
+    size = 2 * int(np.ceil(4 * sigma_px)) + 1
+    return cv2.GaussianBlur(
+        image.astype(np.float32), (size, size), sigma_px, borderType=cv2.BORDER_REFLECT_101
+    )
+
+
+def _to_bytes(values):
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)

@@ -1,0 +1,118 @@
+"""Networks as ncnn runs them: a ``.param`` and a ``.bin`` file, one thread, on the CPU."""
+
+import contextlib
+import os
+from pathlib import Path
+
+import numpy as np
+
+from ingest.errors import StudyError
+
+_TRIAL_PX = 32
+
+
+class NcnnNetwork:
+    """A network in ncnn's format, in float32 on one thread.
+
+    Parameters
+    ----------
+    param, weights : str or Path
+        The ``.param`` text and its ``.bin``.
+    scale : int
+        Sides of the output over sides of the input; ncnn's files do not state it.
+
+    Raises
+    ------
+    StudyError
+        The extra `restore` is not installed, the files are no network with one input and one
+        output, or a first run on grey gives another scale or no finite values.
+
+    Notes
+    -----
+    Nothing is stored or computed in 16 bits, whatever the processor offers: the same weights
+    then differ between processors by rounding alone.
+    """
+
+    def __init__(self, param, weights, scale):
+        ncnn = _import_ncnn()
+        self.scale = scale
+        self._ncnn = ncnn
+        self._net = ncnn.Net()
+        options = self._net.opt
+        options.num_threads = 1
+        options.use_vulkan_compute = False
+        for name in (
+            "use_fp16_packed",
+            "use_fp16_storage",
+            "use_fp16_arithmetic",
+            "use_bf16_packed",
+            "use_bf16_storage",
+        ):
+            if hasattr(options, name):
+                setattr(options, name, False)
+        self._load(Path(param), Path(weights))
+        trial = self.forward(np.full((3, _TRIAL_PX, _TRIAL_PX), 0.5, np.float32))
+        if not np.isfinite(trial).all():
+            raise StudyError(
+                f"{param} and {weights} make of grey what is not finite; name the .param and .bin"
+                " that belong together"
+            )
+
+    def forward(self, planes):
+        """Run the network once; see `restore.networks.Network.forward`.
+
+        Raises
+        ------
+        StudyError
+            The network refuses the planes or returns another number or size of planes.
+        """
+        planes = np.ascontiguousarray(planes, np.float32)
+        extractor = self._net.create_extractor()
+        # Mat wraps the array's memory without keeping it alive: `planes` must outlive extract().
+        extractor.input(self._input, self._ncnn.Mat(planes))
+        status, output = extractor.extract(self._output)
+        channels, height, width = planes.shape
+        expected = (channels, height * self.scale, width * self.scale)
+        found = (output.c, output.h, output.w) if status == 0 else f"status {status}"
+        if found != expected:
+            raise StudyError(
+                f"{self._name}: expected planes of {expected} for {planes.shape}, found {found};"
+                f" correct scale = {self.scale}, or name another network"
+            )
+        return np.array(output)
+
+    def _load(self, param, weights):
+        self._name = param.name
+        with _silenced():
+            failed = self._net.load_param(str(param)) or self._net.load_model(str(weights))
+            inputs, outputs = self._net.input_names(), self._net.output_names()
+        if failed or len(inputs) != 1 or len(outputs) != 1:
+            raise StudyError(
+                f"{param} and {weights} are no ncnn network with one input and one output; name"
+                " the .param and .bin that belong together"
+            )
+        self._input, self._output = inputs[0], outputs[0]
+
+
+def _import_ncnn():
+    try:
+        import ncnn
+    except ModuleNotFoundError:
+        raise StudyError(
+            "an ncnn network needs ncnn, which is not installed:"
+            " pip install 'upscale-audit[restore]'"
+        ) from None
+    return ncnn
+
+
+@contextlib.contextmanager
+def _silenced():
+    """Keep ncnn's own lines off stderr while it loads: the error that follows says more."""
+    saved = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as null:
+            os.dup2(null.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)

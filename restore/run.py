@@ -1,0 +1,249 @@
+"""Restore a study: find what is missing or changed, make it in worker processes, sign it off."""
+
+import contextlib
+import hashlib
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from ingest.errors import RejectedFileError, StudyError
+from ingest.files import hash_file, to_text
+from ingest.images import decode_image, limit_bytes, read_bytes
+from ingest.manifests import describe_code
+from ingest.pairing import list_references
+from ingest.study import INFERENCE_PATHS
+from ingest.workers import map_units
+from restore.restorers import Restorer, load_network, prepare_restorer
+from restore.shelf import Shelf
+
+
+@dataclass(frozen=True)
+class Task:
+    """One image to restore by one restorer on one inference path."""
+
+    model_id: str
+    inference_path: str
+    image_id: str
+    reference: Path
+    input_sha256: str
+    restorer: Restorer
+    max_image_px: int
+    colour: str
+    cost: float
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What became of a task: a PNG file's bytes, or why there is none."""
+
+    task: Task
+    data: bytes | None = None
+    reject: str | None = None
+
+
+@dataclass(frozen=True)
+class RestoreReport:
+    """What a run of `restore_study` did.
+
+    Attributes
+    ----------
+    made, kept : int
+        Images written, and images found complete by their hashes.
+    folders : tuple of Path
+        Each with its ``.restored.json``.
+    rejects : dict
+        Why a reference was not restored, by its file name.
+    set_aside : tuple of str
+        Where images went that had changed since they were restored.
+    """
+
+    made: int
+    kept: int
+    folders: tuple[Path, ...]
+    rejects: dict[str, str]
+    set_aside: tuple[str, ...]
+
+
+def restore_study(study, workers=None, progress=None):
+    """Make the restored images of every model that declares a restorer.
+
+    Parameters
+    ----------
+    study : ingest.study.Study
+    workers : int, optional
+        Processes, one core each; all cores by default. No pixel depends on it.
+    progress : callable, optional
+        Called as ``progress(done, 100, label)`` with the share of the estimated work in percent.
+
+    Returns
+    -------
+    RestoreReport
+
+    Raises
+    ------
+    StudyError
+        No model declares a restorer, weights or a package are missing or not as expected, a
+        folder holds images of another origin, another run is at work.
+
+    Notes
+    -----
+    Killed at any moment, the next run ends with the same bytes (`restore.shelf`). Models without
+    a restorer are left alone.
+    """
+    models = [model for model in study.models if model.restorer is not None]
+    if not models:
+        raise StudyError(
+            f"{study.path}: no model declares a restorer: add one to a [[models]] table, as"
+            " study.example.toml shows"
+        )
+    references, refused = list_references(study)
+    restorers = {model.model_id: _prepare(study, model) for model in models}
+    inputs, unreadable = _hash_references(references)
+    with contextlib.ExitStack() as held:
+        shelves = {
+            (model.model_id, path): held.enter_context(
+                _make_shelf(model, path, restorers[model.model_id])
+            )
+            for model in models
+            for path in INFERENCE_PATHS
+            if model.folder(path) is not None
+        }
+        tasks = _plan(study, references, inputs, restorers, shelves)
+        rejects = _carry_out(tasks, workers or os.cpu_count() or 1, shelves, progress)
+        for key, shelf in shelves.items():
+            shelf.finish(study.name, key[0], inputs, unreadable | rejects[key])
+    whys = unreadable | {name: why for shelf in rejects.values() for name, why in shelf.items()}
+    named = {to_text(name.file.name): name.detail for name in refused}
+    return RestoreReport(
+        made=len(tasks) - sum(map(len, rejects.values())),
+        kept=len(shelves) * len(inputs) - len(tasks),
+        folders=tuple(shelf.folder for shelf in shelves.values()),
+        rejects=named | {to_text(references[name].name): why for name, why in whys.items()},
+        set_aside=tuple(name for shelf in shelves.values() for name in shelf.set_aside),
+    )
+
+
+def _prepare(study, model):
+    """Find a model's weights and try them, before hours of work rely on them."""
+    try:
+        restorer = prepare_restorer(model.restorer, study.restore_parameters)
+        restorer.check()
+    except StudyError as error:
+        raise StudyError(f"{study.path}, restorer of {model.model_id!r}: {error}") from None
+    return restorer
+
+
+def _make_shelf(model, inference_path, restorer):
+    return Shelf(
+        model.folder(inference_path),
+        f"{inference_path} of {model.model_id!r}",
+        restorer.describe(inference_path),
+        describe_code("restore", "*")["sha256"],
+    )
+
+
+def _hash_references(references):
+    """SHA-256 of each reference, and why the others cannot be read, by image_id."""
+    inputs, unreadable = {}, {}
+    for image_id, path in references.items():
+        try:
+            if path.exists() and not path.is_file():  # a pipe would never end
+                unreadable[image_id] = "unreadable: not a regular file"
+            else:
+                inputs[image_id] = hash_file(path)
+        except OSError as error:
+            unreadable[image_id] = f"unreadable: {error.strerror}"
+    return inputs, unreadable
+
+
+def _plan(study, references, inputs, restorers, shelves):
+    """List what is not on its shelf, the longest work first so that the cores end together."""
+    tasks = []
+    for (model_id, inference_path), shelf in shelves.items():
+        restorer = restorers[model_id]
+        for image_id, sha256 in inputs.items():
+            if shelf.has(image_id, sha256):
+                continue
+            size = max(references[image_id].stat().st_size, 1)  # refusing an empty file is work too
+            tasks.append(
+                Task(
+                    model_id=model_id,
+                    inference_path=inference_path,
+                    image_id=image_id,
+                    reference=references[image_id],
+                    input_sha256=sha256,
+                    restorer=restorer,
+                    max_image_px=study.ingest_parameters.max_image_px,
+                    colour=study.ingest_parameters.colour,
+                    cost=restorer.estimate_cost(size, inference_path == "tta"),
+                )
+            )
+    return sorted(tasks, key=lambda task: (-task.cost, task.model_id, task.image_id))
+
+
+def _carry_out(tasks, workers, shelves, progress):
+    """Shelve each image as it comes; gives the refused ones, by shelf and image_id."""
+    rejects = {key: {} for key in shelves}
+    work, done = sum(task.cost for task in tasks), 0.0
+    try:
+        results = map_units(restore_image, tasks, workers, _name_task)
+        for number, result in enumerate(results, start=1):
+            task = result.task
+            key = (task.model_id, task.inference_path)
+            if result.reject is None:
+                shelves[key].put(task.image_id, task.input_sha256, result.data)
+            else:
+                rejects[key][task.image_id] = result.reject
+            done += task.cost
+            if progress is not None:
+                label = f"{number}/{len(tasks)} images, last {_name_task(task)}"
+                progress(max(round(100 * done / work, 2), 0.01), 100, label)
+    except MemoryError as error:
+        raise StudyError(
+            f"memory ran out while images were restored ({error}): run with --workers 1, or give"
+            " it more; finished images are kept"
+        ) from None
+    finally:
+        load_network.cache_clear()
+    return rejects
+
+
+def _name_task(task):
+    return f"{to_text(task.image_id)} by {task.model_id}, {task.inference_path}"
+
+
+def restore_image(task):
+    """Restore one image; runs in a worker process.
+
+    Parameters
+    ----------
+    task : Task
+
+    Returns
+    -------
+    Restored
+
+    Raises
+    ------
+    StudyError
+        The reference changed since it was planned for, or the network failed.
+    """
+    try:
+        data = read_bytes(task.reference, limit_bytes(task.max_image_px))
+        if hashlib.sha256(data).hexdigest() != task.input_sha256:
+            raise StudyError(f"{task.reference} changed while it was restored: run this again")
+        suffix = task.reference.suffix.lower()
+        image = decode_image(data, suffix, task.max_image_px, task.colour)
+    except RejectedFileError as reject:
+        return Restored(task, reject=str(reject))
+    pixels = image.grey if image.rgb is None else image.rgb
+    refusal = task.restorer.find_refusal(pixels.shape)
+    if refusal is not None:
+        return Restored(task, reject=refusal)
+    restored = task.restorer.restore(pixels, task.inference_path == "tta")
+    buffer = io.BytesIO()
+    Image.fromarray(restored).save(buffer, "PNG")
+    return Restored(task, data=buffer.getvalue())

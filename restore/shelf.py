@@ -1,0 +1,228 @@
+"""One folder of restored images: what lies in it, what was made of what, and by which recipe.
+
+Two hidden files in the folder say it, which ingest passes over. ``.restored.json`` is the manifest:
+written last, it stands only where every image it names was finished. ``.restoring.jsonl`` is the
+journal of the work in between: an image's line is on the disk before the image is, so a run that
+was killed at any moment leaves no image that the next run does not know.
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+from collections import defaultdict
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ingest.errors import StudyError
+from ingest.files import canonical_json, hash_file, hash_json, locked, replacing, sync, to_text
+from ingest.manifests import make_manifest, write_manifest
+
+MANIFEST, JOURNAL, LOCK = ".restored.json", ".restoring.jsonl", ".restoring.lock"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One restored image: from which bytes, by which recipe and code, with which result."""
+
+    image_id: str
+    file: str
+    input_sha256: str
+    recipe_sha256: str
+    code_sha256: str
+    sha256: str
+
+    def __post_init__(self):
+        if not all(isinstance(value, str) for value in vars(self).values()):
+            raise TypeError("expected text in every field of an image")
+
+
+class Shelf:
+    """A folder that `restore` fills, held by one process; use it as a context.
+
+    Parameters
+    ----------
+    folder : Path
+        Created where it is missing.
+    owner : str
+        The model and inference path it belongs to, for messages.
+    recipe : dict
+        What decides its images beside their references.
+    code_sha256 : str
+
+    Raises
+    ------
+    StudyError
+        Another process holds the folder, it cannot be written, or it has a file that no run of
+        `restore` put there.
+    """
+
+    def __init__(self, folder, owner, recipe, code_sha256):
+        self.folder, self.owner, self.recipe = Path(folder), owner, recipe
+        self.recipe_sha256, self.code_sha256 = hash_json(recipe), code_sha256
+        self.set_aside = []
+        self._known = defaultdict(list)
+        self._current = {}
+        self._held = contextlib.ExitStack()
+        self._journal = None
+
+    def __enter__(self):
+        self._held.enter_context(locked(self.folder, "restore", LOCK, "the model's"))
+        with contextlib.ExitStack() as undo:
+            undo.enter_context(self._held)
+            self._read()
+            self._find_images()
+            undo.pop_all()
+        return self
+
+    def __exit__(self, *error):
+        if self._journal is not None:
+            self._journal.close()
+        return self._held.__exit__(*error)
+
+    def has(self, image_id, input_sha256):
+        """Whether the image of these reference bytes stands, by this recipe, byte for byte."""
+        entry = self._current.get(image_id)
+        return entry is not None and (entry.input_sha256, entry.recipe_sha256) == (
+            input_sha256,
+            self.recipe_sha256,
+        )
+
+    def put(self, image_id, input_sha256, data):
+        """Write one image: its line in the journal first, then the file, each atomically.
+
+        Parameters
+        ----------
+        image_id : str
+        input_sha256 : str
+            Of the reference file that was restored.
+        data : bytes
+            The PNG file.
+        """
+        if self._journal is None:
+            self._open_journal()
+        entry = Entry(
+            image_id=image_id,
+            file=f"{image_id}.png",
+            input_sha256=input_sha256,
+            recipe_sha256=self.recipe_sha256,
+            code_sha256=self.code_sha256,
+            sha256=hashlib.sha256(data).hexdigest(),
+        )
+        self._journal.write(_to_line(entry))
+        self._journal.flush()
+        os.fsync(self._journal.fileno())
+        with replacing(self.folder / entry.file) as temporary:
+            temporary.write_bytes(data)
+        self._current[image_id] = entry
+
+    def finish(self, study_name, model_id, inputs, rejects):
+        """Write the manifest, and end the journal.
+
+        Parameters
+        ----------
+        study_name, model_id : str
+        inputs : dict
+            SHA-256 of each reference that was restored, by image_id.
+        rejects : dict
+            Why the others were not, by image_id. An older image of theirs is put aside: it is of
+            another reference or recipe.
+        """
+        for image_id in sorted(rejects):
+            entry = self._current.pop(image_id, None)
+            if entry is not None:
+                self._put_aside(self.folder / entry.file, entry.sha256)
+        complete = [name for name in sorted(inputs) if self.has(name, inputs[name])]
+        entries = [self._current.pop(name) for name in complete]
+        left_over = [self._current[name] for name in sorted(self._current)]
+        files = {to_text(entry.file): entry.sha256 for entry in entries}
+        sizes = {
+            to_text(entry.file): (self.folder / entry.file).stat().st_size for entry in entries
+        }
+        manifest = make_manifest("restored", study_name, files, sizes, self.recipe, {})
+        manifest |= {
+            "model_id": model_id,
+            "inference_path": self.recipe["inference_path"],
+            "images": [asdict(entry) for entry in entries],
+            "left_over": [asdict(entry) for entry in left_over],
+            "rejects": {to_text(name): rejects[name] for name in sorted(rejects)},
+        }
+        write_manifest(self.folder / MANIFEST, manifest)
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+        (self.folder / JOURNAL).unlink(missing_ok=True)
+
+    def _read(self):
+        for entry in (*_read_manifest(self.folder / MANIFEST), *_read_journal(self.folder)):
+            if entry not in self._known[entry.file]:
+                self._known[entry.file].append(entry)
+
+    def _find_images(self):
+        """Sort what lies in the folder into what stands, what was changed, and what is foreign."""
+        for path in sorted(self.folder.iterdir()):
+            name = path.name
+            if name.startswith(".") or path.is_dir():
+                continue
+            if name not in self._known:
+                raise StudyError(
+                    f"{self.folder} has {name!r}, which restore did not put there and will not"
+                    f" touch: move it elsewhere, or name another folder for {self.owner}"
+                )
+            found = hash_file(path)
+            entries = [entry for entry in self._known[name] if entry.sha256 == found]
+            if not entries:
+                self._put_aside(path, found)
+                continue
+            self._current[entries[-1].image_id] = entries[-1]
+
+    def _put_aside(self, path, sha256):
+        """Move an image out of the way that may be damaged, out of date, or someone's own."""
+        target = self.folder.with_name(f"{self.folder.name}.set-aside")
+        target.mkdir(exist_ok=True)
+        target /= f"{sha256[:12]}-{path.name}"
+        os.replace(path, target)
+        logger.warning("%s is not what restore would write: moved to %s", path, target)
+        self.set_aside.append(to_text(target))
+
+    def _open_journal(self):
+        """Hand what the manifest knows to the journal, then take the manifest away."""
+        entries = [entry for entries in self._known.values() for entry in entries]
+        with replacing(self.folder / JOURNAL) as temporary:
+            temporary.write_text("".join(map(_to_line, entries)), encoding="utf-8")
+        (self.folder / MANIFEST).unlink(missing_ok=True)
+        sync(self.folder)
+        self._journal = open(self.folder / JOURNAL, "a", encoding="utf-8")  # noqa: SIM115
+
+
+def _to_line(entry):
+    return canonical_json(asdict(entry)) + "\n"
+
+
+def _read_manifest(path):
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        return [Entry(**item) for key in ("images", "left_over") for item in manifest[key]]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StudyError(
+            f"cannot read {path}: {error!r}; it says which images restore made: put it back, or"
+            f" move the images out of {path.parent} to have them made again"
+        ) from None
+
+
+def _read_journal(folder):
+    """Entries of a run that did not end; its last line may be torn, its image then is not there."""
+    try:
+        lines = (folder / JOURNAL).read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
+    entries = []
+    for line in lines:
+        with contextlib.suppress(ValueError, TypeError):
+            entries.append(Entry(**json.loads(line)))
+    return entries

@@ -1,0 +1,163 @@
+"""PyTorch networks that spandrel recognises by their weights; the extra `restore-torch`."""
+
+import contextlib
+import logging
+import sys
+import types
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from ingest.errors import StudyError
+
+_CHANNELS = (1, 3)
+logger = logging.getLogger(__name__)
+
+
+class SpandrelNetwork:
+    """An upscaling network read from a file of weights, in float32.
+
+    Parameters
+    ----------
+    file : str or Path
+        ``.pth`` or ``.safetensors``, of any upscaler that spandrel knows: SwinIR, Real-ESRGAN,
+        SPAN and others. Nothing but tensors is unpickled.
+    device : str
+        ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises
+    ------
+    StudyError
+        The extra is not installed, the file is no such network, the device is not there.
+
+    Notes
+    -----
+    One thread on the CPU; on a GPU TensorFloat-32 is off. A network of one channel sees each
+    plane by itself. SwinIR and its like pad to whole windows inside, as published.
+    """
+
+    def __init__(self, file, device="cpu"):
+        self._torch, spandrel = _import_spandrel()
+        self._torch.set_num_threads(1)
+        self._torch.backends.cuda.matmul.allow_tf32 = False
+        self._torch.backends.cudnn.allow_tf32 = False
+        self._name, self._device = Path(file).name, device
+        model = self._read(spandrel, file)
+        channels = (model.input_channels, model.output_channels)
+        if model.purpose != "SR" or channels not in [(count, count) for count in _CHANNELS]:
+            raise StudyError(
+                f"{file} holds {model.architecture.name} for {model.purpose}, {channels[0]}"
+                f" channels in and {channels[1]} out; expected an upscaler (SR) of 1 or 3 channels:"
+                " name another file"
+            )
+        self.scale, self.architecture = model.scale, model.architecture.name
+        self._channels = model.input_channels
+        try:
+            self._model = model.to(self._torch.device(device)).eval()
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).partition("\n")[0]
+            raise StudyError(
+                f"device = {device!r} is not to be had: {reason}; use device = 'cpu'"
+            ) from None
+
+    def forward(self, planes):
+        """Run the network once; see `restore.networks.Network.forward`.
+
+        Raises
+        ------
+        StudyError
+            It takes another number of planes.
+        """
+        if self._channels not in (1, planes.shape[0]):
+            raise StudyError(
+                f"{self._name} takes {self._channels} planes, found {planes.shape[0]};"
+                " give RGB, or name another network"
+            )
+        torch = self._torch
+        batch = torch.from_numpy(np.ascontiguousarray(planes, np.float32)).to(self._device)
+        batch = batch[:, None] if self._channels == 1 else batch[None]
+        with torch.inference_mode():
+            result = self._model.model(self._pad(batch))  # the descriptor's own call would clamp
+        if not isinstance(result, torch.Tensor):
+            raise StudyError(
+                f"{self._name} gives a {type(result).__name__}, expected planes: name another file"
+            )
+        height, width = (side * self.scale for side in planes.shape[1:])
+        return result[..., :height, :width].reshape(-1, height, width).cpu().numpy()
+
+    def _pad(self, batch):
+        """Extend to the right and below where the architecture asks for other sizes."""
+        height, width = batch.shape[-2:]
+        right, below = self._model.size_requirements.get_padding(width, height)
+        if not (right or below):
+            return batch
+        mode = "reflect" if right < width and below < height else "replicate"
+        return self._torch.nn.functional.pad(batch, (0, right, 0, below), mode)
+
+    def _read(self, spandrel, file):
+        torch, path = self._torch, Path(file)
+        try:
+            if path.suffix.lower() == ".safetensors":
+                from safetensors.torch import load_file
+
+                state = load_file(path)
+            else:
+                state = torch.load(path, map_location="cpu", weights_only=True)
+            state = spandrel.canonicalize_state_dict(state)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of architectures written for older PyTorch
+                return spandrel.ModelLoader().load_from_state_dict(state)
+        except Exception as error:  # damaged data surfaces as many types
+            reason = f"{type(error).__name__} {error}".partition("\n")[0].partition(". ")[0]
+            raise StudyError(
+                f"{file} holds no network that spandrel knows: {reason}; name a .pth or"
+                " .safetensors file of a known upscaler"
+            ) from None
+
+
+def _import_spandrel():
+    try:
+        import torch
+
+        with _tolerating_torchvision():
+            import spandrel
+    except ModuleNotFoundError as error:
+        raise StudyError(
+            f"a PyTorch network needs {error.name}, which is not installed:"
+            " pip install 'upscale-audit[restore-torch]'"
+        ) from None
+    return torch, spandrel
+
+
+@contextlib.contextmanager
+def _tolerating_torchvision():
+    """Let spandrel be imported where torchvision is missing or built for another PyTorch.
+
+    Notes
+    -----
+    Of its architectures only LaMa and RestoreFormer, no upscalers both, use torchvision: three
+    names of one module. A CPU build of PyTorch beside the registry's torchvision, which is built
+    for CUDA, cannot import it at all. Empty names stand in while spandrel is imported, and are
+    taken away again, so that no other library meets them.
+    """
+    try:
+        import torchvision.transforms.functional  # noqa: F401
+    except (ImportError, RuntimeError, OSError) as error:
+        logger.debug("torchvision cannot be imported (%s): spandrel does without", error)
+    else:
+        yield
+        return
+    names = ("torchvision", "torchvision.transforms", "torchvision.transforms.functional")
+    found = {name: sys.modules.pop(name, None) for name in names}
+    for name in names:
+        sys.modules[name] = types.ModuleType(name)
+    for name in ("InterpolationMode", "rotate", "normalize"):
+        setattr(sys.modules[names[-1]], name, None)
+    try:
+        yield
+    finally:
+        for name in names:
+            del sys.modules[name]
+            if found[name] is not None:
+                sys.modules[name] = found[name]

@@ -1,0 +1,66 @@
+"""The eight flips and transpositions of an image: the variants of test-time augmentation (TTA)."""
+
+import numpy as np
+
+VARIANTS = tuple(range(8))
+_TRANSPOSED, _UPSIDE_DOWN, _MIRRORED = 4, 2, 1
+
+
+def apply_variant(planes, variant):
+    """Turn planes into one of their eight variants.
+
+    Parameters
+    ----------
+    planes : (..., h, w) array
+    variant : int
+        One of `VARIANTS`; 0 leaves the planes as they are. The others are every combination of a
+        mirrored row (1), reversed rows (2) and, before both, exchanged axes (4).
+
+    Returns
+    -------
+    (..., h, w) or (..., w, h) array
+        A view.
+    """
+    if variant & _TRANSPOSED:
+        planes = np.swapaxes(planes, -1, -2)
+    if variant & _UPSIDE_DOWN:
+        planes = planes[..., ::-1, :]
+    if variant & _MIRRORED:
+        planes = planes[..., ::-1]
+    return planes
+
+
+def undo_variant(planes, variant):
+    """Turn a variant back; see `apply_variant`."""
+    if variant & _MIRRORED:
+        planes = planes[..., ::-1]
+    if variant & _UPSIDE_DOWN:
+        planes = planes[..., ::-1, :]
+    if variant & _TRANSPOSED:
+        planes = np.swapaxes(planes, -1, -2)
+    return planes
+
+
+def average_variants(function, planes):
+    """Mean over the eight variants of what a function makes of each, every one turned back.
+
+    Parameters
+    ----------
+    function : callable
+        (C, h, w) array to an array of the same axes, at any scale.
+    planes : (C, h, w) array
+
+    Returns
+    -------
+    (C, h', w') float32 array
+
+    Notes
+    -----
+    The sum is taken in float64 and rounded once, to float32: of eight equal results the mean is
+    that result exactly. Upscayl's program sums in float32.
+    """
+    total = None
+    for variant in VARIANTS:
+        result = undo_variant(function(apply_variant(planes, variant)), variant)
+        total = result.astype(np.float64) if total is None else total + result
+    return (total / len(VARIANTS)).astype(np.float32)
