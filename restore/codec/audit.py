@@ -1,0 +1,236 @@
+"""Codecs as restorers: each image coded by networks that never saw it, as a study to audit."""
+
+import csv
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ingest.errors import StudyError
+from ingest.files import locked, write_text
+from restore.codec.coding import ImageCoder, decode_stream
+from restore.codec.images import find_folder, read_images
+from restore.codec.jobs import (
+    CODE_COLUMNS,
+    describe_code,
+    is_file_of,
+    write_bytes,
+    write_png,
+    write_rows,
+)
+from restore.codec.models import load_codec, save_codec
+from restore.codec.networks import CodecDesign
+from restore.codec.streams import SUFFIX
+from restore.codec.training import describe_training, train_codec, write_curve
+
+VARIANTS = (("ae", "mse"), ("ae", "ssim"), ("ae", "mixed"), ("vae", "mse"))
+RATIOS = (10.0, 25.0, 60.0, 97.0, 122.0)
+ZFP_ALONE = "zfp"
+_FIRST_LINE = "# Written by upscale-audit codec study."
+NETWORK_STEP = 1.0
+"""Latent step of the models without a residual."""
+STUDY_COLUMNS = ("model_id", "codec", "target_ratio", "restored_sha256", *CODE_COLUMNS)
+
+
+@dataclass
+class StudyReport:
+    """What `make_codec_study` did.
+
+    Attributes
+    ----------
+    study : Path
+        The study file.
+    trained, kept_codecs, coded, kept : int
+        Codecs and images, made or found as they should be.
+    unreached : list of str
+        Images that no coding brings to a target ratio, and why; they are missing.
+    """
+
+    study: Path
+    trained: int = 0
+    kept_codecs: int = 0
+    coded: int = 0
+    kept: int = 0
+    unreached: list = field(default_factory=list)
+
+
+def make_codec_study(source, folder, ratios, parameters, progress=None):
+    """Train the codecs, code every image at every ratio, and write a study of the results.
+
+    Parameters
+    ----------
+    source : str or Path
+        A study file, whose references are coded, or a folder; at least two images.
+    folder : Path
+        Receives ``weights/``, ``streams/``, ``restored/``, ``codes.csv`` and ``study.toml``.
+    ratios : sequence of float
+    parameters : restore.codec.training.TrainingParameters
+    progress : callable, optional
+        Called as ``progress(done, total, name)`` when an image is coded.
+
+    Returns
+    -------
+    StudyReport
+
+    Raises
+    ------
+    StudyError
+        There are fewer than two images, another process writes here, or the folder has a
+        ``study.toml`` of another origin.
+
+    Notes
+    -----
+    Two folds: images are numbered in the order of their names, and the networks that code the
+    even ones were trained on the odd ones, and the other way round. Besides the variants the
+    study has zfp alone at each ratio, and each network alone, without a residual. Run again,
+    it keeps what is as it should be.
+    """
+    images = read_images(source)
+    if len(images) < 2:
+        raise StudyError(
+            f"expected two images or more in {source}, to train on one and code the other;"
+            " found one"
+        )
+    with locked(folder, "codec study", setting="--out"):
+        report = StudyReport(folder / "study.toml")
+        _check_own(report.study)
+        codecs = {
+            (variant, fold): _train(images, folder, variant, fold, parameters, report)
+            for variant in VARIANTS
+            for fold in (0, 1)
+        }
+        _code_images(images, folder, codecs, ratios, report, progress)
+        models = [name for name, _ in _list_models(ratios)]
+        write_text(report.study, _format_study(folder, find_folder(source), models, ratios))
+    return report
+
+
+def name_codec(variant):
+    """Name a variant: its kind and loss, as ``ae_mse``; ``zfp`` where there is no network."""
+    return ZFP_ALONE if variant is None else "_".join(variant)
+
+
+def _check_own(path):
+    """Refuse to write over a study file that someone else wrote."""
+    if path.exists() and not path.read_bytes().startswith(_FIRST_LINE.encode()):
+        raise StudyError(
+            f"{path} was not written by codec study and stays as it is; name another folder as"
+            " --out"
+        )
+
+
+def _list_models(ratios):
+    """List every model: its name, and its variant and target ratio (None: no residual)."""
+    models = []
+    for variant in (*VARIANTS, None):
+        name = name_codec(variant)
+        models += [(f"{name}_r{ratio:g}", (variant, ratio)) for ratio in ratios]
+        if variant is not None:
+            models.append((f"{name}_net", (variant, None)))
+    return models
+
+
+def _train(images, folder, variant, fold, parameters, report):
+    """Train a codec on the images that are not of a fold, or keep the one that is there."""
+    held_out, kept = images[fold::2], images[1 - fold :: 2]
+    path = folder / "weights" / f"{name_codec(variant)}_fold{fold}.npz"
+    design = CodecDesign(*variant)
+    wanted = json.loads(json.dumps(describe_training(kept, held_out, parameters)))
+    if path.is_file():
+        codec = load_codec(path)
+        if (codec.design, codec.training) == (design, wanted):
+            report.kept_codecs += 1
+            return codec
+    codec, curve = train_codec(design, kept, held_out, parameters)
+    save_codec(codec, path)
+    write_curve(curve, path.with_suffix(".csv"))
+    report.trained += 1
+    return codec
+
+
+def _code_images(images, folder, codecs, ratios, report, progress):
+    known = _read_known(folder / "codes.csv")
+    rows = []
+    jobs = [(number, variant) for variant in (*VARIANTS, None) for number in range(len(images))]
+    for done, (number, variant) in enumerate(jobs, start=1):
+        image, fold = images[number], number % 2
+        codec = None if variant is None else codecs[variant, fold]
+        shared_by = len(images[fold::2])
+        targets = [name for name, (of, _) in _list_models(ratios) if of == variant]
+        rows += _code_image(image, codec, shared_by, targets, folder, known, report)
+        # Rows so far, so that a run stopped here keeps them.
+        write_rows(folder / "codes.csv", STUDY_COLUMNS, _merge(rows, known))
+        if progress is not None:
+            progress(done, len(jobs), f"{name_codec(variant)} {image.image_id}")
+    write_rows(folder / "codes.csv", STUDY_COLUMNS, rows)
+
+
+def _code_image(image, codec, shared_by, targets, folder, known, report):
+    coder, rows = None, []
+    for model_id in targets:
+        name, _, target = model_id.rpartition("_")
+        ratio = None if target == "net" else float(target[1:])
+        stream = folder / "streams" / model_id / f"{image.image_id}{SUFFIX}"
+        restored = folder / "restored" / model_id / f"{image.image_id}.png"
+        row = known.get((model_id, image.image_id))
+        if row and _is_current(row, image, codec, stream, restored):
+            rows.append(row)
+            report.kept += 1
+            continue
+        restored.parent.mkdir(parents=True, exist_ok=True)
+        coder = coder or ImageCoder(codec, image.grey)
+        try:
+            coded = coder.code(NETWORK_STEP, None) if ratio is None else coder.reach(ratio)
+        except StudyError as error:
+            report.unreached.append(f"{model_id}, {image.image_id}: {error}")
+            restored.unlink(missing_ok=True)
+            continue
+        write_bytes(stream, coded.data)
+        pixels = decode_stream(stream.read_bytes(), codec, str(stream))
+        facts = {"model_id": model_id, "codec": name, "target_ratio": ratio}
+        facts["restored_sha256"] = write_png(restored, pixels)
+        rows.append(facts | describe_code(image, coded, codec, shared_by))
+        report.coded += 1
+    return rows
+
+
+def _is_current(row, image, codec, stream, restored):
+    decoder = "" if codec is None else codec.sha256.hex()
+    return (
+        row["image_sha256"] == image.sha256
+        and row["decoder_sha256"] == decoder
+        and is_file_of(stream, row["file_sha256"])
+        and is_file_of(restored, row["restored_sha256"])
+    )
+
+
+def _read_known(path):
+    """Rows of an earlier run, by model and image."""
+    if not path.is_file():
+        return {}
+    with open(path, encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != STUDY_COLUMNS:
+            return {}
+        return {(row["model_id"], row["image_id"]): row for row in reader}
+
+
+def _merge(rows, known):
+    made = {(row["model_id"], row["image_id"]): row for row in rows}
+    return list((known | made).values())
+
+
+def _format_study(folder, references, models, ratios):
+    relative = Path(os.path.relpath(references, folder.resolve())).as_posix()
+    lines = [
+        f"{_FIRST_LINE} codes.csv beside this file has the sizes.",
+        "",
+        "[study]",
+        'name = "codecs"',
+        f"references = {json.dumps(relative)}",
+        'output = "audit"',
+    ]
+    for model_id in models:
+        lines += ["", "[[models]]", f'model_id = "{model_id}"', f'notta = "restored/{model_id}"']
+    baseline = f"{ZFP_ALONE}_r{ratios[0]:g}"
+    return "\n".join([*lines, "", "[parameters]", f'baseline_model = "{baseline}"', ""])

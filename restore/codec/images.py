@@ -1,0 +1,103 @@
+"""Which images a codec command reads: a study's references, or a folder."""
+
+import fnmatch
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ingest.errors import RejectedFileError, StudyError
+from ingest.images import FORMATS_BY_SUFFIX, decode_image, limit_bytes, read_bytes
+from ingest.study import IngestParameters, load_study
+
+
+@dataclass(frozen=True)
+class GreyImage:
+    """One image of 8-bit grey levels.
+
+    Attributes
+    ----------
+    image_id : str
+        The file's name without its suffix.
+    grey : (M, N) uint8 array
+    sha256 : str
+        Of the pixels, as `ingest.images.hash_pixels` makes it.
+    """
+
+    image_id: str
+    grey: np.ndarray
+    sha256: str
+
+
+def read_images(source, patterns=("*",)):
+    """Read the images of a study or a folder, in the order of their names.
+
+    Parameters
+    ----------
+    source : str or Path
+        A study file, whose references are read, or a folder of PNG and JPEG files.
+    patterns : sequence of str
+        Shell patterns; an image is read if its image_id matches one.
+
+    Returns
+    -------
+    list of GreyImage
+
+    Raises
+    ------
+    StudyError
+        There is no image, two have one name, or one is no 8-bit grey PNG or JPEG.
+    """
+    folder = find_folder(source)
+    paths = [
+        path
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() in FORMATS_BY_SUFFIX and is_matched(path.stem, patterns)
+    ]
+    if not paths:
+        raise StudyError(
+            f"expected PNG or JPEG files named {' or '.join(patterns)} in {folder}, found none;"
+            " name another folder or pattern"
+        )
+    images = [_read(path) for path in paths]
+    names = [image.image_id for image in images]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise StudyError(f"{folder}: several files are called {twice[0]}; rename all but one")
+    return images
+
+
+def find_folder(source):
+    """Folder of a study's references, or the folder itself.
+
+    Raises
+    ------
+    StudyError
+        It is neither a study file with references nor a folder.
+    """
+    source = Path(source)
+    if source.suffix == ".toml":
+        references = load_study(source).references
+        if references is None:
+            raise StudyError(f"{source} has no references to code; name a folder of images")
+        return references
+    if not source.is_dir():
+        raise StudyError(f"expected a study file (.toml) or a folder of images, found {source}")
+    return source
+
+
+def is_matched(image_id, patterns):
+    """Whether an image_id matches one of several shell patterns."""
+    return any(fnmatch.fnmatchcase(image_id, pattern) for pattern in patterns)
+
+
+def _read(path):
+    limit = IngestParameters().max_image_px
+    try:
+        data = read_bytes(path, limit_bytes(limit))
+        image = decode_image(data, path.suffix.lower(), limit, "reject")
+    except RejectedFileError as error:
+        raise StudyError(
+            f"{path}: expected one 8-bit grey image, found {error}; convert it or leave it out"
+        ) from None
+    return GreyImage(path.stem, image.grey, image.facts.pixel_sha256)

@@ -1,0 +1,177 @@
+"""A trained codec and its file: encoder in float32, decoder in fixed point, how it was trained."""
+
+import io
+import json
+import zipfile
+import zlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ingest.errors import StudyError
+from ingest.files import canonical_json, replacing
+from restore.codec.exact import Layer, check_exact, dump_layers, hash_layers, round_decoder
+from restore.codec.networks import CodecDesign, Encoder, make_decoder
+
+FORMAT = "upscale-audit-codec-1"
+MAX_FILE_BYTES = 64 * 2**20
+_HEADER = "header"
+# RuntimeError: a zip with a password, or JSON nested too deep.
+_DAMAGES = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
+
+@dataclass(frozen=True)
+class Codec:
+    """A trained codec.
+
+    Attributes
+    ----------
+    design : restore.codec.networks.CodecDesign
+    encoder : restore.codec.networks.Encoder
+        In evaluation mode.
+    layers : tuple of restore.codec.exact.Layer
+        The decoder.
+    training : dict
+        What decided the weights; JSON values.
+    """
+
+    design: CodecDesign
+    encoder: Encoder
+    layers: tuple[Layer, ...]
+    training: dict
+
+    @property
+    def sha256(self):
+        """SHA-256 of the decoder, 32 bytes; streams name their model by it."""
+        return hash_layers(asdict(self.design), self.layers)
+
+    @property
+    def decoder_bytes(self):
+        """Bytes of what a receiver needs besides the streams."""
+        return len(dump_layers(asdict(self.design), self.layers))
+
+
+def make_codec(design, encoder, decoder, training):
+    """Make a codec of a trained encoder and decoder.
+
+    Parameters
+    ----------
+    design : CodecDesign
+    encoder : Encoder
+    decoder : torch.nn.Sequential
+    training : dict
+
+    Returns
+    -------
+    Codec
+    """
+    layers = round_decoder(decoder)
+    check_exact(layers)
+    return Codec(design, encoder.eval(), layers, training)
+
+
+def save_codec(codec, path):
+    """Write a codec as a NumPy archive, whole or not at all.
+
+    Parameters
+    ----------
+    codec : Codec
+    path : str or Path
+
+    Notes
+    -----
+    The same codec gives the same bytes. Reading it runs no code: no pickle is involved.
+    """
+    header = {"format": FORMAT, "design": asdict(codec.design), "training": codec.training}
+    arrays = {_HEADER: np.frombuffer(canonical_json(header).encode(), np.uint8)}
+    for number, layer in enumerate(codec.layers):
+        arrays[f"decoder.{number}.weight"] = layer.weight
+        arrays[f"decoder.{number}.bias"] = layer.bias
+    for name, value in codec.encoder.state_dict().items():
+        arrays[f"encoder.{name}"] = value.numpy()
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    with replacing(path) as temporary:
+        temporary.write_bytes(buffer.getvalue())
+
+
+def load_codec(path):
+    """Read a codec's file.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    Codec
+
+    Raises
+    ------
+    StudyError
+        There is no file, or it is not a codec of this version, whole and of the stated design.
+    """
+    arrays = _read_arrays(Path(path))
+    try:
+        header = json.loads(arrays.pop(_HEADER).tobytes())
+        if header["format"] != FORMAT:
+            raise ValueError(f"format {header['format']!r}, expected {FORMAT!r}")
+        design, training = CodecDesign(**header["design"]), dict(header["training"])
+        encoder, layers = _fill_networks(design, arrays)
+    except (KeyError, TypeError, ValueError, RecursionError, StudyError) as error:
+        raise StudyError(
+            f"{path} is no codec of this version: {error}; train one with upscale-audit codec train"
+        ) from None
+    check_exact(layers)
+    return Codec(design, encoder.eval(), layers, training)
+
+
+def _fill_networks(design, arrays):
+    """Put arrays into an encoder and a decoder; ValueError where they are not the design's."""
+    encoder, template = Encoder(design), round_decoder(make_decoder(design))
+    state = encoder.state_dict()
+    expected = {f"encoder.{name}": (tuple(v.shape), "float32") for name, v in state.items()}
+    for number, layer in enumerate(template):
+        expected[f"decoder.{number}.weight"] = (layer.weight.shape, "int16")
+        expected[f"decoder.{number}.bias"] = (layer.bias.shape, "int32")
+    found = {name: (value.shape, str(value.dtype)) for name, value in arrays.items()}
+    if found != expected:
+        wrong = sorted(set(found.items()) ^ set(expected.items()))[0]
+        raise ValueError(f"array {wrong[0]} is not as the design has it")
+    if not all(np.isfinite(value).all() for value in arrays.values()):
+        raise ValueError("a weight is no number")
+    encoder.load_state_dict({name: torch.from_numpy(arrays[f"encoder.{name}"]) for name in state})
+    layers = tuple(
+        Layer(
+            layer.is_transposed,
+            arrays[f"decoder.{number}.weight"],
+            arrays[f"decoder.{number}.bias"],
+        )
+        for number, layer in enumerate(template)
+    )
+    return encoder, layers
+
+
+def _read_arrays(path):
+    try:
+        size = path.stat().st_size
+        if size > MAX_FILE_BYTES:
+            raise ValueError(f"{size} bytes, expected at most {MAX_FILE_BYTES}")
+        data = path.read_bytes()
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            inflated = sum(item.file_size for item in archive.infolist())
+        if inflated > MAX_FILE_BYTES:
+            raise ValueError(f"{inflated} bytes of arrays, expected at most {MAX_FILE_BYTES}")
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        if not all(isinstance(value, np.ndarray) for value in arrays.values()):
+            raise ValueError("it holds what is no array")
+        return arrays
+    except FileNotFoundError:
+        raise StudyError(f"no codec at {path}; train one with upscale-audit codec train") from None
+    except _DAMAGES as error:
+        raise StudyError(
+            f"{path} is no codec: {error}; train one with upscale-audit codec train"
+        ) from None
