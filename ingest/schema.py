@@ -245,6 +245,86 @@ BOXES = (
 )
 """One row per image x finding box."""
 
+HYRA_NETWORKS = (
+    Column("model_id", _TEXT, "", "The model.", nullable=False),
+    Column("step_dn", pa.float64(), "dn", "Height of the impulse, both signs.", nullable=False),
+    Column("kind", _TEXT, "", "Kind of its restorer in the study file.", nullable=False),
+    Column("weights_sha256", _TEXT, "", "Of the weights; NULL for an interpolator."),
+    Column("scale", pa.int32(), "", "Sides of the output over sides of the input.", nullable=False),
+    Column("base_dn", pa.float64(), "dn", "Grey on which the impulse was set.", nullable=False),
+    Column("is_linear_part", pa.bool_(), "", "Its response makes linear parts.", nullable=False),
+    Column("radius_px", pa.int32(), "px", "LR pixels kept on each side.", nullable=False),
+    Column("zero_crossing_px", pa.float64(), "px", "First zero crossing; NULL if a side has none."),
+    Column("zero_spacing_px", pa.float64(), "px", "From first to second; NULL if a side has none."),
+    Column("side_lobe", pa.float64(), "", "Lowest value of the profiles over the highest."),
+    Column("gain_min", pa.float64(), "", "Least sum of the response over a phase."),
+    Column("gain_max", pa.float64(), "", "Greatest sum of the response over a phase."),
+    Column("flat_shift_dn", pa.float64(), "dn", "What a flat base becomes, less the base."),
+    Column("flat_range_dn", pa.float64(), "dn", "Span of a flat base over the phases."),
+    Column("position_spread", pa.float64(), "", "RMS distance of positions' responses over norm."),
+    Column("step_spread", pa.float64(), "", "Half the distance of up and down over norm."),
+    Column("tail_energy_ratio", pa.float64(), "", "Share of energy beyond the radius."),
+)
+"""One row per model whose network was called x height of the impulse."""
+
+HYRA_IMAGES = (
+    Column("model_id", _TEXT, "", "The model.", nullable=False),
+    Column("image_id", _TEXT, "", "The reference.", nullable=False),
+    Column("reference_sha256", _TEXT, "", "Of the file that was read; NULL where unreadable."),
+    Column("reason", _TEXT, "", "Why there are no measures; NULL where there are."),
+    Column("scale", pa.int32(), "", "Sides of the output over sides of the input."),
+    Column("step_dn", pa.float64(), "dn", "Height of the impulse behind the linear part."),
+    Column("lr_height_px", pa.int32(), "px", "Of the LR image that was restored."),
+    Column("lr_width_px", pa.int32(), "px", "Likewise."),
+    Column("margin_px", pa.int32(), "px", "Restored pixels left out on every side."),
+    Column("hyra_lin_energy", pa.float64(), "", "Energy of the linear part over the whole's."),
+    Column("hyra_lin_contrast", pa.float64(), "", "Variance of the linear part over the whole's."),
+    Column("nonlin_rms_dn", pa.float64(), "dn", "Root mean square of the non-linear part."),
+    Column("reference_hf_ratio", pa.float64(), "", "Reference's share of power above LR Nyquist."),
+    Column("restored_hf_ratio", pa.float64(), "", "The same of the restored image."),
+    Column("linear_hf_ratio", pa.float64(), "", "The same of the linear part."),
+    Column("hyra_nonlin_hf", pa.float64(), "", "The same of the non-linear part."),
+    Column("restored_hf_gain", pa.float64(), "", "Power above LR Nyquist over the reference's."),
+    Column("linear_hf_gain", pa.float64(), "", "The same of the linear part."),
+    Column("nonlin_hf_gain", pa.float64(), "", "The same of the non-linear part."),
+    Column("hf_correlation", pa.float64(), "", "Of restored and reference above LR Nyquist."),
+    Column("best_linear_contrast", pa.float64(), "", "Variance that the best filter explains."),
+    Column("best_nonlin_rms_dn", pa.float64(), "dn", "Root mean square of what it leaves."),
+    Column("best_nonlin_hf", pa.float64(), "", "Share of what it leaves above LR Nyquist."),
+    Column("best_nonlin_hf_gain", pa.float64(), "", "That power over the reference's."),
+)
+"""One row per model whose network was called x reference."""
+
+HYRA_IMPULSES = (
+    Column("model_id", _TEXT, "", "The model.", nullable=False),
+    Column("step_dn", pa.float64(), "dn", "Height of the impulse.", nullable=False),
+    Column("row_offset_px", pa.float64(), "px", "From the LR pixel's centre.", nullable=False),
+    Column("col_offset_px", pa.float64(), "px", "Likewise.", nullable=False),
+    Column("response", pa.float64(), "", "Output per unit of input.", nullable=False),
+)
+"""One row per model x height of the impulse x restored pixel around an LR pixel."""
+
+HYRA_SPECTRA = (
+    Column("model_id", _TEXT, "", "The model.", nullable=False),
+    Column("image_id", _TEXT, "", "The reference.", nullable=False),
+    Column("ring_number", pa.int32(), "", "Ring of frequency, from 0.", nullable=False),
+    Column("frequency", pa.float64(), "cycles/px", "Middle of the ring.", nullable=False),
+    Column("reference_power", pa.float64(), "dn2 px2", "Mean power density of the reference."),
+    Column("restored_power", pa.float64(), "dn2 px2", "Of the restored image."),
+    Column("linear_power", pa.float64(), "dn2 px2", "Of the linear part."),
+    Column("nonlin_power", pa.float64(), "dn2 px2", "Of the non-linear part."),
+    Column("best_nonlin_power", pa.float64(), "dn2 px2", "Of what the best filter leaves."),
+)
+"""One row per model x measured image x ring of frequency."""
+
+HYRA_TABLES = {
+    "hyra_networks": HYRA_NETWORKS,
+    "hyra_images": HYRA_IMAGES,
+    "hyra_impulses": HYRA_IMPULSES,
+    "hyra_spectra": HYRA_SPECTRA,
+}
+"""Tables in ``hyra/`` beside the raw folder, written by the command ``hyra``; optional."""
+
 TABLES = {
     "blocks": BLOCKS,
     "images": IMAGES,
@@ -271,7 +351,7 @@ def arrow_schema(table, metadata=None):
                 nullable=column.nullable,
                 metadata={"unit": column.unit, "description": column.description},
             )
-            for column in TABLES[table]
+            for column in (TABLES | HYRA_TABLES)[table]
         ],
         metadata=metadata,
     )

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from ingest.files import hash_file
 from ingest.manifests import MANIFEST, SOURCES, SUMS
+from ingest.schema import HYRA_TABLES
 from ingest.sources import list_table_sources, list_unit_sources
 from warehouse.connect import quote_name
 
@@ -45,7 +46,7 @@ TABLES = {"lineage": _EDGE, "study": tuple(_STUDY)}
 _EDGE_SCHEMA = pa.schema([(name, pa.string()) for name in _EDGE])
 
 
-def create_lineage(database, study, manifest, build_recipe_sha256):
+def create_lineage(database, study, manifest, hyra, build_recipe_sha256):
     """Add the tables `lineage` and `study` to the raw schema of a build database.
 
     Parameters
@@ -54,9 +55,10 @@ def create_lineage(database, study, manifest, build_recipe_sha256):
     study : ingest.study.Study
     manifest : dict
         The raw folder's.
+    hyra : warehouse.hyra.HyraFolder
     build_recipe_sha256 : str
     """
-    edges = {*list_raw_edges(study, manifest)}
+    edges = {*list_raw_edges(study, manifest), *list_hyra_edges(hyra)}
     row = _describe_study(manifest, build_recipe_sha256)
     with duckdb.connect(str(database)) as connection:
         _create(connection, "lineage", _to_table(edges))
@@ -119,6 +121,14 @@ def list_raw_edges(study, manifest):
             yield ("raw_file", MANIFEST, "raw_file", name, *hashes)
 
 
+def list_hyra_edges(hyra):
+    """Yield the edges from references to the tables that ``hyra`` measured on them."""
+    for table in ("hyra_images", "hyra_spectra"):
+        for source, sha256 in hyra.sources.items():
+            child = ("hyra_file", hyra.name(table), "source_file", source)
+            yield (*child, "bytes", hyra.sha256[table], "bytes", sha256)
+
+
 def read_sums(text):
     """Read a hash list that `ingest.manifests.format_sums` wrote: SHA-256 by name."""
     sums = {}
@@ -132,7 +142,7 @@ def read_sums(text):
     return sums
 
 
-def add_dbt_edges(connection, project, dbt_manifest, manifest, manifest_sha256):
+def add_dbt_edges(connection, project, dbt_manifest, manifest, manifest_sha256, hyra):
     """Add dbt's own graph to `mart_provenance`: a table's hash is that of its SQL or CSV file.
 
     Parameters
@@ -146,8 +156,9 @@ def add_dbt_edges(connection, project, dbt_manifest, manifest, manifest_sha256):
         The raw folder's.
     manifest_sha256 : str
         Of the raw manifest's file.
+    hyra : warehouse.hyra.HyraFolder
     """
-    graph = _Graph(project, dbt_manifest, manifest, manifest_sha256)
+    graph = _Graph(project, dbt_manifest, manifest, manifest_sha256, hyra)
     connection.register("rows_to_add", _to_table({*graph.list_edges()}))
     connection.execute("insert into mart_provenance by name select * from rows_to_add")
     connection.unregister("rows_to_add")
@@ -156,8 +167,8 @@ def add_dbt_edges(connection, project, dbt_manifest, manifest, manifest_sha256):
 class _Graph:
     """dbt's graph as artefacts: kind, name, what the hash is of, SHA-256."""
 
-    def __init__(self, project, dbt_manifest, manifest, manifest_sha256):
-        self.project, self.manifest = project, manifest
+    def __init__(self, project, dbt_manifest, manifest, manifest_sha256, hyra):
+        self.project, self.manifest, self.hyra = project, manifest, hyra
         self.raw_manifest = ("raw_file", MANIFEST, "bytes", manifest_sha256)
         self.nodes = {
             name: node
@@ -191,6 +202,10 @@ class _Graph:
     def _list_raw_files(self, table):
         if table in TABLES:
             yield self.raw_manifest
+            return
+        if table in HYRA_TABLES:
+            if table in self.hyra.files:
+                yield ("hyra_file", self.hyra.name(table), "bytes", self.hyra.sha256[table])
             return
         names = [f"{table}/{table}.parquet"]
         for name in self.manifest["block_shards"] if table == "blocks" else names:

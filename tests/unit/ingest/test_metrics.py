@@ -1,6 +1,7 @@
 """Every metric: identity, a case worked by hand, an independent oracle, errors and NULLs."""
 
 import csv
+import io
 import math
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from scipy import ndimage, signal
 from skimage import color
 from skimage.measure import shannon_entropy
@@ -838,3 +840,43 @@ def test_fsds_reproduces_the_anchor_of_its_paper(shared_data):
     whole = compare(reference, eight_bit)["fsds"]
     assert whole == pytest.approx(naive_fsds(reference, eight_bit), abs=1e-9)
     assert whole == pytest.approx(27.5088, abs=1e-2)
+
+
+@pytest.mark.shared_data
+def test_fsds_ranks_nearest_neighbour_above_bicubic(shared_data):
+    """Definitions F.2: FSDS looks at low frequencies, so it is no measure of good upscaling."""
+    reference = read_rgb(shared_data / "fsds" / "baby.png")
+    with Image.open(shared_data / "fsds" / "baby_x2.png") as small:
+        size = reference.shape[1], reference.shape[0]
+        nearest, bicubic = (
+            np.asarray(small.convert("RGB").resize(size, kind))
+            for kind in (Image.Resampling.NEAREST, Image.Resampling.BICUBIC)
+        )
+    assert compare(reference, nearest)["fsds"] == pytest.approx(40.86, abs=0.01)
+    assert compare(reference, bicubic)["fsds"] == pytest.approx(40.13, abs=0.01)
+
+
+def find_block_period(image):
+    """Period whose boundaries stand out most against the steps elsewhere."""
+    measures = profile_image(image).measures
+    return max((4, 8, 16), key=lambda period: measures[f"blockiness_ratio_{period}"])
+
+
+def test_the_blocks_of_jpeg_show_at_a_period_of_8_px(sample_pairs):
+    reference = sample_pairs["upscayl_digital"][0][:256, :256]
+    buffer = io.BytesIO()
+    Image.fromarray(reference).save(buffer, "JPEG", quality=10)
+    compressed = np.asarray(Image.open(buffer))
+    assert find_block_period(compressed) == 8
+    found = profile_image(compressed).measures["blockiness_ratio_8"]
+    assert found > 5 * profile_image(reference).measures["blockiness_ratio_8"]
+
+
+def test_the_blocks_of_zfp_show_at_a_period_of_4_px(sample_pairs):
+    zfpy = pytest.importorskip("zfpy", reason="zfp compresses the image: pip install zfpy")
+    reference = sample_pairs["upscayl_digital"][0][:256, :256]
+    stream = zfpy.compress_numpy(reference.astype(np.float32), tolerance=64)
+    decoded = np.clip(np.rint(zfpy.decompress_numpy(stream)), 0, 255).astype(np.uint8)
+    assert find_block_period(decoded) == 4
+    found = profile_image(decoded).measures["blockiness_ratio_4"]
+    assert found > 2 * profile_image(reference).measures["blockiness_ratio_4"]

@@ -5,7 +5,7 @@ import re
 import pyarrow as pa
 import pytest
 
-from ingest.schema import BLOCKS, TABLES, arrow_schema
+from ingest.schema import BLOCKS, HYRA_TABLES, TABLES, arrow_schema
 
 GREATEST = {
     "sum": 64 * 255,
@@ -19,16 +19,17 @@ GREATEST = {
     "step_inside": 2 * 7 * 8 * 255,
 }
 WIDTHS = (pa.int8(), pa.int16(), pa.int32(), pa.int64())
-EVERY_COLUMN = [(table, column) for table in TABLES for column in TABLES[table]]
+EVERY_TABLE = TABLES | HYRA_TABLES
+EVERY_COLUMN = [(table, column) for table in EVERY_TABLE for column in EVERY_TABLE[table]]
 
 
 def top_of(arrow_type):
     return 2 ** (arrow_type.bit_width - pa.types.is_signed_integer(arrow_type)) - 1
 
 
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("table", EVERY_TABLE)
 def test_a_tables_columns_are_named_once(table):
-    names = [column.name for column in TABLES[table]]
+    names = [column.name for column in EVERY_TABLE[table]]
     assert len(set(names)) == len(names)
     assert all(re.fullmatch(r"[a-z][a-zL0-9_]*", name) for name in names)
 
