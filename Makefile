@@ -21,12 +21,24 @@ install: $(VENV)/.installed ## Make .venv with the pinned packages
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[figures,provenance,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[figures,provenance,cluster,dev]'
 	touch $@
 
 .PHONY: warehouse
 warehouse: $(VENV)/.installed ## The main job: ingest STUDY, build, export, draw
 	$(AUDIT) run $(STUDY)
+
+.PHONY: restore
+restore: $(VENV)/.restore ## Make restored images, for example: make restore STUDY=sample/controls.toml
+	$(AUDIT) restore $(STUDY)
+
+$(VENV)/.restore: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[restore]'
+	touch $@
+
+.PHONY: hyra
+hyra: $(VENV)/.restore ## Measure what the networks of STUDY add above LR Nyquist, for its next build
+	$(AUDIT) hyra $(STUDY)
 
 .PHONY: ingest
 ingest: $(VENV)/.installed ## Measure STUDY's images into raw Parquet
@@ -79,6 +91,10 @@ bench: $(VENV)/.installed ## Measure speed and size, side by side with the alter
 faults: $(VENV)/.installed ## Break the pipeline and feed it hostile files; write docs/faults.md
 	$(BIN)/python -m tests.faults.campaign
 
+.PHONY: calibrate
+calibrate: $(VENV)/.installed ## Simulate studies of known truth; write docs/calibration.md
+	$(BIN)/python -m tests.calibration.campaign
+
 .PHONY: clean
 clean: ## Remove the sample's outputs (never a study's images)
-	rm -rf build/sample
+	rm -rf build/sample build/controls

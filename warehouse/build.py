@@ -26,6 +26,7 @@ from warehouse.connect import (
     quote_text,
     saying_database_errors,
 )
+from warehouse.hyra import create_hyra_views, read_hyra
 from warehouse.lineage import add_dbt_edges, create_lineage
 from warehouse.provenance import WAREHOUSE_MANIFEST, describe_build, describe_warehouse
 
@@ -48,7 +49,7 @@ class BuildReport:
     sources_root: str
 
 
-def build_warehouse(study, threads=None, progress=None):
+def build_warehouse(study, threads=None, progress=None, spark=None):
     """Build, test and publish a study's warehouse.
 
     Parameters
@@ -58,6 +59,9 @@ def build_warehouse(study, threads=None, progress=None):
         DuckDB threads; all cores by default. No result depends on it.
     progress : callable, optional
         Called as ``progress(done, total, name)`` when a dbt node ends.
+    spark : str, optional
+        Address of a Spark master, ``spark://host:7077`` or ``local[2]``: the tables that read
+        blocks are made there. No result depends on it.
 
     Returns
     -------
@@ -74,17 +78,21 @@ def build_warehouse(study, threads=None, progress=None):
         manifest = read_raw_manifest(study.raw)
         check_raw(study.raw, manifest)
         check_sign_off(study, manifest)
+        hyra = read_hyra(study)
         remove_database(database)
         try:
             create_raw_views(database, study.raw, manifest)
-            recipe = describe_build(study, manifest)
-            create_lineage(database, study, manifest, hash_json(recipe))
-            results = run_dbt(study, database, BUILD, threads, progress)
-            _finish(study, database, manifest)
-            _publish(study, database, recipe)
+            create_hyra_views(database, hyra)
+            recipe = describe_build(study, manifest, hyra)
+            create_lineage(database, study, manifest, hyra, hash_json(recipe))
+            variables = _compute_on_spark(study, database, manifest, spark) if spark else {}
+            results = run_dbt(study, database, BUILD, threads, progress, variables)
+            _finish(study, database, manifest, hyra)
+            _publish(study, database, recipe, hyra)
         finally:
             remove_database(database)
-            shutil.rmtree(study.output / "dbt" / "spill", ignore_errors=True)
+            for folder in ("spill", "spark"):
+                shutil.rmtree(study.output / "dbt" / folder, ignore_errors=True)
     statuses = [str(item.status) for item in results]
     return BuildReport(
         warehouse=study.warehouse,
@@ -185,7 +193,19 @@ def _no_blocks(database):
     return path
 
 
-def run_dbt(study, database, arguments, threads=None, progress=None):
+def _compute_on_spark(study, database, manifest, master):
+    """Let Spark make the tables that read blocks; give the variables with which dbt takes them."""
+    from warehouse.spark import BlocksOnSpark
+
+    def run(arguments, variables, target):
+        run_dbt(study, database, arguments, variables=variables, target=target)
+
+    return BlocksOnSpark(study, database, manifest, master, run).compute()
+
+
+def run_dbt(
+    study, database, arguments, threads=None, progress=None, variables=None, target="build"
+):
     """Run a dbt command on a database with a study's parameters, in this process.
 
     Returns
@@ -200,9 +220,10 @@ def run_dbt(study, database, arguments, threads=None, progress=None):
         "UPSCALE_AUDIT_MEMORY": memory_limit(),
         "UPSCALE_AUDIT_TEMP": str(folder / "spill"),
     }
-    variables = json.dumps(asdict(study.analysis_parameters))
+    variables = json.dumps(asdict(study.analysis_parameters) | (variables or {}))
+    arguments = [*arguments, "--target", target, "--vars", variables]
     with _environment(environment):
-        return invoke_dbt([*arguments, "--vars", variables], folder, progress)
+        return invoke_dbt(arguments, folder, progress)
 
 
 def invoke_dbt(arguments, folder, progress=None):
@@ -278,14 +299,14 @@ def _environment(values):
                 os.environ[name] = value
 
 
-def _finish(study, database, manifest):
+def _finish(study, database, manifest, hyra):
     """Add what dbt knows of itself, drop what only the build needed, flush to one file."""
     path = study.output / "dbt" / "target" / "manifest.json"
     dbt_manifest = json.loads(path.read_text(encoding="utf-8"))
-    with duckdb.connect(str(database)) as connection:
+    with duckdb.connect(str(database), config={"max_vacuum_tasks": 0}) as connection:
         _create_table_list(connection, dbt_manifest)
         manifest_sha256 = hash_file(study.raw / MANIFEST)
-        add_dbt_edges(connection, PROJECT, dbt_manifest, manifest, manifest_sha256)
+        add_dbt_edges(connection, PROJECT, dbt_manifest, manifest, manifest_sha256, hyra)
         for schema in BUILD_SCHEMAS:
             connection.execute(f"drop schema if exists {quote_name(schema)} cascade")
         connection.execute("checkpoint")
@@ -312,10 +333,10 @@ def _create_table_list(connection, dbt_manifest):
     )
 
 
-def _publish(study, database, recipe):
+def _publish(study, database, recipe, hyra):
     """Put the database in its place, then its manifest beside it; between, it has none."""
     sync(database)
-    manifest = describe_warehouse(study, database, recipe)
+    manifest = describe_warehouse(study, database, recipe, hyra)
     (study.output / WAREHOUSE_MANIFEST).unlink(missing_ok=True)
     os.replace(database, study.warehouse)
     sync(study.output)

@@ -1,15 +1,19 @@
 """The command line ``upscale-audit``: the main job; other modules add their commands."""
 
 import argparse
+import contextlib
 import logging
 import sys
 from pathlib import Path
 
 from ingest.errors import StudyError
 from ingest.study import load_study
+from warehouse.coding import add_coding_commands
 from warehouse.commands import add_provenance_commands
 from warehouse.drawing import add_drawing_commands, draw_study
+from warehouse.hyra import add_hyra_command
 from warehouse.progress import Progress, say
+from warehouse.restoring import add_restoring_commands
 
 LABEL_LANGUAGES = ("published", "en", "ja")
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_REJECTS = 0, 1, 2, 3
@@ -53,15 +57,14 @@ def make_parser():
     _add(commands, "run", _run, "ingest, build, export and draw: the main job").add_argument(
         "--workers", type=_positive, help="ingest processes (default: all cores)"
     )
-    _add(commands, "ingest", _ingest, "measure a study's images into raw Parquet").add_argument(
-        "--workers", type=_positive, help="processes (default: all cores); no result depends on it"
-    )
-    _add(commands, "build", _build, "build, test and publish warehouse.duckdb").add_argument(
-        "--threads", type=_positive, help="threads (default: all cores); no result depends on it"
-    )
+    _add_ingest(commands)
+    _add_build(commands)
     _add_export(commands)
     add_drawing_commands(commands, _add)
     _add(commands, "docs", _docs, "write the dbt documentation as one HTML page")
+    add_restoring_commands(commands, _add, _positive)
+    add_coding_commands(commands, _add, _positive)
+    add_hyra_command(commands, _add, _positive)
     add_provenance_commands(commands, _add)
 
     return parser
@@ -94,6 +97,31 @@ def _add_export(commands):
     )
 
 
+def _add_ingest(commands):
+    command = _add(commands, "ingest", _ingest, "measure a study's images into raw Parquet")
+    command.add_argument(
+        "--workers", type=_positive, help="processes (default: all cores); no result depends on it"
+    )
+    command.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="measure on the workers of this dask scheduler, for instance tcp://10.0.0.1:8786",
+    )
+
+
+def _add_build(commands):
+    command = _add(commands, "build", _build, "build, test and publish warehouse.duckdb")
+    command.add_argument(
+        "--threads", type=_positive, help="threads (default: all cores); no result depends on it"
+    )
+    command.add_argument(
+        "--spark",
+        metavar="MASTER",
+        help="make the tables that read blocks on Spark: spark://host:7077, or local[2] for this"
+        " machine; no result depends on it",
+    )
+
+
 def _positive(text):
     value = int(text)
     if value < 1:
@@ -104,8 +132,9 @@ def _positive(text):
 def _ingest(options):
     from ingest.run import ingest_study
 
-    with Progress("ingest", "images") as progress:
-        report = ingest_study(load_study(options.study), options.workers, progress)
+    study = load_study(options.study)
+    with Progress("ingest", "images") as progress, _open_workers(options) as (executor, workers):
+        report = ingest_study(study, workers, progress, executor)
     kept = f", {report.units_kept} units unchanged" if report.units_kept else ""
     say(f"ingested {report.images} images, {report.blocks} block rows{kept}")
     if report.missing:
@@ -120,11 +149,24 @@ def _ingest(options):
     return EXIT_OK
 
 
+@contextlib.contextmanager
+def _open_workers(options):
+    """Give the executor and number of workers that the options ask for."""
+    if options.cluster is None:
+        yield None, options.workers
+        return
+    from ingest.cluster import open_cluster
+
+    with open_cluster(options.cluster) as (executor, cores):
+        yield executor, options.workers or cores
+
+
 def _build(options):
     from warehouse.build import build_warehouse
 
     with Progress("build", "dbt nodes") as progress:
-        report = build_warehouse(load_study(options.study), options.threads, progress)
+        study = load_study(options.study)
+        report = build_warehouse(study, options.threads, progress, options.spark)
     say(f"published {report.warehouse} ({report.bytes / 1e6:.1f} MB; {report.tests} tests passed)")
     say(f"Merkle root of the source files: {report.sources_root}")
     return EXIT_OK
@@ -150,8 +192,8 @@ def _docs(options):
 
 
 def _run(options):
-    options.threads = options.table = None
-    options.labels = "published"
+    options.threads = options.table = options.cluster = options.spark = None
+    options.labels, options.lang = "published", "en"
     code = _ingest(options)
     _build(options)
     _export(options)

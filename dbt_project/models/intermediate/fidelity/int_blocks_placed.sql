@@ -31,14 +31,16 @@ placed as (
         -- first at or after its start; NULL where there is none, negative where it cuts the block.
         8 * blocks.block_{{ axis }} - {{ tile }} * nullif(
             least(
-                (8 * blocks.block_{{ axis }} + 8) // {{ tile }},
-                (images.{{ side }}_px - 1) // {{ tile }}
+                {{ divide_whole('8 * blocks.block_' ~ axis ~ ' + 8', tile) }},
+                {{ divide_whole('images.' ~ side ~ '_px - 1', tile) }}
             ),
             0
         ) as {{ axis }}_seam_before_px,
         {{ tile }} * nullif(
-            greatest((8 * blocks.block_{{ axis }} + {{ tile - 1 }}) // {{ tile }}, 1),
-            (images.{{ side }}_px - 1) // {{ tile }} + 1
+            greatest(
+                {{ divide_whole('8 * blocks.block_' ~ axis ~ ' + ' ~ (tile - 1), tile) }}, 1
+            ),
+            {{ divide_whole('images.' ~ side ~ '_px - 1', tile) }} + 1
         ) - 8 * blocks.block_{{ axis }} - 8 as {{ axis }}_seam_after_px
         {%- endfor %}
     from blocks
@@ -70,7 +72,7 @@ final as (
             when is_left then 'left'
             else 'right'
         end as frame_side,
-        case when seam_px > 0 then (seam_px + 7) // 8 when seam_px <= 0 then 0 end
+        case when seam_px > 0 then {{ divide_whole('seam_px + 7', 8) }} when seam_px <= 0 then 0 end
             as seam_distance,
         local_ssim_notta,
         local_ssim_tta

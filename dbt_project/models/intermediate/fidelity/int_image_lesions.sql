@@ -19,48 +19,26 @@ box_blocks as (
 
 ),
 
-boxed_images as (
+-- The few images with boxes first: a join of all blocks takes ten times as long.
+boxed as (
 
-    select image_id from box_blocks
-    group by image_id
-
-),
-
-inside as (
-
-    select
-        blocks.* exclude (is_partial),
-        box_blocks.finding as region
+    select *
     from blocks
-    inner join box_blocks
-        on blocks.image_id = box_blocks.image_id
-        and blocks.block_row = box_blocks.block_row
-        and blocks.block_col = box_blocks.block_col
+    where image_id in (select image_id from box_blocks)
 
 ),
 
-outside as (
-
-    select
-        blocks.* exclude (is_partial),
-        cast(null as varchar) as region
-    from blocks
-    inner join boxed_images on blocks.image_id = boxed_images.image_id
-    where not exists (
-        select 1 from box_blocks
-        where box_blocks.finding = 'any'
-            and box_blocks.image_id = blocks.image_id
-            and box_blocks.block_row = blocks.block_row
-            and box_blocks.block_col = blocks.block_col
-    )
-
-),
-
+-- A block in several boxes is in several regions; outside every box the region is NULL.
 regions as (
 
-    select * from inside
-    union all
-    select * from outside
+    select
+        boxed.*,
+        box_blocks.finding as region
+    from boxed
+    left join box_blocks
+        on boxed.image_id = box_blocks.image_id
+        and boxed.block_row = box_blocks.block_row
+        and boxed.block_col = box_blocks.block_col
 
 ),
 

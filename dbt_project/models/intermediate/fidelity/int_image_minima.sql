@@ -1,6 +1,6 @@
 {#- The worst block, the first in raster order among equals, and the mean. SSIM in millionths,
-    shifted above zero, and the place in raster order make one number whose minimum is both.
-    Through double, which holds millionths to the digit: decimal products take ten times as long. -#}
+    shifted above zero, and the place in raster order make one number whose minimum is both. By
+    way of double, which holds millionths to the digit: decimal products take ten times as long. -#}
 with blocks as (
 
     select * from {{ ref('fct_blocks') }}
@@ -36,9 +36,11 @@ final as (
         inference_path,
         image_id,
         block_count,
-        cast((least_key // 4294967296 - 1000000) / 1000000 as {{ fixed() }}) as local_ssim_min,
+        cast(
+            ({{ divide_whole('least_key', 4294967296) }} - 1000000) / 1000000 as {{ fixed() }}
+        ) as local_ssim_min,
         cast(sum_ssim as double) / block_count as local_ssim_mean,
-        cast(least_key // 65536 % 65536 as integer) as min_row,
+        cast({{ divide_whole('least_key', 65536) }} % 65536 as integer) as min_row,
         cast(least_key % 65536 as integer) as min_col
     from keyed
     where block_count > 0

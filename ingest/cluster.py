@@ -1,0 +1,67 @@
+"""Measure on a cluster: the same units and workers' code, run by dask.distributed.
+
+Needs the extra ``cluster``. Study, images and outputs lie where every worker finds them under
+the same paths, and this package is installed on the scheduler and on each worker.
+"""
+
+import contextlib
+
+from ingest.errors import StudyError
+from ingest.workers import keep_to_one_core
+
+
+@contextlib.contextmanager
+def open_cluster(address, timeout_s=30):
+    """Connect to a running scheduler for the time of a ``with`` block.
+
+    Parameters
+    ----------
+    address : str
+        As ``dask scheduler`` prints it, for instance ``tcp://10.0.0.1:8786``.
+    timeout_s : float
+        How long to wait for the scheduler and its first worker.
+
+    Yields
+    ------
+    tuple of (concurrent.futures.Executor, int)
+        Where to submit units, and how many the workers hold at once.
+
+    Raises
+    ------
+    StudyError
+        The extra is missing, no scheduler answers, it has no worker, or a unit kills its workers.
+
+    Notes
+    -----
+    A unit whose worker dies is given to another; the scheduler gives a unit up after
+    ``distributed.scheduler.allowed-failures`` deaths (three unless configured).
+    """
+    try:
+        from distributed import Client, KilledWorker
+    except ImportError:
+        raise StudyError(
+            "a cluster needs dask.distributed: pip install 'upscale-audit[cluster]'"
+        ) from None
+    try:
+        client = Client(address, timeout=timeout_s, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise StudyError(
+            f"no scheduler answers at {address} ({error}); start one with dask scheduler, and"
+            " workers with dask worker, or leave --cluster out"
+        ) from error
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=timeout_s)
+        except TimeoutError:
+            raise StudyError(
+                f"the scheduler at {address} has no worker; start one with dask worker {address}"
+            ) from None
+        client.register_worker_callbacks(keep_to_one_core)
+        cores = max(sum(client.nthreads().values()), 1)  # a worker may be gone again
+        try:
+            yield client.get_executor(pure=False), cores
+        except KilledWorker as error:
+            raise StudyError(
+                f"workers of {address} died again and again ({error}); most often memory ran out:"
+                " start them with more, or fewer threads each; finished units are kept"
+            ) from None

@@ -1,0 +1,75 @@
+"""Ingest on a real dask cluster of this machine: the same bytes, and workers that may die."""
+
+import pytest
+
+from ingest.cluster import open_cluster
+from ingest.errors import StudyError
+from ingest.run import ingest_study
+from warehouse.cli import main
+
+distributed = pytest.importorskip("distributed", reason="needs the extra 'cluster'")
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Give a scheduler and two worker processes on the loopback device."""
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+    ) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def study_of_nine(study_folder):
+    """Give a study folder of nine images under two models."""
+    for model_id in ("alpha", "beta"):
+        study_folder.add_model(model_id)
+    for number in range(9):
+        study_folder.add_image(f"i{number}")
+    return study_folder
+
+
+def test_a_cluster_writes_the_bytes_that_one_process_writes(study_of_nine, cluster, read_tree):
+    local = study_of_nine.load(output="local")
+    ingest_study(local, workers=1)
+    shared = study_of_nine.load(output="shared")
+    with pytest.raises(SystemExit) as stop:
+        main(["ingest", str(shared.path), "--cluster", cluster.scheduler_address])
+    assert stop.value.code == 0
+    assert read_tree(shared.raw) == read_tree(local.raw)
+
+
+def test_a_worker_that_dies_costs_nothing(study_of_nine, cluster, read_tree, monkeypatch):
+    monkeypatch.setattr("ingest.run.IMAGES_PER_UNIT", 1)
+    local = study_of_nine.load(output="local")
+    ingest_study(local, workers=1)
+    shared = study_of_nine.load(output="shared")
+
+    killed = []
+
+    def kill_one(done, total):
+        if not killed:
+            killed.append(total - done)
+            next(iter(cluster.workers.values())).process.process.kill()
+
+    with open_cluster(cluster.scheduler_address) as (executor, workers):
+        ingest_study(shared, workers, kill_one, executor)
+    assert killed[0] > 0
+    assert read_tree(shared.raw) == read_tree(local.raw)
+
+
+def test_no_scheduler_is_an_error_that_names_the_repair():
+    with (
+        pytest.raises(StudyError, match=r"no scheduler answers.*dask scheduler"),
+        open_cluster("tcp://127.0.0.1:9", timeout_s=0.5),
+    ):
+        pass
+
+
+def test_a_scheduler_without_workers_is_an_error_that_names_the_repair():
+    with (
+        distributed.LocalCluster(n_workers=0, dashboard_address=None) as empty,
+        pytest.raises(StudyError, match=r"has no worker.*dask worker"),
+        open_cluster(empty.scheduler_address, timeout_s=0.5),
+    ):
+        pass
