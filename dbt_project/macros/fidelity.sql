@@ -69,12 +69,15 @@
 {%- endmacro %}
 
 {#- Standard error of a mean. Arguments: names of columns that hold a list of values, and its
-    mean. Result: SQL >= 0; NULL with fewer than two values. -#}
+    mean. Result: SQL >= 0, exactly 0 where all values are equal; NULL with fewer than two. -#}
 {% macro standard_error(values, mean) -%}
     sqrt(
-        list_sum(list_transform(
-            {{ values }}, lambda value: (value - {{ mean }}) * (value - {{ mean }})
-        ))
+        case
+            when list_min({{ values }}) = list_max({{ values }}) then 0
+            else list_sum(list_transform(
+                {{ values }}, lambda value: (value - {{ mean }}) * (value - {{ mean }})
+            ))
+        end
         / nullif(len({{ values }}) - 1, 0) / len({{ values }})
     )
 {%- endmacro %}
@@ -89,13 +92,14 @@
     )
 {%- endmacro %}
 
-{#- The two ends of a bootstrap interval, NULL with too few clusters. Arguments: the stem of the
-    columns of `intervals`, and of the mart. Result: two select items. -#}
-{% macro with_interval(name, alias) -%}
-    case
-            when proved.cluster_count >= {{ var('min_clusters') }} then intervals.{{ name }}_low
-        end as {{ alias }}_low,
-        case
-            when proved.cluster_count >= {{ var('min_clusters') }} then intervals.{{ name }}_high
-        end as {{ alias }}_high
+{#- The two ends of a bootstrap interval of mart_lfv_proof. Arguments: the stem of the columns of
+    `intervals`, and of the mart; SQL of the estimate; the stem of what counts its clusters in
+    `proved`; the least and greatest value. Result: two select items. -#}
+{% macro with_interval(name, alias, estimate, counted, least=none, greatest=none) -%}
+    {%- for end in ['low', 'high'] -%}
+    {{ interval_end(
+        estimate, 'intervals.' ~ name ~ '_' ~ end, 'proved.' ~ counted ~ '_cluster_count',
+        counted ~ '_limits', least, greatest
+    ) }} as {{ alias }}_{{ end }}{{ ',' if not loop.last }}
+    {% endfor -%}
 {%- endmacro %}

@@ -1,7 +1,7 @@
 {#- Tail probabilities in plain SQL: DuckDB has lgamma, but no erfc and no incomplete beta. Each
     is a continued fraction or series of fixed depth, evaluated from its far end by
     list_reduce, so rows do not differ in what is computed. scipy is the tests' oracle: relative
-    error below 1e-10 for up to 100,000 degrees of freedom, and p far below 1e-300 as its
+    error below 1e-9 for up to 100,000 degrees of freedom, and p far below 1e-300 as its
     logarithm. -#}
 
 {#- Natural logarithm of the regularised incomplete beta function I_x(a, b) (NIST DLMF

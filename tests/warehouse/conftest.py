@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
+from scipy import stats
 
 from ingest.run import ingest_study
 from ingest.study import load_study
@@ -33,6 +34,20 @@ def query(sample_study):
             return connection.sql(sql).pl()
 
     return run
+
+
+@pytest.fixture(scope="session")
+def stretch():
+    """Give the correction of a percentile interval for few clusters, from its definition."""
+
+    def apply(estimate, ends, clusters, least=-np.inf, greatest=np.inf):
+        if clusters < 5 or estimate is None or None in ends:
+            return None, None
+        factor = stats.t.ppf(0.975, clusters - 1) / stats.norm.ppf(0.975)
+        factor *= np.sqrt(clusters / (clusters - 1))
+        return tuple(np.clip(estimate + factor * (np.array(ends) - estimate), least, greatest))
+
+    return apply
 
 
 @pytest.fixture(scope="session")

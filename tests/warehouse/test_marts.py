@@ -31,7 +31,7 @@ def sum_by_image(rows, column):
     return np.array([[by_name[name]["count"], by_name[name]["sum"]] for name in names])
 
 
-def test_direction_components_are_means_with_bootstrap_intervals(query, blocks, draws):
+def test_direction_components_are_means_with_stretched_intervals(query, blocks, draws, stretch):
     mart = query("select * from mart_direction_components")
     assert mart.height == 5 * 2 * len(COMPONENTS)
     for row in mart.iter_rows(named=True):
@@ -42,8 +42,9 @@ def test_direction_components_are_means_with_bootstrap_intervals(query, blocks, 
         assert row["mean"] == pytest.approx(rows[column].mean(), abs=1e-9)
         assert row["sd"] == pytest.approx(rows[column].std(ddof=0), rel=1e-6, abs=1e-6)
         sums = sum_by_image(rows, column)[draws].sum(1)
-        low, high = np.quantile(sums[:, 1] / sums[:, 0], [0.025, 0.975])
-        assert (row["mean_low"], row["mean_high"]) == pytest.approx((low, high), abs=1e-9)
+        ends = np.quantile(sums[:, 1] / sums[:, 0], [0.025, 0.975])
+        expected = stretch(row["mean"], ends, 6)
+        assert (row["mean_low"], row["mean_high"]) == pytest.approx(expected, abs=1e-9)
         assert (row["cluster_unit"], row["cluster_count"]) == ("image", 6)
 
 
@@ -55,7 +56,7 @@ def test_the_robust_spread_is_read_from_exact_quartiles(query, blocks):
         assert robust_sd == pytest.approx((high - low) / 1.349, abs=1.01e-4 / 1.349)
 
 
-def test_the_tta_effect_pairs_blocks_and_says_nothing_without_tta(query, blocks, draws):
+def test_the_tta_effect_pairs_blocks_and_says_nothing_without_tta(query, blocks, draws, stretch):
     mart = query("select * from mart_tta_effect")
     for row in mart.iter_rows(named=True):
         if row["model_id"] == "bicubic":
@@ -75,8 +76,9 @@ def test_the_tta_effect_pairs_blocks_and_says_nothing_without_tta(query, blocks,
         assert row["mean_change"] == pytest.approx(rows["change"].mean(), abs=1e-9)
         assert row["raised_ratio"] == (rows["t"] > rows["n"]).mean()
         sums = sum_by_image(rows, "change")[draws].sum(1)
-        low, high = np.quantile(sums[:, 1] / sums[:, 0], [0.025, 0.975])
-        assert (row["change_low"], row["change_high"]) == pytest.approx((low, high), abs=1e-9)
+        ends = np.quantile(sums[:, 1] / sums[:, 0], [0.025, 0.975])
+        expected = stretch(row["mean_change"], ends, 6)
+        assert (row["change_low"], row["change_high"]) == pytest.approx(expected, abs=1e-9)
 
 
 def test_axis1_types_follow_from_the_published_contrasts(query):

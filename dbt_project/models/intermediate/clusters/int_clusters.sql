@@ -5,6 +5,8 @@ with images as (
     select image_id from {{ ref('stg_raw__images') }}
     union
     select image_id from {{ ref('stg_raw__published_results') }}
+    union
+    select image_id from {{ ref('stg_raw__published_locations') }}
 
 ),
 

@@ -51,7 +51,8 @@ deficits as (
 baselines as (
 
     select * from deficits
-    where model_id = {{ dbt.string_literal(var('baseline_model')) }} and inference_path = 'notta'
+    where model_id = {{ dbt.string_literal(dbt.escape_single_quotes(var('baseline_model'))) }}
+        and inference_path = 'notta'
 
 ),
 

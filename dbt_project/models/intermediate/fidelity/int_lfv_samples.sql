@@ -10,12 +10,13 @@ baselines as (
 
     select
         source_id,
+        model_id,
         image_id,
         local_ssim_min,
         local_ssim_mean,
         is_frame
     from images
-    where model_id = {{ dbt.string_literal(var('baseline_model')) }}
+    where model_id = {{ dbt.string_literal(dbt.escape_single_quotes(var('baseline_model'))) }}
         and inference_path in ('notta', 'unstated')
 
 ),
@@ -37,7 +38,7 @@ compared as (
     left join baselines
         on images.source_id = baselines.source_id
         and images.image_id = baselines.image_id
-        and images.model_id != {{ dbt.string_literal(var('baseline_model')) }}
+        and images.model_id != baselines.model_id
 
 ),
 

@@ -39,6 +39,12 @@ models as (
 
 ),
 
+limits as (
+
+    select * from {{ ref('int_student_limits') }}
+
+),
+
 axes as (
 
     select
@@ -109,24 +115,39 @@ intervals as (
 
 ),
 
+compared as (
+
+    select
+        *,
+        (contrast_ring + contrast_block - contrast_texture) / 3 as contrast_artefact
+    from contrasts
+
+),
+
 evidence as (
 
     select
         axes.*,
-        contrasts.* exclude (model_id),
-        intervals.* exclude (model_id),
-        (contrasts.contrast_ring + contrasts.contrast_block - contrasts.contrast_texture) / 3
-            as contrast_artefact,
+        compared.* exclude (model_id),
+        {%- for name, estimate in {
+            'sharpness_low': 'compared.contrast_sharp',
+            'sharpness_high': 'compared.contrast_sharp',
+            'artefact_low': 'compared.contrast_artefact',
+            'artefact_high': 'compared.contrast_artefact',
+            'negative_sharpness_high': 'compared.negative_sharpness',
+        }.items() %}
+        {{ interval_end(estimate, 'intervals.' ~ name, 'compared.cluster_count', 'limits') }}
+            as {{ name }},
+        {%- endfor %}
         greatest(
             {%- for name in judged %}
-            abs(contrasts.contrast_{{ name }}){{ ',' if not loop.last }}
+            abs(compared.contrast_{{ name }}){{ ',' if not loop.last }}
             {%- endfor %}
         ) as contrast_largest
     from axes
-    left join contrasts on axes.model_id = contrasts.model_id
-    left join intervals
-        on axes.model_id = intervals.model_id
-        and contrasts.cluster_count >= {{ var('min_clusters') }}
+    left join compared on axes.model_id = compared.model_id
+    left join intervals on axes.model_id = intervals.model_id
+    left join limits on compared.cluster_count - 1 = limits.df
 
 ),
 

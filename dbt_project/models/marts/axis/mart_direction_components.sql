@@ -4,6 +4,12 @@ with images as (
 
 ),
 
+limits as (
+
+    select * from {{ ref('int_student_limits') }}
+
+),
+
 clusters as (
 
     select * from {{ ref('int_clusters') }}
@@ -80,12 +86,14 @@ final as (
             cast(measured.total_sq as double) / nullif(measured.measured_count, 0)
             - pow(cast(measured.total as double) / nullif(measured.measured_count, 0), 2)
         )) as sd,
-        case
-            when measured.cluster_count >= {{ var('min_clusters') }} then intervals.mean_low
-        end as mean_low,
-        case
-            when measured.cluster_count >= {{ var('min_clusters') }} then intervals.mean_high
-        end as mean_high,
+        {{ interval_end(
+            '(cast(measured.total as double) / nullif(measured.measured_count, 0))',
+            'intervals.mean_low', 'measured.cluster_count', 'limits'
+        ) }} as mean_low,
+        {{ interval_end(
+            '(cast(measured.total as double) / nullif(measured.measured_count, 0))',
+            'intervals.mean_high', 'measured.cluster_count', 'limits'
+        ) }} as mean_high,
         scales.robust_sd,
         cast(measured.total as double) / nullif(measured.measured_count, 0) / scales.robust_sd
             as standardised_mean
@@ -95,6 +103,7 @@ final as (
         and measured.polarity = intervals.polarity
         and measured.component = intervals.component
     left join scales on measured.component = scales.component
+    left join limits on measured.cluster_count - 1 = limits.df
 
 )
 

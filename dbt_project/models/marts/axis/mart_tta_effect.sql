@@ -5,6 +5,12 @@ with images as (
 
 ),
 
+limits as (
+
+    select * from {{ ref('int_student_limits') }}
+
+),
+
 clusters as (
 
     select * from {{ ref('int_clusters') }}
@@ -104,18 +110,21 @@ final as (
         measured.mean_notta,
         measured.mean_tta,
         measured.mean_change,
-        case
-            when measured.cluster_count >= {{ var('min_clusters') }} then intervals.change_low
-        end as change_low,
-        case
-            when measured.cluster_count >= {{ var('min_clusters') }} then intervals.change_high
-        end as change_high,
+        {{ interval_end(
+            'measured.mean_change',
+            'intervals.change_low', 'measured.cluster_count', 'limits'
+        ) }} as change_low,
+        {{ interval_end(
+            'measured.mean_change',
+            'intervals.change_high', 'measured.cluster_count', 'limits'
+        ) }} as change_high,
         measured.raised_ratio,
         measured.lowered_ratio
     from measured
     left join intervals
         on measured.model_id = intervals.model_id
         and measured.quantity = intervals.quantity
+    left join limits on measured.cluster_count - 1 = limits.df
 
 )
 

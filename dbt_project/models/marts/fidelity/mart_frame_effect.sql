@@ -19,6 +19,12 @@ models as (
 
 ),
 
+limits as (
+
+    select * from {{ ref('int_student_limits') }}
+
+),
+
 clustered as (
 
     select
@@ -117,14 +123,12 @@ final as (
         coalesce(tested.{{ name }}_image_count, 0) as {{ name }}_image_count,
         coalesce(tested.{{ name }}_cluster_count, 0) as {{ name }}_cluster_count,
         tested.mean_{{ name }} as {{ name }},
-        case
-            when tested.{{ name }}_cluster_count >= {{ var('min_clusters') }}
-                then intervals.{{ name }}_low
-        end as {{ name }}_low,
-        case
-            when tested.{{ name }}_cluster_count >= {{ var('min_clusters') }}
-                then intervals.{{ name }}_high
-        end as {{ name }}_high,
+        {%- for end in ['low', 'high'] %}
+        {{ interval_end(
+            'tested.mean_' ~ name, 'intervals.' ~ name ~ '_' ~ end,
+            'tested.' ~ name ~ '_cluster_count', name ~ '_limits', -2, 2
+        ) }} as {{ name }}_{{ end }},
+        {%- endfor %}
         case
             when tested.{{ name }}_cluster_count >= {{ var('min_clusters') }}
                 then {{ student_p(
@@ -140,6 +144,10 @@ final as (
     left join intervals
         on models.model_id = intervals.model_id
         and paths.inference_path = intervals.inference_path
+    {%- for name in quantities %}
+    left join limits as {{ name }}_limits
+        on tested.{{ name }}_cluster_count - 1 = {{ name }}_limits.df
+    {%- endfor %}
 
 )
 

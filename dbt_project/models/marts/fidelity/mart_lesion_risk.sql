@@ -68,8 +68,11 @@ estimated as (
 
     select
         *,
+        -- Where no block inside a box collapsed, the differences say how rare it is outside and
+        -- no more: no test.
         case
             when cluster_count >= {{ var('min_clusters') }}
+                and (quantity != 'collapsed' or inside_mean > 0)
                 then {{ standard_error('differences', 'difference') }}
         end as difference_se
     from measured

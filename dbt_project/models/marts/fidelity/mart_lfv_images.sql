@@ -1,5 +1,6 @@
 {#- Measured images have every worst block; published files have one where their location file
-    lists the image. What uniform placement would give comes from counting blocks of the grid. -#}
+    lists the image. It lists LFV images only: without results beside it, all are. What uniform
+    placement would give comes from counting blocks of the grid. -#}
 with minima as (
 
     select * from {{ ref('int_image_minima') }}
@@ -50,7 +51,8 @@ measured as (
         cast(minima.local_ssim_min as double) as local_ssim_min,
         minima.local_ssim_mean,
         quality.texture_complexity,
-        textures.reference_texture_dn
+        textures.reference_texture_dn,
+        false as is_listed_alone
     from minima
     inner join images on minima.image_id = images.image_id
     left join textures on minima.image_id = textures.image_id
@@ -83,7 +85,8 @@ published as (
         coalesce(published_quality.local_quality_min, locations.min_ssim_value) as local_ssim_min,
         published_quality.local_quality_mean as local_ssim_mean,
         published_quality.texture_complexity,
-        cast(null as double) as reference_texture_dn
+        cast(null as double) as reference_texture_dn,
+        published_quality.source_id is null as is_listed_alone
     from published_quality
     full outer join locations
         on published_quality.source_id = locations.label
@@ -105,7 +108,7 @@ thresholds as (
     select
         source_id,
         inference_path,
-        quantile_cont(local_ssim_min, 0.25) as threshold
+        quantile_cont(local_ssim_min, 0.25) filter (where not is_listed_alone) as threshold
     from joined
     group by source_id, inference_path
 
@@ -117,7 +120,7 @@ model_thresholds as (
         source_id,
         inference_path,
         model_id,
-        quantile_cont(local_ssim_min, 0.25) as threshold
+        quantile_cont(local_ssim_min, 0.25) filter (where not is_listed_alone) as threshold
     from joined
     group by source_id, inference_path, model_id
 
@@ -169,8 +172,9 @@ final as (
             * (ceil(0.75 * block_cols) - ceil(0.25 * block_cols))
             / cast(block_rows * block_cols as double) as null_boundary_mended_ratio,
         1 - {{ share_at_least('1') }} as null_frame_ratio,
-        placed.local_ssim_min < thresholds.threshold as is_lfv,
-        placed.local_ssim_min < model_thresholds.threshold as is_lfv_in_model,
+        placed.is_listed_alone or placed.local_ssim_min < thresholds.threshold as is_lfv,
+        placed.is_listed_alone
+        or placed.local_ssim_min < model_thresholds.threshold as is_lfv_in_model,
         4 * min_row < block_rows or 4 * min_row > 3 * block_rows
         or 4 * min_col < block_cols or 4 * min_col > 3 * block_cols as is_boundary,
         4 * min_row < block_rows or 4 * min_row >= 3 * block_rows

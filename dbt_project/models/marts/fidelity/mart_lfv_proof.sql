@@ -9,6 +9,10 @@
     'excess': ['texture', 'excess_mean'],
 } -%}
 {%- set ranked = ['min', 'mean'] -%}
+{#- Statistics whose clusters are fewer than the group's, each counted for its own interval. -#}
+{%- set counted_apart = [
+    'mean', 'lfv', 'excess_min', 'excess_mean', 'slope_excess', 'excess_frame',
+] -%}
 with samples as (
 
     select * from {{ ref('int_lfv_samples') }}
@@ -18,6 +22,12 @@ with samples as (
 intervals as (
 
     select * from {{ ref('int_lfv_intervals') }}
+
+),
+
+limits as (
+
+    select * from {{ ref('int_student_limits') }}
 
 ),
 
@@ -89,8 +99,21 @@ cases as (
         any_value(texture_measure) as texture_measure,
         {{ cluster_unit('cluster_unit') }} as cluster_unit,
         count(distinct cluster_id) as cluster_count,
+        count(distinct cluster_id) filter (where texture_complexity + local_ssim_min is not null)
+            as pair_cluster_count,
+        count(distinct cluster_id) filter (where texture + local_ssim_mean is not null)
+            as mean_cluster_count,
+        count(distinct cluster_id) filter (where is_lfv and min_row is not null)
+            as lfv_cluster_count,
+        {%- for name in ['excess_min', 'excess_mean', 'excess_frame'] %}
+        count(distinct cluster_id) filter (where {{ name }} is not null)
+            as {{ name }}_cluster_count,
+        {%- endfor %}
+        count(distinct cluster_id) filter (where texture + excess_mean is not null)
+            as slope_excess_cluster_count,
         count(local_ssim_min) as image_count,
-        quantile_cont(local_ssim_min, 0.25) as lfv_threshold,
+        case when not bool_and(is_lfv) then quantile_cont(local_ssim_min, 0.25) end
+            as lfv_threshold,
         count(*) filter (where is_lfv) as lfv_count,
         count(*) filter (where is_lfv and min_row is not null) as lfv_located_count,
         count(*) filter (where is_lfv and is_boundary) as boundary_count,
@@ -200,10 +223,12 @@ joined as (
         tested.located_cluster_count,
         tested.location_percentile,
         tested.location_t,
-        case when scored.cluster_count >= {{ var('min_clusters') }} then intervals.r_min_low end
-            as r_min_low,
-        case when scored.cluster_count >= {{ var('min_clusters') }} then intervals.r_min_high end
-            as r_min_high
+        {{ interval_end(
+            'min_fits.r', 'intervals.r_min_low', 'scored.pair_cluster_count', 'limits', -1, 1
+        ) }} as r_min_low,
+        {{ interval_end(
+            'min_fits.r', 'intervals.r_min_high', 'scored.pair_cluster_count', 'limits', -1, 1
+        ) }} as r_min_high
     from scored
     {%- for name in pairs %}
     left join {{ name }}_fits
@@ -219,6 +244,7 @@ joined as (
         {%- for column in keys %}
         {{ 'on' if loop.first else 'and' }} scored.{{ column }} = intervals.{{ column }}
         {%- endfor %}
+    left join limits on scored.pair_cluster_count - 1 = limits.df
 
 ),
 
@@ -259,7 +285,10 @@ final as (
         end as texture_dependency_strength,
         proved.lfv_threshold as lfv_threshold_25th,
         proved.lfv_count as lfv_cases_count,
-        100 * cast(proved.lfv_count as double) / nullif(proved.image_count, 0) as lfv_cases_pct,
+        case
+            when proved.lfv_threshold is not null
+                then 100 * cast(proved.lfv_count as double) / nullif(proved.image_count, 0)
+        end as lfv_cases_pct,
         proved.lfv_located_count,
         proved.boundary_count,
         proved.bias_index as boundary_bias_index,
@@ -284,12 +313,19 @@ final as (
         proved.r_mean as correlation_texture_mean,
         proved.rank_r_mean as rank_correlation_texture_mean,
         proved.slope_mean as slope_texture_mean,
-        {{ with_interval('slope_mean', 'slope_texture_mean') }},
+        {{ with_interval(
+            'slope_mean', 'slope_texture_mean', 'proved.slope_mean', 'mean'
+        ) }},
         1 - proved.null_mean_distance as null_boundary_bias_index,
         -- (index - null) / (1 - null): 0 is chance, 1 is all on the frame.
         (proved.null_mean_distance - proved.mean_distance) / nullif(proved.null_mean_distance, 0)
             as centred_boundary_bias_index,
-        {{ with_interval('centred_bias', 'centred_boundary_bias_index') }},
+        {{ with_interval(
+            'centred_bias', 'centred_boundary_bias_index',
+            '((proved.null_mean_distance - proved.mean_distance)'
+            ~ ' / nullif(proved.null_mean_distance, 0))',
+            'lfv', none, 1
+        ) }},
         proved.null_boundary_ratio,
         proved.chi_square_exact as boundary_exact_chi_square,
         proved.boundary_exact_p as boundary_exact_p_value,
@@ -309,18 +345,30 @@ final as (
         proved.frame_ln_p / ln(10) as frame_log10_p,
         proved.baseline_image_count,
         proved.excess_min as excess_min_ssim,
-        {{ with_interval('excess_min', 'excess_min_ssim') }},
+        {{ with_interval(
+            'excess_min', 'excess_min_ssim', 'proved.excess_min', 'excess_min', -2, 2
+        ) }},
         proved.excess_mean as excess_mean_ssim,
-        {{ with_interval('excess_mean', 'excess_mean_ssim') }},
+        {{ with_interval(
+            'excess_mean', 'excess_mean_ssim', 'proved.excess_mean', 'excess_mean', -2, 2
+        ) }},
         proved.slope_excess as slope_texture_excess,
-        {{ with_interval('slope_excess', 'slope_texture_excess') }},
+        {{ with_interval(
+            'slope_excess', 'slope_texture_excess', 'proved.slope_excess', 'slope_excess'
+        ) }},
         proved.excess_frame as excess_frame_ratio,
-        {{ with_interval('excess_frame', 'excess_frame_ratio') }}
+        {{ with_interval(
+            'excess_frame', 'excess_frame_ratio', 'proved.excess_frame', 'excess_frame', -1, 1
+        ) }}
     from proved
     left join intervals
         {%- for column in keys %}
         {{ 'on' if loop.first else 'and' }} proved.{{ column }} = intervals.{{ column }}
         {%- endfor %}
+    {%- for counted in counted_apart %}
+    left join limits as {{ counted }}_limits
+        on proved.{{ counted }}_cluster_count - 1 = {{ counted }}_limits.df
+    {%- endfor %}
 
 )
 

@@ -5,6 +5,12 @@ with seams as (
 
 ),
 
+limits as (
+
+    select * from {{ ref('int_student_limits') }}
+
+),
+
 clusters as (
 
     select * from {{ ref('int_clusters') }}
@@ -105,22 +111,25 @@ final as (
         measured.model_id,
         measured.inference_path,
         measured.distance_blocks,
-        measured.cluster_unit,
+        case when measured.block_count > 0 then measured.cluster_unit end as cluster_unit,
         measured.cluster_count,
         measured.block_count,
         measured.mean_local_ssim,
         measured.mean_local_ssim - measured.mean_elsewhere as difference,
-        case
-            when measured.cluster_count >= {{ var('min_clusters') }} then intervals.difference_low
-        end as difference_low,
-        case
-            when measured.cluster_count >= {{ var('min_clusters') }} then intervals.difference_high
-        end as difference_high
+        {{ interval_end(
+            '(measured.mean_local_ssim - measured.mean_elsewhere)',
+            'intervals.difference_low', 'measured.cluster_count', 'limits', -2, 2
+        ) }} as difference_low,
+        {{ interval_end(
+            '(measured.mean_local_ssim - measured.mean_elsewhere)',
+            'intervals.difference_high', 'measured.cluster_count', 'limits', -2, 2
+        ) }} as difference_high
     from measured
     left join intervals
         on measured.model_id = intervals.model_id
         and measured.inference_path = intervals.inference_path
         and measured.distance_blocks = intervals.distance_blocks
+    left join limits on measured.cluster_count - 1 = limits.df
 
 )
 

@@ -9,6 +9,12 @@ with flags as (
 
 ),
 
+limits as (
+
+    select * from {{ ref('int_student_limits') }}
+
+),
+
 verdicts as (
 
     select * from {{ ref('fct_verdicts') }}
@@ -153,12 +159,14 @@ final as (
         measured.flagged_count,
         cast(measured.flagged_count as double) / nullif(measured.evaluated_count, 0)
             as flagged_ratio,
-        case
-            when measured.cluster_count >= {{ var('min_clusters') }} then intervals.rate_low
-        end as flagged_low_ratio,
-        case
-            when measured.cluster_count >= {{ var('min_clusters') }} then intervals.rate_high
-        end as flagged_high_ratio
+        {{ interval_end(
+            '(cast(measured.flagged_count as double) / nullif(measured.evaluated_count, 0))',
+            'intervals.rate_low', 'measured.cluster_count', 'limits', 0, 1
+        ) }} as flagged_low_ratio,
+        {{ interval_end(
+            '(cast(measured.flagged_count as double) / nullif(measured.evaluated_count, 0))',
+            'intervals.rate_high', 'measured.cluster_count', 'limits', 0, 1
+        ) }} as flagged_high_ratio
     from measured
     left join intervals
         on measured.population = intervals.population
@@ -166,6 +174,7 @@ final as (
         and measured.model_id = intervals.model_id
         and measured.inference_path = intervals.inference_path
         and measured.rule_id = intervals.rule_id
+    left join limits on measured.cluster_count - 1 = limits.df
 
 )
 

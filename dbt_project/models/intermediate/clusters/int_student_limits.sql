@@ -48,13 +48,24 @@ refined as (
 
 ),
 
-final as (
+limits as (
 
-    select cast(df as integer) as df, t_limit from refined
+    select df, t_limit from refined
     where step = 6
     union all
-    select cast(df as integer) as df, t_limit from expanded
+    select df, t_limit from expanded
     where df >= 200
+
+),
+
+-- What a percentile interval of df + 1 clusters is stretched by (macro interval_end).
+final as (
+
+    select
+        cast(df as integer) as df,
+        t_limit,
+        t_limit / {{ z }} * sqrt((df + 1) / df) as stretch
+    from limits
 
 )
 

@@ -1,0 +1,170 @@
+"""Measure how often intervals hold the truth, and tests reject a true null.
+
+Nothing here computes an interval or a p: simulated studies go through the dbt project, and the
+columns of its marts are counted. Writes docs/calibration.md and docs/calibration.png.
+"""
+
+import argparse
+import multiprocessing
+import os
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import duckdb
+
+from ingest.run import read_raw_manifest
+from tests.calibration.page import draw_page, format_page
+from tests.calibration.questions import INTERVALS, PUBLISHED, TESTS
+from tests.calibration.studies import EFFECTS, simulate_published_study, simulate_study
+from warehouse.build import create_raw_views, run_dbt
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Studies of one size: each build simulates `models` of them, with draws of its own."""
+
+    patients: int
+    builds: int
+    models: int
+    is_published: bool = False
+
+
+SETTINGS = (
+    Setting(100, 4, 125),
+    Setting(1567, 2, 400, is_published=True),
+    Setting(30, 4, 250),
+    Setting(10, 4, 250),
+    Setting(5, 4, 250),
+)
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many of a build's simulated studies answer a question with yes."""
+
+    question: str
+    patients: int
+    effect: str
+    hits: int
+    studies: int
+
+
+def main():
+    """Run every simulation and write the page."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.calibration.campaign", description=__doc__
+    )
+    parser.add_argument("--models", type=int, help="simulated models a build, for a short run")
+    parser.add_argument("--builds", type=int, help="builds of each size, for a short run")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="builds at once")
+    parser.add_argument("--docs", type=Path, default=DOCS, help="where page and figure go")
+    options = parser.parse_args()
+    given = {name: getattr(options, name) for name in ("models", "builds")}
+    given = {name: value for name, value in given.items() if value}
+    settings = [replace(setting, **given) for setting in SETTINGS]
+    page = format_page(counts := count_all(settings, options.workers), settings)
+    (options.docs / "calibration.md").write_text(page, encoding="utf-8")
+    draw_page(counts, options.docs)
+    print(page)
+
+
+def count_all(settings, workers):
+    """Run the builds of all settings, several at once, each in a process of its own.
+
+    Parameters
+    ----------
+    settings : list of Setting
+    workers : int
+
+    Returns
+    -------
+    list of Count
+        In the order of settings and builds, whatever ends first.
+    """
+    jobs = [(setting, build) for setting in settings for build in range(setting.builds)]
+    context = multiprocessing.get_context("spawn")
+    begin, counts = time.monotonic(), []
+    with ProcessPoolExecutor(workers, context, max_tasks_per_child=1) as pool:
+        results = pool.map(count_build, *zip(*jobs, strict=True))
+        for done, ((setting, _), result) in enumerate(zip(jobs, results, strict=True), start=1):
+            counts += result
+            passed = time.monotonic() - begin
+            print(
+                f"{done}/{len(jobs)} builds, {setting.patients} patients, {passed:.0f} s",
+                file=sys.stderr,
+                flush=True,
+            )
+    return counts
+
+
+def count_build(setting, build):
+    """Simulate one study of many models, build its marts and count their answers.
+
+    Parameters
+    ----------
+    setting : Setting
+    build : int
+        Seeds the simulation and the bootstrap.
+
+    Returns
+    -------
+    list of Count
+    """
+    # No test of the published study rests on the bootstrap: it gets the fewest replicates.
+    parameters = f'bootstrap_seed = "calibration-{build}"\n'
+    parameters += "bootstrap_replicates = 100" if setting.is_published else ""
+    simulate = simulate_published_study if setting.is_published else simulate_study
+    questions = PUBLISHED if setting.is_published else INTERVALS + TESTS
+    with tempfile.TemporaryDirectory(prefix="upscale-audit-calibration-") as folder:
+        study = simulate(
+            Path(folder),
+            patient_count=setting.patients,
+            model_count=setting.models,
+            seed=build,
+            parameters=parameters,
+        )
+        answers = answer(study, questions)
+    return [
+        Count(question.name, setting.patients, effect, sum(outcomes), len(outcomes))
+        for (question, effect), outcomes in answers.items()
+    ]
+
+
+def answer(study, questions):
+    """Build the marts that questions read, and put each question to every simulated model.
+
+    Parameters
+    ----------
+    study : ingest.study.Study
+        Simulated: its raw folder is complete.
+    questions : iterable of Interval or Test
+
+    Returns
+    -------
+    dict
+        By question and effect: a list of bool, one per model that has an answer.
+    """
+    database = study.output / "calibration.duckdb"
+    marts = sorted({f"+{question.mart}" for question in questions})
+    create_raw_views(database, study.raw, read_raw_manifest(study.raw))
+    command = ("build", "--exclude-resource-type", "test", "unit_test", "--select", *marts)
+    run_dbt(study, database, command, threads=1)
+    answers = defaultdict(list)
+    with duckdb.connect(str(database), read_only=True) as connection:
+        for question in questions:
+            for model_id, outcome in connection.execute(question.sql).fetchall():
+                effect = model_id.split("_")[0]
+                if effect in EFFECTS and outcome is not None:
+                    answers[question, effect].append(outcome)
+    return answers
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,230 @@
+"""The page and the figure of the calibration, from counts alone."""
+
+import math
+from collections import defaultdict
+
+from tests.calibration.questions import INTERVALS, PUBLISHED, TESTS
+from tests.calibration.studies import EFFECTS, MOST_IMAGES, SAME_PLACE_RATE
+
+COVERAGE_PCT, REJECTION_PCT = (93, 97), (4, 6)
+_Z = 1.959963984540054
+
+_INTRODUCTION = f"""# Calibration
+
+Written by `make calibrate`. Studies whose truth is known are simulated as raw tables, go through
+the dbt project, and the columns of its marts are counted: how often a 95 % interval holds the
+truth, how often a test rejects a null hypothesis that is true, at 0.05. The same code gives the
+same page: every seed is fixed.
+
+A build simulates many models at once, each an independent draw. They share patients (1 to
+{MOST_IMAGES} images each, resampled together), references, boxes and the bootstrap's draws, as the
+models of one study do; so several builds with other patients and other draws make up each
+figure. A measured value is a population mean, plus effects of patient, image and block. Patient
+effects are normal, or skewed: exponential, a few patients restored far worse than the rest.
+Not simulated: the intervals of mart_flag_rates, mart_seam_profile and mart_axis1_types, which
+come from the same resamples.
+
+In parentheses is the Monte-Carlo 95 % interval of the figure itself (Wilson's, for the number of
+studies that independent draws would need to vary as the builds did). **Bold** lies outside the
+aim ({COVERAGE_PCT[0]} to {COVERAGE_PCT[1]} % of intervals, {REJECTION_PCT[0]} to \
+{REJECTION_PCT[1]} % of tests) by more than that.
+"""
+
+_INTERVALS = """## Intervals: share that hold the truth, in %
+"""
+
+_TESTS = f"""## Tests: share that reject a true null at 0.05, in %
+
+The worst block of an image is placed uniformly, and with probability {SAME_PLACE_RATE:g} where
+its patient's other images have theirs. The first four read a published location file, which
+lists the quarter of the images with the smallest SSIM. No finding has an effect; up to eight are
+tested together. n is smaller where some studies have too few patients for a test.
+"""
+
+_PUBLISHED = """## The published tests, at the size of the published study
+
+1,567 patients with 3.2 images on average, a 128 × 128 grid, the quarter of the images with the
+smallest SSIM located; placement uniform, texture and SSIM independent, both alike within a
+patient.
+"""
+
+
+def format_page(counts, settings):
+    """Write the page.
+
+    Parameters
+    ----------
+    counts : list of Count
+    settings : iterable of Setting
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    shares = find_shares(counts)
+    sizes = sorted(item.patients for item in settings if not item.is_published)
+    published = [item.patients for item in settings if item.is_published]
+    lines = [_INTRODUCTION, _INTERVALS]
+    for effect in EFFECTS:
+        lines += [f"Patient effects: {effect}.", ""]
+        lines += _format_table(shares, INTERVALS, sizes, effect, COVERAGE_PCT)
+    lines.append("![Share of intervals that hold the truth](calibration.png)\n")
+    lines.append(_TESTS)
+    for effect in EFFECTS:
+        lines += [f"Patient effects: {effect}.", ""]
+        lines += _format_table(shares, TESTS, sizes, effect, REJECTION_PCT)
+    lines.append(_PUBLISHED)
+    for effect in EFFECTS:
+        lines += [f"Patient effects: {effect}.", ""]
+        lines += _format_table(shares, PUBLISHED, published, effect, REJECTION_PCT)
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def find_shares(counts):
+    """Pool the builds of each question, size and effect.
+
+    Parameters
+    ----------
+    counts : list of Count
+
+    Returns
+    -------
+    dict
+        By question, patients and effect: share, lower and upper end of its interval (0..1),
+        and the number of studies.
+    """
+    groups = defaultdict(list)
+    for item in counts:
+        groups[item.question, item.patients, item.effect].append((item.hits, item.studies))
+    return {key: estimate_share(builds) for key, builds in groups.items()}
+
+
+def estimate_share(builds):
+    """Share of hits over builds, with a 95 % interval.
+
+    Parameters
+    ----------
+    builds : list of (int, int)
+        Hits and studies of each build.
+
+    Returns
+    -------
+    tuple
+        Share, lower and upper end, all 0..1, and the number of studies.
+
+    Notes
+    -----
+    Wilson's interval (doi:10.1080/01621459.1927.10502953) of the effective number of studies:
+    their number over the design effect, the variance between builds over the binomial one, taken
+    as at least 1.
+    """
+    hits, studies = (sum(column) for column in zip(*builds, strict=True))
+    share = hits / studies
+    binomial = share * (1 - share) / studies
+    design = 1.0
+    if len(builds) > 1 and binomial > 0:
+        between = sum((hit - share * count) ** 2 for hit, count in builds) / studies**2
+        design = max(1.0, between * len(builds) / (len(builds) - 1) / binomial)
+    number = studies / design
+    centre = (share + _Z**2 / (2 * number)) / (1 + _Z**2 / number)
+    half = _Z * math.sqrt(share * (1 - share) / number + _Z**2 / (4 * number**2))
+    half /= 1 + _Z**2 / number
+    return share, max(0.0, centre - half), min(1.0, centre + half), studies
+
+
+def _format_table(shares, questions, sizes, effect, aim):
+    has_truth = hasattr(questions[0], "truth")
+    header = ["what", *(["truth"] if has_truth else [])]
+    found = [
+        max((shares[key][3] for key in shares if key[1:] == (size, effect)), default=0)
+        for size in sizes
+    ]
+    header += [f"{size:,} patients, n = {n:,}" for size, n in zip(sizes, found, strict=True)]
+    lines = [f"| {' | '.join(header)} |"]
+    lines.append("|---|" + "---:|" * (len(header) - 1))
+    for question in questions:
+        cells = [question.name, *([f"{question.truth:.4g}"] if has_truth else [])]
+        for size, studies in zip(sizes, found, strict=True):
+            share = shares.get((question.name, size, effect))
+            cells.append(_format_share(share, studies, aim))
+        lines.append(f"| {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def _format_share(share, studies, aim):
+    if share is None:
+        return ""
+    value, low, high, number = share
+    text = f"{100 * value:.1f}"
+    if 100 * high < aim[0] or 100 * low > aim[1]:
+        text = f"**{text}**"
+    of = "" if number == studies else f", n = {number:,}"
+    return f"{text} ({100 * low:.1f} to {100 * high:.1f}{of})"
+
+
+def draw_page(counts, folder):
+    """Draw the coverage of every interval by number of patients as calibration.png.
+
+    Parameters
+    ----------
+    counts : list of Count
+    folder : Path
+    """
+    import altair as alt
+
+    from analysis import theme
+
+    names = {question.name for question in INTERVALS}
+    rows = [
+        {"what": name, "patients": size, "effect": effect}
+        | dict(zip(("share", "low", "high"), (100 * value for value in values), strict=True))
+        for (name, size, effect), (*values, _) in find_shares(counts).items()
+        if name in names
+    ]
+    lowest = 5 * math.floor(min(row["low"] for row in rows) / 5)
+    sizes = sorted({row["patients"] for row in rows})
+    panels = [
+        _draw_panel(
+            [row for row in rows if row["patients"] == size], size, lowest, size == sizes[0]
+        )
+        for size in sizes
+    ]
+    theme.finish(alt.hconcat(*panels, spacing=8)).save(folder / "calibration.png", ppi=200)
+
+
+def _draw_panel(rows, patients, lowest, is_first):
+    """Draw the intervals' coverage at one number of patients, over the band that is aimed at."""
+    import altair as alt
+
+    from analysis import theme
+
+    names = [question.name for question in INTERVALS]
+    scale = alt.Scale(domain=[lowest, 100], nice=False)
+    axis = alt.Axis(ticks=False) if is_first else None
+    band = [dict(zip(("from", "to"), COVERAGE_PCT, strict=True))]
+    aim = alt.Chart(theme.make_data(band)).mark_rect(color=theme.PALE_GREY, opacity=0.6)
+    marks = alt.Chart(theme.make_data(rows)).encode(
+        y=alt.Y("what:N", title=None, axis=axis, scale=alt.Scale(domain=names)),
+        yOffset=alt.YOffset("effect:N", scale=alt.Scale(domain=list(EFFECTS))),
+        color=alt.Color("effect:N", title="patient effects").scale(
+            domain=list(EFFECTS), range=[theme.BLUE, theme.VERMILLION]
+        ),
+    )
+    spans = marks.mark_rule(strokeWidth=1).encode(
+        x=alt.X("low:Q", scale=scale, title="coverage, %"), x2="high:Q"
+    )
+    points = marks.mark_point(filled=True, size=14, opacity=1).encode(x="share:Q")
+    return alt.layer(
+        aim.encode(x=alt.X("from:Q", scale=scale), x2="to:Q"), spans, points
+    ).properties(
+        width=82,
+        height=14 * len(names),
+        title=alt.TitleParams(
+            f"{patients} patients",
+            frame="group",
+            fontSize=theme.TEXT_PT + 0.5,
+            fontWeight="normal",
+            offset=3,
+        ),
+    )

@@ -1,0 +1,162 @@
+"""What is asked of the simulated studies: each interval's truth, each test's true null."""
+
+from dataclasses import dataclass
+
+from tests.calibration.studies import Truth
+
+TRUTH = Truth()
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A 95 % interval of a mart, what it must hold, and the rows that have it."""
+
+    name: str
+    mart: str
+    low: str
+    truth: float
+    where: str = "true"
+
+    @property
+    def sql(self):
+        """One row per simulated model: whether the interval holds the truth; NULL without one."""
+        high = self.low.removesuffix("_low") + "_high"
+        return (
+            f"select model_id, {self.truth!r} between {self.low} and {high}"
+            f" from {self.mart} where {self.where}"
+        )
+
+
+@dataclass(frozen=True)
+class Test:
+    """A p of a mart whose null hypothesis is true in the simulation."""
+
+    __test__ = False
+    name: str
+    mart: str
+    p: str
+    where: str = "true"
+
+    @property
+    def sql(self):
+        """One row per simulated model: whether the smallest of its p is below 0.05."""
+        return (
+            f"select model_id, min({self.p}) < 0.05 from {self.mart} where {self.where}"
+            " group by model_id"
+        )
+
+
+_NOTTA = "inference_path = 'notta'"
+_PROOF = f"population = 'per_model' and source_id = 'images' and {_NOTTA}"
+_PUBLISHED_PROOF = "population = 'per_model' and source_id = 'published'"
+_LESION = f"quantity = 'd_noise' and {_NOTTA}"
+_RING = f"frame_side = 'all' and distance_blocks = 0 and {_NOTTA}"
+
+INTERVALS = (
+    Interval("frame deficit", "mart_frame_effect", "deficit_low", TRUTH.frame_deficit, _NOTTA),
+    Interval(
+        "frame excess over the baseline",
+        "mart_frame_effect",
+        "excess_low",
+        TRUTH.frame_excess,
+        "inference_path = 'tta'",
+    ),
+    Interval(
+        "SSIM of the outermost ring", "mart_frame_profile", "mean_low", TRUTH.mean_ssim, _RING
+    ),
+    Interval(
+        "tta effect on noise",
+        "mart_tta_effect",
+        "change_low",
+        TRUTH.noise_change,
+        "quantity = 'd_noise'",
+    ),
+    Interval(
+        "noise of axis-positive blocks",
+        "mart_direction_components",
+        "mean_low",
+        TRUTH.noise,
+        "component = 'noise' and polarity = 'positive'",
+    ),
+    Interval(
+        "mean SSIM less the baseline's",
+        "mart_lfv_proof",
+        "excess_mean_ssim_low",
+        TRUTH.excess_mean_ssim,
+        _PROOF,
+    ),
+    Interval(
+        "slope of mean SSIM on texture",
+        "mart_lfv_proof",
+        "slope_texture_mean_low",
+        TRUTH.slope_texture,
+        _PROOF,
+    ),
+    Interval(
+        "correlation of texture and smallest SSIM",
+        "mart_lfv_proof",
+        "correlation_low",
+        TRUTH.correlation,
+        _PUBLISHED_PROOF,
+    ),
+    Interval(
+        "worst blocks on the frame less the baseline's",
+        "mart_lfv_proof",
+        "excess_frame_ratio_low",
+        TRUTH.frame_ratio,
+        _PROOF,
+    ),
+    Interval(
+        "centred boundary bias index",
+        "mart_lfv_proof",
+        "centred_boundary_bias_index_low",
+        TRUTH.centred_bias,
+        _PUBLISHED_PROOF,
+    ),
+    Interval(
+        "lesion difference, any finding",
+        "mart_lesion_risk",
+        "difference_low",
+        TRUTH.lesion_difference,
+        f"{_LESION} and finding = 'any'",
+    ),
+)
+
+_LOCATION_TESTS = (
+    ("published: chi-square of the boundary zone", "boundary_p_value"),
+    ("the same against the zone's exact share", "boundary_exact_p_value"),
+    ("binomial of the outermost ring", "frame_p_value"),
+    ("corrected location test", "location_p_value"),
+)
+TESTS = (
+    *(Test(name, "mart_lfv_proof", p, _PUBLISHED_PROOF) for name, p in _LOCATION_TESTS),
+    Test("the same, every image located", "mart_lfv_proof", "location_p_value", _PROOF),
+    Test("frame deficit, t test over patients", "mart_frame_effect", "deficit_p_value", _NOTTA),
+    Test(
+        "lesion risk, any finding",
+        "mart_lesion_risk",
+        "p_value",
+        f"{_LESION} and finding = 'any'",
+    ),
+    Test(
+        "lesion risk, at least one finding, uncorrected",
+        "mart_lesion_risk",
+        "p_value",
+        f"{_LESION} and family_size > 1",
+    ),
+    Test(
+        "lesion risk, at least one finding, Holm",
+        "mart_lesion_risk",
+        "p_holm",
+        f"{_LESION} and family_size > 1",
+    ),
+)
+PUBLISHED = (
+    Test(
+        "published: t test of the texture correlation",
+        "mart_lfv_proof",
+        "correlation_p_value",
+        _PUBLISHED_PROOF,
+    ),
+    *(Test(name, "mart_lfv_proof", p, _PUBLISHED_PROOF) for name, p in _LOCATION_TESTS),
+)

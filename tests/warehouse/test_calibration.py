@@ -1,0 +1,146 @@
+"""The simulated studies of `make calibrate` are what they claim; its counting is right."""
+
+import duckdb
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from scipy.stats import binomtest
+
+from tests.calibration.page import estimate_share
+from tests.calibration.questions import INTERVALS, PUBLISHED, TESTS, Interval, Test
+from tests.calibration.studies import (
+    BASELINE,
+    IS_FRAME,
+    Truth,
+    simulate_published_study,
+    simulate_study,
+)
+from warehouse.build import build_warehouse
+from warehouse.connect import open_warehouse
+
+TRUTH = Truth()
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Give a connection to the published warehouse of a small simulated study."""
+    root = tmp_path_factory.mktemp("simulated")
+    study = simulate_study(root, patient_count=6, model_count=2, seed=1)
+    build_warehouse(study, threads=2)
+    with open_warehouse(study.warehouse) as connection:
+        yield connection
+
+
+def read_blocks(study, model_id):
+    """Raw block columns of a model as arrays, one row an image."""
+    (path,) = (study.raw / "blocks" / f"model_id={model_id}").iterdir()
+    table = pq.ParquetFile(path).read()
+    wanted = ("notta_local_ssim", "tta_local_ssim", "notta_noise", "tta_noise", "reference_noise")
+    return {name: table[name].to_numpy().reshape(-1, IS_FRAME.size) for name in wanted}
+
+
+def test_a_simulated_study_passes_the_build_and_every_data_test_of_it(built):
+    counts = built.execute(
+        "select model_id, notta_image_count, tta_image_count from dim_models"
+    ).fetchall()
+    (images,) = built.execute("select count(*) from dim_images").fetchone()
+    assert sorted(counts) == [
+        (BASELINE, images, 0),
+        ("normal_0000", images, images),
+        ("skewed_0001", images, images),
+    ]
+
+
+def test_every_question_is_answered_for_every_simulated_model(built):
+    for question in INTERVALS + TESTS:
+        # Six patients are too few for a family of findings.
+        if "family_size" not in question.where:
+            answers = dict(built.execute(question.sql).fetchall())
+            assert {"normal_0000", "skewed_0001"} <= answers.keys(), question.name
+
+
+def test_truths_that_need_no_sampling_are_what_the_marts_say(built):
+    row = built.execute(
+        "select null_frame_ratio, frame_count from mart_lfv_proof"
+        f" where population = 'per_model' and model_id = '{BASELINE}' and inference_path = 'notta'"
+    ).fetchone()
+    assert row == (pytest.approx(TRUTH.frame_ratio), 0)
+
+
+def test_simulated_means_lie_at_the_truth(tmp_path):
+    study = simulate_study(tmp_path, patient_count=300, model_count=2, seed=2)
+    for model_id in ("normal_0000", "skewed_0001"):
+        blocks = read_blocks(study, model_id)
+        to_dn = np.sqrt(np.pi / 2) / 6 / 64
+        noise = to_dn * (blocks["notta_noise"] - blocks["reference_noise"])
+        change = to_dn * (blocks["tta_noise"] - blocks["notta_noise"])
+        deficit = blocks["notta_local_ssim"] @ (~IS_FRAME / (~IS_FRAME).sum())
+        deficit -= blocks["notta_local_ssim"] @ (IS_FRAME / IS_FRAME.sum())
+        means = {
+            "noise": noise.mean(axis=1),
+            "noise_change": change.mean(axis=1),
+            "mean_ssim": blocks["notta_local_ssim"][:, IS_FRAME].mean(axis=1),
+            "frame_deficit": deficit,
+        }
+        for name, values in means.items():
+            # Images of a patient agree: at most three share one error.
+            error = values.std() / np.sqrt(len(values) / 3)
+            assert values.mean() == pytest.approx(getattr(TRUTH, name), abs=4 * error), name
+
+
+def test_published_places_are_uniform_and_only_the_worst_quarter_is_located(tmp_path):
+    study = simulate_published_study(tmp_path, patient_count=1000, model_count=2, seed=3)
+    results = pq.read_table(study.raw / "published_results" / "published_results.parquet")
+    places = pq.read_table(study.raw / "published_locations" / "published_locations.parquet")
+    assert places.num_rows == pytest.approx(results.num_rows / 4, abs=2)
+    ratio = places["is_boundary"].to_numpy().mean()
+    assert ratio == pytest.approx(12159 / 16384, abs=4 * np.sqrt(0.25 * 0.75 / 1000))
+    assert set(places["min_row"].to_numpy()) == set(range(128))
+
+
+def test_an_interval_counts_where_it_holds_the_truth_and_is_null_without_ends():
+    connection = duckdb.connect()
+    connection.execute(
+        "create table mart as select * from (values ('in', 0.0, 1.0, 7), ('end', 0.5, 1.0, 7),"
+        " ('below', 0.6, 1.0, 7), ('none', null, null, 7), ('other', 0.0, 1.0, 8))"
+        " as rows (model_id, x_low, x_high, kind)"
+    )
+    sql = Interval("x", "mart", "x_low", 0.5, "kind = 7").sql
+    answers = dict(connection.execute(sql).fetchall())
+    assert answers == {"in": True, "end": True, "below": False, "none": None}
+
+
+def test_a_test_counts_a_model_once_by_its_smallest_p():
+    connection = duckdb.connect()
+    connection.execute(
+        "create table mart as select * from (values ('one', 0.2), ('one', 0.049), ('at', 0.05),"
+        " ('none', null)) as rows (model_id, p)"
+    )
+    answers = dict(connection.execute(Test("p", "mart", "p").sql).fetchall())
+    assert answers == {"one": True, "at": False, "none": None}
+
+
+def test_questions_have_names_of_their_own():
+    # Counts are pooled by name and number of patients: 1,567 of the published alone.
+    for questions in (INTERVALS + TESTS, PUBLISHED):
+        names = [question.name for question in questions]
+        assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(("hits", "studies"), [(0, 40), (38, 40), (40, 40), (947, 1000)])
+def test_the_interval_of_a_share_is_wilsons_where_builds_agree(hits, studies):
+    share, low, high, number = estimate_share([(hits, studies), (hits, studies)])
+    expected = binomtest(2 * hits, 2 * studies).proportion_ci(method="wilson")
+    assert (share, number) == (hits / studies, 2 * studies)
+    assert (low, high) == pytest.approx((expected.low, expected.high))
+
+
+def test_builds_that_disagree_widen_the_interval_of_a_share():
+    narrow = estimate_share([(90, 100), (90, 100)])
+    wide = estimate_share([(99, 100), (81, 100)])
+    assert wide[1] < narrow[1]
+    assert wide[2] > narrow[2]
+    # Variance between the two builds over the binomial one is the factor lost.
+    design = 2 * (9**2 + 9**2) / 200**2 / (0.9 * 0.1 / 200)
+    expected = binomtest(round(180 / design), round(200 / design)).proportion_ci(method="wilson")
+    assert wide[1:3] == pytest.approx((expected.low, expected.high), abs=0.02)
