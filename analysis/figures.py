@@ -9,22 +9,32 @@ from analysis.axis import draw_axis1_distribution, draw_pca_basis
 from analysis.blockmap import TITLE, choose_images, draw_blockmap, find_limit
 from analysis.correlation import draw_metric_correlation
 from analysis.coverage import draw_coverage, is_complete
+from analysis.frame import draw_frame_profile, draw_seam_profile
+from analysis.hyra.figure import draw_hyra, list_hyra_models
 from analysis.information import draw_rule_information
 from analysis.intervals import draw_direction_components, draw_tta_effect
+from analysis.lesions import draw_lesion_risk, plan_lesion_figures
+from analysis.lfv import LFV_FIGURES
+from analysis.lfv.proof import Source, list_lfv_sources
+from analysis.lqd.texts import font_family
 from analysis.marts import Marts
 from analysis.output import write_chart
 from analysis.overlap import draw_rule_overlap
 from analysis.rates import draw_flag_rates
 from analysis.sources import list_sources, name_files
+from analysis.states import draw_tier3_states
 from analysis.verdicts import draw_verdicts
 from ingest.errors import StudyError
 
 # Drawn of every study with images.
-AXIS_FIGURES = {
+STUDY_FIGURES = {
     "direction_components": draw_direction_components,
     "axis1_distribution": draw_axis1_distribution,
     "pca_basis": draw_pca_basis,
     "tta_effect": draw_tta_effect,
+    "tier3_states": draw_tier3_states,
+    "frame_profile": draw_frame_profile,
+    "seam_profile": draw_seam_profile,
 }
 # Drawn once for each source that has rows in the table.
 SOURCE_FIGURES = {
@@ -35,14 +45,21 @@ SOURCE_FIGURES = {
     "rule_information": ("mart_rule_information", draw_rule_information),
 }
 # Drawn or not, and under which names, depends on the study.
-VARYING = (*AXIS_FIGURES, "coverage")
-VARYING_STARTS = ("axis1_blockmap", *(f"{name}_" for name in SOURCE_FIGURES))
+VARYING = (*STUDY_FIGURES, *LFV_FIGURES, "coverage")
+VARYING_STARTS = (
+    "axis1_blockmap",
+    "hyra_",
+    "lesion_risk",
+    *(f"{name}_" for name in SOURCE_FIGURES),
+)
+# Folder of the figures that have published names: one folder in it per source and path.
+LFV_FOLDER = "lfv_proof"
 ENDINGS = (".png", ".svg", ".html")
 
 logger = logging.getLogger(__name__)
 
 
-def draw_figures(warehouse_path, references, folder, progress=None):
+def draw_figures(warehouse_path, references, folder, progress=None, language="en"):
     """Draw every figure of a study as PNG, SVG and self-contained HTML.
 
     Parameters
@@ -57,6 +74,8 @@ def draw_figures(warehouse_path, references, folder, progress=None):
         longer has (another image mapped, nothing missing any more) are removed.
     progress : callable, optional
         Called as ``progress(done, total, name)`` when a figure is written.
+    language : {"en", "ja"}
+        Of the figures in ``lfv_proof/``, which have published names; others are English.
 
     Returns
     -------
@@ -67,14 +86,17 @@ def draw_figures(warehouse_path, references, folder, progress=None):
     ------
     StudyError
         There is no warehouse, it is of another version, it has images but there is no folder
-        of references, or a reference is not the file that was measured.
+        of references, a reference is not the file that was measured, or no font has the
+        language's characters.
     """
-    folder = Path(folder)
+    folder, font = Path(folder), font_family(language)
     with Marts(warehouse_path) as marts:
-        figures = plan_figures(marts, references)
+        figures = plan_figures(marts, references, language)
+        folder.mkdir(parents=True, exist_ok=True)
         paths = []
         for done, (name, draw) in enumerate(figures.items(), start=1):
-            paths += write_chart(theme.finish(draw(marts)), folder, name)
+            chart = theme.finish(draw(marts), font) if "/" in name else theme.finish(draw(marts))
+            paths += write_chart(chart, folder, name)
             logger.info("drew %s", name)
             if progress is not None:
                 progress(done, len(figures), name)
@@ -82,37 +104,61 @@ def draw_figures(warehouse_path, references, folder, progress=None):
     return paths
 
 
-def plan_figures(marts, references):
+def plan_figures(marts, references, language="en"):
     """Say which figures a study has.
 
     Parameters
     ----------
     marts : analysis.marts.Marts
     references : str, Path or None
+    language : {"en", "ja"}
+        Of the figures in ``lfv_proof/``.
 
     Returns
     -------
     dict
-        A function of the marts that draws the figure, by the figure's name.
+        A function of the marts that draws the figure, by the figure's name, which may begin
+        with a folder.
     """
-    figures = _plan_axis_figures(marts, references) if marts.models else {}
+    figures = _plan_study_figures(marts, references) if marts.models else {}
     sources = {name: list_sources(marts, table) for name, (table, _) in SOURCE_FIGURES.items()}
     files = name_files(sorted({source for listed in sources.values() for source in listed}))
     for name, (_, draw) in SOURCE_FIGURES.items():
         for source in sources[name]:
             figures[f"{name}_{files[source]}"] = partial(draw, source=source)
-    return figures
+    return figures | _plan_lfv_figures(marts, language)
 
 
-def _plan_axis_figures(marts, references):
+def _plan_lfv_figures(marts, language):
+    """Plan the LFV proof of each source and path, in folders as `published_form/` has them."""
+    sources = [Source(*listed, language) for listed in list_lfv_sources(marts)]
+    places = {
+        source: f"{source.source_id}_{source.inference_path}"
+        if source.is_measured
+        else source.source_id
+        for source in sources
+    }
+    files = name_files(sorted(places.values()))
+    return {
+        f"{LFV_FOLDER}/{files[places[source]]}/{name}": partial(draw, source=source)
+        for source in sources
+        for name, draw in LFV_FIGURES.items()
+    }
+
+
+def _plan_study_figures(marts, references):
     if references is None:
         raise StudyError(
             "the warehouse has images of models, but no folder of references was given;"
             " name it in the study file ([study] references)"
         )
-    figures = dict(AXIS_FIGURES)
+    figures = dict(STUDY_FIGURES)
+    for name, quantity in plan_lesion_figures(marts).items():
+        figures[name] = partial(draw_lesion_risk, quantity=quantity)
     if not is_complete(marts):
         figures["coverage"] = draw_coverage
+    for model_id in list_hyra_models(marts):
+        figures[f"hyra_{model_id}"] = partial(draw_hyra, model_id=model_id)
     images = choose_images(marts)
     limit = find_limit(marts, images)
     for image_id in images:
@@ -130,7 +176,10 @@ def _draw_no_map(_):
 
 
 def _remove_stale(folder, paths):
-    for path in folder.iterdir():
+    for path in [*folder.iterdir(), *folder.glob(f"{LFV_FOLDER}/*/*")]:
         is_ours = path.stem in VARYING or path.stem.startswith(VARYING_STARTS)
         if is_ours and path.suffix in ENDINGS and path not in paths:
             path.unlink()
+    for place in [*folder.glob(f"{LFV_FOLDER}/*"), folder / LFV_FOLDER]:
+        if place.is_dir() and not any(place.iterdir()):
+            place.rmdir()

@@ -56,7 +56,7 @@ def draw_direction_components(marts):
     panels = {part["component"]: _make_header(part) for part in components}
     for row in drawn:
         row["panel"] = panels[row["component"]]
-    return _facet(
+    return facet_intervals(
         drawn,
         list(panels.values()),
         marts.models,
@@ -101,7 +101,7 @@ def draw_tta_effect(marts):
         title=None,
         scale=alt.Scale(domain=evidence, range=[EVIDENCE[name] for name in evidence]),
     )
-    return _facet(
+    return facet_intervals(
         drawn,
         list(panels.values()),
         models,
@@ -214,8 +214,26 @@ def _draw_rows(rows, models, x_title, tick_count, **encodings):
     return alt.layer(zero, interval, points)
 
 
-def _facet(rows, panels, models, title, encodings, shared=True):
-    """Draw one panel per quantity; `shared`: on one horizontal scale."""
+def facet_intervals(rows, panels, models, title, encodings, shared=True):
+    """Draw points with their intervals, one panel per quantity and one row per model.
+
+    Parameters
+    ----------
+    rows : list of dict
+        model_id, panel, mean, low and high (None: no interval), and what `encodings` name.
+    panels : list of str
+        Heads in their order; those without a row are left out.
+    models : list of str
+    title : altair.TitleParams
+    encodings : dict
+        x_title, tick_count, and channels of the points.
+    shared : bool
+        Whether all panels have one horizontal scale.
+
+    Returns
+    -------
+    altair.FacetChart
+    """
     labels = [theme.label_model(model) for model in models]
     room = theme.DOUBLE_COLUMN_PT - theme.label_width(labels) - 10 * (COLUMNS - 1) - 12
     drawn = {row["panel"] for row in rows}

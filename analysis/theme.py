@@ -99,9 +99,9 @@ def make_title(title, caption, width_pt=DOUBLE_COLUMN_PT):
     return alt.TitleParams(heads[0] if len(heads) == 1 else heads, subtitle=lines or [""])
 
 
-def finish(chart):
+def finish(chart, font=FONT):
     """Give a top-level chart the project's look."""
-    return chart.configure(**_LOOK)
+    return chart.configure(**(_LOOK | {"font": font}))
 
 
 def draw_message(title, caption, message):

@@ -1,10 +1,17 @@
-"""Commands that draw: figures, map, worst."""
+"""Commands that draw: figures, map, worst.
 
+What is drawn is signed off with the warehouse that stood before and after: one that was published
+in between is an error, for nothing would say which of the two was drawn.
+"""
+
+import contextlib
 import importlib
+import os
+import shutil
 
 from ingest.errors import StudyError
-from ingest.files import writing
-from ingest.manifests import MANIFEST
+from ingest.files import locked, sync
+from ingest.manifests import MANIFEST, SUMS
 from ingest.study import load_study
 from warehouse.progress import Progress, say
 
@@ -22,7 +29,13 @@ def add_drawing_commands(commands, add):
         ``add(commands, name, run, summary, example)``: a command with the study as its first
         argument.
     """
-    add(commands, "figures", draw_study, "draw figures as PNG, SVG and HTML")
+    figures = add(commands, "figures", draw_study, "draw figures as PNG, SVG and HTML")
+    figures.add_argument(
+        "--lang",
+        choices=_LANGUAGES,
+        default="en",
+        help="of the figures in lfv_proof/, which have published names (default: en)",
+    )
     summary = "draw the local quality map of one image, with its published files and a page"
     example = "sample/study.toml rg1_r0c1 upscayl_standard"
     one = add(commands, "map", _draw_map, summary, example)
@@ -52,35 +65,97 @@ def draw_study(options):
     figures = _load("analysis.figures")
     study = load_study(options.study)
     folder = study.output / "figures"
-    with Progress("figures", "figures") as progress, writing(folder):
+    with Progress("figures", "figures") as progress, _drawing(study) as parent:
         (folder / MANIFEST).unlink(missing_ok=True)
-        files = figures.draw_figures(study.warehouse, study.references, folder, progress)
-        seal_figures(study, files)
+        files = figures.draw_figures(
+            study.warehouse, study.references, folder, progress, options.lang
+        )
+        seal_figures(study, files, parent, _spell_choices({"--lang": (options.lang, "en")}))
     say(f"drew {len(files)} files in {folder}")
     return EXIT_OK
 
 
+@contextlib.contextmanager
+def _drawing(study):
+    """Keep other drawings of the study out; the warehouse that is drawn, None before any build."""
+    from warehouse.provenance import find_parent
+
+    with locked(study.output, "figures, map or worst", ".drawing.lock"):
+        yield find_parent(study) if study.warehouse.is_file() else None
+
+
 def _draw_map(options):
-    paths = _load("analysis.lqd").draw_map(
-        load_study(options.study),
-        options.image,
-        options.model,
-        options.path,
-        patch_px=options.patch,
-        language=options.lang,
-        also=options.also,
+    study, draw_map = load_study(options.study), _load("analysis.lqd").draw_map
+    arguments = [options.image, options.model]
+    choices = {"--path": (options.path, "notta"), "--patch": (options.patch, 8)}
+    choices["--lang"] = options.lang, "en"
+    arguments += _spell_choices(choices)
+    arguments += [word for name in options.also for word in ("--also", name)]
+    paths = _draw_sealed(
+        study,
+        "map",
+        arguments,
+        lambda folder: draw_map(
+            study,
+            options.image,
+            options.model,
+            options.path,
+            patch_px=options.patch,
+            language=options.lang,
+            also=options.also,
+            folder=folder,
+        ),
     )
     say(f"drew {len(paths)} files in {paths[0].parent}")
     return EXIT_OK
 
 
 def _draw_worst(options):
-    study = load_study(options.study)
-    count, language = options.count, options.lang
-    draw_worst = _load("analysis.lqd").draw_worst
-    paths = draw_worst(study, options.model, options.path, count, language)
+    study, draw_worst = load_study(options.study), _load("analysis.lqd").draw_worst
+    choices = {"--path": (options.path, "notta"), "--count": (options.count, 12)}
+    choices["--lang"] = options.lang, "en"
+    arguments = [options.model, *_spell_choices(choices)]
+    paths = _draw_sealed(
+        study,
+        "worst",
+        arguments,
+        lambda folder: draw_worst(
+            study, options.model, options.path, options.count, options.lang, folder
+        ),
+    )
     say(f"drew {paths[0]} and {paths[1].name}")
     return EXIT_OK
+
+
+def _spell_choices(choices):
+    """Words of the options that are not at their default."""
+    return [
+        word
+        for option, (given, default) in choices.items()
+        if given != default
+        for word in (option, str(given))
+    ]
+
+
+def _draw_sealed(study, command, arguments, draw):
+    """Draw beside ``maps/``, sign off, then move each file into its place, the manifest last."""
+    from warehouse.provenance import seal_map
+
+    fresh = study.output / ".maps.next"
+    with _drawing(study) as parent:
+        shutil.rmtree(fresh, ignore_errors=True)
+        try:
+            paths, sources = draw(fresh)
+            seal_map(study, paths, command, arguments, sources, parent)
+            folder = study.output / "maps" / paths[0].parent.relative_to(fresh)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / MANIFEST).unlink(missing_ok=True)
+            for path in [*paths, paths[0].with_name(SUMS), paths[0].with_name(MANIFEST)]:
+                os.replace(path, folder / path.name)
+            sync(folder)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+    return [folder / path.name for path in paths]
 
 
 def _load(module):

@@ -1,6 +1,6 @@
 """Exports in the form of the published generator's own files, for whoever reads those.
 
-Formats as in the author's public repository; definitions B.2 and C.1. Rule set `v2_current`,
+Formats as in the author's public repository; definitions B.2, C.1 and D.1. Rule set `v2_current`,
 thresholds pooled over the rows of a file, as its program does.
 """
 
@@ -17,6 +17,8 @@ LANGUAGES = ("published", "en", "ja")
 RESULTS = "results_with_26pattern_detection.csv"
 SUMMARY = "pattern_detection_summary.csv"
 THRESHOLDS = "recommended_thresholds.json"
+LFV_SUMMARY = "lfv_proof_summary.csv"
+LFV_LOCATIONS = "lfv_spatial_analysis.csv"
 
 SIZE_COLUMNS = (
     "original_width",
@@ -67,6 +69,36 @@ _FILE_JOINS = {
     ),
 }
 
+_NO_LOCATION = "N/A"
+# The published column, and ours.
+_LFV_SUMMARY_COLUMNS = {
+    "correlation_texture_localmin": "correlation_texture_localmin",
+    "correlation_p_value": "correlation_p_value",
+    "lfv_threshold_25th": "lfv_threshold_25th",
+    "lfv_cases_count": "lfv_cases_count",
+    "lfv_cases_percentage": "lfv_cases_pct",
+    "texture_dependency_strength": "texture_dependency_strength",
+    "boundary_bias_index": "boundary_bias_index",
+    "boundary_p_value": "boundary_p_value",
+    "spatial_dependency_strength": "spatial_dependency_strength",
+}
+_LFV_LOCATED_COLUMNS = ("boundary_bias_index", "boundary_p_value")
+_LFV_LOCATION_COLUMNS = {
+    "image_id": "lfv.image_id",
+    "model": "lfv.model_id",
+    "min_ssim_value": (
+        "case when lfv.source_id = 'images' then round(lfv.local_ssim_min, 4)"
+        " else lfv.local_ssim_min end"
+    ),
+    "min_row": "lfv.min_row",
+    "min_col": "lfv.min_col",
+    "total_rows": "lfv.block_rows",
+    "total_cols": "lfv.block_cols",
+    "distance_to_boundary": "lfv.distance_blocks",
+    "normalized_distance": "lfv.normalized_distance",
+    "is_boundary": "lfv.is_boundary",
+}
+
 # Which quantile is recommended, and how the condition is written around it.
 _HIGHER, _LOWER, _REFERENCE = (0.25, ">= {:.4f}"), (0.75, "<= {:.4f}"), (0.5, None)
 _RECOMMENDED = {
@@ -91,7 +123,7 @@ _REFERENCE_CONDITION = {"en": "Reference: {:.4f}", "ja": "参考値: {:.4f}"}
 
 
 def write_published_form(connection, folder, language="published"):
-    """Write the results, summary and thresholds of each source as its own files.
+    """Write the results, summary, thresholds and LFV proof of each source as its own files.
 
     Parameters
     ----------
@@ -108,7 +140,9 @@ def write_published_form(connection, folder, language="published"):
     Returns
     -------
     list of Path
-        The files, three a source.
+        The files of each source: `RESULTS`, `SUMMARY` and `THRESHOLDS` where it has results,
+        `LFV_SUMMARY`, and `LFV_LOCATIONS` where the worst block of an LFV image has a known
+        place.
 
     Notes
     -----
@@ -118,6 +152,11 @@ def write_published_form(connection, folder, language="published"):
     a pattern that could be evaluated in no row has an empty count and rate: the published
     program would say 0 of both.
 
+    The LFV files hold the published statistics, flaws included (definitions D): what mends them
+    is in `mart_lfv_proof`. Without a place they say ``N/A``, as published; a correlation that
+    is not defined is an empty cell. Of measured images they come from 8 px blocks at six
+    decimals, and ``min_ssim_value`` is rounded to the published four.
+
     Cells are data and stay as they are: an image named ``=1+1`` is written so, and a
     spreadsheet may take it, like one that begins with ``+``, ``-`` or ``@``, for a formula.
     Import the file there as text.
@@ -125,18 +164,29 @@ def write_published_form(connection, folder, language="published"):
     if language not in LANGUAGES:
         raise ValueError(f"language = {language!r}; expected one of {', '.join(LANGUAGES)}")
     files = []
-    for source_id, inference_path in _list_sources(connection):
-        is_measured = inference_path != "unstated"
-        place = folder / (f"{source_id}_{inference_path}" if is_measured else source_id)
+    for source in _list_sources(connection):
+        place = folder / name_folder(*source)
         place.mkdir(parents=True, exist_ok=True)
-        rows = _read_rows(connection, source_id, inference_path, language)
-        counts = _count_patterns(connection, source_id, inference_path)
-        files += [
-            _write_csv(place / RESULTS, *_lay_out_results(rows)),
-            _write_csv(place / SUMMARY, *_lay_out_summary(counts)),
-            _write_json(place / THRESHOLDS, recommend_thresholds(rows, language)),
-        ]
+        if rows := _read_rows(connection, *source, language):
+            counts = _count_patterns(connection, *source)
+            files += [
+                _write_csv(place / RESULTS, *_lay_out_results(rows)),
+                _write_csv(place / SUMMARY, *_lay_out_summary(counts)),
+                _write_json(place / THRESHOLDS, recommend_thresholds(rows, language)),
+            ]
+        # Unlike the files above, these two are published without a byte order mark.
+        if proof := _read_proof(connection, *source):
+            columns = list(_LFV_SUMMARY_COLUMNS)
+            files.append(_write_csv(place / LFV_SUMMARY, columns, proof, "utf-8"))
+        if located := _read_locations(connection, *source):
+            columns = list(_LFV_LOCATION_COLUMNS)
+            files.append(_write_csv(place / LFV_LOCATIONS, columns, located, "utf-8"))
     return files
+
+
+def name_folder(source_id, inference_path):
+    """Name a source's folder: its label, or ``images_notta`` and ``images_tta``."""
+    return source_id if inference_path == "unstated" else f"{source_id}_{inference_path}"
 
 
 def recommend_thresholds(rows, language="published"):
@@ -176,7 +226,8 @@ def recommend_thresholds(rows, language="published"):
 def _list_sources(connection):
     return connection.sql(
         "select source_id, inference_path from fct_image_quality"
-        " group by source_id, inference_path order by source_id, inference_path"
+        " union select source_id, inference_path from mart_lfv_images"
+        " order by source_id, inference_path"
     ).fetchall()
 
 
@@ -224,6 +275,36 @@ def _count_patterns(connection, source_id, inference_path):
     ).fetchall()
 
 
+def _read_proof(connection, source_id, inference_path):
+    """Read the published statistics of all models together: one row, or none."""
+    rows = connection.execute(
+        f"select {', '.join(_LFV_SUMMARY_COLUMNS.values())} from mart_lfv_proof"
+        " where population = 'pooled' and source_id = ? and inference_path = ?",
+        [source_id, inference_path],
+    ).fetchall()
+    return [
+        [
+            _NO_LOCATION if value is None and name in _LFV_LOCATED_COLUMNS else value
+            for name, value in zip(_LFV_SUMMARY_COLUMNS, row, strict=True)
+        ]
+        for row in rows
+    ]
+
+
+def _read_locations(connection, source_id, inference_path):
+    """Read LFV images with a known worst block, in the order of the results."""
+    return connection.execute(
+        f"select {', '.join(_LFV_LOCATION_COLUMNS.values())}"
+        " from mart_lfv_images as lfv left join fct_image_quality as quality"
+        " on lfv.source_id = quality.source_id and lfv.model_id = quality.model_id"
+        " and lfv.inference_path = quality.inference_path and lfv.image_id = quality.image_id"
+        " where lfv.is_lfv and lfv.min_row is not null"
+        " and lfv.source_id = ? and lfv.inference_path = ?"
+        " order by quality.row_number nulls last, lfv.image_id, lfv.model_id",
+        [source_id, inference_path],
+    ).fetchall()
+
+
 def _lay_out_results(rows):
     has_sizes = any(row[name] is not None for row in rows for name in SIZE_COLUMNS)
     header = [name for name in rows[0] if has_sizes or name not in SIZE_COLUMNS]
@@ -238,8 +319,8 @@ def _lay_out_summary(counts):
     ]
 
 
-def _write_csv(path, header, rows):
-    with path.open("w", encoding="utf-8-sig", newline="") as file:
+def _write_csv(path, header, rows, encoding="utf-8-sig"):
+    with path.open("w", encoding=encoding, newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)

@@ -1,4 +1,7 @@
-"""LQD maps: where in an image a model keeps its quality, and the images it restored worst."""
+"""LQD maps: where in an image a model keeps its quality, and the images it restored worst.
+
+Each map and each contact sheet is written into a folder of its own.
+"""
 
 from analysis.lqd.files import write_published
 from analysis.lqd.measure import measure_map
@@ -11,7 +14,15 @@ __all__ = ["draw_map", "draw_worst"]
 
 
 def draw_map(
-    study, image_id, model_id, inference_path="notta", *, patch_px=8, language="en", also=()
+    study,
+    image_id,
+    model_id,
+    inference_path="notta",
+    *,
+    patch_px=8,
+    language="en",
+    also=(),
+    folder=None,
 ):
     """Write the LQD map of one image: data, picture for papers, interactive page.
 
@@ -24,13 +35,17 @@ def draw_map(
     language : {"en", "ja"}
     also : sequence of str
         More models for the interactive page.
+    folder : Path, optional
+        ``maps/`` of the study's output by default.
 
     Returns
     -------
-    list of Path
+    paths : list of Path
         ``p6_local_quality_data.csv`` and its ``_statistics.csv``,
         ``p6_local_quality_heatmap`` as png, svg and html, in
-        ``maps/<path>_<patch>px/<model>/<image>/`` of the study's output.
+        ``<path>_<patch>px/<model>/<image>/`` of the folder.
+    sources : dict
+        SHA-256 of each image that was read, by its name within the study.
 
     Raises
     ------
@@ -42,7 +57,8 @@ def draw_map(
     view = scene.views[0]
     quality_map = measure_map(scene.reference, view.restored, patch_px=patch_px)
     name = f"{inference_path}_{patch_px}px"
-    folder = study.output / "maps" / name / model_id / image_id
+    folder = (folder or study.output / "maps") / name / model_id / image_id
     paths = write_published(quality_map, folder)
     paths += draw_picture(scene, quality_map, folder, language)
-    return [*paths, write_page(scene, folder, patch_px=patch_px, language=language)]
+    paths.append(write_page(scene, folder, patch_px=patch_px, language=language))
+    return paths, scene.sources

@@ -7,7 +7,7 @@ import numpy as np
 from analysis import theme
 from analysis.lqd.classes import HALLUCINATION, classify, paint, trace_outline
 from analysis.lqd.picture import draw_ssim_bar, spell
-from analysis.lqd.sources import check_name, load_scene
+from analysis.lqd.sources import check_name, load_scene, pair_images
 from analysis.lqd.svg import Drawing, shrink, spread_patches, write_drawing
 from analysis.lqd.texts import font_family, get_texts
 from analysis.marts import Marts, quote_text
@@ -71,7 +71,7 @@ def rank_images(marts, model_id, inference_path, count):
     return worst, len(ranked)
 
 
-def draw_worst(study, model_id, inference_path="notta", count=12, language="en"):
+def draw_worst(study, model_id, inference_path="notta", count=12, language="en", folder=None):
     """Draw the contact sheet of a model's worst images as PNG and SVG.
 
     Parameters
@@ -83,10 +83,15 @@ def draw_worst(study, model_id, inference_path="notta", count=12, language="en")
     count : int
         Images on the sheet, at most.
     language : {"en", "ja"}
+    folder : Path, optional
+        ``maps/`` of the study's output by default.
 
     Returns
     -------
-    list of Path
+    paths : list of Path
+        In ``<path>_worst/<model>/`` of the folder.
+    sources : dict
+        SHA-256 of each image that was read, by its name within the study.
 
     Raises
     ------
@@ -106,6 +111,7 @@ def draw_worst(study, model_id, inference_path="notta", count=12, language="en")
             f"{model_id} has no measured {inference_path} block in {study.warehouse}; ask for the"
             " other path, or run upscale-audit ingest and build"
         )
+    pairing = pair_images(study)
     text = get_texts(language)
     names = {"model": model_id, "path": text[inference_path]}
     drawing = Drawing(theme.DOUBLE_COLUMN_PT, font_family(language))
@@ -114,19 +120,25 @@ def draw_worst(study, model_id, inference_path="notta", count=12, language="en")
     caption = text["worst_caption"].format(shown=len(worst), n=f"{total:,}")
     y = drawing.add_paragraph(0, theme.TITLE_PT + 2, caption, drawing.width_pt) + 8
     draw_ssim_bar(drawing, drawing.width_pt - 200, y, 200, text)
-    bottom = y + 26
+    bottom, sources = y + 26, {}
     width = (drawing.width_pt - 12 * (COLUMNS - 1)) / COLUMNS
     for start in range(0, len(worst), COLUMNS):
         top = bottom
         for column, image in enumerate(worst[start : start + COLUMNS]):
             scene = load_scene(
-                study, image.image_id, model_id, inference_path, with_directions=False
+                study,
+                image.image_id,
+                model_id,
+                inference_path,
+                with_directions=False,
+                pairing=pairing,
             )
+            sources |= scene.sources
             place = column * (width + 12), top, width
             rank = f"{start + column + 1}"
             bottom = max(bottom, _draw_image(drawing, place, rank, scene, image, text))
-    name = f"worst_{model_id}_{inference_path}"
-    return write_drawing(drawing, bottom, study.output / "maps", name)
+    folder = (folder or study.output / "maps") / f"{inference_path}_worst" / model_id
+    return write_drawing(drawing, bottom, folder, f"worst_{model_id}_{inference_path}"), sources
 
 
 def _draw_image(drawing, place, rank, scene, image, text):

@@ -1,15 +1,17 @@
 """Finding and decoding the images of a map, and what the warehouse knows of them."""
 
 import difflib
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from analysis.marts import Marts, quote_text
 from ingest.errors import RejectedFileError, StudyError
-from ingest.files import hash_file
-from ingest.images import decode_image, read_bytes
+from ingest.files import to_text
+from ingest.images import decode_image, limit_bytes, read_bytes
 from ingest.pairing import pair_study
+from ingest.sources import name_source
 from ingest.study import INFERENCE_PATHS
 
 
@@ -44,15 +46,20 @@ class Scene:
         The first is the one that was asked for.
     components : tuple of dict
         Rows of `dim_components`; empty before the first build.
+    sources : dict
+        SHA-256 of each file that was decoded, by its name within the study.
     """
 
     image_id: str
     reference: np.ndarray
     views: tuple[View, ...]
     components: tuple[dict, ...] = ()
+    sources: dict[str, str] = field(default_factory=dict)
 
 
-def load_scene(study, image_id, model_id, inference_path, also=(), *, with_directions=True):
+def load_scene(
+    study, image_id, model_id, inference_path, also=(), *, with_directions=True, pairing=None
+):
     """Decode a reference and its restored images.
 
     Parameters
@@ -64,6 +71,8 @@ def load_scene(study, image_id, model_id, inference_path, also=(), *, with_direc
         More models. Of every model, each inference path that has a file is loaded.
     with_directions : bool
         Whether the direction components are read; where not, they are None.
+    pairing : ingest.pairing.Pairing, optional
+        Of the study, for whoever loads more than one scene; see `pair_images`.
 
     Returns
     -------
@@ -81,7 +90,7 @@ def load_scene(study, image_id, model_id, inference_path, also=(), *, with_direc
     if inference_path not in INFERENCE_PATHS:
         paths = " or ".join(INFERENCE_PATHS)
         raise StudyError(f"inference path {inference_path!r}; expected {paths}")
-    pairing = _pair(study)
+    pairing = pairing or pair_images(study)
     check_name("image", image_id, sorted(pairing.references), study)
     pairs = {(p.model_id, p.inference_path): p for p in pairing.pairs if p.image_id == image_id}
     asked = model_id, inference_path
@@ -90,17 +99,23 @@ def load_scene(study, image_id, model_id, inference_path, also=(), *, with_direc
         (name, path) for name in dict.fromkeys((model_id, *also)) for path in INFERENCE_PATHS
     ]
     files = {key: pairs[key].file for key in dict.fromkeys(wanted) if pairs[key].file}
-    reference_path = pairing.references[image_id]
     known = _read_warehouse(study, image_id, tuple(files) if with_directions else ())
-    _check_hash(reference_path, known.hashes.get(("reference", None, None)))
-    reference = _decode(reference_path, study)
-    views = []
+    sources, views = {}, []
+
+    def decode(file, *key):
+        role, name, path = key
+        data = _read(file, study, known.hashes.get(key))
+        row = {"role": role, "model_id": name, "inference_path": path}
+        source = name_source(row | {"file_name": to_text(file.name)})
+        sources[source] = hashlib.sha256(data).hexdigest()
+        return _decode(file, data, study)
+
+    reference = decode(pairing.references[image_id], "reference", None, None)
     for (name, path), file in files.items():
-        _check_hash(file, known.hashes.get(("restored", name, path)))
-        restored = _decode(file, study)
+        restored = decode(file, "restored", name, path)
         _check_size(reference, restored, file)
         views.append(View(name, path, restored, known.directions.get((name, path))))
-    return Scene(image_id, reference, tuple(views), known.components)
+    return Scene(image_id, reference, tuple(views), known.components, sources)
 
 
 def check_name(kind, name, valid, study):
@@ -123,7 +138,8 @@ class _Known:
     components: tuple
 
 
-def _pair(study):
+def pair_images(study):
+    """Pair the study's images; one that has none is an error."""
     if study.references is None:
         raise StudyError(
             f"{study.path} names no images; a map needs [study] references and [[models]]"
@@ -151,12 +167,18 @@ def _check_status(pair, study):
         )
 
 
-def _check_hash(path, expected):
-    if expected is not None and hash_file(path) != expected:
+def _read(path, study, expected):
+    """Read an image file; `expected` is the SHA-256 of the one that was measured, or None."""
+    try:
+        data = read_bytes(path, limit_bytes(study.ingest_parameters.max_image_px))
+    except RejectedFileError as error:
+        raise StudyError(f"cannot measure {path}: {error}; replace the file") from None
+    if expected is not None and hashlib.sha256(data).hexdigest() != expected:
         raise StudyError(
             f"{path} is not the file that was measured (its SHA-256 differs);"
             " run upscale-audit ingest and build"
         )
+    return data
 
 
 def _check_size(reference, restored, file):
@@ -167,11 +189,11 @@ def _check_size(reference, restored, file):
         )
 
 
-def _decode(path, study):
+def _decode(path, data, study):
     parameters = study.ingest_parameters
     try:
         return decode_image(
-            read_bytes(path), path.suffix.lower(), parameters.max_image_px, parameters.colour
+            data, path.suffix.lower(), parameters.max_image_px, parameters.colour
         ).grey
     except RejectedFileError as error:
         raise StudyError(f"cannot measure {path}: {error}; replace the file") from None

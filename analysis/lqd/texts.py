@@ -1,4 +1,4 @@
-"""Every word of the maps in English and Japanese, and whether a font can draw it."""
+"""Words in English and Japanese, and whether a font can draw them."""
 
 import json
 import re
@@ -21,12 +21,14 @@ _WIDE = r"\u3000-\u9fff\uff00-\uffef"
 _PIECE = re.compile(rf"[{_WIDE}]|(?:[^\s{_WIDE}]|\u00a0)+|\s")
 
 
-def get_texts(language):
+def get_texts(language, package="analysis.lqd"):
     """Give the words of a language, by key.
 
     Parameters
     ----------
     language : {"en", "ja"}
+    package : str
+        Whose words: it holds ``texts_en.json`` and ``texts_ja.json``.
 
     Raises
     ------
@@ -35,7 +37,7 @@ def get_texts(language):
     """
     if language not in LANGUAGES:
         raise StudyError(f"language {language!r}; expected one of {', '.join(LANGUAGES)}")
-    part = files("analysis.lqd").joinpath(f"texts_{language}.json")
+    part = files(package).joinpath(f"texts_{language}.json")
     return json.loads(part.read_text(encoding="utf-8"))
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from ingest.files import hash_file
 from ingest.metrics import METRIC_NAMES
-from ingest.published import METRIC_COLUMNS, read_results
+from ingest.published import METRIC_COLUMNS, read_locations, read_results
 from ingest.run import ingest_study
 from ingest.study import load_study
 from warehouse.build import build_warehouse
@@ -18,6 +19,8 @@ from warehouse.connect import open_warehouse
 from warehouse.export import export_tables
 from warehouse.published_form import (
     LANGUAGES,
+    LFV_LOCATIONS,
+    LFV_SUMMARY,
     RESULTS,
     SIZE_COLUMNS,
     SUMMARY,
@@ -133,7 +136,8 @@ def name_class(count):
 
 # Four rows, their pattern counts and thresholds as the author published them, compared byte for
 # byte: repository ai-image-analyzer-pro, analysis_output/20251113_104154, commit dcb255e, read
-# 2026-11-21; the two folders in its paths are shortened.
+# 2026-11-21; the two folders in its paths are shortened. The LFV proof of the same values is in
+# 20251112_201607, commit 387e3a1; there the model has another name.
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "published_form"
 
 NASTY_NAMES = ("=1+1", "+1", "-1", "@x", 'a"b,c', "'; drop table fct_verdicts; --", "画像 1")
@@ -191,7 +195,8 @@ def study(tmp_path_factory, labels, request):
     with contextlib.suppress(pytest.skip.Exception):
         files["real"] = request.getfixturevalue("shared_data") / REAL
     lines = ["[study]", 'name = "published"', 'output = "out"']
-    for label, file in files.items():
+    located = [(label, GOLDEN / LFV_LOCATIONS) for label in ("four", "places")]
+    for label, file in (*files.items(), *located):
         lines += ["[[published]]", f'file = "{file}"', f'label = "{label}"']
     lines += ["[parameters]", "bootstrap_replicates = 100", f'bootstrap_seed = "{BASELINE}"']
     lines += [f'baseline_model = "{BASELINE}"']
@@ -228,6 +233,42 @@ def test_the_authors_own_files_come_back_byte_for_byte(written, name):
     assert (written / "four" / name).read_bytes() == (GOLDEN / name).read_bytes()
 
 
+def test_the_authors_lfv_locations_come_back_byte_for_byte(written):
+    assert (written / "four" / LFV_LOCATIONS).read_bytes() == (GOLDEN / LFV_LOCATIONS).read_bytes()
+
+
+def test_locations_without_results_come_back_byte_for_byte(written):
+    folder = written / "places"
+    assert {path.name for path in folder.iterdir()} == {LFV_LOCATIONS, LFV_SUMMARY}
+    assert (folder / LFV_LOCATIONS).read_bytes() == (GOLDEN / LFV_LOCATIONS).read_bytes()
+
+
+def test_the_authors_lfv_proof_comes_back_to_the_last_digits_of_its_floats(written):
+    """Sums of a correlation run in another order in pandas: words, counts and form are equal."""
+    found, expected = (
+        (folder / LFV_SUMMARY).read_bytes().decode("utf-8") for folder in (written / "four", GOLDEN)
+    )
+    assert found.endswith("\n")
+    assert found.splitlines()[0] == expected.splitlines()[0]
+    cells, values = (text.splitlines()[1].split(",") for text in (found, expected))
+    for cell, known in zip(cells, values, strict=True):
+        if "." in known and known not in ("25.0", "0.063625"):
+            assert float(cell) == pytest.approx(float(known), rel=1e-13)
+            assert cell == repr(float(cell))
+        else:
+            assert cell == known
+
+
+def test_without_locations_the_proof_says_so_and_no_location_is_written(written):
+    for source in ("unweighted", "v2_current", "same"):
+        assert not (written / source / LFV_LOCATIONS).exists()
+        with (written / source / LFV_SUMMARY).open(encoding="utf-8", newline="") as file:
+            (row,) = csv.DictReader(file)
+        assert row["boundary_bias_index"] == row["boundary_p_value"] == "N/A"
+        assert row["spatial_dependency_strength"] == "N/A"
+    assert (row["correlation_texture_localmin"], row["texture_dependency_strength"]) == ("", "")
+
+
 @pytest.mark.parametrize("source", ["unweighted", "v2_current", "one", "same"])
 def test_a_written_file_read_again_gives_the_same_values_and_flags(study, written, ask, source):
     original = next(item.file for item in study.published if item.label == source)
@@ -237,6 +278,33 @@ def test_a_written_file_read_again_gives_the_same_values_and_flags(study, writte
 @pytest.mark.shared_data
 def test_the_real_file_read_again_gives_the_same_values_and_flags(written, ask, shared_data):
     check_round_trip(shared_data / REAL, written / "real" / RESULTS, "real", ask)
+
+
+@pytest.mark.shared_data
+def test_the_real_files_texture_proof_is_scipys(ask, shared_data):
+    rows = read_results(shared_data / REAL, "x")
+    found = ask(
+        "select model_id, image_count, pair_count, correlation_texture_localmin,"
+        " correlation_p_value, rank_correlation_texture_localmin, correlation_texture_mean,"
+        " slope_texture_mean, lfv_threshold_25th, lfv_cases_count, lfv_located_count,"
+        " spatial_dependency_strength from mart_lfv_proof where source_id = 'real'"
+    )
+    assert {row[0] for row in found} == {row["model_id"] for row in rows} | {"pooled"}
+    for model_id, *values in found:
+        own = [row for row in rows if model_id in ("pooled", row["model_id"])]
+        texture, least, mean = (
+            np.array([row[name] for row in own])
+            for name in ("texture_complexity", "local_quality_min", "local_quality_mean")
+        )
+        published, mended = stats.linregress(texture, least), stats.linregress(texture, mean)
+        threshold = np.quantile(least, 0.25)
+        expected = (
+            *(len(own), len(own), published.rvalue, published.pvalue),
+            *(stats.spearmanr(texture, least).statistic, mended.rvalue, mended.slope),
+            *(threshold, (least < threshold).sum(), 0),
+        )
+        assert values[:-1] == pytest.approx(expected, rel=1e-9)
+        assert values[-1] == "N/A"
 
 
 def check_round_trip(original, path, source, ask):
@@ -324,6 +392,36 @@ def test_an_export_holds_the_published_form_and_its_sums(study):
         assert sums[str(path.relative_to(report.folder))] == hash_file(path)
     export_tables(study, ["dim_rules"])
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("path", ["notta", "tta"])
+def test_lfv_files_of_measured_images_are_what_the_marts_say(sample_study, query, path):
+    folder = sample_study.output / "exports" / "published_form" / f"images_{path}"
+    rows = read_locations(folder / LFV_LOCATIONS, "x")
+    names = {"min_ssim_value": "local_ssim_min", "total_rows": "block_rows"}
+    names |= {"total_cols": "block_cols", "distance_to_boundary": "distance_blocks"}
+    expected = query(
+        "select * from mart_lfv_images where source_id = 'images' and is_lfv"
+        f" and inference_path = '{path}'"
+    ).rows_by_key(["model_id", "image_id"], named=True, unique=True, include_key=True)
+    assert len(rows) == len(expected) > 0
+    for row in rows:
+        known = expected[row["model_id"], row["image_id"]]
+        for name in set(row) - {"label", "row_number", "min_ssim_value"}:
+            assert row[name] == known.get(names.get(name, name)), name
+        assert row["min_ssim_value"] == pytest.approx(known["local_ssim_min"], abs=0.5001e-4)
+        assert len(repr(row["min_ssim_value"]).partition(".")[2]) <= 4
+    ordered = query(
+        f"select image_id from fct_image_quality where inference_path = '{path}'"
+        " order by row_number"
+    )["image_id"].to_list()
+    places = [ordered.index(row["image_id"]) for row in rows]
+    assert places == sorted(places)
+    with (folder / LFV_SUMMARY).open(encoding="utf-8", newline="") as file:
+        (proof,) = csv.DictReader(file)
+    assert int(proof["lfv_cases_count"]) == len(rows)
+    index = 1 - np.mean([row["normalized_distance"] for row in rows])
+    assert float(proof["boundary_bias_index"]) == pytest.approx(index, rel=1e-12)
 
 
 def test_measured_images_have_one_file_per_inference_path(sample_study, query):

@@ -14,6 +14,7 @@ import yaml
 from PIL import Image
 
 from ingest.files import hash_file
+from tests.unit.analysis.local_fidelity import make_local_fidelity
 
 PROJECT = Path(__file__).resolve().parents[3] / "dbt_project"
 MARTS = PROJECT / "models" / "marts"
@@ -47,6 +48,15 @@ class Case:
     has_flags: bool = True
     # Weight of the error on the axis: below 0, a perfect block scores above 0.
     error_weight: float = -0.4
+    # Tiles of the upscalers: some, none, or too small for a block that is far from a seam.
+    seams: str = "some"
+    # Patients with a box of any finding and of Mass; of Nodule.
+    box_patients: int = 8
+    nodule_patients: int = 8
+    # Inference paths of measured images with an LFV proof.
+    lfv_paths: tuple[str, ...] = ("notta", "tta")
+    # Whether a published source places its LFV images.
+    has_locations: bool = True
 
 
 def make_warehouse(folder, case):
@@ -70,6 +80,7 @@ def make_warehouse(folder, case):
         "mart_provenance": _provenance(),
         "dim_components": _read_seed(COMPONENT_ROWS),
         **_quality(case),
+        **make_local_fidelity(case),
     }
     with duckdb.connect(str(path)) as connection:
         for contract in contracts:

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis.lqd import draw_map, draw_worst, texts
+from analysis.lqd import draw_map, draw_worst, sources, texts
 from analysis.lqd.measure import measure_map
 from analysis.lqd.picture import choose_limit, draw_picture, raster_map
 from analysis.lqd.sheet import rank_images
 from analysis.lqd.sources import load_scene
 from analysis.marts import Marts
 from ingest.errors import StudyError
+from ingest.files import hash_file
+from ingest.pairing import pair_study
 from ingest.study import load_study
 
 needs_japanese = pytest.mark.skipif(
@@ -125,8 +127,12 @@ def test_a_map_cut_by_the_frame_keeps_the_images_shape(random_pair):
 
 
 def test_a_map_has_its_published_names_in_a_folder_of_its_own(built_study):
-    paths = draw_map(built_study, "a", "alpha", "tta", also=["beta"])
+    paths, sources = draw_map(built_study, "a", "alpha", "tta", also=["beta"])
     assert {path.name for path in paths} == PUBLISHED_NAMES
+    names = ["reference/a.png", "restored/alpha/tta/a.png", "restored/alpha/notta/a.png"]
+    names.append("restored/beta/notta/a.png")
+    root = built_study.path.parent
+    assert sources == {name: hash_file(root / name) for name in names}
     folder = built_study.output / "maps" / "tta_8px" / "alpha" / "a"
     assert {path.name for path in folder.iterdir()} == PUBLISHED_NAMES
 
@@ -144,14 +150,23 @@ def test_images_are_ranked_worst_first_from_the_warehouse(built_study):
 
 
 def test_the_contact_sheet_is_the_same_bytes_twice_and_says_its_numbers(built_study):
-    png, svg = draw_worst(built_study, "alpha")
+    (png, svg), sources = draw_worst(built_study, "alpha")
     first = png.read_bytes(), svg.read_bytes()
-    assert [path.read_bytes() for path in draw_worst(built_study, "alpha")] == list(first)
+    assert [path.read_bytes() for path in draw_worst(built_study, "alpha")[0]] == list(first)
+    assert len(sources) == 9  # of each image the reference and alpha's two paths
+    assert png.parent == built_study.output / "maps" / "notta_worst" / "alpha"
     shown = read_texts(svg).replace("\u00a0", " ")
     assert "The 3 of 3 images" in shown
     assert "mean 0.6800, min 0.5800, < 0.70: 66.7 %, n = 6" in shown
     with Image.open(io.BytesIO(first[0])) as image:
         assert image.width == 2125
+
+
+def test_a_sheet_pairs_the_study_once_however_many_images_it_shows(built_study, monkeypatch):
+    calls = []
+    monkeypatch.setattr(sources, "pair_study", lambda study: calls.append(1) or pair_study(study))
+    draw_worst(built_study, "alpha", count=3)
+    assert calls == [1]
 
 
 def test_a_sheet_without_data_is_refused(built_study, tiny_study):

@@ -1,0 +1,269 @@
+"""LFV proof 1: the worst block against texture as published, and the mean block beside it."""
+
+import numpy as np
+
+from analysis import theme
+from analysis.canvas import Canvas, make_box, make_point, make_text
+from analysis.lfv.proof import (
+    NONE,
+    WIDTH_PT,
+    Panel,
+    cut,
+    describe_clusters,
+    draw_table,
+    make_title,
+    read_proof,
+    spell,
+    spell_interval,
+    spell_p,
+)
+from analysis.lqd.texts import measure_text
+
+# More points than this are counted in cells.
+MOST_POINTS = 2000
+CELLS = 60, 44
+PANEL_PT, GAP_PT, LEFT_PT, TOP_PT = 138, 40, 26, 27
+COLOURS = (
+    theme.BLUE,
+    theme.ORANGE,
+    theme.GREEN,
+    theme.PURPLE,
+    theme.SKY,
+    theme.VERMILLION,
+    theme.YELLOW,
+)
+# The published column, and what stands for it in the corrected panel.
+MINIMUM = "texture_complexity", "local_ssim_min"
+LABEL_PT = 92
+
+
+def draw_texture_dependency(marts, source):
+    """Draw the published texture proof and its correction.
+
+    Parameters
+    ----------
+    marts : analysis.marts.Marts
+    source : analysis.lfv.proof.Source
+
+    Returns
+    -------
+    altair.TopLevelMixin
+    """
+    texts, rows = source.texts, read_proof(marts, source)
+    pooled = rows[0]
+    measure = pooled["texture_measure"]
+    minimum = _read_samples(marts, source, *MINIMUM)
+    mean = _read_samples(marts, source, measure, "local_ssim_mean")
+    if minimum is None and mean is None:
+        title = make_title(source, "texture_title", [])
+        return theme.draw_message("", [], texts["no_texture"]).properties(title=title)
+    title = make_title(source, "texture_title", _describe(source, pooled, minimum, mean))
+    canvas = Canvas()
+    panels = (
+        ("a", texts["texture_a"], minimum, texts["texture_complexity"], texts["local_ssim_min"]),
+        ("b", texts["texture_b"], mean, texts[measure], texts["local_ssim_mean"]),
+    )
+    colours = _choose_colours(rows)
+    width = (WIDTH_PT - 2 * LEFT_PT - GAP_PT) / 2
+    for number, (letter, head, samples, x_title, y_title) in enumerate(panels):
+        x = LEFT_PT + number * (width + LEFT_PT + GAP_PT)
+        canvas.add_texts([make_text(x - LEFT_PT, 4, letter)], weight="bold")
+        canvas.add_texts([make_text(x - LEFT_PT + 9, 4, head)], size=theme.TEXT_PT + 0.5)
+        if samples is None:
+            canvas.add_texts([make_text(x, TOP_PT + 20, texts["no_texture"], theme.GREY)])
+            continue
+        panel = Panel(x, TOP_PT, width, PANEL_PT, *samples["range"])
+        panel.draw_axes(canvas, x_title, y_title)
+        _draw_samples(canvas, panel, samples, colours)
+        _draw_fit(canvas, panel, samples, pooled if letter == "b" else None)
+        if letter == "a":
+            _draw_threshold(canvas, panel, pooled["lfv_threshold_25th"], texts["threshold"])
+        panel.draw_frame(canvas)
+    has_points = any(samples and samples["points"] for samples in (minimum, mean))
+    y = _draw_key(canvas, TOP_PT + PANEL_PT + 27, colours if has_points else {})
+    bottom = _draw_statistics(canvas, y, source, rows)
+    return canvas.draw(WIDTH_PT, bottom + 2, title)
+
+
+def _read_samples(marts, source, x, y):
+    """Points or counts of cells, with the range and the least-squares line; None without any."""
+    pairs = (
+        f"select model_id, image_id, cast({x} as double) as x, cast({y} as double) as y"
+        f" from mart_lfv_images where {source.where} and {x} is not null and {y} is not null"
+    )
+    (summary,) = marts.rows(
+        "select count(*) as n, min(x) as low_x, max(x) as high_x, min(y) as low_y,"
+        " max(y) as high_y, avg(x) as mean_x, avg(y) as mean_y, regr_slope(y, x) as slope"
+        f" from ({pairs})"
+    )
+    if not summary["n"]:
+        return None
+    low_x, high_x = _widen(summary["low_x"], summary["high_x"])
+    low_y, high_y = _widen(summary["low_y"], summary["high_y"])
+    samples = summary | {"range": (low_x, high_x, low_y, high_y), "cells": None, "points": None}
+    if summary["n"] <= MOST_POINTS:
+        samples["points"] = marts.rows(
+            f"select model_id, x, y from ({pairs}) order by image_id, model_id"
+        )
+        return samples
+    across, up = (high_x - low_x) / CELLS[0], (high_y - low_y) / CELLS[1]
+    samples["cells"] = marts.rows(
+        f"select cast(floor((x - ({low_x!r})) / {across!r}) as integer) as col,"
+        f" cast(floor((y - ({low_y!r})) / {up!r}) as integer) as row, count(*) as n"
+        f" from ({pairs}) group by col, row order by col, row"
+    )
+    return samples
+
+
+def _widen(low, high):
+    margin = 0.04 * (high - low) or 0.5
+    return low - margin, high + margin
+
+
+def _choose_colours(rows):
+    models = [row["model_id"] for row in rows if row["population"] == "per_model"]
+    if len(models) > len(COLOURS):
+        return {}
+    return dict(zip(models, COLOURS, strict=False))
+
+
+def _draw_samples(canvas, panel, samples, colours):
+    if samples["points"] is not None:
+        size = 9 if samples["n"] > 300 else 16
+        points = [
+            make_point(
+                panel.place_x(point["x"]),
+                panel.place_y(point["y"]),
+                colours.get(point["model_id"], theme.BLUE),
+            )
+            for point in samples["points"]
+        ]
+        canvas.add_points(points, size, stroke="#FFFFFF")
+        return
+    across, up = panel.width / CELLS[0], panel.height / CELLS[1]
+    most = np.log1p(max(cell["n"] for cell in samples["cells"]))
+    shades = theme.to_hex(
+        theme.diverging_colours([-0.15 - 0.85 * np.log1p(c["n"]) / most for c in samples["cells"]])
+    )
+    bottom = panel.y + panel.height
+    canvas.add_boxes(
+        [
+            make_box(panel.x + cell["col"] * across, bottom - (cell["row"] + 1) * up, across, up, s)
+            for cell, s in zip(samples["cells"], shades, strict=True)
+        ]
+    )
+
+
+def _draw_fit(canvas, panel, samples, pooled):
+    """Draw the least-squares line, and thin ones at the ends of the slope's interval."""
+    slopes = [(samples["slope"], 1.2)]
+    if pooled is not None and pooled["slope_texture_mean_low"] is not None:
+        slopes += [(pooled[f"slope_texture_mean_{end}"], 0.5) for end in ("low", "high")]
+    for slope, width in slopes:
+        if slope is None:
+            continue
+        ends = _clip(panel, samples["mean_x"], samples["mean_y"], slope)
+        (x1, y1), (x2, y2) = ((panel.place_x(x), panel.place_y(y)) for x, y in ends)
+        line = {"x": x1, "y": y1, "x2": x2, "y2": y2, "colour": theme.BLACK}
+        canvas.add_lines([line], width)
+
+
+def _clip(panel, mean_x, mean_y, slope):
+    """Cut the line through the means off at the panel's sides; return its ends."""
+    ends = []
+    for x in (panel.low_x, panel.high_x):
+        y = mean_y + slope * (x - mean_x)
+        limit = min(max(y, panel.low_y), panel.high_y)
+        ends.append((x if y == limit else mean_x + (limit - mean_y) / slope, limit))
+    return ends
+
+
+def _draw_threshold(canvas, panel, threshold, label):
+    """Draw the dashed line, and say above the panel what it is: within, points would hide it."""
+    y = panel.place_y(threshold)
+    step = panel.width / 60
+    dashes = [make_box(panel.x + 2 * n * step, y, step, 0, theme.VERMILLION) for n in range(30)]
+    canvas.add_lines(dashes, 1)
+    text, right = f"- -  {label} {spell(threshold, 3)}", panel.x + panel.width
+    canvas.add_texts([make_text(right, panel.y - 7, text, theme.VERMILLION)], align="right")
+
+
+def _draw_key(canvas, y, colours):
+    """Draw which model has which colour; return where the key ends."""
+    x, points, texts = 0.0, [], []
+    for model, colour in colours.items() if len(colours) > 1 else ():
+        width = 18 + measure_text(model, theme.TEXT_PT)
+        if x and x + width > WIDTH_PT:
+            x, y = 0.0, y + 10
+        points.append(make_point(x + 4, y, colour))
+        texts.append(make_text(x + 10, y, model))
+        x += width
+    canvas.add_points(points, 16, stroke="#FFFFFF")
+    canvas.add_texts(texts)
+    return y + (12 if x else 0)
+
+
+def _draw_statistics(canvas, y, source, rows):
+    texts = source.texts
+    heads = texts["texture_table"]
+    groups = [
+        ("", [("", LABEL_PT), (heads["images"], 48)]),
+        (texts["published"], [(heads["published_r"], 94)]),
+        (
+            texts["corrected"],
+            [
+                (heads["interval"], 92),
+                (heads["r_mean"], 30),
+                (heads["slope"], 72),
+                (heads["excess"], 64),
+            ],
+        ),
+    ]
+    return draw_table(canvas, y, groups, [_list_cells(source, row) for row in rows])
+
+
+def _list_cells(source, row):
+    strengths, too_few = source.texts["strengths"], source.texts["too_few"]
+    published = (
+        f"{spell(row['correlation_texture_localmin'], 3)}, {spell_p(row['correlation_p_value'])}"
+    )
+    if row["texture_dependency_strength"]:
+        published += f", {strengths[row['texture_dependency_strength']]}"
+    interval = spell_interval(row["correlation_low"], row["correlation_high"], 2).strip()
+    if row["texture_strength_shown"]:
+        interval += f" {strengths[row['texture_strength_shown']]}"
+    return [
+        cut(row["label"], LABEL_PT),
+        f"{row['image_count']:,} / {row['cluster_count']:,}",
+        published,
+        interval or (NONE if row["correlation_texture_localmin"] is None else too_few),
+        spell(row["correlation_texture_mean"], 2),
+        _spell_slope(row, "slope_texture_mean"),
+        _spell_slope(row, "slope_texture_excess"),
+    ]
+
+
+def _spell_slope(row, name):
+    """Spell a slope and its interval in thousandths of SSIM per dn."""
+    values = [row[name], row[f"{name}_low"], row[f"{name}_high"]]
+    value, low, high = (None if each is None else 1000 * each for each in values)
+    return spell(value, 1) + spell_interval(low, high, 1)
+
+
+def _describe(source, pooled, minimum, mean):
+    texts = source.texts
+    counts = {
+        "n": f"{pooled['image_count']:,}",
+        "threshold": spell(pooled["lfv_threshold_25th"], 3),
+    }
+    return [
+        texts["texture_caption_a"].format(**counts) if minimum else "",
+        texts["texture_caption_b"].format(measure=texts[f"{pooled['texture_measure']}_name"])
+        if mean
+        else "",
+        texts["texture_caption_cells"]
+        if any(samples and samples["cells"] for samples in (minimum, mean))
+        else "",
+        texts["texture_caption_table"],
+        describe_clusters(source, pooled),
+    ]
