@@ -1,9 +1,13 @@
 """Measure speed and size side by side with the alternatives; print a table.
 
+``python -m tests.bench`` measures a small study. ``python -m tests.bench scale --rows 1 8 82``
+measures the build at so many million block rows and writes docs/scale.md and docs/scale.png.
+
 Every figure is a median over runs; two things compared are run in turn, and their ratio is the
 median of the runs' ratios.
 """
 
+import argparse
 import hashlib
 import io
 import os
@@ -25,6 +29,8 @@ from ingest import blocks, edges, images, units
 from ingest.manifests import seal_folder
 from ingest.run import ingest_study
 from ingest.study import IngestParameters
+from tests.bench.processes import measure
+from tests.bench.scale import IMAGES, RESULTS, measure_scales
 from tests.bench.scenes import clear, grow_study, make_study
 from warehouse.verify import verify
 
@@ -32,7 +38,29 @@ RUNS = 5
 
 
 def main():
-    """Run every benchmark."""
+    """Run every benchmark, or those that are named."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    commands = parser.add_subparsers(dest="command")
+    scale = commands.add_parser("scale", help="the build at full size; writes docs/scale.md")
+    scale.add_argument("--rows", type=int, nargs="*", choices=sorted(IMAGES), default=[1, 8, 82])
+    scale.add_argument("--folder", type=Path, default=RESULTS, help="receives the studies")
+    options = parser.parse_args()
+    if options.command == "scale":
+        bench_scale(options.rows, options.folder)
+    else:
+        bench_sample()
+
+
+def bench_scale(scales, folder):
+    """Measure scales; with none, write the page from those measured before."""
+    from tests.bench.report import write_report
+
+    measure_scales(scales, folder)
+    print(*write_report(), sep="\n")
+
+
+def bench_sample():
+    """Measure a study of eight images."""
     with tempfile.TemporaryDirectory(prefix="upscale-audit-bench-") as folder:
         root = Path(folder)
         study = make_study(root / "study")
@@ -135,7 +163,7 @@ def bench_build(study, root):
         runs = [run_build(grown) for _ in range(3)]
         wall, cpu, memory = (median(column) for column in zip(*runs, strict=True))
         marginal = "" if before is None else f"{1e6 * (cpu - before[1]) / (rows - before[0]):.2f}"
-        print(f"| {rows:,} | {wall:.1f} | {cpu:.1f} | {memory / 2**20:.2f} | {marginal} |")
+        print(f"| {rows:,} | {wall:.1f} | {cpu:.1f} | {memory:.2f} | {marginal} |")
         before = rows, cpu
         clear(root / f"grown{copies}")
     print()
@@ -182,15 +210,9 @@ def make_files(folder, count, size):
 
 
 def run_build(study):
-    """Wall and CPU seconds and peak KiB of a build in a process of its own."""
-    begin = time.perf_counter()
-    command = [sys.executable, "-m", "warehouse.cli", "build", str(study.path)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{command} exited with {process.returncode}")
-    return time.perf_counter() - begin, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
+    """Wall and CPU seconds and peak GiB of a build in a process of its own."""
+    cost = measure([sys.executable, "-m", "warehouse.cli", "build", str(study.path)])
+    return cost.wall_s, cost.cpu_s, cost.peak_bytes / 2**30
 
 
 def decode_and_hash(files):

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from ingest.files import hash_file
-from ingest.manifests import SOURCES
+from ingest.manifests import MANIFEST, SOURCES, restate, write_manifest
 from ingest.run import ingest_study
 from ingest.study import load_study
 from ingest.units import open_parquet
@@ -55,7 +55,7 @@ def grow_study(study, root, copies):
     """Repeat a measured study's raw folder under new image names; nothing is measured again."""
     ingest_study(study, workers=1)
     raw = root / "raw"
-    manifest = json.loads((study.raw / "manifest.json").read_text())
+    manifest = json.loads((study.raw / MANIFEST).read_text())
     files, shards = [], []
     for name in manifest["block_shards"]:
         table = pq.ParquetFile(study.raw / name).read()
@@ -76,7 +76,7 @@ def grow_study(study, root, copies):
     shutil.copyfile(study.raw / SOURCES, raw / SOURCES)
     manifest["block_shards"] = sorted(shards)
     manifest["files"] = {name: hash_file(raw / name) for name in [*files, *shards, SOURCES]}
-    (raw / "manifest.json").write_text(json.dumps(manifest))
+    write_manifest(raw / MANIFEST, manifest | restate(manifest))
     toml = study.path.read_text().replace('references = "', f'output = "{root}"\nreferences = "')
     (study.path.parent / f"{root.name}.toml").write_text(toml)
     return load_study(study.path.parent / f"{root.name}.toml")

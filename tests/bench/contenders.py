@@ -1,0 +1,268 @@
+"""The same block work by other means: pandas with scikit-learn, polars, DuckDB over CSV.
+
+The work: six features of every notta block, the pooled first axis of all blocks, every block's
+score on it, and the mean sharpness and brightness change of each model's positive and negative
+blocks. The means and the counts must agree before a time is given.
+"""
+
+import importlib.util
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from ingest.study import load_study
+from tests.bench.processes import measure
+from warehouse.build import create_raw_views, read_raw_manifest, remove_database, run_dbt
+
+C1, C2, ROUNDING = 4096 * 6.5025, 4096 * 58.5225, 4096 / 12
+"""SSIM's constants and the variance of rounding, in the unit of the spreads: 64 squared."""
+
+FEATURES = ("luminance", "contrast", "structure", "decorrelation", "gain", "error")
+COLUMNS = [
+    *(f"{image}_{name}" for image in ("reference", "notta") for name in ("sum", "sum_sq")),
+    "notta_cross",
+    "reference_laplacian",
+    "notta_laplacian",
+]
+CONTENDERS = {
+    "warehouse": "`upscale-audit`: dbt to `mart_direction_components`, every block of both paths"
+    " written, 1,000 bootstrap replicates",
+    "duckdb": "DuckDB, one query's SQL over the raw Parquet",
+    "polars": "polars over the raw Parquet",
+    "pandas": "pandas and scikit-learn over the raw Parquet",
+    "csv": "DuckDB, the same query over CSV",
+}
+NEEDS = {"polars": ("polars",), "pandas": ("pandas", "sklearn")}
+
+_FEATURE_SQL = f"""
+    with blocks as (
+        select model_id,
+            reference_sum::double as sr, notta_sum::double as sx,
+            64.0 * reference_sum_sq - sr * sr as vr, 64.0 * notta_sum_sq - sx * sx as vx,
+            64.0 * notta_cross - sr * sx as joint, sqrt(vr * vx) as root,
+            ln((notta_laplacian / 4096 + 1) / (reference_laplacian / 4096 + 1)) as sharp
+        from {{source}}
+    )
+    select model_id, sharp, (sx - sr) / 64 as mu,
+        (sx - sr) / sqrt(sr * sr + sx * sx + {C1}) as luminance,
+        (sqrt(vx) - sqrt(vr)) / sqrt(vr + vx + {C2}) as contrast,
+        sqrt(greatest(0, 1 - (joint + {C2 / 2}) / (root + {C2 / 2}))) as structure,
+        case when root > 0 then 1 - joint / root when vr = vx then 0 else 1 end as decorrelation,
+        ln((vx + {ROUNDING}) / (vr + {ROUNDING})) as gain,
+        ln((vr + vx - 2 * joint + {ROUNDING}) / (vr + {ROUNDING})) as error
+    from blocks
+"""
+
+
+def compare(study):
+    """Run every contender on a study's raw blocks, each in a process of its own.
+
+    Parameters
+    ----------
+    study : ingest.study.Study
+        Ingested; blocks of both inference paths, as many under every model.
+
+    Returns
+    -------
+    list of dict
+        ``name``, and its cost or, where a library is not installed, ``absent``.
+
+    Raises
+    ------
+    RuntimeError
+        A contender's counts differ by more than 1 in 10,000, or its means by more than 1e-6.
+    """
+    rows, expected = [], None
+    folder = study.output / "contenders"
+    folder.mkdir(exist_ok=True)
+    write_csv(study, folder / "blocks.csv")
+    for name in CONTENDERS:
+        absent = [need for need in NEEDS.get(name, ()) if not importlib.util.find_spec(need)]
+        if absent:
+            rows.append({"name": name, "absent": absent})
+            continue
+        answer = folder / f"{name}.json"
+        command = [sys.executable, "-m", "tests.bench.contenders", name, str(study.path)]
+        cost = measure([*command, str(answer)])
+        found = json.loads(answer.read_text())
+        expected = expected or found
+        _check(name, found, expected)
+        rows.append({"name": name} | asdict(cost))
+    return rows
+
+
+def _check(name, found, expected):
+    if found.keys() != expected.keys():
+        raise RuntimeError(f"{name} has {sorted(found)}, expected {sorted(expected)}")
+    for key, (count, *means) in expected.items():
+        other, *others = found[key]
+        far = max(abs(a - b) for a, b in zip(means, others, strict=True))
+        if abs(count - other) > 1e-4 * count or far > 1e-6:
+            raise RuntimeError(f"{name} of {key}: {found[key]}, expected {expected[key]}")
+
+
+def write_csv(study, path):
+    """Write the columns that the work needs as one CSV, as a study without Parquet has them."""
+    import duckdb
+
+    columns = ", ".join(["model_id", "image_id", "block_row", "block_col", *COLUMNS])
+    with duckdb.connect() as connection:
+        connection.execute(f"copy (select {columns} from {_parquet(study)}) to '{path}' (header)")
+
+
+def _parquet(study):
+    return f"read_parquet('{study.raw}/blocks/*/*.parquet', hive_partitioning = true)"
+
+
+def find_weights(correlation, sd):
+    """Weights of the first axis: unit eigenvector, contrast loading positive, over the spreads."""
+    loading = np.linalg.eigh(correlation)[1][:, -1]
+    return _orient(loading) / sd
+
+
+def _orient(loading):
+    anchor = loading[FEATURES.index("contrast")]
+    return loading * np.sign(anchor if abs(anchor) >= 0.2 else loading[np.abs(loading).argmax()])
+
+
+def run_warehouse(study):
+    """Build the tables up to the answer with dbt, as `upscale-audit build` does."""
+    import duckdb
+
+    database = study.output / "contenders" / "warehouse.duckdb"
+    remove_database(database)
+    create_raw_views(database, study.raw, read_raw_manifest(study.raw))
+    run_dbt(study, database, ["run", "--select", "+mart_direction_components"])
+    with duckdb.connect(str(database)) as connection:
+        rows = connection.sql(
+            "select model_id, polarity, any_value(block_count),"
+            " max(mean) filter (where component = 'sharp'),"
+            " max(mean) filter (where component = 'mu')"
+            " from mart_direction_components where polarity != 'zero' group by model_id, polarity"
+        ).fetchall()
+    return {f"{model_id} {polarity}": list(values) for model_id, polarity, *values in rows}
+
+
+def run_duckdb(study, source=None):
+    """Two queries: the correlation of the features, then scores and means."""
+    import duckdb
+
+    features = _FEATURE_SQL.format(source=source or _parquet(study))
+    pairs = [(a, b) for a in FEATURES for b in FEATURES]
+    with duckdb.connect() as connection:
+        sums = ", ".join(f"corr({a}, {b})" for a, b in pairs)
+        spreads = ", ".join(f"stddev_samp({name})" for name in FEATURES)
+        row = connection.sql(f"select {sums}, {spreads} from ({features})").fetchall()[0]
+        correlation = np.array(row[: len(pairs)]).reshape(len(FEATURES), -1)
+        weights = find_weights(correlation, np.array(row[len(pairs) :]))
+        score = " + ".join(
+            f"{w!r} * {name}" for w, name in zip(weights.tolist(), FEATURES, strict=True)
+        )
+        rows = connection.sql(
+            f"select model_id, if({score} > 0, 'positive', 'negative') as polarity, count(*),"
+            f" avg(sharp), avg(mu) from ({features}) group by model_id, polarity"
+        ).fetchall()
+    return {f"{model_id} {polarity}": list(values) for model_id, polarity, *values in rows}
+
+
+def run_csv(study):
+    """Run `run_duckdb` over a CSV."""
+    return run_duckdb(study, f"read_csv('{study.output}/contenders/blocks.csv')")
+
+
+def run_polars(study):
+    """Features once, in memory; then the correlation, scores and means."""
+    import polars as pl
+
+    sr, sx = pl.col("reference_sum").cast(pl.Float64), pl.col("notta_sum").cast(pl.Float64)
+    blocks = pl.scan_parquet(f"{study.raw}/blocks/*/*.parquet", hive_partitioning=True).select(
+        "model_id",
+        sr.alias("sr"),
+        sx.alias("sx"),
+        (64.0 * pl.col("reference_sum_sq") - sr * sr).alias("vr"),
+        (64.0 * pl.col("notta_sum_sq") - sx * sx).alias("vx"),
+        (64.0 * pl.col("notta_cross") - sr * sx).alias("joint"),
+        ((pl.col("notta_laplacian") / 4096 + 1) / (pl.col("reference_laplacian") / 4096 + 1))
+        .log()
+        .alias("sharp"),
+    )
+    vr, vx, joint = pl.col("vr"), pl.col("vx"), pl.col("joint")
+    sr, sx, root = pl.col("sr"), pl.col("sx"), (vr * vx).sqrt()
+    features = blocks.select(
+        "model_id",
+        "sharp",
+        mu=(sx - sr) / 64,
+        luminance=(sx - sr) / (sr * sr + sx * sx + C1).sqrt(),
+        contrast=(vx.sqrt() - vr.sqrt()) / (vr + vx + C2).sqrt(),
+        structure=(1 - (joint + C2 / 2) / (root + C2 / 2)).clip(0).sqrt(),
+        decorrelation=pl.when(root > 0)
+        .then(1 - joint / root)
+        .otherwise(pl.when(vr == vx).then(0.0).otherwise(1.0)),
+        gain=((vx + ROUNDING) / (vr + ROUNDING)).log(),
+        error=((vr + vx - 2 * joint + ROUNDING) / (vr + ROUNDING)).log(),
+    ).collect()
+    pairs = [pl.corr(a, b).alias(f"{a} {b}") for a in FEATURES for b in FEATURES]
+    correlation = np.array(features.select(pairs).row(0)).reshape(len(FEATURES), -1)
+    sd = features.select(pl.col(FEATURES).std()).row(0)
+    weights = find_weights(correlation, np.array(sd)).tolist()
+    score = pl.sum_horizontal(
+        weight * pl.col(name) for weight, name in zip(weights, FEATURES, strict=True)
+    )
+    polarity = pl.when(score > 0).then(pl.lit("positive")).otherwise(pl.lit("negative"))
+    rows = features.group_by("model_id", polarity.alias("polarity")).agg(
+        pl.len(), pl.col("sharp").mean(), pl.col("mu").mean()
+    )
+    return {f"{model_id} {polarity}": list(values) for model_id, polarity, *values in rows.rows()}
+
+
+def run_pandas(study):
+    """Everything in memory; standardised, then scikit-learn's PCA."""
+    import pandas as pd
+    from sklearn.decomposition import PCA
+    from sklearn.preprocessing import StandardScaler
+
+    frame = pd.read_parquet(study.raw / "blocks", columns=[*COLUMNS, "model_id"])
+    sr, sx = frame["reference_sum"].astype(float), frame["notta_sum"].astype(float)
+    vr, vx = 64.0 * frame["reference_sum_sq"] - sr * sr, 64.0 * frame["notta_sum_sq"] - sx * sx
+    joint = 64.0 * frame["notta_cross"] - sr * sx
+    root = np.sqrt(vr * vx)
+    flat = np.where(vr == vx, 0.0, 1.0)
+    features = pd.DataFrame(
+        {
+            "luminance": (sx - sr) / np.sqrt(sr * sr + sx * sx + C1),
+            "contrast": (np.sqrt(vx) - np.sqrt(vr)) / np.sqrt(vr + vx + C2),
+            "structure": np.sqrt(np.maximum(0, 1 - (joint + C2 / 2) / (root + C2 / 2))),
+            "decorrelation": np.where(root > 0, 1 - joint / root.where(root > 0, 1), flat),
+            "gain": np.log((vx + ROUNDING) / (vr + ROUNDING)),
+            "error": np.log((vr + vx - 2 * joint + ROUNDING) / (vr + ROUNDING)),
+        }
+    )
+    scaler = StandardScaler()
+    axis = PCA(1).fit(scaler.fit_transform(features)).components_[0]
+    frame["polarity"] = np.where(
+        features.to_numpy() @ (_orient(axis) / scaler.scale_) > 0, "positive", "negative"
+    )
+    frame["sharp"] = np.log(
+        (frame["notta_laplacian"] / 4096 + 1) / (frame["reference_laplacian"] / 4096 + 1)
+    )
+    frame["mu"] = (sx - sr) / 64
+    groups = frame.groupby(["model_id", "polarity"], observed=True)
+    rows = groups.agg(count=("mu", "size"), sharp=("sharp", "mean"), mu=("mu", "mean"))
+    return {
+        f"{model_id} {polarity}": [int(count), sharp, mu]
+        for (model_id, polarity), count, sharp, mu in rows.itertuples()
+    }
+
+
+def main():
+    """Run one contender: ``python -m tests.bench.contenders NAME STUDY.toml ANSWER.json``."""
+    name, study, answer = sys.argv[1:]
+    found = globals()[f"run_{name}"](load_study(study))
+    Path(answer).write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

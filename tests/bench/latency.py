@@ -1,0 +1,74 @@
+"""How long an analyst waits for a full-size warehouse, from a cold and from a warm cache."""
+
+import os
+import statistics
+import time
+
+import duckdb
+
+RUNS = 5
+BY_MODEL = """
+    select model_id, count(*), avg(axis1), avg(local_ssim_notta), avg(d_sharp_notta),
+        avg(abs(pc1_tta) - abs(pc1_notta))
+    from fct_blocks
+    group by model_id
+"""
+
+
+def measure_latency(warehouse):
+    """Time an analyst's questions.
+
+    Parameters
+    ----------
+    warehouse : Path
+
+    Returns
+    -------
+    dict of str to dict
+        ``cold_s`` (median of runs that each begin with none of the file in the page cache, in a
+        fresh connection) and ``warm_s`` (median of the same question asked again) by question.
+    """
+    with duckdb.connect(str(warehouse), read_only=True) as connection:
+        marts = [
+            name
+            for (name,) in connection.sql(
+                "select table_name from dim_tables where table_name like 'mart_%'"
+                " order by table_name"
+            ).fetchall()
+        ]
+        image = connection.sql(
+            "select model_id, image_id from dim_models, dim_images"
+            " order by sha256(model_id || image_id) limit 1"
+        ).fetchall()[0]
+    blocks = "select * from fct_blocks where model_id = ? and image_id = ?"
+    answers = {name: _ask(warehouse, f'select * from "{name}"') for name in marts}
+    slowest = max(answers, key=lambda name: answers[name]["cold_s"])
+    return {
+        f"the slowest of {len(marts)} marts, whole (`{slowest}`)": answers[slowest],
+        "every mart, whole, one after the other": {
+            key: sum(answer[key] for answer in answers.values()) for key in ("cold_s", "warm_s")
+        },
+        "one image's blocks under one model": _ask(warehouse, blocks, image),
+        "means over all blocks, by model": _ask(warehouse, BY_MODEL),
+    }
+
+
+def _ask(warehouse, sql, parameters=None):
+    cold, warm = [], []
+    for _ in range(RUNS):
+        forget(warehouse)
+        with duckdb.connect(str(warehouse), read_only=True) as connection:
+            for times in (cold, warm):
+                begin = time.perf_counter()
+                connection.sql(sql, params=parameters).to_arrow_table()
+                times.append(time.perf_counter() - begin)
+    return {"cold_s": statistics.median(cold), "warm_s": statistics.median(warm)}
+
+
+def forget(path):
+    """Drop a file from the page cache."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(descriptor)

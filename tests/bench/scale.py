@@ -1,0 +1,153 @@
+"""The build from one million to 328 million block rows: time, CPU, memory, disk, latency.
+
+Each scale's figures are kept in ``build/bench/scale/``, and docs/scale.md and docs/scale.png are
+made of all that were measured, so that one scale can be measured again alone.
+"""
+
+import json
+import os
+import platform
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import duckdb
+
+from ingest.files import write_text
+from ingest.run import ingest_study
+from tests.bench.contenders import compare
+from tests.bench.growth import measure_growth
+from tests.bench.latency import measure_latency
+from tests.bench.processes import measure, size_of
+from tests.bench.resample import BLOCKS_PER_IMAGE, resample_study
+from tests.bench.scenes import MODELS, clear, make_study
+
+IMAGES = {1: 16, 8: 122, 82: 1251, 328: 5004}
+"""Images of a study of about so many million block rows; 328 is the published study's size."""
+
+COMPARED_SCALES, EXPORTED_SCALES = (1, 8), (8,)
+"""Scales at which other tools do the same work, and exports are compared between limits."""
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+RESULTS = REPOSITORY / "build" / "bench" / "scale"
+NODES, GROWTH = "nodes.json", "growth.json"
+
+
+def measure_scales(scales, folder):
+    """Measure the build at some scales, keeping each result.
+
+    Parameters
+    ----------
+    scales : sequence of int
+        Keys of `IMAGES`.
+    folder : Path
+        Receives the studies, each removed when it is measured: about 70 bytes a block row of raw
+        Parquet, 80 of warehouse, and what spills.
+    """
+    if not scales:
+        return
+    clear(folder / "source")
+    source = make_study(folder / "source")
+    ingest_study(source)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    growth = measure_growth(source, folder / "growth")
+    write_text(RESULTS / GROWTH, json.dumps(growth, indent=1) + "\n")
+    for scale in scales:
+        clear(folder / f"scale{scale}")
+        result = measure_scale(source, folder / f"scale{scale}", scale)
+        write_text(RESULTS / f"{scale}.json", json.dumps(result, indent=1) + "\n")
+        clear(folder / f"scale{scale}")
+
+
+def measure_scale(source, root, scale):
+    """Generate a study, build it in a process of its own, and ask it questions.
+
+    Returns
+    -------
+    dict
+    """
+    begin = time.perf_counter()
+    study = resample_study(source, root, IMAGES[scale])
+    generated_s = time.perf_counter() - begin
+    raw_bytes = size_of(study.raw)
+    profile = [sys.executable, "-m", "tests.bench.nodes", str(study.path), str(root / NODES)]
+    cost = measure(profile, watched=study.output)
+    nodes = json.loads((root / NODES).read_text())
+    result = {
+        "rows": IMAGES[scale] * len(MODELS) * BLOCKS_PER_IMAGE,
+        "images": IMAGES[scale],
+        "machine": describe_machine(),
+        "generated_s": generated_s,
+        "raw_bytes": raw_bytes,
+        "build": asdict(cost) | {"peak_bytes": max(node["peak_bytes"] for node in nodes)},
+        "warehouse_bytes": study.warehouse.stat().st_size,
+        "spill_left_bytes": size_of(study.output / "dbt" / "spill"),
+        "latency": measure_latency(study.warehouse),
+        "nodes": nodes,
+    }
+    if scale in EXPORTED_SCALES:
+        result["exports"] = compare_exports(study)
+    if scale in COMPARED_SCALES:
+        result["contenders"] = compare(study)
+    return result
+
+
+def compare_exports(study):
+    """Build and export at 4 and 8 GB and at one and two threads; the hash lists must be equal.
+
+    Raises
+    ------
+    RuntimeError
+        Two of them differ.
+    """
+    runs, sums = [], set()
+    for memory, threads in (("8GB", 2), ("4GB", 2), ("8GB", 1)):
+        clear(study.output / "exports")
+        options = {"UPSCALE_AUDIT_MEMORY": memory}
+        command = [sys.executable, "-m", "warehouse.cli"]
+        built = measure(
+            [*command, "build", "--threads", str(threads), str(study.path)], options, study.output
+        )
+        exported = measure([*command, "export", str(study.path)], options, study.output)
+        sums.add((study.output / "exports" / "SHA256SUMS").read_bytes())
+        limits = {"memory": memory, "threads": threads}
+        runs.append(limits | {"build": asdict(built), "export": asdict(exported)})
+    if len(sums) != 1:
+        raise RuntimeError(f"{study.path}: exports differ between memory limits or threads")
+    return {"runs": runs, "export_bytes": size_of(study.output / "exports")}
+
+
+def describe_machine():
+    """Name what the figures depend on, and how busy it was."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "cores": os.cpu_count(),
+        "memory_bytes": memory,
+        "processor": _find_processor(),
+        "python": platform.python_version(),
+        "duckdb": duckdb.__version__,
+        "load": os.getloadavg()[1],
+    }
+
+
+def _find_processor():
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def read_results():
+    """Read every scale's figures, smallest first."""
+    results = [
+        json.loads((RESULTS / f"{scale}.json").read_text())
+        for scale in IMAGES
+        if (RESULTS / f"{scale}.json").is_file()
+    ]
+    return sorted(results, key=lambda result: result["rows"])
+
+
+def read_growth():
+    """Read what growing a study cost; empty where it was not measured."""
+    path = RESULTS / GROWTH
+    return json.loads(path.read_text()) if path.is_file() else []
