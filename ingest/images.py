@@ -18,6 +18,7 @@ FORMATS_BY_SUFFIX = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 REJECT_CODES = {
     "unreadable": "the operating system refused the file",
     "empty": "zero bytes",
+    "too_many_bytes": "more bytes than an image of max_image_px pixels needs",
     "not_an_image": "the content is no PNG or JPEG",
     "wrong_format": "the content is another format than the file's suffix says",
     "undecodable": "truncated or damaged image data",
@@ -83,21 +84,40 @@ class DecodedImage:
     rgb: np.ndarray | None = None
 
 
-def read_bytes(path):
+def limit_bytes(max_image_px):
+    """Bytes that a file of `max_image_px` pixels may have: 8 a pixel, and 64 MiB beside them."""
+    return 8 * max_image_px + (1 << 26)
+
+
+def read_bytes(path, max_bytes=None):
     """Read a whole file, or reject it.
+
+    Parameters
+    ----------
+    path : str or Path
+    max_bytes : int, optional
+
+    Returns
+    -------
+    bytes
 
     Raises
     ------
     RejectedFileError
         ``unreadable``: also for what is no regular file, since a pipe would never end.
+        ``too_many_bytes``: it is larger than `max_bytes`.
     """
     path = Path(path)
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise RejectedFileError("unreadable", "not a regular file")
-        return path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(-1 if max_bytes is None else max_bytes + 1)
     except OSError as error:
         raise RejectedFileError("unreadable", error.strerror or str(error)) from None
+    if max_bytes is not None and len(data) > max_bytes:
+        raise RejectedFileError("too_many_bytes", f"more than {max_bytes}")
+    return data
 
 
 def decode_image(data, suffix, max_image_px, colour):

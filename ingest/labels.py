@@ -1,14 +1,13 @@
 """ChestX-ray8's label files: findings and patients per image, and finding boxes."""
 
 import csv
-import gzip
 import io
 import math
 import re
-import zlib
 from pathlib import Path
 
 from ingest.errors import StudyError
+from ingest.files import read_table
 
 _ENTRY_COLUMNS = {
     "imageindex": "image_id",
@@ -111,13 +110,10 @@ def read_boxes(path):
 def _read_rows(path):
     """Rows that are not blank, each with its line number."""
     try:
-        data = Path(path).read_bytes()
-        if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
-        text = data.decode("utf-8-sig")
+        text = read_table(path).decode("utf-8-sig")
         reader = csv.reader(io.StringIO(text), strict=True)
         rows = [(reader.line_num, row) for row in reader if any(row)]
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
+    except (UnicodeDecodeError, csv.Error) as error:
         raise StudyError(f"cannot read {path}: {error}; give the published CSV or CSV.gz") from None
     if not rows:
         raise StudyError(f"{path} is empty; give the published CSV or CSV.gz")

@@ -7,16 +7,15 @@ versions before 1.5 also wrote the two columns of a risk score. All their header
 
 import csv
 import difflib
-import gzip
 import io
 import logging
 import math
 import re
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from ingest.errors import StudyError
+from ingest.files import read_table
 
 METRIC_COLUMNS = (
     "ssim",
@@ -383,7 +382,7 @@ def _check_unique(table, rows):
 
 def _read_lines(path):
     """Lines that are not blank, each with the number of its first physical line."""
-    text = _decode(path, _read_bytes(path))
+    text = _decode(path, read_table(path))
     delimiter, skipped = ",", 0
     if match := _SEPARATOR_LINE.match(text):
         delimiter, skipped, text = match[1], 1, text[match.end() :]
@@ -402,14 +401,6 @@ def _read_lines(path):
     if not lines:
         raise StudyError(f"{path} is empty; give a {', a '.join(_FILES.values())}")
     return lines
-
-
-def _read_bytes(path):
-    try:
-        data = Path(path).read_bytes()
-        return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-    except (OSError, EOFError, zlib.error) as error:
-        raise StudyError(f"cannot read {path}: {error}; give the published CSV or CSV.gz") from None
 
 
 def _decode(path, data):

@@ -6,6 +6,7 @@ last, after its shards were renamed into place. Files without one are debris.
 
 import hashlib
 import json
+import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from ingest.blocks import Measured, build_batch, measure_pair
 from ingest.edges import find_thresholds, mark_ringing_pixels
 from ingest.errors import RejectedFileError
 from ingest.files import canonical_json, hash_file, hash_json, replacing, to_text, write_text
-from ingest.images import decode_image, read_bytes
+from ingest.images import decode_image, limit_bytes, read_bytes
 from ingest.manifests import describe_code
 from ingest.metrics import compare_images, profile_image, round_published
 from ingest.perceptual import Weights, load_network
@@ -127,8 +128,7 @@ def _is_current(unit, manifest):
     for (path, item), entry in zip(files, recorded, strict=True):
         if entry["file_sha256"] is None or entry["key"] != _input_key(item):
             return False
-        data = try_read(path)
-        if data is None or hashlib.sha256(data).hexdigest() != entry["file_sha256"]:
+        if identify(path)["file_sha256"] != entry["file_sha256"]:
             return False
     shards = [(unit.raw / shard["file"], shard["sha256"]) for shard in manifest["shards"]]
     return all(path.is_file() and hash_file(path) == sha256 for path, sha256 in shards)
@@ -157,8 +157,8 @@ class _Ledger:
         }
         data, sha256 = None, None
         try:
-            data = read_bytes(item.path)
             parameters = self.parameters
+            data = read_bytes(item.path, limit_bytes(parameters.max_image_px))
             image = decode_image(
                 data, item.path.suffix.lower(), parameters.max_image_px, parameters.colour
             )
@@ -170,9 +170,9 @@ class _Ledger:
                     f"{found[0]}x{found[1]} px; the reference has {expected[0]}x{expected[1]}",
                 )
         except RejectedFileError as reject:
-            columns = describe_reject(reject.code, reject.detail, data)
-            self.rejects.append(owner | columns)
-            sha256 = columns["file_sha256"]
+            found = identify(item.path) if data is None else identify_bytes(data)
+            self.rejects.append(owner | {"reason": reject.code, "detail": reject.detail} | found)
+            sha256 = found["file_sha256"]
             return None
         finally:
             self.inputs.append({"key": _input_key(item), "file_sha256": sha256})
@@ -195,22 +195,20 @@ class _Ledger:
         )
 
 
-def try_read(path):
-    """Read a file's bytes; None where it cannot be read."""
+def identify(path):
+    """Size and SHA-256 of a file of any size, as `rejects` has them: NULL where unreadable."""
     try:
-        return read_bytes(path)
-    except RejectedFileError:
-        return None
+        found = path.stat()
+        if stat.S_ISREG(found.st_mode):
+            return {"bytes": found.st_size, "file_sha256": hash_file(path)}
+    except OSError:
+        pass
+    return {"bytes": None, "file_sha256": None}
 
 
-def describe_reject(code, detail, data):
-    """Fill the columns of a `rejects` row; `data` is the file's bytes, None if unreadable."""
-    return {
-        "reason": code,
-        "detail": detail,
-        "bytes": None if data is None else len(data),
-        "file_sha256": None if data is None else hashlib.sha256(data).hexdigest(),
-    }
+def identify_bytes(data):
+    """Size and SHA-256 of bytes that were read, as `identify` gives them."""
+    return {"bytes": len(data), "file_sha256": hashlib.sha256(data).hexdigest()}
 
 
 def _measure_unit(unit):

@@ -127,7 +127,7 @@ def _paper(options):
     with Progress("paper", "MB") as progress:
         report = write_paper(study, options.folder, options.date, options.license, progress)
     say(f"wrote {report.files} files to {report.folder} ({report.bytes / 1e6:.1f} MB)")
-    say(f"and {report.archive}, SHA-256 {report.archive_sha256}")
+    say(f"and {report.archive}, SHA-256 {report.archive_sha256}, which stands beside it")
     say(f"published on {report.date}; Merkle root: {report.root}")
     for note in report.notes:
         say(note)

@@ -1,11 +1,15 @@
 """dbt's documentation of the tables as one page that works without a network."""
 
-import shutil
+import json
+import re
 
 from ingest.errors import StudyError
-from ingest.files import locked, replacing
+from ingest.files import locked, write_text
 from ingest.run import read_raw_manifest
-from warehouse.build import create_raw_views, remove_database, run_dbt
+from warehouse.build import PROJECT, create_raw_views, remove_database, run_dbt
+from warehouse.provenance import DOCS_MANIFEST, seal_docs
+
+_OF_A_RUN = re.compile(r"generated_at|created_at|invocation_(id|started_at)|user_id|completed_at")
 
 
 def write_docs(study):
@@ -18,7 +22,12 @@ def write_docs(study):
     Raises
     ------
     StudyError
-        Nothing was ingested yet, or dbt failed.
+        Nothing was built yet, or dbt failed.
+
+    Notes
+    -----
+    dbt writes times, run ids and folders of the machine into its page; without them the same
+    study and code give the same bytes.
     """
     page = study.output / "docs.html"
     with locked(study.output, "ingest or build"):
@@ -28,9 +37,40 @@ def write_docs(study):
         remove_database(database)
         try:
             create_raw_views(database, study.raw, read_raw_manifest(study.raw))
-            run_dbt(study, database, ["docs", "generate", "--static"])
-            with replacing(page) as temporary:
-                shutil.copyfile(study.output / "dbt" / "target" / "static_index.html", temporary)
+            run_dbt(study, database, ["docs", "generate"])
+            (study.output / DOCS_MANIFEST).unlink(missing_ok=True)
+            write_text(page, _compose_page(study))
+            seal_docs(study, page)
         finally:
             remove_database(database)
     return page
+
+
+def _compose_page(study):
+    """Put dbt's descriptions, without what is of this run or machine, into dbt's empty page."""
+    target = study.output / "dbt" / "target"
+    folders = [str(folder) for folder in (target, study.output, PROJECT, study.path.parent)]
+    page = (target / "index.html").read_text(encoding="utf-8")
+    for name in ("manifest", "catalog"):
+        described = json.loads((target / f"{name}.json").read_text(encoding="utf-8"))
+        text = json.dumps(_strip(described, folders), sort_keys=True).replace("</", "<\\/")
+        marker = f'"{name.upper()}.JSON INLINE DATA"'
+        if page.count(marker) != 1:
+            raise StudyError(f"dbt's page has no place for its {name}; install the pinned dbt-core")
+        page = page.replace(marker, text)
+    return page
+
+
+def _strip(value, folders):
+    """Blank what differs from run to run, and make names of files relative."""
+    if isinstance(value, dict):
+        return {
+            key: None if _OF_A_RUN.fullmatch(key) else _strip(item, folders)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_strip(item, folders) for item in value]
+    if isinstance(value, str):
+        for folder in folders:
+            value = value.replace(f"{folder}/", "").replace(folder, ".")
+    return value

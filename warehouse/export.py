@@ -82,13 +82,21 @@ def export_tables(study, tables=None, progress=None, labels="published"):
                 if tables is None:
                     write_published_form(connection, fresh / "published_form", labels)
             files = _list_files(fresh)
-            manifest = seal_exports(study, fresh, grains, files, labels)
-            _replace_folder(fresh, folder)
+            arguments = _list_arguments(tables, labels)
+            manifest = seal_exports(study, fresh, grains, files, arguments)
+            replace_folder(fresh, folder)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
             shutil.rmtree(study.output / ".exports.spill", ignore_errors=True)
     size = sum(manifest["bytes"][name] for name in files)
     return ExportReport(folder, len(files), size, manifest["merkle_root"])
+
+
+def _list_arguments(tables, labels):
+    """List what the command is given to export this again."""
+    if tables is not None:
+        return [argument for table in tables for argument in ("--table", table)]
+    return [] if labels == "published" else ["--labels", labels]
 
 
 def _configure(connection, spill):
@@ -137,7 +145,7 @@ def _list_files(folder):
     return sorted(path.relative_to(folder).as_posix() for path in files)
 
 
-def _replace_folder(fresh, folder):
+def replace_folder(fresh, folder):
     """Put a finished folder in another's place; the old one goes only when the new one is whole."""
     old = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)

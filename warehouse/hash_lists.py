@@ -6,9 +6,12 @@ a list is trusted: a name that could point outside the folder is refused and nev
 
 import csv
 import io
+import lzma
 import re
 import stat
+import struct
 import zipfile
+import zlib
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +22,16 @@ from warehouse.hashing import hash_files, hash_stream
 from warehouse.verify import walk
 
 MAX_LIST_BYTES = 1 << 28
+MAX_RATIO = 100
+"""Members of an archive that are packed tighter, and large, are taken for bombs."""
+
 STATUSES = ("matched", "mismatched", "renamed", "missing", "extra", "refused")
 
+# What the zip module raises on damaged, encrypted, unknown or lying members.
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError),
+    *(RuntimeError, NotImplementedError, ValueError, OverflowError, struct.error),
+)
 _HEX = re.compile(r"[0-9a-fA-F]{64}")
 _GNU = re.compile(r"(\\?)([0-9a-fA-F]{64}) [ *](.+)")
 _BSD = re.compile(r"(\\?)SHA(?:-|2-)?256 ?\((.+)\) ?= ?([0-9a-fA-F]{64})", re.IGNORECASE)
@@ -74,6 +85,8 @@ def read_list(path):
     """
     path = Path(path)
     try:
+        if path.exists() and not path.is_file():
+            raise StudyError(f"cannot read {path}: not a regular file; give a hash list")
         if path.stat().st_size > MAX_LIST_BYTES:
             raise StudyError(f"{path} is larger than 256 MiB: give the hash list, not the files")
         data = path.read_bytes()
@@ -90,17 +103,20 @@ def read_list(path):
 
 def _read_zip(path):
     """Read the one member of an archive that is a hash list."""
-    lists = {}
+    lists, left = {}, MAX_LIST_BYTES
     try:
         with zipfile.ZipFile(path) as archive:
             for info in archive.infolist():
-                if info.is_dir() or info.file_size > MAX_LIST_BYTES:
+                left -= info.file_size
+                if left < 0:
+                    raise StudyError(f"{path} unpacks to more than 256 MiB: unpack the list")
+                if info.is_dir():
                     continue
                 with archive.open(info) as file:
-                    entries = parse_list(file.read(MAX_LIST_BYTES))
+                    entries = parse_list(file.read(info.file_size))
                 if any(entry.sha256 for entry in entries):
                     lists[info.filename] = entries
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError) as error:
+    except _DAMAGED as error:
         raise StudyError(f"cannot read the archive {path}: {error}; unpack the list") from None
     if len(lists) != 1:
         names = ", ".join(map(repr, sorted(lists))) or "none"
@@ -266,11 +282,11 @@ def hash_archive(path):
                     try:
                         with archive.open(info) as file:
                             hashes[name] = hash_stream(file)
-                    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError):
+                    except _DAMAGED:
                         reason = "damaged, or packed in a way that cannot be read"
                 if reason is not None:
                     refused[name] = reason
-    except (OSError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise StudyError(f"cannot read the archive {path}: {error}; give a zip") from None
     return hashes, refused
 
@@ -279,6 +295,8 @@ def _refuse_member(info):
     kind = stat.S_IFMT(info.external_attr >> 16)
     if kind and not stat.S_ISREG(kind):
         return "a link, or no file: not followed"
+    if info.file_size > max(MAX_LIST_BYTES, MAX_RATIO * info.compress_size):
+        return f"unpacks to more than 256 MiB and {MAX_RATIO} times its size"
     return "encrypted" if info.flag_bits & 1 else None
 
 

@@ -19,6 +19,7 @@ from ingest.manifests import (
     MANIFEST,
     SOURCES,
     describe_code,
+    format_sum,
     hash_dependencies,
     read_manifest,
     seal_folder,
@@ -32,9 +33,10 @@ from warehouse.citations import (
     describe_licences,
     read_licence,
 )
+from warehouse.export import replace_folder
 from warehouse.hashing import hash_files
 from warehouse.provenance import WAREHOUSE_MANIFEST
-from warehouse.verify import verify, walk
+from warehouse.verify import STAGES, verify, walk
 
 CRATE = "ro-crate-metadata.json"
 CRATE_VERSION = "1.1"
@@ -100,7 +102,8 @@ def write_paper(study, folder=None, date=None, licence=None, progress=None):
     Notes
     -----
     Made twice from the same outputs, folder and zip are the same bytes: fixed order, fixed
-    times, members stored as they are.
+    times, members stored as they are. The zip's hash list beside it, ``.sha256``, is written
+    last: without it, the zip is that of an earlier paper, or of none.
     """
     folder = Path(folder or study.output / "paper").absolute()
     fresh = folder.with_name(f".{folder.name}.next")
@@ -113,20 +116,23 @@ def write_paper(study, folder=None, date=None, licence=None, progress=None):
             is_chestxray8 = find_chestxray8(study)
             _collect(study, fresh, licence, is_chestxray8)
             _describe_crate(study, fresh, date, licence, is_chestxray8)
-            manifest = _seal(study, fresh, date)
-            shutil.rmtree(folder, ignore_errors=True)
-            os.replace(fresh, folder)
+            manifest = _seal(study, fresh, date, licence)
+            archive = folder.with_name(f"{folder.name}.zip")
+            sums = archive.with_name(f"{archive.name}.sha256")
+            sums.unlink(missing_ok=True)
+            replace_folder(fresh, folder)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
-        archive = folder.with_name(folder.name + ".zip")
         write_zip(folder, archive)
+        archive_sha256 = hash_file(archive)
+        write_text(sums, format_sum(archive_sha256, archive.name))
     return PaperReport(
         folder=folder,
         files=len(manifest["files"]) + 1,
         bytes=sum(manifest["bytes"].values()),
         root=manifest["merkle_root"],
         archive=archive,
-        archive_sha256=hash_file(archive),
+        archive_sha256=archive_sha256,
         date=date,
         notes=_list_notes(study, licence, is_chestxray8),
     )
@@ -187,9 +193,7 @@ def _check_folder(study, folder):
 def _check_stages(study, progress):
     for stage, command in (("exports", "export"), ("figures", "figures")):
         read_manifest(study.output / stage / MANIFEST, f"upscale-audit {command} {study.path}")
-    report = verify(study.output, study, progress)
-    # A paper that is there already is replaced, whatever became of it.
-    findings = [item for item in report.findings if not item.name.startswith("paper/")]
+    findings = verify(study.output, study, progress, kinds=STAGES).findings
     if findings:
         first = findings[0]
         raise StudyError(
@@ -300,12 +304,13 @@ def _add_chestxray8(crate):
     )
 
 
-def _seal(study, folder, date):
+def _seal(study, folder, date, licence):
     names = [path.relative_to(folder).as_posix() for path in walk(folder)]
     exports = read_manifest(folder / "exports" / MANIFEST, "upscale-audit export")
     figures = read_manifest(folder / "figures" / MANIFEST, "upscale-audit figures")
+    stated = [] if licence is None else ["--license", licence]
     recipe = {
-        "date": date,
+        "arguments": ["--date", date, *stated],
         "code": describe_code("warehouse"),
         "dependencies_sha256": hash_dependencies(),
         "inputs": {

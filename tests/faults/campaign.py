@@ -3,410 +3,61 @@
 import argparse
 import contextlib
 import hashlib
-import io
-import json
 import os
 import random
 import resource
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import zlib
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
 
 from ingest import run, units
 from ingest.errors import StudyError
-from ingest.files import hash_file, to_text
-from ingest.labels import read_boxes, read_entries
-from ingest.published import read_comparison, read_locations, read_results
+from ingest.files import hash_file
 from ingest.run import ingest_study
-from ingest.study import load_study
 from tests.conftest import StudyFolder
+from tests.faults.common import Failure, attempt, expect, make_study
+from tests.faults.hostile import attack, encode
+from warehouse import cli
 from warehouse.build import build_warehouse
 from warehouse.connect import open_warehouse
 from warehouse.export import export_tables
+from warehouse.paper import write_paper
 from warehouse.verify import verify
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGE = REPOSITORY / "docs" / "faults.md"
-SHAPE = (16, 24)
-CANARY = "canary"
 SHELL = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+DATE = "2026-01-01"
 
 
-class Failure(AssertionError):  # noqa: N818 - what the campaign looks for
-    """An outcome that no user should ever meet."""
+@dataclass
+class Tally:
+    """How often a fault was tried, what came of it, and what the user was told.
 
+    `identical` counts reruns that ended with the bytes of an undisturbed run. What a user should
+    never meet ends the fault's trials: `wrong` is then 1, and `reason` says what it was.
+    """
 
-def expect(condition, what):
-    """Fail with `what` unless `condition` holds."""
-    if not condition:
-        raise Failure(what)
+    outcomes: Counter = field(default_factory=Counter)
+    identical: int = 0
+    wrong: int = 0
+    messages: Counter = field(default_factory=Counter)
+    reason: str | None = None
 
-
-# ---------------------------------------------------------------- hostile bytes
-
-
-def encode(kind, generator):
-    """Encode a small random grey or colour image."""
-    pixels = np.frombuffer(generator.randbytes(SHAPE[0] * SHAPE[1] * 3), np.uint8)
-    array = pixels.reshape(*SHAPE, 3)
-    buffer = io.BytesIO()
-    image = Image.fromarray(array[..., 0] if generator.random() < 0.7 else array)
-    image.save(buffer, kind)
-    return buffer.getvalue()
-
-
-def mutate(data, generator):
-    """Flip, cut, repeat, insert or swap bytes at a few random places."""
-    data = bytearray(data)
-    for _ in range(generator.randint(1, 6)):
-        at = generator.randrange(len(data) + 1)
-        until = min(len(data), at + generator.randint(1, 40))
-        match generator.randrange(6):
-            case 0 if at < len(data):
-                data[at] ^= 1 << generator.randrange(8)
-            case 1:
-                del data[at:until]
-            case 2:
-                data[at:at] = data[at:until] * generator.randint(1, 4)
-            case 3:
-                data[at:at] = generator.randbytes(generator.randint(1, 20))
-            case 4:
-                data[at:until] = generator.choice((b"\0", b"\xff", b"\x7f")) * (until - at)
-            case 5:
-                del data[at:]
-    return bytes(data)
-
-
-def chunk(kind, body):
-    """One PNG chunk, its CRC right."""
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-
-def mutate_chunks(generator):
-    """Mutate a PNG's chunks and set every CRC right, so that the decoder reads on."""
-    data, at, chunks = encode("PNG", generator), 8, []
-    while at < len(data):
-        (size,) = struct.unpack(">I", data[at : at + 4])
-        chunks.append([data[at + 4 : at + 8], data[at + 8 : at + 8 + size]])
-        at += 12 + size
-    for _ in range(generator.randint(1, 3)):
-        number = generator.randrange(len(chunks))
-        match generator.randrange(5):
-            case 0 if chunks[number][1]:
-                chunks[number][1] = mutate(chunks[number][1], generator)
-            case 1:
-                chunks.insert(number, list(generator.choice(chunks)))
-            case 2 if len(chunks) > 1:
-                del chunks[number]
-            case 3:
-                kind = generator.choice([b"PLTE", b"tRNS", b"gAMA", b"iCCP", b"acTL", b"fcTL"])
-                chunks.insert(number, [kind, generator.randbytes(generator.randint(0, 60))])
-            case 4:
-                generator.shuffle(chunks)
-    return data[:8] + b"".join(chunk(*item) for item in chunks)
-
-
-def add_text(generator):
-    """Add a large text chunk, plain or packed, to a PNG."""
-    data = encode("PNG", generator)
-    text = b"A" * generator.choice((10**4, 10**6, 3 * 10**6))
-    body = b"k\0" + text if generator.random() < 0.5 else b"k\0\0" + zlib.compress(text)
-    return data[:33] + chunk(b"tEXt" if body[2:3] == b"A" else b"zTXt", body) + data[33:]
-
-
-def fake_dicom(generator):
-    """Random bytes behind a DICOM preamble."""
-    return bytes(128) + b"DICM\x02\0\0\0UL\x04\0" + generator.randbytes(300)
-
-
-IMAGE_KINDS = {
-    "PNG, bytes changed": lambda g: mutate(encode("PNG", g), g),
-    "PNG, chunks changed, CRCs right": mutate_chunks,
-    "PNG with a text chunk of up to 3 MB": add_text,
-    "JPEG as .png, bytes changed": lambda g: mutate(encode("JPEG", g), g),
-    "JPEG as .jpg, bytes changed": lambda g: mutate(encode("JPEG", g), g),
-    "TIFF as .png": lambda g: mutate(encode("TIFF", g), g),
-    "GIF as .png": lambda g: mutate(encode("GIF", g), g),
-    "BMP as .png": lambda g: mutate(encode("BMP", g), g),
-    "DICOM-like as .png": fake_dicom,
-    "random bytes as .png": lambda g: g.randbytes(g.randint(0, 500)),
-}
-
-
-def ingest_hostile_images(folder, cases, generator, workers=1):
-    """Ingest one study whose restored files and some references are hostile; outcomes by kind."""
-    study_folder = StudyFolder(folder / "study")
-    study_folder.add_model("alpha", paths=("notta",))
-    good = np.random.default_rng(1).integers(0, 256, SHAPE, np.uint8)
-    kinds = list(IMAGE_KINDS)
-    owners = {}
-    for number in range(cases):
-        kind = kinds[number % len(kinds)]
-        suffix = "jpg" if "as .jpg" in kind else "png"
-        name = f"case{number:05d}.{suffix}"
-        data = IMAGE_KINDS[kind](generator)
-        as_reference = generator.random() < 0.3
-        study_folder.put(name, data if as_reference else good)
-        study_folder.put(name, good if as_reference else data, "alpha")
-        owners[name] = kind, "reference" if as_reference else "restored"
-        if suffix == "jpg":
-            other = "alpha" if as_reference else None
-            (study_folder.folder(*((other, "notta") if other else ())) / name).unlink()
-            study_folder.put(name.replace("jpg", "png"), good, other)
-    study = study_folder.load()
-    before = list_tree(folder, study.output)
-    ingest_study(study, workers=workers)
-    expect(list_tree(folder, study.output) == before, "something outside the output changed")
-    found = {}
-    for table in ("source_files", "rejects"):
-        for row in pq.ParquetFile(study.raw / table / f"{table}.parquet").read().to_pylist():
-            found[row["file_name"], row["role"]] = row.get("reason")
-    outcomes = {kind: Counter() for kind in kinds}
-    for name, (kind, role) in owners.items():
-        expect((name, role) in found, f"{name} is neither measured nor refused")
-        code = found[name, role]
-        outcomes[kind]["accepted" if code is None else f"rejected: {code}"] += 1
-    return outcomes
-
-
-def list_tree(folder, but):
-    """Every name under a folder, with size, time of change and place, except under `but`."""
-    return {
-        os.fsencode(path): (entry.st_size, entry.st_mtime_ns, entry.st_ino)
-        for path in folder.rglob("*")
-        if but not in (path, *path.parents) and (entry := path.lstat()) and not path.is_dir()
-    }
-
-
-ENTRIES = (
-    "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position\n"
-    + "".join(f"{n:08d}.png,Mass|Nodule,{n},{n},5{n}Y,F,PA\n" for n in range(5))
-)
-BOXES = "Image Index,Finding Label,Bbox [x,y,w,h],,,\n" + "0.png,Mass,1.5,2,3,4\n" * 3
-LOCATIONS = (
-    "model,image_id,min_ssim_value,min_row,min_col,total_rows,total_cols,distance_to_boundary,"
-    "normalized_distance,is_boundary\nm,a,0.5,1,2,9,9,1,0.25,False\nm,b,0.5,0,0,9,9,0,0,True\n"
-)
-COMPARISON = ",ssim,ssim\n,mean,std\nmodel,,\nm,0.5,0.1\nn,0.25,\n"
-CELLS = ("", "'; drop table x; --", "=cmd|' /C calc'!A0", "1e999", "nan", "-1", "9" * 400)
-CELLS += ("\u202egnp.x", "../../etc/passwd", '"', "\0", "a\nb", "$(touch canary)", "٣")
-
-
-def mutate_text(text, generator):
-    """Put hostile cells into a CSV, or change its bytes."""
-    if generator.random() < 0.3:
-        return mutate(text.encode(), generator)
-    lines = [line.split(",") for line in text.splitlines()]
-    for _ in range(generator.randint(1, 3)):
-        cells = generator.choice(lines)
-        cells[generator.randrange(len(cells))] = generator.choice(CELLS)
-    return "\n".join(map(",".join, lines)).encode("utf-8", generator.choice(["strict", "replace"]))
-
-
-def make_results():
-    """Two rows of a results file."""
-    from ingest.published import METRIC_COLUMNS
-
-    header = ["image_id", "model", *METRIC_COLUMNS]
-    rows = [[name, "m", *["0.5"] * len(METRIC_COLUMNS)] for name in "ab"]
-    return "\n".join(map(",".join, [header, *rows])) + "\n"
-
-
-TEXT_KINDS = {
-    "label entries CSV": (ENTRIES, read_entries),
-    "label boxes CSV": (BOXES, read_boxes),
-    "published results CSV": (make_results(), lambda path: read_results(path, "x")),
-    "published locations CSV": (LOCATIONS, lambda path: read_locations(path, "x")),
-    "published comparison CSV": (COMPARISON, read_comparison),
-}
-
-
-def read_hostile_texts(folder, cases, generator):
-    """Read mutated label and result files; outcomes by kind."""
-    outcomes = {kind: Counter() for kind in TEXT_KINDS}
-    for number in range(cases):
-        kind = list(TEXT_KINDS)[number % len(TEXT_KINDS)]
-        text, read = TEXT_KINDS[kind]
-        path = folder / "hostile.csv"
-        path.write_bytes(mutate_text(text, generator))
-        outcomes[kind][attempt(read, path)] += 1
-    return outcomes
-
-
-def attempt(action, *arguments):
-    """Run an action that may succeed or raise a StudyError; anything else is a failure."""
-    try:
-        action(*arguments)
-    except StudyError as error:
-        expect(str(error), "an error without a message")
-        return "StudyError"
-    return "accepted"
-
-
-PLACES = ("reference", "restored/alpha/notta", "../../../../etc", "/etc", "/proc/self", "loop")
-PLACES += ("loop/x", "a\\u0000b", "x" * 300, "", ".", "~", "$(touch canary)", "'; drop table x; --")
-PLACES += ("\\u202e", "file", "out", "out/raw", "/dev/null", "//", "%s%n", "{{ 1 / 0 }}", "a\\nb")
-VALUES = ('"x"', "1", "-1", "nan", "1e400", "9" * 30, "9" * 5000, "[]", "{}", "true", "[" * 4000)
-VALUES += ('"\'; drop table x; --"', '"{{ 1 / 0 }}"', "1979-05-27")
-KEYS = ("edge_rule", "edge_quantile", "edge_low_dn", "edge_high_dn", "colour", "max_image_px")
-KEYS += ("ringing_min_px", "bootstrap_replicates", "bootstrap_seed", "min_clusters", "typo")
-KEYS += ("baseline_model", "image_metrics")
-
-
-def write_hostile_study(generator):
-    """Compose a study file with hostile paths, names and values."""
-    place = [generator.choice(PLACES) if generator.random() < 0.4 else None for _ in range(4)]
-    names = ("alpha", "a/b", "..", "a b", "CON", "x" * 65, "\\u202e", "'; drop table x; --")
-    name = generator.choice(names) if generator.random() < 0.3 else "alpha"
-    lines = ["[study]", 'name = "n"', f'references = "{place[0] or "reference"}"']
-    lines += [f'output = "{place[1] or "out"}"', "[[models]]", f'model_id = "{name}"']
-    lines += [f'notta = "{place[2] or "restored/alpha/notta"}"', "[labels]"]
-    lines += [f'entries = "{place[3]}"'] if place[3] else []
-    lines += ["[parameters]"]
-    if generator.random() < 0.5:
-        lines += [f"{generator.choice(KEYS)} = {generator.choice(VALUES)}"]
-    text = "\n".join(lines).encode()
-    return mutate(text, generator) if generator.random() < 0.2 else text
-
-
-def load_hostile_studies(folder, cases, generator):
-    """Load hostile study files; loading writes nothing anywhere."""
-    study_folder = StudyFolder(folder / "study")
-    study_folder.add_model("alpha", paths=("notta",))
-    os.symlink("loop", study_folder.root / "loop")
-    (study_folder.root / "file").write_text("x")
-    path = study_folder.root / "study.toml"
-    outcomes = Counter()
-    path.write_bytes(b"")
-    nowhere = folder / "nowhere"
-    before = set(list_tree(folder, nowhere))
-    for _ in range(cases):
-        path.write_bytes(write_hostile_study(generator))
-        outcomes[attempt(load_study, path)] += 1
-        expect(set(list_tree(folder, nowhere)) == before, "loading a study wrote a file")
-    return {"study file (paths, loops, names, values)": outcomes}
-
-
-PIECES = ("\n", "\r", "$(touch canary)", "`touch canary`", ";touch canary;", "|", "&", "'", '"')
-PIECES += ("'; drop table x; --", "\u202e", "\u200f", "*", "?", "[a]", "\\", "%00", "-rf", "~")
-PIECES += ("{{ x }}", "=1+1", "..", " ", "\t", "\x1b[31m", "é", "\udce9", "\udcff", "x" * 90)
-PIECES += ("\\xe9", "\\xff")
-
-
-def ingest_hostile_names(folder, cases, generator, build=False):
-    """Ingest (and build) a study whose file names are hostile; every file is accounted for."""
-    hostile = folder / "a [1]*? 'x' {{ y }} \u202e;"
-    study_folder = StudyFolder(hostile / "study")
-    study_folder.add_model("alpha", paths=("notta",))
-    good = np.random.default_rng(1).integers(0, 256, SHAPE, np.uint8)
-    stems = ["x" * 251, "-n", "...", "\udce9", "\\xe9"]
-    while len(stems) < cases:
-        stems.append("".join(generator.choices(PIECES, k=generator.randint(1, 4))))
-    names = [f"{stem}.png" for stem in stems if len(os.fsencode(stem)) <= 251]
-    names = sorted({name for name in names if not name.startswith(".")})
-    for name in names:
-        study_folder.put(name, good)
-        study_folder.put(name, good, "alpha")
-    os.symlink("loop.png", study_folder.folder() / "loop.png")
-    os.symlink("/etc/passwd", study_folder.folder("alpha", "notta") / "passwd.png")
-    os.symlink(".", study_folder.folder() / "again")
-    os.mkfifo(study_folder.folder("alpha", "notta") / "pipe.png")
-    study = study_folder.load()
-    before = list_tree(folder, study.output)
-    report = ingest_study(study, workers=1)
-    if build:
-        build_warehouse(study, threads=2)
-        export_tables(study)
-    expect(list_tree(folder, study.output) == before, "something outside the output changed")
-    for place in (folder, hostile, study_folder.root, Path.cwd(), study.output):
-        expect(not (place / CANARY).exists(), "a file name was executed")
-    outcomes = Counter()
-    for row in report.rejects:
-        outcomes[f"rejected: {row['reason']}"] += 1
-    outcomes["accepted"] = report.images
-    refused = sum(row["role"] == "reference" for row in report.rejects)
-    spelt = {to_text(name) for name in (*names, "loop.png")}  # two names may be spelt the same
-    expect(report.images + refused == len(spelt), "a reference is neither measured nor refused")
-    return {"file names, links, a pipe": outcomes}
-
-
-def ingest_among_strangers(folder, cases, generator):
-    """Drop foreign Parquet files into raw/; none enters the sign-off, every byte stays."""
-    study = make_study(folder / "study")
-    ingest_study(study, workers=1)
-    recorded = hash_file(study.raw / "manifest.json")
-    places = ("blocks/model_id=alpha", "blocks/model_id=evil", "images", "rejects", "units", "")
-    outcomes = Counter()
-    for number in range(cases):
-        path = study.raw / generator.choice(places) / f"stranger{number}.parquet"
-        path.parent.mkdir(exist_ok=True)
-        if generator.random() < 0.5:
-            pq.write_table(pa.table({"image_id": ["a"], "evil": [1]}), path)
-        else:
-            path.write_bytes(b"PAR1" + generator.randbytes(100) + b"PAR1")
-        data = path.read_bytes()
-        ingest_study(study, workers=1)
-        expect(
-            hash_file(study.raw / "manifest.json") == recorded, "a stranger changed the sign-off"
-        )
-        expect(path.read_bytes() == data, "a stranger's file was changed")
-        outcomes["passed over"] += 1
-    return {"strangers' Parquet in raw/": outcomes}
-
-
-def merge(totals, outcomes):
-    """Add outcomes by kind to the totals."""
-    for kind, counts in outcomes.items():
-        totals.setdefault(kind, Counter()).update(counts)
-
-
-def attack(folder, cases, seed, workers=1):
-    """Run about `cases` hostile inputs of every sort; outcomes by kind."""
-    generator, totals = random.Random(seed), {}
-    for batch, size in enumerate(split(cases // 2, 400)):
-        merge(totals, ingest_hostile_images(folder / f"image{batch}", size, generator, workers))
-        shutil.rmtree(folder / f"image{batch}")
-    merge(totals, read_hostile_texts(folder, cases // 4, generator))
-    merge(totals, load_hostile_studies(folder / "toml", cases // 4, generator))
-    merge(totals, ingest_hostile_names(folder / "names", max(12, cases // 40), generator))
-    merge(totals, ingest_among_strangers(folder / "raw", max(4, cases // 400), generator))
-    return totals
-
-
-def split(total, size):
-    """Sizes of batches that make up a total."""
-    return [min(size, total - begin) for begin in range(0, total, size)]
-
-
-# ---------------------------------------------------------------- faults
-
-
-def make_study(root, build=False):
-    """A study of three tiny images; with `build`, ingested, built and exported."""
-    folder = StudyFolder(root)
-    folder.add_model("alpha")
-    folder.add_model("beta", paths=("notta",))
-    for image_id in ("a", "b", "c"):
-        folder.add_image(image_id)
-    study = folder.load()
-    if build:
-        ingest_study(study, workers=1)
-        build_warehouse(study, threads=2)
-        export_tables(study)
-    return study
+    def add(self, outcome, message=None):
+        """Count one trial."""
+        self.outcomes[outcome] += 1
+        if message is not None:
+            self.messages[message] += 1
 
 
 def command(name, study, *options):
@@ -423,14 +74,14 @@ def start(arguments, **options):
 
 
 def finish(process):
-    """Wait for a command: 'done', or 'StudyError' where it said so in one line."""
-    _, said = process.communicate(timeout=300)
+    """Wait for a command: 'done', or 'refused' and the one line in which it said so."""
+    _, said = process.communicate(timeout=600)
     expect("Traceback" not in said, said[-2000:])
     if process.returncode == 0:
-        return "done"
+        return "done", None
     last = said.strip().splitlines()[-1]
     expect(process.returncode == 1 and last.startswith("upscale-audit: "), said[-2000:])
-    return "StudyError"
+    return "refused", last.removeprefix("upscale-audit: ")
 
 
 def read_exports(study):
@@ -456,31 +107,98 @@ def expect_whole(study):
 
 def expect_same_after_rerun(study, expected):
     """A rerun of everything gives the bytes of an undisturbed run."""
-    ingest_study(study, workers=1)
-    build_warehouse(study, threads=2)
-    export_tables(study)
+    rerun(study)
     expect(read_exports(study) == expected, "a rerun gave other bytes")
 
 
-def kill(study, times, generator, name, longest_s):
-    """SIGKILL a command at random moments; what was published before stays whole."""
-    expected, outcomes = read_exports(study), Counter()
+def rerun(study):
+    """Run everything up to the exports again."""
+    ingest_study(study, workers=1)
+    build_warehouse(study, threads=2)
+    export_tables(study)
+
+
+def expect_sealed(study):
+    """Whatever has a manifest is as that says; what a fault cut short has none."""
+    unfinished = ("manifest.json", ".sha256")
+    for item in verify(study.output).findings:
+        is_debris = item.problem == "missing" and item.name.endswith(unfinished)
+        expect(is_debris or item.problem in ("extra", "outdated"), f"{item.problem}: {item.name}")
+
+
+def run_command(*arguments):
+    """Run a command of the command line in this process, quietly."""
+    options = cli.make_parser().parse_args([str(argument) for argument in arguments])
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+        options.run(options)
+
+
+def read_tree(folder):
+    """SHA-256 by name of everything under a folder, or of a file."""
+    paths = folder.rglob("*") if folder.is_dir() else [folder]
+    return {str(path.relative_to(folder)): hash_file(path) for path in paths if path.is_file()}
+
+
+STAGES = {
+    "ingest": ("raw", ()),
+    "build": ("warehouse.duckdb", ()),
+    "export": ("exports", ()),
+    "figures": ("figures", ()),
+    "map": ("maps", ("a", "alpha", "--also", "beta")),
+    "docs": ("docs.html", ()),
+    "paper": ("paper", ("--date", DATE)),
+}
+
+
+def find_result(study, stage):
+    """Bytes of what a stage wrote; the exports stand for a database, whose bytes have no order."""
+    if stage == "build":
+        export_tables(study)
+        return read_exports(study)
+    if stage == "paper":
+        return read_tree(study.output / "paper") | read_tree(study.output / "paper.zip")
+    return read_tree(study.output / STAGES[stage][0])
+
+
+def kill(study, times, generator, stage, window=(0.15, 1.0)):
+    """SIGKILL a stage at random moments of its run, look at what stands, and run it again.
+
+    Parameters
+    ----------
+    window : tuple of float
+        Shares of an undisturbed run's time between which the moment is drawn.
+    """
+    name, arguments = stage, STAGES[stage][1]
+    run_command(name, study.path, *arguments)
+    expected, exports = find_result(study, stage), read_exports(study)
+    began = time.monotonic()
+    done, _ = finish(start(command(name, study, *arguments)))
+    lasted = time.monotonic() - began
+    expect(done == "done", f"{stage} failed undisturbed")
+    tally = Tally()
     for _ in range(times):
-        process = start(command(name, study))
+        if stage == "ingest":
+            shutil.rmtree(study.raw)
+        process = start(command(name, study, *arguments), start_new_session=True)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(generator.uniform(0.1, longest_s))
-        process.send_signal(signal.SIGKILL)
+            process.wait(lasted * generator.uniform(*window))
+        ended = process.poll() is not None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+        expect_sealed(study)
         expect_whole(study)
-        expect(read_exports(study) == expected, "exports changed")
-        outcomes["old results whole"] += 1
-    expect_same_after_rerun(study, expected)
-    return outcomes
+        expect(read_exports(study) == exports, "exports changed")
+        tally.add("had ended before the kill" if ended else "what stood before is whole")
+        run_command(name, study.path, *arguments)
+        expect(find_result(study, stage) == expected, f"{stage} run again gave other bytes")
+        tally.identical += 1
+    return tally
 
 
 def limit_file_size(study, times, generator):
     """Let every write beyond a size fail, in each stage in turn."""
-    expected, outcomes = read_exports(study), Counter()
+    expected, tally = read_exports(study), Tally()
     for number in range(times):
         name = ("ingest", "build", "export")[number % 3]
         largest = {"ingest": 4000, "build": 8_000_000, "export": 4000}[name]
@@ -491,12 +209,14 @@ def limit_file_size(study, times, generator):
         def limit(size=size):
             resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
-        outcomes[finish(start(command(name, study), preexec_fn=limit))] += 1
+        tally.add(*finish(start(command(name, study), preexec_fn=limit)))
+        expect_sealed(study)
         expect_whole(study)
         expect(read_exports(study) == expected, "exports changed")
         ingest_study(study, workers=1)
     expect_same_after_rerun(study, expected)
-    return outcomes
+    tally.identical = 1
+    return tally
 
 
 def can_mount():
@@ -511,7 +231,7 @@ def can_mount():
 
 def fill_disk(study, times, generator):
     """Run each stage on a file system of its own that is too small."""
-    outcomes = Counter()
+    expected, tally = read_exports(study), Tally()
     used = sum(path.stat().st_size for path in study.output.rglob("*") if path.is_file())
     for number in range(times):
         name = ("ingest", "build", "export")[number % 3]
@@ -525,28 +245,30 @@ def fill_disk(study, times, generator):
         )
         fill = "fill" if name == "ingest" else "-"
         arguments = [*SHELL, script, "sh", str(study.output), str(size), fill]
-        outcomes[finish(start([*arguments, *command(name, study)]))] += 1
+        tally.add(*finish(start([*arguments, *command(name, study)])))
     expect_whole(study)
-    return outcomes
+    expect_same_after_rerun(study, expected)
+    tally.identical = 1
+    return tally
 
 
 def write_protect(study, times, generator):
     """Run each stage on a read-only output folder."""
-    outcomes = Counter()
+    tally = Tally()
     script = 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1"; shift; exec "$@"'
     for number in range(times):
-        name = ("ingest", "build", "export")[number % 3]
-        outcome = finish(start([*SHELL, script, "sh", str(study.output), *command(name, study)]))
-        expect(outcome == "StudyError", f"{name} did not notice a read-only folder")
-        outcomes[outcome] += 1
-    return outcomes
+        name = ("ingest", "build", "export", "figures")[number % 4]
+        said = finish(start([*SHELL, script, "sh", str(study.output), *command(name, study)]))
+        expect(said[0] == "refused", f"{name} did not notice a read-only folder")
+        tally.add(*said)
+    return tally
 
 
 def change_sources(study, times, generator):
     """Replace, cut or delete the file under the reader, just before or just after it is read."""
-    outcomes, read = Counter(), units.read_bytes
+    tally, read = Tally(), units.read_bytes
     for number in range(times):
-        shutil.rmtree(study.output, ignore_errors=True)
+        shutil.rmtree(study.raw, ignore_errors=True)
         victim = study.models[0].notta / generator.choice(["a.png", "b.png", "c.png"])
         good, first = victim.read_bytes(), number % 2 == 0
         change = generator.choice(["replaced", "cut", "deleted"])
@@ -560,10 +282,12 @@ def change_sources(study, times, generator):
             else:
                 path.unlink()
 
-        def read_disturbed(path, victim=victim, first=first, disturb=disturb, handed=handed):
+        def read_disturbed(
+            path, *limit, victim=victim, first=first, disturb=disturb, handed=handed
+        ):
             if path == victim and first:
                 disturb()
-            data = read(path)
+            data = read(path, *limit)
             if path == victim and not first:
                 disturb()
             handed[path] = data
@@ -582,14 +306,14 @@ def change_sources(study, times, generator):
                 hashlib.sha256(data).hexdigest() in hashes, "what was read is not what is hashed"
             )
         expect(len(report.rejects) == (first and change != "replaced"), "a change was passed over")
-        outcomes["reject row" if report.rejects else "hashed as read"] += 1
+        tally.add("reject row" if report.rejects else "hashed as read")
         victim.write_bytes(good)
-    return outcomes
+    return tally
 
 
 def corrupt(study, times, generator):
     """Change bytes of a shard, a manifest, the warehouse or an export; the next run mends it."""
-    expected, outcomes = read_exports(study), Counter()
+    expected, tally = read_exports(study), Tally()
     for number in range(times):
         kind = ("raw/blocks", "raw/units", "raw", "warehouse", "exports")[number % 5]
         if kind == "warehouse":
@@ -607,13 +331,13 @@ def corrupt(study, times, generator):
         path.write_bytes(bad)
         expect(verify(study.output).findings, f"verify did not notice a damaged {path.name}")
         if kind in ("warehouse", "exports"):
-            if attempt(export_tables, study) == "StudyError":
+            try:
+                export_tables(study)
+                expect(read_exports(study) == expected, "a damaged warehouse was exported")
+                tally.add("found by verify, exported again")
+            except StudyError as error:
                 expect(kind == "warehouse", "an export was not written again")
-                outcomes["StudyError, rebuilt"] += 1
-            elif read_exports(study) == expected:
-                outcomes["found by verify, same exports"] += 1
-            else:
-                outcomes["found by verify, OTHER EXPORTS"] += 1
+                tally.add("found by verify, refused", str(error))
             if kind == "warehouse":
                 path.write_bytes(good)
                 path.chmod(0o444)
@@ -622,23 +346,26 @@ def corrupt(study, times, generator):
             expect(attempt(build_warehouse, study) == "StudyError", f"built from a bad {path.name}")
             ingest_study(study, workers=1)
             expect(path.read_bytes() == good, f"{path.name} was not mended")
-            outcomes["build refused, ingest mended it"] += 1
+            tally.add("found by verify, build refused, ingest mended it")
         expect(read_exports(study) == expected, "exports changed")
-    return outcomes
+        tally.identical += 1
+    return tally
 
 
 def run_two_at_once(study, times, generator):
     """Start the same stage twice; one does it, the other too or is refused in a line."""
-    expected, outcomes = read_exports(study), Counter()
+    expected, tally = read_exports(study), Tally()
     for number in range(times):
-        name = ("ingest", "build")[number % 2]
-        both = [start(command(name, study)) for _ in range(2)]
-        ended = sorted(map(finish, both))
-        expect("done" in ended, "neither of two did the work")
-        outcomes[" and ".join(ended)] += 1
+        name = ("ingest", "build", "map", "export", "figures")[number % 5]
+        both = [start(command(name, study, *STAGES[name][1])) for _ in range(2)]
+        ended = sorted(map(finish, both), key=lambda said: said[0])
+        expect(ended[0][0] == "done", "neither of two did the work")
+        tally.add(f"done and {ended[1][0]}", ended[1][1])
+        expect_sealed(study)
     expect_whole(study)
     expect_same_after_rerun(study, expected)
-    return outcomes
+    tally.identical = 1
+    return tally
 
 
 READER = """
@@ -651,13 +378,14 @@ while True:
         assert rows == [(36,)] and tables == [(int(sys.argv[2]),)], (rows, tables)
     count += 1
     print(count, flush=True)
-    time.sleep(0.02)
+    time.sleep(0.05)
 """
 
 
 def read_while_publishing(study, times, generator, readers=4):
     """Four processes open and query the warehouse in a loop through several publications."""
     tables = expect_whole(study)
+    exports = read_exports(study)
     arguments = [sys.executable, "-c", READER, str(study.warehouse), str(tables)]
     processes = [start(arguments) for _ in range(readers)]
     queries = [0] * readers
@@ -673,6 +401,7 @@ def read_while_publishing(study, times, generator, readers=4):
         for _ in range(times):
             build_warehouse(study, threads=1)
             export_tables(study)
+            expect(read_exports(study) == exports, "readers changed a byte")
         deadline = time.monotonic() + 20
         while min(queries) < 1 and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -690,12 +419,15 @@ def read_while_publishing(study, times, generator, readers=4):
             process.stdout.close()
             process.stderr.close()
     expect(not any(errors), errors)
-    return Counter({"no reader saw an error": times})
+    tally = Tally()
+    whole = f"queries through {times} publications, none an error or of a half-built table"
+    tally.outcomes[whole] = sum(queries)
+    return tally
 
 
 def set_clock(study, times, generator):
     """Date inputs and outputs far back or ahead; nothing is measured again or differs."""
-    expected, outcomes = read_exports(study), Counter()
+    expected, tally = read_exports(study), Tally()
     for _ in range(times):
         stamp = generator.choice([0, 315_532_800, 4_102_444_800])
         for path in study.path.parent.rglob("*"):
@@ -705,13 +437,14 @@ def set_clock(study, times, generator):
         build_warehouse(study, threads=2)
         export_tables(study)
         expect(read_exports(study) == expected, "a date changed a byte")
-        outcomes["same bytes"] += 1
-    return outcomes
+        tally.add("nothing measured again")
+        tally.identical += 1
+    return tally
 
 
 def exhaust_memory(study, times, generator):
     """Let the n-th decoding find no memory; finished units are kept."""
-    outcomes, decode = Counter(), units.decode_image
+    tally, decode = Tally(), units.decode_image
     per_unit, run.IMAGES_PER_UNIT = run.IMAGES_PER_UNIT, 1
     try:
         for _ in range(times):
@@ -731,72 +464,159 @@ def exhaust_memory(study, times, generator):
                 raise Failure("no memory, and no error")
             except StudyError as error:
                 expect("--workers 1" in str(error), str(error))
+                said = str(error)
             units.decode_image = decode
             found = ingest_study(study, workers=1).units_kept
             expect(found == kept, f"{found} units kept, not {kept}")
-            outcomes["StudyError, finished units kept"] += 1
+            tally.add("refused, finished units kept", said)
     finally:
         units.decode_image, run.IMAGES_PER_UNIT = decode, per_unit
         shutil.rmtree(study.raw, ignore_errors=True)  # units of one image would be kept
-    return outcomes
+    return tally
+
+
+def starve_workers(study, times, generator):
+    """Let each of two ingest workers have only so much more address space (RLIMIT_AS)."""
+    folder = StudyFolder(study.path.parent / "starved")
+    folder.add_model("alpha", paths=("notta",))
+    for image_id in ("a", "b", "c"):
+        folder.add_image(image_id, shape=(512, 512))
+    starved, tally = folder.load(), Tally()
+    per_unit, run.IMAGES_PER_UNIT = run.IMAGES_PER_UNIT, 1
+    try:
+        ingest_study(starved, workers=1)
+        expected = read_tree(starved.raw)
+        for number in range(times):
+            shutil.rmtree(starved.raw)
+            # From nothing at all to about what a worker needs.
+            room = generator.randint(0, 1_000_000_000) if number else 0
+            arguments = [sys.executable, "-m", "tests.faults.scarce", str(starved.path), str(room)]
+            tally.add(*finish(start(arguments)))
+            ingest_study(starved, workers=1)
+            expect(read_tree(starved.raw) == expected, "a rerun gave other bytes")
+            tally.identical += 1
+    finally:
+        run.IMAGES_PER_UNIT = per_unit
+        shutil.rmtree(folder.root)
+    return tally
+
+
+def kill_stage(stage, *window):
+    """Name the fault that kills a stage."""
+    return lambda *arguments: kill(*arguments, stage, *window)
 
 
 FAULTS = {
-    "build killed at a random moment": (lambda *a: kill(*a, "build", 9.0), 5),
-    "export killed at a random moment": (lambda *a: kill(*a, "export", 1.5), 10),
-    "a limit on file size (ingest, build, export)": (limit_file_size, 6),
-    "a small file system runs full": (fill_disk, 3),
-    "read-only output": (write_protect, 3),
-    "source replaced, cut or deleted while read": (change_sources, 30),
-    "bytes of a shard, manifest, warehouse, export changed": (corrupt, 20),
-    "two ingests or two builds at once": (run_two_at_once, 2),
-    "4 readers through publications": (read_while_publishing, 2),
+    "SIGKILL during ingest": (kill_stage("ingest"), 10),
+    "SIGKILL during export": (kill_stage("export"), 6),
+    "SIGKILL while figures are drawn": (kill_stage("figures"), 5),
+    "SIGKILL while a map is drawn": (kill_stage("map"), 5),
+    "SIGKILL while a paper is written": (kill_stage("paper"), 5),
+    "SIGKILL during build": (kill_stage("build"), 6),
+    "SIGKILL while the tables' page is written": (kill_stage("docs"), 2),
+    "no room for a larger file (ingest, build, export)": (limit_file_size, 6),
+    "small file system runs full (ingest, build, export)": (fill_disk, 3),
+    "read-only output (ingest, build, export, figures)": (write_protect, 4),
+    "source replaced, cut or deleted while it is read": (change_sources, 30),
+    "bytes changed in a shard, manifest, warehouse or export": (corrupt, 20),
+    "two at once (ingest, build, map, export, figures)": (run_two_at_once, 5),
+    "4 readers query in a loop through publications": (read_while_publishing, 2),
     "clock set back or ahead": (set_clock, 2),
-    "memory runs out while decoding": (exhaust_memory, 20),
+    "decoder finds no memory": (exhaust_memory, 20),
+    "ingest worker under RLIMIT_AS": (starve_workers, 5),
 }
 MOUNTING = (fill_disk, write_protect)
 MEASURING = (change_sources, exhaust_memory)
 
 
+def make_whole_study(root):
+    """A study with every stage there is: the faults strike among all of them."""
+    study = make_study(root, build=True)
+    run_command("figures", study.path)
+    write_paper(study, date=DATE)
+    return study
+
+
 def disturb(folder, seed, say):
-    """Try every fault on one study; outcomes by fault."""
-    outcomes = {}
-    study = make_study(folder / "study", build=True)
-    expected = read_exports(study)
+    """Try every fault on one study; what came of each, by name."""
+    tallies = {}
+    study = make_whole_study(folder / "study")
+    expected = read_tree(study.raw)
     for number, (name, (fault, times)) in enumerate(FAULTS.items()):
         if fault in MOUNTING and not can_mount():
-            outcomes[name] = Counter({"NOT TRIED: this user may not mount": 0})
-        else:
-            began = time.monotonic()
-            outcomes[name] = fault(study, times, random.Random(f"{seed} {number}"))
+            tallies[name] = Tally(reason="not tried: this user may not mount")
+            say(f"{name}: {tallies[name].reason}")
+            continue
+        began = time.monotonic()
+        try:
+            tallies[name] = fault(study, times, random.Random(f"{seed} {number}"))
             if fault in MEASURING:
-                expect_same_after_rerun(study, expected)
-            say(f"{name}: {dict(outcomes[name])}, {time.monotonic() - began:.0f} s")
-    return outcomes
+                ingest_study(study, workers=1)
+                expect(read_tree(study.raw) == expected, "a rerun gave other bytes")
+                tallies[name].identical = 1
+        except Failure as failure:
+            tallies[name] = Tally(wrong=1, reason=f"FAILED: {failure}")
+            say(f"{name}: {tallies[name].reason}")
+            continue
+        say(f"{name}: {dict(tallies[name].outcomes)}, {time.monotonic() - began:.0f} s")
+    return tallies
 
 
-def format_page(faults, hostile, cases):
-    """The page: two tables and what in them may differ from run to run."""
+def format_page(faults, hostile, cases, folder=""):
+    """The page: what was tried, what came of it, and what in it may differ from run to run."""
     lines = ["# Faults and hostile input", ""]
-    lines += [f"Written by `make faults` (`python -m tests.faults.campaign --cases {cases}`)."]
-    lines += ["A run that meets any other outcome (a traceback, a wrong or half-written result,"]
-    lines += ["a file neither measured nor refused) stops, and writes no page.", ""]
-    lines += ["| Fault | Times tried | Outcome |", "| --- | ---: | --- |"]
-    lines += [_row(name, counts) for name, counts in faults.items()]
-    lines += ["", "| Hostile input | Cases | Outcome |", "| --- | ---: | --- |"]
+    lines += [
+        f"Written by `make faults` (`python -m tests.faults.campaign --cases {cases}`), which"
+    ]
+    lines += ["breaks a small study in each of these ways and looks at what stands, what is said"]
+    lines += ["and what the next run writes. A wrong or half-written result, or a traceback, is a"]
+    lines += ["row that says FAILED, and `make faults` fails.", ""]
+    lines += ["| Fault | Tried | Wrong | Rerun identical | Outcome |"]
+    lines += ["| --- | ---: | ---: | ---: | --- |"]
+    lines += [_row_fault(name, tally) for name, tally in faults.items()]
+    kills = sum(t.outcomes.total() for name, t in faults.items() if name.startswith("SIGKILL"))
+    lines += ["", f"{kills} kills in all. *Rerun identical* counts reruns whose bytes are those of"]
+    lines += ["an undisturbed run: after every trial, or once after all (1 of 1). A warehouse is"]
+    lines += ["compared by its exports; for readers, *tried* counts their queries.", ""]
+    lines += ["## What is said", "", "One line each, `…` for the study's folder."]
+    lines += ["", "| Fault | Message |", "| --- | --- |"]
+    lines += [line for name, tally in faults.items() for line in _row_message(name, tally, folder)]
+    lines += ["", "## Hostile input", "", "| Input | Cases | Outcome |", "| --- | ---: | --- |"]
     lines += [_row(name, counts) for name, counts in sorted(hostile.items())]
-    lines += ["", f"{sum(map(Counter.total, hostile.values()))} hostile inputs in all. The second"]
-    lines += ["table follows from the seed and the pinned packages. In the first, the times tried"]
-    lines += ["are fixed; kills, limits and races fall on other moments in every run, so how often"]
-    lines += ["each of their good outcomes appears may differ."]
+    lines += ["", f"{sum(map(Counter.total, hostile.values())):,} inputs in all, drawn from a"]
+    lines += ["seed; a StudyError is one line that names the repair; an input neither measured nor"]
+    lines += ["refused, or a file touched outside the study, ends the run without a page. This"]
+    lines += ["table is the same in every run"]
+    lines += [
+        "with the pinned packages. In those above, what was tried is fixed, but kills, limits"
+    ]
+    lines += ["and races fall on other moments in each run, so the counts of outcomes may differ."]
     return "\n".join(lines) + "\n"
 
 
+def _row_fault(name, tally):
+    if tally.reason is not None:
+        return f"| {name} | 0 | {tally.wrong or '—'} | — | {tally.reason} |"
+    tried = tally.outcomes.total()
+    reruns = "—"
+    if tally.identical:
+        reruns = f"{tally.identical} of {tally.identical}"
+    return f"| {name} | {tried} | {tally.wrong} | {reruns} | {_spell(tally.outcomes)} |"
+
+
+def _row_message(name, tally, folder):
+    """The most frequent message, without the folder it names."""
+    for message, _ in sorted(tally.messages.items(), key=lambda item: (-item[1], item[0]))[:1]:
+        shown = message.replace(str(folder), "…") if folder else message
+        yield f"| {name} | {shown.replace('|', chr(92) + '|')} |"
+
+
 def _row(name, counts):
-    shown = ", ".join(
-        f"{count} {what}" if count else what for what, count in sorted(counts.items())
-    )
-    return f"| {name} | {counts.total()} | {shown} |"
+    return f"| {name} | {counts.total()} | {_spell(counts)} |"
+
+
+def _spell(counts):
+    return ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
 
 
 def main():
@@ -805,16 +625,22 @@ def main():
     parser.add_argument("--cases", type=int, default=3000, help="hostile inputs (default: 3000)")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
+    began = time.monotonic()
 
     def say(line):
-        print(line, file=sys.stderr, flush=True)
+        print(f"{time.monotonic() - began:4.0f} s  {line}", file=sys.stderr, flush=True)
 
     with tempfile.TemporaryDirectory() as name:
-        hostile = attack(Path(name), options.cases, options.seed, workers=2)
-        say(json.dumps(hostile, indent=1))
-        faults = disturb(Path(name), options.seed, say)
-    PAGE.write_text(format_page(faults, hostile, options.cases), encoding="utf-8")
+        folder = Path(name).resolve()
+        hostile = attack(folder, options.cases, options.seed, workers=2)
+        for kind, counts in hostile.items():
+            say(f"{kind}: {dict(counts)}")
+        faults = disturb(folder, options.seed, say)
+        page = format_page(faults, hostile, options.cases, folder / "study")
+    PAGE.write_text(page, encoding="utf-8")
     say(f"wrote {PAGE}")
+    if any(tally.wrong for tally in faults.values()):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

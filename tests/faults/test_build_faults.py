@@ -1,10 +1,13 @@
 """Build and export under faults: the old results stand, the next run gives the same bytes."""
 
 import random
+import sys
 
 import pytest
 
 from ingest.errors import StudyError
+from ingest.files import locked
+from ingest.run import ingest_study
 from tests.faults import campaign
 from warehouse.connect import open_warehouse, saying_database_errors
 from warehouse.export import export_tables
@@ -23,36 +26,64 @@ def generator():
 
 
 def test_damaged_files_are_found_and_mended(study, generator):
-    outcomes = campaign.corrupt(study, 10, generator)
-    assert outcomes["build refused, ingest mended it"] == 6
-    assert "found by verify, OTHER EXPORTS" not in outcomes
+    tally = campaign.corrupt(study, 10, generator)
+    assert tally.outcomes["found by verify, build refused, ingest mended it"] == 6
+    assert tally.identical == 10
 
 
 def test_an_export_killed_leaves_the_old_one(study, generator):
-    expected = campaign.read_exports(study)
-    assert campaign.kill(study, 2, generator, "export", 1.0).total() == 2
-    assert campaign.read_exports(study) == expected
+    tally = campaign.kill(study, 2, generator, "export")
+    assert tally.outcomes.total() == tally.identical == 2
+
+
+def test_a_map_killed_leaves_the_old_one_or_none(study, generator):
+    pytest.importorskip("altair", reason="maps need the extra figures")
+    tally = campaign.kill(study, 2, generator, "map", (0.6, 1.0))
+    assert tally.outcomes.total() == tally.identical == 2
+    assert not (study.output / ".maps.next").exists()
+
+
+def test_two_drawings_at_once_do_the_work_or_say_why_not(study):
+    with locked(study.output, "figures, map or worst", ".drawing.lock"):
+        message = r"another figures, map or worst holds .*; wait for it to end"
+        with pytest.raises(StudyError, match=message):
+            campaign.run_command("map", study.path, "a", "alpha")
+
+
+@pytest.mark.parametrize("room", [0, 250_000_000])
+def test_a_worker_without_memory_is_one_line_and_the_rerun_is_whole(tmp_path, room):
+    tiny = campaign.make_study(tmp_path / "study")
+    arguments = [sys.executable, "-m", "tests.faults.scarce", str(tiny.path), str(room)]
+    outcome, message = campaign.finish(campaign.start(arguments))
+    if room == 0:
+        assert outcome == "refused"
+        assert "memory ran out" in message
+        assert not (tiny.raw / "manifest.json").exists()
+    ingest_study(tiny, workers=1)
+    assert (tiny.raw / "manifest.json").exists()
 
 
 def test_readers_see_no_error_through_a_publication(study, generator):
-    assert campaign.read_while_publishing(study, 1, generator).total() == 1
+    assert campaign.read_while_publishing(study, 1, generator).outcomes.total() >= 4
 
 
 def test_a_read_only_output_is_said_in_one_line(study, generator):
     if not campaign.can_mount():
         pytest.skip("this user may not mount in a namespace")
-    assert campaign.write_protect(study, 2, generator) == {"StudyError": 2}
+    tally = campaign.write_protect(study, 4, generator)
+    assert tally.outcomes == {"refused": 4}
+    assert all("make it writable" in message for message in tally.messages)
 
 
 def test_sources_that_change_under_the_reader(tmp_path, generator):
     tiny = campaign.make_study(tmp_path / "study")
-    assert campaign.change_sources(tiny, 8, generator).total() == 8
+    assert campaign.change_sources(tiny, 8, generator).outcomes.total() == 8
 
 
 def test_a_full_memory_keeps_the_finished_units(tmp_path, generator):
     tiny = campaign.make_study(tmp_path / "study")
-    outcomes = campaign.exhaust_memory(tiny, 3, generator)
-    assert outcomes == {"StudyError, finished units kept": 3}
+    tally = campaign.exhaust_memory(tiny, 3, generator)
+    assert tally.outcomes == {"refused, finished units kept": 3}
 
 
 def test_a_database_of_another_program_is_no_warehouse(tmp_path):

@@ -1,14 +1,17 @@
 """Hostile files, names and study files: refused or measured, never obeyed. More: campaign."""
 
+import hashlib
+import os
 import random
+from collections import Counter
 
 import pytest
 
 from ingest.errors import StudyError
-from ingest.files import locked
+from ingest.files import locked, read_table
 from ingest.images import decode_image
 from ingest.run import ingest_study
-from tests.faults import campaign
+from tests.faults import campaign, hostile
 
 
 @pytest.fixture
@@ -18,7 +21,7 @@ def generator():
 
 
 def test_hostile_images_are_measured_or_refused_and_no_worker_dies(tmp_path, generator):
-    outcomes = campaign.ingest_hostile_images(tmp_path, 150, generator)
+    outcomes = hostile.ingest_hostile_images(tmp_path, 150, generator)
     assert sum(counts.total() for counts in outcomes.values()) == 150
     assert outcomes["DICOM-like as .png"] == {"rejected: not_an_image": 15}
     assert outcomes["PNG with a text chunk of up to 3 MB"]["accepted"]
@@ -26,23 +29,65 @@ def test_hostile_images_are_measured_or_refused_and_no_worker_dies(tmp_path, gen
 
 @pytest.mark.filterwarnings("ignore")
 def test_hostile_label_and_result_files_are_read_or_a_study_error(tmp_path, generator):
-    outcomes = campaign.read_hostile_texts(tmp_path, 300, generator)
+    outcomes = hostile.read_hostile_texts(tmp_path, 300, generator)
     assert set().union(*outcomes.values()) == {"accepted", "StudyError"}
 
 
 def test_hostile_study_files_are_loaded_or_a_study_error(tmp_path, generator):
-    (outcomes,) = campaign.load_hostile_studies(tmp_path, 400, generator).values()
+    (outcomes,) = hostile.load_hostile_studies(tmp_path, 400, generator).values()
     assert outcomes["StudyError"] > outcomes["accepted"] > 0
 
 
 def test_hostile_names_are_only_names(tmp_path, generator):
-    (outcomes,) = campaign.ingest_hostile_names(tmp_path, 40, generator).values()
+    (outcomes,) = hostile.ingest_hostile_names(tmp_path, 40, generator).values()
     assert outcomes["accepted"] > 20
     assert outcomes["rejected: ambiguous_name"] == 1
 
 
+def test_bombs_and_promises_are_refused(tmp_path, generator):
+    outcomes = hostile.ingest_hostile_images(
+        tmp_path, 9, generator, image_kinds=hostile.HEAVY_KINDS
+    )
+    packed, promised, zeros = outcomes.values()
+    assert set(packed) <= {"rejected: undecodable", "accepted"}
+    assert "accepted" not in promised
+    assert zeros == {"rejected: too_many_bytes": 3}
+
+
+def test_gzip_without_end_is_refused_with_its_limit(tmp_path, generator, monkeypatch):
+    (outcomes,) = hostile.read_packed_texts(tmp_path, 2, generator).values()
+    assert outcomes == {"StudyError": 2}
+    (tmp_path / "sparse.csv").touch()
+    os.truncate(tmp_path / "sparse.csv", (1 << 28) + 1)
+    with pytest.raises(StudyError, match="has more than 256 MiB; give the published CSV"):
+        read_table(tmp_path / "sparse.csv")
+
+
+def test_hostile_hash_lists_are_read_or_a_study_error(tmp_path, generator):
+    (outcomes,) = hostile.check_hostile_lists(tmp_path, 200, generator).values()
+    assert outcomes.total() == 200
+    assert set(outcomes) == {"accepted", "StudyError"}
+    assert hostile.check_packed_lists(tmp_path, 1, generator)
+
+
+def test_a_file_larger_than_memory_is_hashed_and_not_read(tmp_path, read_rows, study_folder):
+    study_folder.add_model("alpha", paths=("notta",))
+    study_folder.put("a.png", b"x")
+    study_folder.put("a.png", b"x", "alpha")
+    path = study_folder.put("archive.tar.gz", b"", "alpha")
+    os.truncate(path, 100_000_000)
+    study = study_folder.load(parameters="max_image_px = 1000")
+    os.truncate(study.references / "a.png", 100_000_000)
+    ingest_study(study, workers=1)
+    found = {row["file_name"]: row for row in read_rows(study.raw, "rejects")}
+    assert found["archive.tar.gz"]["reason"] == "unsupported_suffix"
+    assert {found["archive.tar.gz"]["bytes"]} == {100_000_000}
+    zeros = hashlib.sha256(bytes(100_000_000)).hexdigest()
+    assert found["archive.tar.gz"]["file_sha256"] == zeros
+
+
 def test_strangers_in_the_raw_folder_are_passed_over(tmp_path, generator):
-    (outcomes,) = campaign.ingest_among_strangers(tmp_path, 4, generator).values()
+    (outcomes,) = hostile.ingest_among_strangers(tmp_path, 4, generator).values()
     assert outcomes == {"passed over": 4}
 
 
@@ -50,7 +95,7 @@ def test_a_decoder_without_memory_is_no_damaged_file(monkeypatch, generator):
     def load(_):
         raise OSError("out of memory error when reading image file")
 
-    data = campaign.encode("PNG", generator)
+    data = hostile.encode("PNG", generator)
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", load)
     with pytest.raises(MemoryError):
         decode_image(data, ".png", 10**6, "reduce")
@@ -58,11 +103,11 @@ def test_a_decoder_without_memory_is_no_damaged_file(monkeypatch, generator):
 
 def test_a_label_file_that_changes_while_it_is_read_is_an_error(tiny_study, monkeypatch):
     path = tiny_study.root / "boxes.csv"
-    path.write_text(campaign.BOXES)
+    path.write_text(hostile.BOXES)
     study = tiny_study.load(labels='boxes = "boxes.csv"')
 
     def read(_):
-        path.write_text(campaign.BOXES + "1.png,Mass,1,2,3,4\n")
+        path.write_text(hostile.BOXES + "1.png,Mass,1,2,3,4\n")
         return []
 
     monkeypatch.setattr("ingest.run.read_boxes", read)
@@ -82,9 +127,19 @@ def test_a_disk_that_refuses_is_said_with_its_repair(tmp_path, code):
         refuse()
 
 
-def test_a_campaign_page_shows_every_count():
-    from collections import Counter
-
-    page = campaign.format_page({"kill": Counter(whole=3)}, {"png": Counter(accepted=2, a=1)}, 9)
-    assert "| kill | 3 | 3 whole |" in page
+def test_a_campaign_page_shows_every_count_and_no_place():
+    tried, untried = campaign.Tally(), campaign.Tally(reason="not tried: no mount")
+    for _ in range(3):
+        tried.add("refused", "cannot write to /tmp/x/out/raw: full")
+    tried.identical = 3
+    inputs = {"png": Counter(accepted=2, a=1)}
+    page = campaign.format_page({"SIGKILL": tried, "disk": untried}, inputs, 9, "/tmp/x")
+    assert "| SIGKILL | 3 | 0 | 3 of 3 | 3 refused |" in page
+    assert "| disk | 0 | — | — | not tried: no mount |" in page
+    assert "| SIGKILL | cannot write to …/out/raw: full |" in page
+    assert "3 kills in all" in page
     assert "| png | 3 | 1 a, 2 accepted |" in page
+    assert "/tmp" not in page
+    failed = campaign.Tally(wrong=1, reason="FAILED: exports changed")
+    page = campaign.format_page({"SIGKILL": failed}, inputs, 9)
+    assert "| SIGKILL | 0 | 1 | — | FAILED: exports changed |" in page

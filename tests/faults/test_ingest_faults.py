@@ -474,7 +474,7 @@ def test_two_workers_write_the_bytes_of_one_and_survive_the_death_of_both(
             for pid in killed:
                 os.kill(pid, signal.SIGKILL)
 
-    with caplog.at_level(logging.WARNING, logger="ingest.run"):
+    with caplog.at_level(logging.WARNING, logger="ingest.workers"):
         report = ingest_study(two, workers=2, progress=kill_both)
     assert len(killed) == 2
     assert "a worker died (attempt 1)" in caplog.text
@@ -508,7 +508,7 @@ class DyingPool:
 
 def test_a_unit_that_kills_every_worker_is_named_and_the_others_are_kept(tiny_study, monkeypatch):
     monkeypatch.setattr(run, "IMAGES_PER_UNIT", 1)
-    monkeypatch.setattr(run, "ProcessPoolExecutor", DyingPool)
+    monkeypatch.setattr("ingest.workers.ProcessPoolExecutor", DyingPool)
     study = tiny_study.load()
     with pytest.raises(StudyError, match=r"workers died 3 times, last at the images b,.*workers 1"):
         ingest_study(study, workers=2)

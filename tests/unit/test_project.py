@@ -3,11 +3,13 @@
 import re
 import subprocess
 import tomllib
+from dataclasses import MISSING, fields
 
 import pytest
 import yaml
 
 from ingest import schema
+from ingest.restorers import DECLARATIONS
 from ingest.study import AnalysisParameters, load_study
 from warehouse import lineage
 
@@ -27,6 +29,9 @@ def test_dbt_sources_describe_exactly_the_raw_columns(dbt_yaml):
         for table in source["tables"]
     }
     declared = {name: [item.name for item in columns] for name, columns in schema.TABLES.items()}
+    declared |= {
+        name: [item.name for item in columns] for name, columns in schema.HYRA_TABLES.items()
+    }
     declared["blocks"].insert(0, "model_id")
     declared |= {name: list(columns) for name, columns in lineage.TABLES.items()}
     assert described == declared
@@ -50,11 +55,17 @@ def test_dbt_variables_default_to_the_study_files_defaults(dbt_yaml, repository)
     assert project["vars"] == vars(AnalysisParameters())
 
 
-def test_the_example_study_shows_every_key_with_its_default(repository, tmp_path):
+def uncomment_example(repository):
+    """Text of study.example.toml with its optional lines in force."""
     text = (repository / "study.example.toml").read_text(encoding="utf-8")
-    shown = re.sub(r"^# (?=[\[a-z_]+( =|\]))", "", text, flags=re.MULTILINE)
+    return re.sub(r"^# (?=[\[a-z0-9_.]+( =|\]))", "", text, flags=re.MULTILINE)
+
+
+def test_the_example_study_shows_every_key_with_its_default(repository, tmp_path):
+    shown = uncomment_example(repository)
     document = tomllib.loads(shown)
-    for folder in ("reference", *(m[p] for m in document["models"] for p in m if p != "model_id")):
+    paths = ("notta", "tta")
+    for folder in ("reference", *(m[p] for m in document["models"] for p in paths if p in m)):
         (tmp_path / folder).mkdir(parents=True, exist_ok=True)
     named = [item["file"] for item in document["published"]]
     for file in (*named, *document["labels"].values(), *document["perceptual"].values()):
@@ -63,6 +74,20 @@ def test_the_example_study_shows_every_key_with_its_default(repository, tmp_path
     study = load_study(tmp_path / "study.toml")
     parameters = vars(study.ingest_parameters) | vars(study.analysis_parameters)
     assert document["parameters"] == parameters
+    assert document["restore"] == vars(study.restore_parameters)
+
+
+def test_the_example_study_shows_every_key_of_every_restorer(repository):
+    document = tomllib.loads(uncomment_example(repository))
+    shown = [model["restorer"] for model in document["models"] if "restorer" in model]
+    assert {item["kind"] for item in shown} | {"bicubic"} == set(DECLARATIONS)
+    for declaration in set(DECLARATIONS.values()):
+        declared = {item.name: item.default for item in fields(declaration)}
+        keys = {key for item in shown if item["kind"] in declaration.KINDS for key in item}
+        assert keys == set(declared)
+        values = [item for item in shown if item["kind"] in declaration.KINDS]
+        for key in keys - {"kind"}:
+            assert declared[key] in (MISSING, None, *(item.get(key) for item in values))
 
 
 def test_every_sql_file_keeps_the_house_style(repository):

@@ -20,6 +20,8 @@ from warehouse.paper import find_chestxray8, find_date, find_licence, write_pape
 from warehouse.provenance import seal_figures
 from warehouse.verify import verify
 
+LICENCE_URL = "https://spdx.org/licenses/CC-BY-4.0"
+
 
 @pytest.fixture(scope="module")
 def study(sample_study, tmp_path_factory):
@@ -101,6 +103,58 @@ def test_a_flipped_byte_anywhere_in_the_folder_is_found(paper, tmp_path):
             found = {item.name for item in verify(folder).findings}
             path.write_bytes(data)
             assert path.relative_to(folder).as_posix() in found
+
+
+def test_the_zip_is_listed_beside_itself_as_sha256sum_reads_it(paper, study):
+    sums = paper.archive.with_name("paper.zip.sha256")
+    assert sums.read_text() == f"{paper.archive_sha256}  paper.zip\n"
+    command = ["sha256sum", "--check", "--strict", "--quiet", sums.name]
+    assert subprocess.run(command, cwd=sums.parent).returncode == 0
+    again = f"upscale-audit paper STUDY.toml --date 2026-05-04 --license {LICENCE_URL}"
+
+    def find(path=study.output):
+        return [(i.problem, i.name, i.repair) for i in verify(path).findings]
+
+    def restore(path, data):
+        path.write_bytes(data)
+        assert find() == []
+
+    data, line = paper.archive.read_bytes(), sums.read_bytes()
+    paper.archive.write_bytes(data[:-1] + b"\1")
+    assert find() == [("differs", "paper.zip", again)]
+    assert find(paper.folder) == [("differs", "paper.zip", f"{again} --folder {paper.folder}")]
+    paper.archive.unlink()
+    assert find() == [("missing", "paper.zip", again)]
+    restore(paper.archive, data)
+    sums.write_bytes(b"0" * 64 + line[64:])
+    assert find() == [("differs", "paper.zip", again)]
+    sums.write_bytes(line.replace(b"paper.zip", b"../paper.zip"))
+    assert find() == [("differs", "paper.zip.sha256", again)]
+    sums.unlink()
+    assert find() == [("missing", "paper.zip.sha256", again)]
+    assert find(paper.folder) == []
+    restore(sums, line)
+
+
+def test_what_is_damaged_inside_a_paper_is_mended_by_writing_the_paper_again(paper, tmp_path):
+    folder = tmp_path / "paper"
+    shutil.copytree(paper.folder, folder)
+    (folder / "exports" / "dim_models.parquet").write_bytes(b"")
+    (folder / "figures" / MANIFEST).unlink()
+    findings = verify(folder).findings
+    assert {(item.problem, item.name) for item in findings} == {
+        ("differs", "exports/dim_models.parquet"),
+        ("missing", f"figures/{MANIFEST}"),
+    }
+    for item in findings:
+        assert item.repair.startswith("upscale-audit paper STUDY.toml ")
+        assert item.repair.endswith(f"--folder {folder}")
+
+
+def test_pages_and_maps_that_are_no_part_of_a_paper_do_not_stop_it(paper, study):
+    (study.output / "docs.html").write_text("left by an earlier version")
+    write_paper(study, date="2026-05-04", licence="CC-BY-4.0")
+    (study.output / "docs.html").unlink()
 
 
 def test_a_paper_beside_its_stages_is_verified_with_them_and_replaced_if_damaged(paper, study):

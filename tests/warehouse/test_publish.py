@@ -1,17 +1,23 @@
 """Publication: whole or not at all, the same bytes every time, readers undisturbed."""
 
+import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from ingest.errors import StudyError
 from ingest.files import hash_file, locked
+from ingest.manifests import MANIFEST, restate, write_manifest
 from ingest.run import ingest_study
 from warehouse.build import build_warehouse
 from warehouse.connect import open_warehouse
@@ -55,10 +61,44 @@ def test_the_published_file_opens_in_older_shells_and_has_only_marts(small_study
             " where database_name = 'warehouse'"
         ).fetchall()
         schemas = connection.sql("select distinct schema_name from duckdb_tables()").fetchall()
-        views = connection.sql("select count(*) from duckdb_views() where not internal").fetchall()
+        views = connection.sql(
+            "select schema_name, view_name from duckdb_views() where not internal"
+        ).fetchall()
     assert version[0][0].startswith("v1.5")
     assert schemas == [("main",)]
-    assert views == [(0,)]
+    assert views == [("main", "fct_block_states")]
+
+
+def test_the_view_of_states_needs_neither_the_files_name_nor_its_place(sample_study, tmp_path):
+    query = (
+        "select model_id, zone, state, direction_notta, count(*) from {}fct_block_states"
+        " group by model_id, zone, state, direction_notta order by all"
+    )
+    with open_warehouse(sample_study.warehouse) as connection:
+        expected = connection.sql(query.format("")).fetchall()
+    assert sum(row[-1] for row in expected) == 5 * 6 * 64 * 64
+    copied = tmp_path / "another name.duckdb"
+    shutil.copyfile(sample_study.warehouse, copied)
+    with open_warehouse(copied) as connection:
+        assert connection.sql(query.format("")).fetchall() == expected
+    for alias in ("w", "warehouse"):
+        with duckdb.connect() as connection:
+            connection.execute(f"attach '{copied}' as {alias} (read_only)")
+            assert connection.sql(query.format(f"{alias}.")).fetchall() == expected
+
+
+def test_block_tables_are_exported_a_file_a_model(sample_study):
+    folder = sample_study.output / "exports"
+    models = {model.model_id for model in sample_study.models}
+    for table in ("fct_blocks", "fct_block_states"):
+        assert {path.stem for path in (folder / table).iterdir()} == models
+        assert not (folder / f"{table}.parquet").exists()
+    rows = pq.ParquetFile(folder / "fct_block_states" / "bicubic.parquet").read()
+    assert set(rows["model_id"].to_pylist()) == {"bicubic"}
+    places = ("image_id", "block_row", "block_col")
+    keys = list(zip(*(rows[name].to_pylist() for name in places), strict=True))
+    assert len(keys) == 6 * 64 * 64
+    assert keys == sorted(keys)
 
 
 def test_a_damaged_shard_stops_the_build_and_the_old_warehouse_stands(small_study):
@@ -75,21 +115,42 @@ def test_a_damaged_shard_stops_the_build_and_the_old_warehouse_stands(small_stud
 
 def test_a_failed_data_test_publishes_nothing_and_is_named(small_study):
     """A shard with one block twice, and a manifest that agrees with it."""
-    import json
-
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     before = hash_file(small_study.warehouse)
-    manifest = json.loads((small_study.raw / "manifest.json").read_text())
+    manifest = json.loads((small_study.raw / MANIFEST).read_text())
     name = manifest["block_shards"][0]
     table = pq.ParquetFile(small_study.raw / name).read()
     pq.write_table(pa.concat_tables([table, table.slice(0, 1)]), small_study.raw / name)
     manifest["files"][name] = hash_file(small_study.raw / name)
-    (small_study.raw / "manifest.json").write_text(json.dumps(manifest))
+    write_manifest(small_study.raw / MANIFEST, manifest | restate(manifest))
     with pytest.raises(StudyError, match="assert_blocks_fill_their_grid"):
         build_warehouse(small_study)
     assert hash_file(small_study.warehouse) == before
+
+
+FORGERIES = {
+    "study": lambda manifest: manifest | {"study": "other"},
+    "models": lambda manifest: manifest | {"models": ["alpha"]},
+    "has_published": lambda manifest: manifest | {"has_published": True},
+    "sources_root": lambda manifest: manifest | {"sources_root": "0" * 64},
+    "block_shards": lambda manifest: manifest | {"block_shards": manifest["block_shards"][:1]},
+    "recipe_sha256": lambda manifest: manifest | {"recipe": manifest["recipe"] | {"pairing": "x"}},
+    "lacks what ingest writes": lambda manifest: {
+        name: value for name, value in manifest.items() if name != "models"
+    },
+}
+
+
+@pytest.mark.parametrize("what", FORGERIES)
+def test_a_changed_sign_off_is_not_believed_even_where_every_file_is_whole(tiny_study, what):
+    study = tiny_study.load()
+    ingest_study(study, workers=1)
+    manifest = json.loads((study.raw / MANIFEST).read_text())
+    write_manifest(study.raw / MANIFEST, FORGERIES[what](manifest))
+    with pytest.raises(StudyError, match=rf"{what}.*; run upscale-audit ingest|{what}; run"):
+        build_warehouse(study)
+    assert not study.warehouse.exists()
+    ingest_study(study, workers=1)
+    assert json.loads((study.raw / MANIFEST).read_text()) == manifest
 
 
 def test_a_reader_keeps_its_snapshot_through_a_publication(small_study):
@@ -193,6 +254,15 @@ def test_the_documentation_builds_offline_as_one_page(small_study):
     text = page.read_text(encoding="utf-8")
     assert "fct_blocks" in text
     assert "Score of the notta block on the pooled first axis" in text
+    assert "JSON INLINE DATA" not in text
+
+
+def test_the_documentation_is_the_same_bytes_twice_and_of_no_machine(small_study, repository):
+    page = write_docs(small_study)
+    first = page.read_bytes()
+    assert write_docs(small_study).read_bytes() == first
+    for place in (small_study.output, repository, Path.home(), Path(sys.prefix)):
+        assert os.fsencode(place) + b"/" not in first
 
 
 def test_memory_limit_is_stated_to_duckdb(monkeypatch):

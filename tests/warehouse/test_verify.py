@@ -4,14 +4,23 @@ import json
 import shutil
 import subprocess
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from ingest.errors import StudyError
 from ingest.files import hash_file
-from ingest.manifests import MANIFEST, SUMS, make_manifest, read_manifest, write_manifest
+from ingest.manifests import (
+    MANIFEST,
+    SUMS,
+    make_manifest,
+    read_manifest,
+    restate,
+    write_manifest,
+)
 from warehouse import cli
-from warehouse.provenance import WAREHOUSE_MANIFEST, seal_figures
+from warehouse.docs import write_docs
+from warehouse.provenance import DOCS_MANIFEST, WAREHOUSE_MANIFEST, seal_figures
 from warehouse.verify import verify
 
 REPAIRS = {"raw": "ingest", "warehouse": "build", "exports": "export", "figures": "figures"}
@@ -231,6 +240,108 @@ def test_a_manifest_that_names_files_outside_reads_none_of_them(outputs, change)
     found = {(item.problem, item.found) for item in find(outputs, "exports")}
     assert ("inconsistent", "/etc/hostname") in found
     assert "differs" not in {problem for problem, _ in found}
+
+
+@pytest.fixture(scope="module")
+def run_drawing(outputs, sample_study_file, tmp_path_factory):
+    """Give a runner of commands that draw, on a study file whose output is the copy."""
+    text = sample_study_file.read_text()
+    for start in ('"reference', '"restored/'):
+        text = text.replace(start, f'"{sample_study_file.parent}/{start[1:]}')
+    path = tmp_path_factory.mktemp("study") / "study.toml"
+    path.write_text(text.replace('"../build/sample"', f'"{outputs.output}"'))
+
+    def run(name, *arguments):
+        options = cli.make_parser().parse_args([name, str(path), *arguments])
+        return options.run(options)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def drawn(outputs, run_drawing):
+    """Give the study's outputs with a page, a map and a contact sheet beside them."""
+    pytest.importorskip("altair", reason="maps need the extra figures")
+    write_docs(outputs)
+    run_drawing("map", "rg1_r0c1", "bicubic", "--patch", "16")
+    run_drawing("worst", "bicubic", "--count", "1")
+    yield outputs
+    for name in ("docs.html", DOCS_MANIFEST):
+        (outputs.output / name).unlink()
+    shutil.rmtree(outputs.output / "maps")
+
+
+def test_pages_maps_and_sheets_are_verified_and_name_what_draws_them(drawn, change):
+    repairs = {
+        "docs.html": "docs STUDY.toml",
+        "maps/notta_16px/bicubic/rg1_r0c1/p6_local_quality_data.csv": (
+            "map STUDY.toml rg1_r0c1 bicubic --patch 16"
+        ),
+        "maps/notta_worst/bicubic/worst_bicubic_notta.svg": "worst STUDY.toml bicubic --count 1",
+    }
+    assert verify(drawn.output).findings == ()
+    for name, repair in repairs.items():
+        path = change(name, flip)
+        (item,) = verify(drawn.output).findings
+        assert (item.problem, item.name) == ("differs", name)
+        assert item.repair == f"upscale-audit {repair}"
+        flip(path)
+        manifest = path.with_name(DOCS_MANIFEST if name == "docs.html" else MANIFEST)
+        away = manifest.rename(manifest.with_name("away"))
+        item = next(i for i in verify(drawn.output).findings if i.name.endswith(manifest.name))
+        away.rename(manifest)
+        assert item.problem == "missing"
+        assert item.repair == f"upscale-audit {repair.removesuffix(' --count 1')}"
+
+
+def test_a_map_is_of_its_sources_and_of_the_warehouse(drawn):
+    folder = drawn.output / "maps" / "notta_16px" / "bicubic" / "rg1_r0c1"
+    manifest = read_manifest(folder / MANIFEST, "x")
+    names = [f"{place}/rg1_r0c1.png" for place in ("reference", "restored/bicubic/notta")]
+    sources = drawn.references.parent
+    expected = {name: hash_file(sources / name) for name in names}
+    assert manifest["recipe"]["inputs"]["sources"] == expected
+    built = drawn.output / WAREHOUSE_MANIFEST
+    assert manifest["parents"] == {built.name: hash_file(built)}
+    command = ["sha256sum", "--check", "--strict", "--quiet", SUMS]
+    assert subprocess.run(command, cwd=folder).returncode == 0
+    assert verify(folder).findings == verify(drawn.output / "maps").findings == ()
+
+
+def test_what_was_made_from_another_warehouse_is_outdated(drawn, change):
+    def rebuild(path):
+        manifest = json.loads(path.read_text())
+        manifest["recipe"]["rebuilt"] = True
+        write_manifest(path, manifest | restate(manifest))
+
+    change(WAREHOUSE_MANIFEST, rebuild)
+    outdated = {i.name.split(":")[0] for i in verify(drawn.output).findings}
+    assert outdated == {
+        "docs.manifest.json",
+        "exports/manifest.json",
+        "figures/manifest.json",
+        "maps/notta_16px/bicubic/rg1_r0c1/manifest.json",
+        "maps/notta_worst/bicubic/manifest.json",
+    }
+
+
+def test_a_warehouse_published_while_something_is_drawn_is_an_error(
+    drawn, run_drawing, change, monkeypatch
+):
+    from warehouse import drawing
+
+    def draw(*_, folder, **__):
+        change(WAREHOUSE_MANIFEST, lambda path: path.write_text(path.read_text() + "\n"))
+        folder.mkdir()
+        (folder / "map.png").write_bytes(b"")
+        return [folder / "map.png"], {}
+
+    before = sorted((drawn.output / "maps").rglob("*"))
+    monkeypatch.setattr(drawing, "_load", lambda _: SimpleNamespace(draw_map=draw))
+    with pytest.raises(StudyError, match=r"published anew while .* was written; run this again"):
+        run_drawing("map", "rg1_r0c1", "bicubic")
+    assert sorted((drawn.output / "maps").rglob("*")) == before
+    assert not (drawn.output / ".maps.next").exists()
 
 
 def test_nothing_to_verify_is_an_error(tmp_path):

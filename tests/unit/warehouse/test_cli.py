@@ -2,10 +2,11 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
-from warehouse import cli
+from warehouse import cli, drawing, provenance
 from warehouse.progress import Progress
 from warehouse.published_form import LANGUAGES
 
@@ -67,6 +68,7 @@ def test_a_wrong_command_line_exits_with_2(capsys):
     assert run_cli(capsys, "ingest")[0] == 2
     assert run_cli(capsys, "ingest", "study.toml", "--workers", "0")[0] == 2
     assert run_cli(capsys, "export", "study.toml", "--labels", "fr")[0] == 2
+    assert run_cli(capsys, "figures", "study.toml", "--lang", "fr")[0] == 2
 
 
 def test_labels_are_of_the_published_form_which_an_export_of_one_table_leaves_out(capsys):
@@ -74,6 +76,19 @@ def test_labels_are_of_the_published_form_which_an_export_of_one_table_leaves_ou
     code, _, err = run_cli(capsys, "export", "study.toml", "--table", "a", "--labels", "en")
     assert code == 2
     assert "not allowed with argument --table" in err
+
+
+def test_figures_are_drawn_and_signed_off_in_the_language_asked_for(
+    monkeypatch, capsys, tiny_study
+):
+    study, sealed = tiny_study.load(), []
+    figures = SimpleNamespace(draw_figures=lambda *given: [given[-1]])
+    monkeypatch.setattr(drawing, "_load", lambda name: figures)
+    monkeypatch.setattr(provenance, "seal_figures", lambda *given: sealed.append(given))
+    for words in ([], ["--lang", "ja"]):
+        assert run_cli(capsys, "figures", str(study.path), *words)[0] == 0
+    assert [given[1] for given in sealed] == [["en"], ["ja"]]
+    assert [given[3] for given in sealed] == [[], ["--lang", "ja"]]
 
 
 def test_an_ingest_with_rejects_is_done_and_exits_with_3(capsys, tiny_study):
@@ -111,7 +126,8 @@ def test_progress_on_a_terminal_is_a_bar(monkeypatch, capsys):
 def test_the_main_job_imports_no_network_library_and_no_plotting_until_it_draws():
     code = (
         "import sys, warehouse.cli, warehouse.build, warehouse.export, ingest.run;"
-        "print([name for name in ('torch', 'altair', 'polars', 'dbt') if name in sys.modules])"
+        "names = ('torch', 'ncnn', 'spandrel', 'restore', 'altair', 'polars', 'dbt');"
+        "print([name for name in names if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -244,6 +244,25 @@ def test_a_folder_that_sha256sum_accepts_is_accepted(tmp_path):
     assert [row.status for row in rows] == ["matched"] * 3
 
 
+def test_a_pipe_or_a_folder_is_no_list_and_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(StudyError, match="not a regular file; give a hash list"):
+            read_list(path)
+
+
+def test_a_member_that_unpacks_without_end_is_refused_unread(tmp_path):
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr("zeros.bin", bytes((1 << 28) + 1))
+        archive.writestr("a.png", b"a")
+    hashes, refused = hash_archive(path)
+    assert hashes == {"a.png": A}
+    assert refused == {"zeros.bin": "unpacks to more than 256 MiB and 100 times its size"}
+    with pytest.raises(StudyError, match="unpacks to more than 256 MiB: unpack the list"):
+        read_list(path)
+
+
 def test_a_huge_list_is_refused_before_it_is_read(tmp_path):
     with open(tmp_path / "list", "wb") as file:
         file.truncate((1 << 28) + 1)
