@@ -81,7 +81,7 @@ test: $(VENV)/.installed ## Lint, check the import rules and run every test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --numprocesses auto --dist loadscope
 
 .PHONY: bench
 bench: $(VENV)/.installed ## Measure speed and size, side by side with the alternatives

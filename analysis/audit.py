@@ -12,8 +12,8 @@ TITLE = "Who adds, who loses, and where"
 GROUPED_BY = "hf"
 # Where the colours end, and beyond which share of it a number is written in white.
 LIMIT_SPREADS, DARK = 2, 0.65
-HEAD_PT, HEAD_CHARACTERS, NUMBER_PT = 6, 11, 6
-LEGEND_STEPS = 41
+HEAD_PT, HEAD_CHARACTERS, NUMBER_PT = 6, 10, 6
+LEGEND_STEPS, LEGEND_PT = 41, 26
 NOT_KNOWN = "\u2013"
 PATHS = {"notta": "", "tta": "with TTA"}
 
@@ -51,9 +51,10 @@ def read_restorers(marts, components):
     dict
         By model_id and inference path: ``block_count``, ``image_count``, ``local_ssim``
         (dimensionless), ``deficit`` (SSIM of an image's interior less its frame),
-        ``hf_gain`` (power above LR Nyquist over the reference's), and for each component its
-        mean over blocks (in its unit) with the lowest and the highest image (``_low``,
-        ``_high``). None where nothing was measured; a path that was not measured has no row.
+        ``hf_gain`` (power above LR Nyquist over the reference's, median of images), and for
+        each component its mean over blocks (in its unit) with the lowest and the highest image
+        (``_low``, ``_high``). None where nothing was measured; a path that was not measured
+        has no row.
     """
     names = [part["component"] for part in components]
     rows = {}
@@ -65,7 +66,7 @@ def read_restorers(marts, components):
         if key in rows:
             rows[key]["deficit"] = row["deficit"]
     gains = marts.rows(
-        "select model_id, avg(restored_hf_gain order by image_id) as hf_gain from mart_hyra"
+        "select model_id, median(restored_hf_gain) as hf_gain from mart_hyra"
         " where is_current group by model_id"
     )
     for row in gains:
@@ -169,8 +170,9 @@ def _spell_places(row):
 
 def _describe(marts, rows, components, spreads):
     (clusters,) = marts.rows(
-        "select count(distinct cluster_id) as count, string_agg(distinct cluster_unit, ' and '"
-        " order by cluster_unit) as unit from dim_images"
+        "select count(distinct cluster_id) as count,"
+        " string_agg(distinct cluster_unit || 's', ' and ' order by cluster_unit || 's') as unit"
+        " from dim_images"
     )
     counts = [row["block_count"] for row in rows.values()]
     images = [row["image_count"] for row in rows.values()]
@@ -183,13 +185,13 @@ def _describe(marts, rows, components, spreads):
         " without TTA). In brackets: some images gained and others lost.",
         "Frame: block SSIM 4 blocks or more from the frame less that on it, in thousandths (above"
         " 0: worse on the frame). Above LR Nyquist: power that the network without TTA puts there,"
-        f" over the reference's (HyRA; {NOT_KNOWN}: not asked).",
+        f" over the reference's, median of images (HyRA; {NOT_KNOWN}: not asked).",
         f"n = {theme.count_span(counts, 'block')} of {theme.count_span(images, 'image')} per row;"
         " ringing only where there are edges."
         if rows
         else "",
-        f"No intervals are drawn; they would rest on {clusters['count']} clusters"
-        f" ({clusters['unit']}).",
+        "No intervals are drawn; they would rest on"
+        f" {theme.count_noun(clusters['count'], 'cluster')} ({clusters['unit']}).",
         f"Without colour, for half of the values or more are equal or the axis is not"
         f" identifiable: {', '.join(flat)}."
         if flat
@@ -199,37 +201,110 @@ def _describe(marts, rows, components, spreads):
 
 def _draw_sheet(groups, rows, components, spreads, title):
     """Lay the rows out from the top, in points."""
-    models = [model for _, names in groups for model in names]
-    labels = [theme.label_model(model) for model in models]
-    width, gap = theme.DOUBLE_COLUMN_PT - 12, 6
-    left = max(theme.label_width(labels), theme.text_width(PATHS["tta"]) + 8)
-    side = (width - left - gap) / (len(components) + 3)
-    columns = [left + side * n + (gap if n >= len(components) else 0) for n in range(13)]
-    canvas, heads = Canvas(), _list_heads(components)
-    top = 22 + (HEAD_PT + 2) * max(head.count("\n") + 1 for head in heads)
-    _draw_legend(canvas, width - 118)
-    canvas.add_texts(
-        [
-            make_text(x + side / 2, top - 4 - (HEAD_PT + 2) * head.count("\n"), head)
-            for x, head in zip(columns, heads, strict=False)
-        ],
-        align="center",
-        size=HEAD_PT,
-        baseline="alphabetic",
-    )
-    y = top
-    for head, names in groups:
-        canvas.add_texts(
-            [make_text(0, y + 8, head[0].upper() + head[1:])], weight="bold", size=theme.TEXT_PT
-        )
-        y += 15
-        for model in names:
+    names = [part["component"] for part in components]
+    labels = [theme.label_model(model) for _, models in groups for model in models]
+    width = theme.DOUBLE_COLUMN_PT - 12
+    left = max([theme.text_width(PATHS["tta"]) + 8, theme.label_width(labels)])
+    columns = _place_columns(left, width, len(names))
+    canvas = Canvas()
+    _draw_legend(canvas, width)
+    y = _draw_heads(canvas, columns, components)
+    for head, models in groups:
+        canvas.add_texts([make_text(0, y + 9, head[0].upper() + head[1:])], weight="bold")
+        y += 16
+        for model in models:
             for path in PATHS:
-                if (model, path) not in rows and path != "notta":
-                    continue
-                label = theme.label_model(model) if path == "notta" else PATHS[path]
-                height = theme.row_height([label], 12)
-                _draw_row(canvas, (y, height, side), columns, (label, path), rows, model)
-                y += height
-        y += 3
-    return canvas.draw(width, y + 2, title)
+                if path == "notta" or (model, path) in rows:
+                    label = theme.label_model(model) if path == "notta" else PATHS[path]
+                    height = theme.row_height([label], 12)
+                    colour = theme.BLACK if path == "notta" else theme.GREY
+                    canvas.add_texts([_place_label(left - 4, y, height, label, colour)], "right")
+                    _draw_row(canvas, y, height, columns, rows.get((model, path)), names, spreads)
+                    y += height
+    return canvas.draw(width, y + 4, title)
+
+
+def _place_columns(left, width, count):
+    """Place the columns: a left and a right end each, the last three a little apart."""
+    gap = 6
+    side = (width - left - gap) / (count + 3)
+    starts = [left + side * number + gap * (number >= count) for number in range(count + 3)]
+    return [(start, start + side) for start in starts]
+
+
+def _place_label(x, y, height, label, colour):
+    # Canvas puts the middle of a text's first line where it is told.
+    return make_text(x, y + height / 2 - label.count("\n") * (theme.TEXT_PT + 2) / 2, label, colour)
+
+
+def _draw_heads(canvas, columns, components):
+    heads = [f"{part['label']}\n{part['unit']}" for part in components]
+    heads += ["Local SSIM\n", "Frame\n\u00d7 1000", "Above LR Nyquist\nratio"]
+    heads = ["\n".join(_wrap_head(*head.split("\n"))) for head in heads]
+    line = HEAD_PT + 2
+    bottom = LEGEND_PT + line * max(head.count("\n") + 1 for head in heads)
+    texts = [
+        make_text((start + end) / 2, bottom - line * head.count("\n"), head)
+        for (start, end), head in zip(columns, heads, strict=True)
+    ]
+    canvas.add_texts(texts, align="center", size=HEAD_PT, baseline="alphabetic")
+    return bottom + 2
+
+
+def _wrap_head(label, *unit):
+    return [*textwrap.wrap(label, HEAD_CHARACTERS), *(word for word in unit if word)]
+
+
+def _draw_row(canvas, y, height, columns, row, names, spreads):
+    """Draw a row's cells: a mean over its colour, then the numbers that have none."""
+    values = [None if row is None else row[name] for name in names]
+    shares = [
+        np.nan if value is None or spreads.get(name) is None else value / spreads[name]
+        for name, value in zip(names, values, strict=True)
+    ]
+    shares = np.array(shares, dtype=float) / LIMIT_SPREADS
+    texts = [NOT_KNOWN if row is None else spell_change(row, name) for name in names]
+    texts += [NOT_KNOWN] * 3 if row is None else _spell_places(row)
+    colours = [*paint_cells(shares), *["#FFFFFF"] * 3]
+    whites = [*(np.abs(shares) > DARK), False, False, False]
+    cells, words = [], []
+    for (start, end), text, colour, is_white in zip(columns, texts, colours, whites, strict=True):
+        cells.append(make_box(start, y, end - start, height, colour))
+        ink = "#FFFFFF" if is_white else theme.BLACK
+        words.append(make_text((start + end) / 2, y + height / 2, text, ink))
+    canvas.add_boxes(cells, stroke="#FFFFFF", stroke_width=0.8)
+    canvas.add_texts(words, align="center", size=NUMBER_PT)
+
+
+def paint_cells(shares):
+    """Choose the colours of values in -1..1; NaN has the grey of what is not known.
+
+    Parameters
+    ----------
+    shares : numpy.ndarray
+        Shape (N,), dimensionless; beyond -1 and 1 the colour stays.
+
+    Returns
+    -------
+    list of str
+        N colours, as CSS spells them.
+    """
+    colours = theme.to_hex(theme.diverging_colours(shares))
+    return [
+        theme.PALE_GREY if np.isnan(share) else colour
+        for share, colour in zip(shares, colours, strict=True)
+    ]
+
+
+def _draw_legend(canvas, right):
+    length, y = 110, 4
+    step = length / LEGEND_STEPS
+    start = right - length - 8
+    colours = paint_cells(np.linspace(-1, 1, LEGEND_STEPS))
+    canvas.add_boxes(
+        [make_box(start + step * n, y, step + 0.3, 8, colour) for n, colour in enumerate(colours)]
+    )
+    ends = (f"\u2264 \u2212{LIMIT_SPREADS}", "0", f"\u2265 {LIMIT_SPREADS}")
+    texts = [make_text(start + length * n / 2, y + 14, text) for n, text in enumerate(ends)]
+    canvas.add_texts(texts, align="center")
+    canvas.add_texts([make_text(start - 6, y + 4, "robust spreads")], align="right")

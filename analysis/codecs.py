@@ -323,10 +323,11 @@ def _draw_details(rows, references, restored, detail):
         # zfp alone has no network to show without a residual.
         last = "vae_mse" if target == NETWORK_ONLY else "zfp"
         for codec in ("ae_mse", "ae_ssim", last):
-            if (codec, target) not in present:
-                continue
             name = f"{codec}_net" if target == NETWORK_ONLY else f"{codec}_r{target}"
-            pixels = _cut(restored / name / f"{image_id}.png", row, col)
+            path = restored / name / f"{image_id}.png"
+            if (codec, target) not in present or not path.is_file():  # a ratio out of reach
+                continue
+            pixels = _cut(path, row, col)
             kind = "no residual" if target == NETWORK_ONLY else f"ratio {target}"
             tiles.append(_draw_tile(pixels, window, f"{CODECS[codec][1]}, {kind}"))
         if len(tiles) > 1:

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from analysis import theme
+from analysis.audit import draw_restorer_audit
 from analysis.axis import draw_axis1_distribution, draw_pca_basis
 from analysis.blockmap import TITLE, choose_images, draw_blockmap, find_limit
 from analysis.correlation import draw_metric_correlation
@@ -45,7 +46,7 @@ SOURCE_FIGURES = {
     "rule_information": ("mart_rule_information", draw_rule_information),
 }
 # Drawn or not, and under which names, depends on the study.
-VARYING = (*STUDY_FIGURES, *LFV_FIGURES, "coverage")
+VARYING = (*STUDY_FIGURES, *LFV_FIGURES, "coverage", "restorer_audit")
 VARYING_STARTS = (
     "axis1_blockmap",
     "hyra_",
@@ -155,6 +156,8 @@ def _plan_study_figures(marts, references):
     figures = dict(STUDY_FIGURES)
     for name, quantity in plan_lesion_figures(marts).items():
         figures[name] = partial(draw_lesion_risk, quantity=quantity)
+    if len(marts.models) > 1:
+        figures["restorer_audit"] = draw_restorer_audit
     if not is_complete(marts):
         figures["coverage"] = draw_coverage
     for model_id in list_hyra_models(marts):

@@ -62,6 +62,7 @@ def open_cluster(address, timeout_s=30):
             yield client.get_executor(pure=False), cores
         except KilledWorker as error:
             raise StudyError(
-                f"workers of {address} died again and again ({error}); most often memory ran out:"
-                " start them with more, or fewer threads each; finished units are kept"
+                f"workers of {address} died {error.allowed_failures + 1} times over one unit; most"
+                " often memory ran out: give them more, or fewer threads each; finished units are"
+                " kept"
             ) from None

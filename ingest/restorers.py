@@ -142,7 +142,7 @@ class NcnnWeights:
     sha256 : str or None
         Expected SHA-256 of the ``.bin``.
     tile_px, prepad_px : int
-        Side of a tile, and what it sees beyond itself, in LR pixels.
+        Side of a tile, and what it sees beyond itself, in LR pixels; Upscayl's by default.
     """
 
     KINDS: ClassVar = ("ncnn",)
@@ -180,7 +180,7 @@ class SpandrelWeights:
     device : str
         ``cpu``, ``cuda`` or ``cuda:N``.
     tile_px, prepad_px : int
-        Side of a tile, and what it sees beyond itself, in LR pixels.
+        Side of a tile, and what it sees beyond itself, in LR pixels; Upscayl's by default.
     """
 
     KINDS: ClassVar = ("spandrel",)

@@ -238,21 +238,26 @@ def _check_apart(study):
     folders = [model.notta for model in study.models]
     folders += [study.references] if study.references else []
     folders += [model.tta for model in study.models if model.tta]
-    for written in (study.output / name for name in OUTPUT_FOLDERS):
-        for folder in folders:
-            if folder == written or written in folder.parents:
-                raise StudyError(
-                    f"{study.path}: {folder} lies where this study writes its {written.name}/;"
-                    " name another folder as [study] output"
-                )
+    for folder in folders:
+        name = _first_part(folder, study.output)
+        if name in OUTPUT_FOLDERS or (name or "").startswith((".", "warehouse", "docs.", "paper.")):
+            raise StudyError(
+                f"{study.path}: {folder} lies where this study writes its {name}/;"
+                " name another folder as [study] output"
+            )
     for model in study.models:
         made = [model.notta, model.tta] if model.restorer else []
-        for folder in made:
-            if folders.count(folder) > 1:
+        for folder in filter(None, made):
+            if folder == study.output or folders.count(folder) > 1:
                 raise StudyError(
                     f"{study.path}: {folder}, which restore would fill for {model.model_id!r}, has"
                     " another use in this study too; give each model and path a folder of its own"
                 )
+
+
+def _first_part(folder, output):
+    """Give the first name of a folder below the output folder; None where it lies elsewhere."""
+    return folder.relative_to(output).parts[0] if output in folder.parents else None
 
 
 def _parse_published(path, entries):

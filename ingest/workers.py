@@ -48,11 +48,12 @@ def map_units(function, units, workers, describe, executor=None):
         failed = []
         context = multiprocessing.get_context("spawn")
         count = min(workers, len(remaining))
+        others = multiprocessing.active_children()
         with ProcessPoolExecutor(count, context, initializer=_start_worker) as pool:
             try:
                 yield from _drain(pool, function, remaining, workers, failed)
             except BaseException:
-                _abandon(pool)
+                _abandon(pool, others)
                 raise
         if not failed:
             return
@@ -69,11 +70,15 @@ def keep_to_one_core():
     cv2.setNumThreads(1)
 
 
-def _abandon(pool):
-    """End the workers of a pool at once: an interrupt must not wait for what is in flight."""
+def _abandon(pool, others):
+    """End the workers of a pool at once, and no other child of this process.
+
+    An interrupt must not wait for what is in flight.
+    """
     pool.shutdown(wait=False, cancel_futures=True)
     for worker in multiprocessing.active_children():
-        worker.terminate()
+        if worker not in others:
+            worker.terminate()
 
 
 def _start_worker():

@@ -165,9 +165,9 @@ class Shelf:
         """Sort what lies in the folder into what stands, what was changed, and what is foreign."""
         for path in sorted(self.folder.iterdir()):
             name = path.name
-            if name.startswith(".") or path.is_dir():
+            if name.startswith("."):
                 continue
-            if name not in self._known:
+            if name not in self._known or path.is_dir():
                 raise StudyError(
                     f"{self.folder} has {name!r}, which restore did not put there and will not"
                     f" touch: move it elsewhere, or name another folder for {self.owner}"

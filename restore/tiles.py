@@ -4,9 +4,6 @@ import numpy as np
 
 from restore.variants import average_variants
 
-TILE_PX, PREPAD_PX = 200, 10
-"""Upscayl's sides of a tile and of the border that each tile sees beyond itself, in LR pixels."""
-
 
 def restore_tiles(network, planes, *, tile_px, prepad_px, tta):
     """Run a network over planes in tiles.

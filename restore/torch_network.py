@@ -67,7 +67,7 @@ class SpandrelNetwork:
         Raises
         ------
         StudyError
-            It takes another number of planes.
+            It takes another number of planes, gives something else, or memory ran out.
         """
         if self._channels not in (1, planes.shape[0]):
             raise StudyError(
@@ -77,8 +77,16 @@ class SpandrelNetwork:
         torch = self._torch
         batch = torch.from_numpy(np.ascontiguousarray(planes, np.float32)).to(self._device)
         batch = batch[:, None] if self._channels == 1 else batch[None]
-        with torch.inference_mode():
-            result = self._model.model(self._pad(batch))  # the descriptor's own call would clamp
+        try:
+            with torch.inference_mode():
+                # The descriptor's own call would clamp.
+                result = self._model.model(self._pad(batch))
+        except RuntimeError as error:
+            raise StudyError(
+                f"{self._name} failed on {planes.shape[1]} x {planes.shape[2]} pixels"
+                f" ({str(error).splitlines()[0]}): if memory ran out, give a smaller tile_px or"
+                " --workers 1"
+            ) from error
         if not isinstance(result, torch.Tensor):
             raise StudyError(
                 f"{self._name} gives a {type(result).__name__}, expected planes: name another file"

@@ -85,7 +85,9 @@ def build_warehouse(study, threads=None, progress=None, spark=None):
             create_hyra_views(database, hyra)
             recipe = describe_build(study, manifest, hyra)
             create_lineage(database, study, manifest, hyra, hash_json(recipe))
-            variables = _compute_on_spark(study, database, manifest, spark) if spark else {}
+            variables = {}
+            if spark:
+                variables = _compute_on_spark(study, database, manifest, spark, threads)
             results = run_dbt(study, database, BUILD, threads, progress, variables)
             _finish(study, database, manifest, hyra)
             _publish(study, database, recipe, hyra)
@@ -193,12 +195,12 @@ def _no_blocks(database):
     return path
 
 
-def _compute_on_spark(study, database, manifest, master):
+def _compute_on_spark(study, database, manifest, master, threads):
     """Let Spark make the tables that read blocks; give the variables with which dbt takes them."""
     from warehouse.spark import BlocksOnSpark
 
     def run(arguments, variables, target):
-        run_dbt(study, database, arguments, variables=variables, target=target)
+        run_dbt(study, database, arguments, threads, variables=variables, target=target)
 
     return BlocksOnSpark(study, database, manifest, master, run).compute()
 

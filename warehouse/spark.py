@@ -99,7 +99,7 @@ def open_session(master, folder):
         session = builder.getOrCreate()
     except (PySparkException, OSError, RuntimeError) as error:
         raise StudyError(
-            f"Spark did not start at {master}: {str(error).splitlines()[0]}; check the address and"
+            f"Spark did not start at {master}: {str(error)[:200]}; check the address and"
             " java -version"
         ) from error
     session.sparkContext.setLogLevel("ERROR")

@@ -75,8 +75,8 @@ def make_codec_study(source, folder, ratios, parameters, progress=None):
     Raises
     ------
     StudyError
-        There are fewer than two images, another process writes here, or the folder has a
-        ``study.toml`` of another origin.
+        A ratio is not above 0 or given twice, there are fewer than two images, another process
+        writes here, or the folder has a ``study.toml`` of another origin.
 
     Notes
     -----
@@ -85,6 +85,7 @@ def make_codec_study(source, folder, ratios, parameters, progress=None):
     study has zfp alone at each ratio, and each network alone, without a residual. Run again,
     it keeps what is as it should be.
     """
+    _check_ratios(ratios)
     images = read_images(source)
     if len(images) < 2:
         raise StudyError(
@@ -108,6 +109,13 @@ def make_codec_study(source, folder, ratios, parameters, progress=None):
 def name_codec(variant):
     """Name a variant: its kind and loss, as ``ae_mse``; ``zfp`` where there is no network."""
     return ZFP_ALONE if variant is None else "_".join(variant)
+
+
+def _check_ratios(ratios):
+    names = [f"{ratio:g}" for ratio in ratios]
+    for name, ratio in zip(names, ratios, strict=True):
+        if not 0 < ratio < float("inf") or names.count(name) > 1:
+            raise StudyError(f"--ratio {name}; expected numbers above 0, each of them once")
 
 
 def _check_own(path):

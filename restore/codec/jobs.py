@@ -148,7 +148,7 @@ def decode_images(source, weights, folder, progress=None):
 
 
 def decode_file(path, codec, folder):
-    """Decode one file to a PNG of the same name in a folder."""
+    """Decode one file to a PNG of the same name in a folder; another image there is an error."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -156,7 +156,13 @@ def decode_file(path, codec, folder):
             f"cannot read {path}: {error.strerror}; make it with upscale-audit codec encode"
         ) from None
     target = folder / f"{path.stem}.png"
-    write_png(target, decode_stream(data, codec, str(path)))
+    png = encode_png(decode_stream(data, codec, str(path)))
+    if target.exists() and target.read_bytes() != png:
+        raise StudyError(
+            f"{target} is another image and stays as it is; move it, or name another folder as"
+            " --out"
+        )
+    write_bytes(target, png)
     return target
 
 
@@ -217,11 +223,16 @@ def write_bytes(path, data):
         temporary.write_bytes(data)
 
 
-def write_png(path, grey):
-    """Write 8-bit grey levels as PNG; returns the file's SHA-256."""
+def encode_png(grey):
+    """Encode 8-bit grey levels as the bytes of a PNG file."""
     buffer = io.BytesIO()
     Image.fromarray(grey).save(buffer, "PNG")
-    write_bytes(path, buffer.getvalue())
+    return buffer.getvalue()
+
+
+def write_png(path, grey):
+    """Write 8-bit grey levels as PNG; returns the file's SHA-256."""
+    write_bytes(path, encode_png(grey))
     return hash_file(path)
 
 

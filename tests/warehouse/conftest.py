@@ -1,5 +1,6 @@
 """The sample study, ingested, built and exported once for every test of the warehouse."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +24,28 @@ def sample_study(sample_study_file, tmp_path_factory):
     build_warehouse(study, threads=2)
     export_tables(study)
     return study
+
+
+@pytest.fixture(scope="session")
+def small_study_root(new_study_folder, tmp_path_factory):
+    """Give the folder of a study of three tiny images, ingested, built and exported."""
+    folder = new_study_folder(tmp_path_factory.mktemp("small") / "study")
+    folder.add_model("alpha")
+    folder.add_model("beta", paths=("notta",))
+    for image_id in ("a", "b", "c"):
+        folder.add_image(image_id)
+    study = folder.load()
+    ingest_study(study, workers=1)
+    build_warehouse(study)
+    export_tables(study)
+    return folder.root
+
+
+@pytest.fixture
+def small_study(small_study_root, tmp_path):
+    """Give a copy of a small finished study, to be broken."""
+    shutil.copytree(small_study_root, tmp_path / "small")
+    return load_study(tmp_path / "small" / "study.toml")
 
 
 @pytest.fixture(scope="session")

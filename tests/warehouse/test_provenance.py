@@ -149,15 +149,6 @@ def test_no_manifest_holds_a_folder_of_this_machine_or_a_time(sample_study, repo
         assert "_at" not in {key[-3:] for key in json.loads(text)}
 
 
-@pytest.fixture
-def small_study(tiny_study):
-    study = tiny_study.load()
-    ingest_study(study, workers=1)
-    build_warehouse(study)
-    export_tables(study)
-    return study
-
-
 def read_hashes(study):
     paths = (study.raw / MANIFEST, study.output / WAREHOUSE_MANIFEST)
     paths = (*paths, study.output / "exports" / MANIFEST)
@@ -167,7 +158,7 @@ def read_hashes(study):
     ]
 
 
-def test_recipes_and_contents_move_only_with_what_they_name(small_study, tiny_study):
+def test_recipes_and_contents_move_only_with_what_they_name(small_study):
     before = read_hashes(small_study)
     parameters = replace(small_study.analysis_parameters, bootstrap_seed="other")
     other = replace(small_study, analysis_parameters=parameters)

@@ -25,15 +25,6 @@ from warehouse.docs import write_docs
 from warehouse.export import export_tables
 
 
-@pytest.fixture
-def small_study(tiny_study):
-    """Give a study of three tiny images, ingested and built."""
-    study = tiny_study.load()
-    ingest_study(study, workers=1)
-    build_warehouse(study)
-    return study
-
-
 def test_exports_are_the_same_bytes_at_one_and_two_threads_and_twice(sample_study):
     sums = sample_study.output / "exports" / "SHA256SUMS"
     first = sums.read_bytes()

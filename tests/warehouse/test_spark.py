@@ -1,5 +1,6 @@
 """Blocks on Spark: who runs what, and the same exports."""
 
+import itertools
 import json
 import shutil
 import sys
@@ -49,7 +50,7 @@ def test_every_phase_finds_what_it_reads(plan, manifest):
 
 def test_the_engines_take_turns(plan):
     engines = [engine for engine, _ in plan[0]]
-    assert all(one != other for one, other in zip(engines, engines[1:], strict=False))
+    assert all(one != other for one, other in itertools.pairwise(engines))
 
 
 def test_a_shard_that_no_manifest_lists_stops_spark_which_reads_whole_folders(tiny_study):

@@ -14,7 +14,7 @@ distributed = pytest.importorskip("distributed", reason="needs the extra 'cluste
 def cluster():
     """Give a scheduler and two worker processes on the loopback device."""
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
     ) as cluster:
         yield cluster
 
@@ -58,6 +58,14 @@ def test_a_worker_that_dies_costs_nothing(study_of_nine, cluster, read_tree, mon
     assert read_tree(shared.raw) == read_tree(local.raw)
 
 
+def test_a_unit_that_kills_its_workers_is_an_error_that_names_the_repair(cluster):
+    with (
+        pytest.raises(StudyError, match=r"died 4 times over one unit.*give them more"),
+        open_cluster(cluster.scheduler_address),
+    ):
+        raise distributed.KilledWorker("unit", None, 3)
+
+
 def test_no_scheduler_is_an_error_that_names_the_repair():
     with (
         pytest.raises(StudyError, match=r"no scheduler answers.*dask scheduler"),
@@ -68,7 +76,7 @@ def test_no_scheduler_is_an_error_that_names_the_repair():
 
 def test_a_scheduler_without_workers_is_an_error_that_names_the_repair():
     with (
-        distributed.LocalCluster(n_workers=0, dashboard_address=None) as empty,
+        distributed.LocalCluster(n_workers=0, dashboard_address=":0") as empty,
         pytest.raises(StudyError, match=r"has no worker.*dask worker"),
         open_cluster(empty.scheduler_address, timeout_s=0.5),
     ):

@@ -106,6 +106,12 @@ def test_wrong_restore_parameters_are_an_error(declare, line, message):
         declare('{ kind = "bicubic" }', more=f"[restore]\n{line}")
 
 
+@pytest.mark.parametrize("name", ["warehouse.duckdb", ".maps.next", "raw/made"])
+def test_restore_never_fills_what_the_study_writes(declare, name):
+    with pytest.raises(StudyError, match="lies where this study writes its"):
+        declare('{ kind = "bicubic" }', tta=f'tta = "{name}"')
+
+
 @pytest.mark.parametrize("other", ["reference", "made/notta"])
 def test_a_folder_that_restore_would_fill_has_no_other_use(declare, other):
     with pytest.raises(StudyError, match="has another use in this study too"):

@@ -1,6 +1,7 @@
 """Work among processes: every unit once, and an interrupt ends it at once."""
 
 import contextlib
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -22,6 +23,21 @@ def test_every_unit_is_done_once(workers):
 def test_an_error_of_a_unit_is_raised_here(workers):
     with pytest.raises(TypeError, match="bad operand"):
         list(map_units(abs, [-3, "text", -2], workers, str))
+
+
+def test_an_error_ends_the_workers_and_no_other_child():
+    other = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(100,))
+    other.start()
+    try:
+        with pytest.raises(TypeError, match="bad operand"):
+            list(map_units(abs, ["text", -2, -3], 2, str))
+        begin = time.monotonic()
+        while len(multiprocessing.active_children()) > 1 and time.monotonic() - begin < 60:
+            time.sleep(0.05)
+        assert multiprocessing.active_children() == [other]
+    finally:
+        other.kill()
+        other.join()
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="asks /proc which processes live")

@@ -1,6 +1,7 @@
 """A study restored: what is made, kept, refused and never touched."""
 
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -150,6 +151,13 @@ def test_any_visible_file_of_another_origin_is_an_error(study, made, name):
         restore_study(study, workers=1)
 
 
+def test_a_folder_named_like_an_image_is_an_error(study, made):
+    restore_study(study, workers=1)
+    (made / "bicubic" / "a.PNG").mkdir()
+    with pytest.raises(StudyError, match=r"has 'a\.PNG', which restore did not put there"):
+        restore_study(study, workers=1)
+
+
 def test_a_changed_image_is_put_aside_and_made_anew(study, made, read_tree):
     restore_study(study, workers=1)
     before = read_tree(made)
@@ -174,6 +182,29 @@ def test_references_that_cannot_be_restored_are_named_and_the_rest_goes_on(study
     assert sorted(manifest["rejects"]) == ["a", "odd"]
     again = restore_study(study, workers=1)
     assert (again.made, set(again.rejects)) == (0, {"a.png", "odd.png"})
+
+
+def test_an_empty_reference_is_named_when_nothing_else_is_left_to_do(study, study_folder):
+    study_folder.put("empty.png", b"")
+    said = []
+    for _ in range(2):
+        report = restore_study(study, 1, lambda done, total, label: said.append(done))
+        assert report.rejects == {"empty.png": "empty: 0 bytes"}
+    assert said[-1] == 100
+
+
+def test_a_pipe_among_the_references_is_named_and_not_waited_for(study):
+    os.mkfifo(study.references / "pipe.png")
+    report = restore_study(study, workers=1)
+    assert report.rejects == {"pipe.png": "unreadable: not a regular file"}
+    assert report.made == 15
+
+
+def test_a_reference_of_more_bytes_than_its_pixels_need_is_refused(study):
+    few = replace(study.ingest_parameters, max_image_px=1000)
+    os.truncate(study.references / "a.png", 8 * 1000 + (1 << 26) + 1)
+    report = restore_study(replace(study, ingest_parameters=few), workers=1)
+    assert report.rejects["a.png"].startswith("too_many_bytes")
 
 
 def test_the_old_image_of_a_reference_that_became_unreadable_does_not_stay(
@@ -214,9 +245,18 @@ def test_a_reference_that_changes_under_way_is_an_error(study, study_folder, mon
     assert restore_study(study, workers=1).rejects == {}
 
 
-def test_a_damaged_manifest_says_how_to_go_on(study, made):
+def spoil_entry(text):
+    """Spell a manifest whose first image has a list for a file name."""
+    manifest = json.loads(text)
+    manifest["images"][0]["file"] = ["a.png"]
+    return json.dumps(manifest)
+
+
+@pytest.mark.parametrize("spoil", [lambda text: "{}", lambda text: text[:50], spoil_entry])
+def test_a_damaged_manifest_says_how_to_go_on(study, made, spoil):
     restore_study(study, workers=1)
-    (made / "bicubic" / MANIFEST).write_text("{}")
+    path = made / "bicubic" / MANIFEST
+    path.write_text(spoil(path.read_text()))
     with pytest.raises(StudyError, match="says which images restore made: put it back, or move"):
         restore_study(study, workers=1)
 

@@ -3,6 +3,7 @@
 import struct
 import subprocess
 import sys
+import zipfile
 import zlib
 from dataclasses import replace
 
@@ -237,6 +238,24 @@ def test_weights_that_are_no_codec_are_errors(tmp_path, codec):
         path.write_bytes(data)
         with pytest.raises(StudyError, match="no codec"):
             load_codec(path)
+
+
+def test_archives_that_hold_something_else_are_errors(tmp_path):
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("header", b"text")
+    with pytest.raises(StudyError, match="no codec: it holds what is no array"):
+        load_codec(path)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("header.npy", bytes(9000))
+    data = bytearray(path.read_bytes())
+    data[45] ^= 0xFF  # within the packed bytes, which begin behind 30 bytes and the name
+    path.write_bytes(data)
+    with pytest.raises(StudyError, match="no codec: "):
+        load_codec(path)
+    np.savez(path, header=np.frombuffer(b"[" * 100_000, np.uint8))
+    with pytest.raises(StudyError, match="no codec of this version"):
+        load_codec(path)
 
 
 def test_pickled_weights_run_no_code(tmp_path):

@@ -114,9 +114,31 @@ def test_errors_are_one_line(needs_codec, capsys, folder):
         ("codec", "decode", folder / "in", "--no-network", *out),
         ("codec", "decode", folder / "none.uac", "--no-network", *out),
         ("codec", "study", folder / "none", *out),
+        ("codec", "study", folder / "in", *out, "--ratio", "-1"),
+        ("codec", "study", folder / "in", *out, "--ratio", "nan"),
+        ("codec", "study", folder / "in", *out, "--ratio", "9", "--ratio", "9.0"),
     ):
         code, stdout, err = run_cli(capsys, *arguments)
         assert (code, stdout, err.count("\n")) == (1, "", 1), err
+
+
+def test_files_of_the_user_are_not_written_over(needs_codec, capsys, folder):
+    (folder / "in" / "study.toml").write_text("mine")
+    study = ("codec", "study", folder / "in", "--out", folder / "in", "--steps", "1")
+    code, _, err = run_cli(capsys, *study, "--crop", "32")
+    assert (code, (folder / "in" / "study.toml").read_text()) == (1, "mine")
+    assert "study.toml was not written by codec study" in err
+    assert not (folder / "in" / "weights").exists()
+
+    encode = ("codec", "encode", folder / "in", "--no-network", "--out", folder / "coded")
+    assert run_cli(capsys, *encode, "--tolerance", "9")[0] == 0
+    before = (folder / "in" / "a.png").read_bytes()
+    decode = ("codec", "decode", folder / "coded", "--no-network", "--out")
+    code, _, err = run_cli(capsys, *decode, folder / "in")
+    assert (code, (folder / "in" / "a.png").read_bytes()) == (1, before)
+    assert "a.png is another image and stays as it is" in err
+    for _ in range(2):
+        assert run_cli(capsys, *decode, folder / "decoded")[0] == 0
 
 
 def test_a_codec_study_crosses_its_folds_and_is_kept_when_run_again(

@@ -1,6 +1,7 @@
 """The codec figures: numbers that can be checked by hand, from tables made for the test."""
 
 import csv
+import shutil
 
 import duckdb
 import numpy as np
@@ -93,6 +94,18 @@ def test_the_figure_and_its_numbers_are_written(audited, tmp_path):
     assert "zfp alone, ratio 25" in drawing
     with open(paths[3], encoding="utf-8", newline="") as file:
         assert len(list(csv.DictReader(file))) == len(MODELS)
+
+
+def test_an_image_that_no_coding_brought_to_its_ratio_is_left_out_of_the_details(audited, tmp_path):
+    folder = tmp_path / "codecs"
+    shutil.copytree(audited, folder)
+    shutil.rmtree(folder / "restored" / "zfp_r25")
+    paths = codecs.write_codec_figure(
+        folder / "warehouse.duckdb", folder / "codes.csv", folder / "reference", folder
+    )
+    drawing = paths[1].read_text(encoding="utf-8")
+    assert "autoencoder, SSIM, ratio 25" in drawing
+    assert "zfp alone, ratio 25" not in drawing
 
 
 def test_a_study_without_codecs_is_an_error(audited, tmp_path):
