@@ -1,6 +1,7 @@
 """DuckDB connections and the names that go into SQL."""
 
 import contextlib
+import errno
 import os
 from pathlib import Path
 
@@ -71,6 +72,11 @@ def saying_database_errors(path):
     try:
         yield
     except duckdb.Error as error:
+        if os.strerror(errno.ENOSPC) in str(error):
+            raise StudyError(
+                f"{path}: {os.strerror(errno.ENOSPC)}; free some space there, or name another"
+                " folder as [study] output; then run this again"
+            ) from error
         damaged = "it is damaged, or of another program: rebuild it with upscale-audit build"
         repair = next((text for kind, text in repairs.items() if isinstance(error, kind)), damaged)
         raise StudyError(f"{path}: {str(error).splitlines()[0]}; {repair}") from error

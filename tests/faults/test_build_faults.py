@@ -100,6 +100,17 @@ def test_a_database_of_another_program_is_no_warehouse(tmp_path):
         connection.sql("select * from dim_tables").fetchall()
 
 
+def test_a_full_disk_is_not_called_damage(tmp_path):
+    import duckdb
+
+    with (
+        pytest.raises(StudyError, match=r"No space left on device; free some space there") as caught,
+        saying_database_errors(tmp_path / "w.duckdb"),
+    ):
+        raise duckdb.TransactionException("Could not write w.wal: No space left on device")
+    assert "damaged" not in str(caught.value)
+
+
 def test_an_exported_folder_is_swapped_in_one_step(study):
     folder = study.output / "exports"
     before = folder.stat().st_ino
