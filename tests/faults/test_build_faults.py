@@ -104,7 +104,9 @@ def test_a_full_disk_is_not_called_damage(tmp_path):
     import duckdb
 
     with (
-        pytest.raises(StudyError, match=r"No space left on device; free some space there") as caught,
+        pytest.raises(
+            StudyError, match=r"No space left on device; free some space there"
+        ) as caught,
         saying_database_errors(tmp_path / "w.duckdb"),
     ):
         raise duckdb.TransactionException("Could not write w.wal: No space left on device")
