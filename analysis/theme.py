@@ -255,7 +255,8 @@ def describe_intervals(rows, low):
     text = ""
     if with_interval:
         clusters = count_span([row["cluster_count"] for row in with_interval], "cluster")
-        text = f"Bars: 95 % bootstrap intervals over {clusters} ({_unit(with_interval)})."
+        text = f"Bars: 95 % bootstrap intervals over {clusters} ({_unit(with_interval)})"
+        text += ", stretched for few."
     if without:
         few = count_span([row["cluster_count"] for row in without], "cluster")
         which = "Points without a bar have no interval" if with_interval else "No intervals"
