@@ -114,11 +114,13 @@ def check_sign_off(study, manifest):
         It was changed after ingest wrote it, or ingest read another study file.
     """
     shards = {name for name in manifest["files"] if name.startswith("blocks/")}
+    sources = study.raw / SOURCES
+    lines = sources.read_bytes().splitlines(keepends=True) if sources.is_file() else []
     expected = restate(manifest) | {
         "study": study.name,
         "models": [model.model_id for model in study.models],
         "has_published": bool(study.published),
-        "sources_root": find_root((study.raw / SOURCES).read_bytes().splitlines(keepends=True)),
+        "sources_root": find_root(lines),
         "block_shards": sorted(shards),
     }
     found = manifest | {"block_shards": sorted(manifest["block_shards"])}

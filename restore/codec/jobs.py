@@ -63,11 +63,17 @@ def train_from(source, kind, loss, weights, hold_out, parameters, progress=None)
     Raises
     ------
     StudyError
-        No image is left to train on, a pattern matches none, or the weights' name does not
-        end in .npz.
+        No image is left to train on, a pattern matches none, the weights' name does not end in
+        .npz, or a CSV of another origin lies where the curve would go.
     """
     if weights.suffix != ".npz":
         raise StudyError(f"expected --out to end in .npz, found {weights}; name it so")
+    curve_file = weights.with_suffix(".csv")
+    if curve_file.exists() and not weights.exists():
+        raise StudyError(
+            f"{curve_file}, where the curve would go, is of another origin: move it, or name"
+            " another --out"
+        )
     images = read_images(source)
     for pattern in hold_out:
         if not any(is_matched(image.image_id, [pattern]) for image in images):
@@ -79,7 +85,7 @@ def train_from(source, kind, loss, weights, hold_out, parameters, progress=None)
         raise StudyError(f"--hold-out leaves no image of {source} to train on; name fewer")
     codec, curve = train_codec(CodecDesign(kind, loss), kept, held_out, parameters, progress)
     save_codec(codec, weights)
-    write_curve(curve, weights.with_suffix(".csv"))
+    write_curve(curve, curve_file)
     return codec, curve
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from ingest.errors import StudyError
 from ingest.files import hash_file, locked
-from ingest.manifests import MANIFEST, restate, write_manifest
+from ingest.manifests import MANIFEST, SOURCES, restate, write_manifest
 from ingest.run import ingest_study
 from warehouse.build import build_warehouse
 from warehouse.connect import open_warehouse
@@ -142,6 +142,17 @@ def test_a_changed_sign_off_is_not_believed_even_where_every_file_is_whole(tiny_
     assert not study.warehouse.exists()
     ingest_study(study, workers=1)
     assert json.loads((study.raw / MANIFEST).read_text()) == manifest
+
+
+def test_a_source_list_that_is_gone_and_struck_off_stops_the_build(tiny_study):
+    study = tiny_study.load()
+    ingest_study(study, workers=1)
+    manifest = json.loads((study.raw / MANIFEST).read_text())
+    del manifest["files"][SOURCES]
+    write_manifest(study.raw / MANIFEST, manifest | restate(manifest))
+    (study.raw / SOURCES).unlink()
+    with pytest.raises(StudyError, match=r"sources_root.*run upscale-audit ingest"):
+        build_warehouse(study)
 
 
 def test_a_reader_keeps_its_snapshot_through_a_publication(small_study):

@@ -70,6 +70,17 @@ def test_the_commands_choices_and_defaults_are_the_codecs(needs_codec):
     assert coding._read_parameters(options) == TrainingParameters()
 
 
+def test_training_never_replaces_a_table_of_another_origin(needs_codec, capsys, folder):
+    (folder / "results.csv").write_text("mine\n")
+    code, _, err = run_cli(
+        capsys, "codec", "train", folder / "in", "--kind", "ae", "--loss", "mse",
+        "--out", folder / "results.npz",
+    )  # fmt: skip
+    assert code == 1
+    assert "results.csv, where the curve would go, is of another origin: move it" in err
+    assert (folder / "results.csv").read_text() == "mine\n"
+
+
 def test_without_the_extra_a_command_says_what_installs_it(monkeypatch, capsys, folder):
     for name in [name for name in sys.modules if name.startswith("restore.codec")]:
         monkeypatch.delitem(sys.modules, name)
