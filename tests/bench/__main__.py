@@ -2,6 +2,7 @@
 
 ``python -m tests.bench`` measures a small study. ``python -m tests.bench scale --rows 1 8 82``
 measures the build at so many million block rows and writes docs/scale.md and docs/scale.png.
+``python -m tests.bench ingest`` stops after ingest.
 
 Every figure is a median over runs; two things compared are run in turn, and their ratio is the
 median of the runs' ratios.
@@ -23,24 +24,26 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image
-from skimage.metrics import structural_similarity
 
 from ingest import blocks, edges, images, units
 from ingest.manifests import seal_folder
 from ingest.run import ingest_study
 from ingest.study import IngestParameters
+from tests.bench import ingest_contenders as contenders
 from tests.bench.processes import measure
 from tests.bench.scale import IMAGES, RESULTS, measure_scales
 from tests.bench.scenes import clear, grow_study, make_study
 from warehouse.verify import verify
 
-RUNS = 5
+RUNS = contenders.RUNS
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def main():
     """Run every benchmark, or those that are named."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     commands = parser.add_subparsers(dest="command")
+    commands.add_parser("ingest", help="ingest beside the alternatives, nothing else")
     scale = commands.add_parser("scale", help="the build at full size; writes docs/scale.md")
     scale.add_argument("--rows", type=int, nargs="*", choices=sorted(IMAGES), default=[1, 8, 82])
     scale.add_argument("--folder", type=Path, default=RESULTS, help="receives the studies")
@@ -48,7 +51,7 @@ def main():
     if options.command == "scale":
         bench_scale(options.rows, options.folder)
     else:
-        bench_sample()
+        bench_sample(is_ingest_alone=options.command == "ingest")
 
 
 def bench_scale(scales, folder):
@@ -59,44 +62,66 @@ def bench_scale(scales, folder):
     print(*write_report(), sep="\n")
 
 
-def bench_sample():
+def bench_sample(*, is_ingest_alone):
     """Measure a study of eight images."""
     with tempfile.TemporaryDirectory(prefix="upscale-audit-bench-") as folder:
         root = Path(folder)
         study = make_study(root / "study")
         print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, {RUNS} runs each\n")
-        bench_ingest(study)
-        bench_stages(study)
+        with contenders.one_core():
+            bench_ingest(study)
+            bench_block_ssim(study)
+            bench_stages(study)
+        if is_ingest_alone:
+            return
         bench_size(study)
         bench_build(study, root)
         bench_verify(root)
 
 
 def bench_ingest(study):
-    """Ingest against decoding and hashing alone, and against a loop over scikit-image."""
+    """Ingest against decoding and hashing alone, and against the published method."""
     files = sorted(study.path.parent.rglob("*.png"))
     count = len(list(study.references.iterdir()))
     lean = replace(study, ingest_parameters=IngestParameters(image_metrics=False))
+    pair = name_pair(study)
+    absent = contenders.list_absent(contenders.PUBLISHED)
     ingest_study(study, workers=1)
-    runs = {"floor": [], "blocks": [], "all": []}
+    runs = {"floor": [], "blocks": [], "all": [], "published": [], "published all": []}
+    if not absent:
+        contenders.check_as_published(*pair)
     for _ in range(RUNS):
         for name, variant in (("blocks", lean), ("all", study)):
             clear(study.raw)
             runs[name].append(timed(ingest_study, variant, workers=1) / count)
         runs["floor"].append(timed(decode_and_hash, files) / count)
-    runs["loop"] = [timed(loop_over_blocks, study) * 8]
+        runs["published"].append(8 * timed(measure_blocks_as_published, *pair))
+        if not absent:
+            runs["published all"].append(8 * timed(contenders.measure_as_published, *pair))
     titles = {
         "floor": "decode and hash the nine PNGs, nothing else",
         "blocks": "`upscale-audit ingest` of blocks, Parquet written",
         "all": "the same with the 33 per-image metrics",
-        "loop": "block SSIM alone, scikit-image in a loop, 1 run",
+        "published": "the published method's block SSIM, decoding included, 8 x one pair",
+        "published all": "the same with its per-image metrics, LPIPS left out",
     }
     print("## Ingest: one 1024x1024 reference with eight restored images, one core\n")
     print("| what | ms | ratio |\n|---|---|---|")
     for name, title in titles.items():
-        ratio = median([a / b for a, b in zip(runs[name], runs["floor"], strict=False)])
-        print(f"| {title} | {1e3 * median(runs[name]):.0f} | {ratio:.2f} |")
+        if not runs[name]:
+            print(f"| {title} | not installed: `pip install {' '.join(absent)}` | |")
+            continue
+        ratio = median([a / b for a, b in zip(runs[name], runs["floor"], strict=True)])
+        print(f"| {title} | {1e3 * median(runs[name]):,.0f} | {ratio:.1f} |")
     print()
+
+
+def bench_block_ssim(study):
+    """Ingest's kernel beside other ways to SSIM, in a process of its own."""
+    command = [sys.executable, "-m", contenders.__name__, *map(str, name_pair(study))]
+    environment = os.environ | contenders.KEEP_MEMORY
+    sys.stdout.flush()
+    subprocess.run(command, env=environment, cwd=ROOT, check=True)
 
 
 def bench_stages(study):
@@ -223,15 +248,16 @@ def decode_and_hash(files):
         np.asarray(Image.open(io.BytesIO(data)))
 
 
-def loop_over_blocks(study):
-    """Block SSIM of one pair as the published generator computes it."""
+def name_pair(study):
+    """A reference's file and that of a restored image."""
     name = "region0_as_is.png"
-    reference = np.asarray(Image.open(study.references / name))
-    restored = np.asarray(Image.open(study.models[0].notta / name))
-    for row in range(0, reference.shape[0], 8):
-        for col in range(0, reference.shape[1], 8):
-            area = np.s_[row : row + 8, col : col + 8]
-            structural_similarity(reference[area], restored[area], data_range=255)
+    return study.references / name, study.models[0].notta / name
+
+
+def measure_blocks_as_published(reference, restored):
+    """Block SSIM of two files as the published generator computes it."""
+    images = map(contenders.read_as_published, (reference, restored))
+    contenders.by_published_method(*images)
 
 
 def write(batch):
