@@ -150,3 +150,26 @@ def test_every_table_states_its_grain_and_every_column_its_meaning(query, sample
         " where comment is null and table_name != 'dim_tables' and not internal"
     )
     assert bare.is_empty()
+
+
+def test_rule_overlap_counts_images_on_which_either_and_both_rules_fire(query):
+    flags = query("select * from fct_rule_flags where source_id = 'images'")
+    pairs = query(
+        "select rule_set, population, first_rule_id, second_rule_id, both_count, either_count"
+        " from mart_rule_overlap where source_id = 'images'"
+    )
+    fired, expected = {}, {}
+    for row in flags.iter_rows(named=True):
+        images = fired.setdefault((row["rule_set"], row["population"]), {})
+        image = (row["model_id"], row["inference_path"], row["image_id"])
+        images.setdefault(row["rule_id"], set())
+        if row["is_flagged"]:
+            images[row["rule_id"]].add(image)
+    for key, rules in fired.items():
+        for first, ones in rules.items():
+            for second in rules.keys() - {first}:
+                counts = len(ones & rules[second]), len(ones | rules[second])
+                expected[*key, first, second] = counts
+    found = {tuple(row[:4]): tuple(row[4:]) for row in pairs.iter_rows()}
+    assert found == expected
+    assert any(both for both, _ in expected.values())
