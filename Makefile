@@ -48,6 +48,10 @@ ingest: $(VENV)/.installed ## Measure STUDY's images into raw Parquet
 build: $(VENV)/.installed ## Build, test and publish STUDY's warehouse.duckdb from raw Parquet
 	$(AUDIT) build $(STUDY)
 
+.PHONY: freeze
+freeze: $(VENV)/.installed ## Keep STUDY's axis and limits in a file, so that later builds only add
+	$(AUDIT) freeze $(STUDY)
+
 .PHONY: export
 export: $(VENV)/.installed ## Write STUDY's marts as Parquet with SHA256SUMS
 	$(AUDIT) export $(STUDY)

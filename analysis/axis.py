@@ -125,7 +125,7 @@ def _head_panel(rows, model):
 
 
 def draw_pca_basis(marts):
-    """Draw the pooled basis: loadings, eigenvalues with their gap, alignment by model.
+    """Draw the basis of the scores: loadings, eigenvalues with their gap, alignment by model.
 
     Parameters
     ----------
@@ -137,22 +137,24 @@ def draw_pca_basis(marts):
     """
     rows = marts.rows(
         "select basis_id, component, feature, feature_number, loading, eigenvalue,"
-        " eigenvalue_gap, is_identifiable, pooled_alignment, block_count"
-        " from mart_pca_basis order by basis_id, component, feature_number"
+        " eigenvalue_gap, is_identifiable, is_scoring, alignment, block_count"
+        " from mart_pca_basis where is_scoring or basis_id != 'pooled'"
+        " order by basis_id, component, feature_number"
     )
-    pooled = [row for row in rows if row["basis_id"] == "pooled"]
-    if not pooled or pooled[0]["eigenvalue"] is None:
+    shared = [row for row in rows if row["is_scoring"]]
+    if not shared or shared[0]["eigenvalue"] is None:
         return theme.draw_message(BASIS_TITLE, [], "No basis was fitted: no block was measured.")
-    first = pooled[0]
+    first = shared[0]
+    name = first["basis_id"]
     verdict = "identifiable" if first["is_identifiable"] else "not identifiable: no block is scored"
     gap = first["eigenvalue_gap"]
     blocks = theme.count_noun(first["block_count"], "block")
     caption = [
         "Principal components of the block features' correlation matrix (definitions E.3, E.4),"
-        f" all models pooled with equal weight, n = {blocks}"
-        " without test-time augmentation."
+        f" all models pooled with equal weight, n = {blocks} without test-time augmentation"
+        + ("." if name == "pooled" else ", when the axis was frozen.")
         + (" PC1 scores every block." if first["is_identifiable"] else ""),
-        "Bars: pooled basis; open circles: each model's own first component."
+        f"Bars: {name} basis; open circles: each model's own first component."
         if len(marts.models) > 1
         else "",
         "Eigenvalues are variances, that of one feature being 1; first over second:"
@@ -160,15 +162,15 @@ def draw_pca_basis(marts):
         f"Below the dashed line (|cos| = {MINIMUM_ALIGNMENT}) a model's own axis is another one,"
         " and no Axis1 type is stated.",
     ]
-    loadings = _draw_loadings(rows, pooled)
+    loadings = _draw_loadings(rows, shared)
     below = alt.hconcat(_draw_spectrum(rows), _draw_alignment(rows, marts.models), spacing=20)
     return alt.vconcat(loadings, below, spacing=12, title=theme.make_title(BASIS_TITLE, caption))
 
 
-def _draw_loadings(rows, pooled):
-    drawn = [row for row in pooled if row["component"] <= COMPONENTS_DRAWN]
-    own = [row for row in rows if row["basis_id"] != "pooled" and row["component"] == 1]
-    total = sum({row["component"]: row["eigenvalue"] for row in pooled}.values())
+def _draw_loadings(rows, shared):
+    drawn = [row for row in shared if row["component"] <= COMPONENTS_DRAWN]
+    own = [row for row in rows if not row["is_scoring"] and row["component"] == 1]
+    total = sum({row["component"]: row["eigenvalue"] for row in shared}.values())
     panels = {}
     for row in drawn:
         share = 100 * row["eigenvalue"] / total if total else 0
@@ -181,12 +183,12 @@ def _draw_loadings(rows, pooled):
     )
     y = alt.Y("feature:N", sort=order, title=None, axis=alt.Axis(ticks=False, domain=False))
     table = alt.Chart(theme.make_data(drawn + own))
-    pooled_only = table.transform_filter("datum.basis_id === 'pooled'")
-    bars = pooled_only.mark_bar(color=theme.SKY, size=8).encode(x=x, y=y)
+    shared_only = table.transform_filter("datum.is_scoring")
+    bars = shared_only.mark_bar(color=theme.SKY, size=8).encode(x=x, y=y)
     zero = table.mark_rule(color="#888888", strokeWidth=0.75).encode(x=alt.datum(0))
     layers = [bars, zero]
     if own:
-        points = table.transform_filter("datum.basis_id !== 'pooled'").mark_point(
+        points = table.transform_filter("!datum.is_scoring").mark_point(
             size=12, color=theme.BLACK, strokeWidth=0.6, opacity=0.9
         )
         layers.append(points.encode(x=x, y=y))
@@ -206,7 +208,7 @@ def _draw_spectrum(rows):
     for row in rows:
         spectrum[row["basis_id"], row["component"]] = {
             "basis": row["basis_id"],
-            "kind": "pooled" if row["basis_id"] == "pooled" else "a model's own",
+            "is_scoring": row["is_scoring"],
             "component": row["component"],
             "eigenvalue": row["eigenvalue"],
         }
@@ -216,13 +218,14 @@ def _draw_spectrum(rows):
         x=alt.X("component:O", title="Component", axis=alt.Axis(labelAngle=0)),
         y=alt.Y("eigenvalue:Q", title="Eigenvalue", axis=alt.Axis(tickCount=4, labelFlush=True)),
     )
-    own = base.transform_filter("datum.kind !== 'pooled'")
-    pooled = base.transform_filter("datum.kind === 'pooled'")
+    own = base.transform_filter("!datum.is_scoring")
+    shared = base.transform_filter("datum.is_scoring")
+    name = next(row["basis"] for row in points if row["is_scoring"])
     layers = [
         own.mark_line(color="#A6A6A6", strokeWidth=0.7).encode(detail="basis:N"),
-        pooled.mark_line(color=theme.BLUE, strokeWidth=1.5),
-        pooled.mark_point(color=theme.BLUE, filled=True, size=20, opacity=1),
-        _write(["pooled basis"], theme.BLUE, 4),
+        shared.mark_line(color=theme.BLUE, strokeWidth=1.5),
+        shared.mark_point(color=theme.BLUE, filled=True, size=20, opacity=1),
+        _write([f"{name} basis"], theme.BLUE, 4),
     ]
     if own_count > 0:
         layers.append(_write(["each model's own"], theme.GREY, 4 + theme.TEXT_PT + 3))
@@ -251,7 +254,7 @@ def _draw_alignment(rows, models):
     order = [row["model"] for row in drawn]
     y = alt.Y("model:N", sort=order, title=None, axis=theme.make_model_axis())
     x = {
-        "title": "|cos| between own and pooled PC1",
+        "title": "|cos| between own and shared PC1",
         "scale": alt.Scale(domain=[low, 1], zero=False),
         "axis": alt.Axis(tickCount=5),
     }
@@ -282,7 +285,7 @@ def _list_alignments(rows, models):
     own = {row["basis_id"]: row for row in rows if row["component"] == 1}
     drawn = []
     for model in models:
-        alignment = own.get(f"model:{model}", {}).get("pooled_alignment")
+        alignment = own.get(f"model:{model}", {}).get("alignment")
         drawn.append(
             {
                 "model": theme.label_model(model),

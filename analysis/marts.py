@@ -87,10 +87,10 @@ class Marts:
         return self.frame(query).to_dicts()
 
     def is_axis_identifiable(self):
-        """Whether the pooled basis has a first axis, so that blocks have a score."""
+        """Whether the basis of the scores has a first axis, so that blocks have one."""
         (row,) = self.rows(
             "select coalesce(bool_and(is_identifiable), false) as is_identifiable"
-            " from mart_pca_basis where basis_id = 'pooled' and component = 1"
+            " from mart_pca_basis where is_scoring and component = 1"
         )
         return row["is_identifiable"]
 
@@ -113,7 +113,7 @@ class Marts:
         """Say what 0 is on the axis, and on which side of it a perfect block lies."""
         rows = self.rows(
             "select weight from mart_pca_basis"
-            " where basis_id = 'pooled' and component = 1 and feature = 'error'"
+            " where is_scoring and component = 1 and feature = 'error'"
         )
         text = "every feature at its origin: nothing changed, and the error as large as the signal"
         weight = rows[0]["weight"] if rows else None

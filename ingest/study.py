@@ -130,7 +130,7 @@ class Study:
     """A parsed study file. All paths are absolute.
 
     `references` is None and `models` empty in a study of published files only; without
-    `perceptual` there is no LPIPS.
+    `perceptual` there is no LPIPS, without `frozen` every build fits the axis anew.
     """
 
     path: Path
@@ -143,6 +143,7 @@ class Study:
     label_boxes: Path | None
     published: tuple[Published, ...] = ()
     perceptual: PerceptualFiles | None = None
+    frozen: Path | None = None
     ingest_parameters: IngestParameters = field(default_factory=IngestParameters)
     analysis_parameters: AnalysisParameters = field(default_factory=AnalysisParameters)
     restore_parameters: RestoreParameters = field(default_factory=RestoreParameters)
@@ -199,7 +200,7 @@ def _parse_study(path, document):
     sections = ("study", "models", "published", "labels", "perceptual", "parameters", "restore")
     _check_keys(path, "the study file", document, sections, required=("study",))
     study = _table(path, document, "study")
-    known = ("name", "references", "output", "pairing")
+    known = ("name", "references", "output", "pairing", "frozen")
     published = _parse_published(path, document.get("published", []))
     has_images = "models" in document or "references" in study or not published
     required = ("name", "references") if has_images else ("name",)
@@ -223,6 +224,7 @@ def _parse_study(path, document):
         label_boxes=_file(path, "[labels]", labels, "boxes"),
         published=published,
         perceptual=_parse_perceptual(path, document),
+        frozen=_resolve(path, "[study]", study, "frozen") if "frozen" in study else None,
         ingest_parameters=ingest_parameters,
         analysis_parameters=analysis_parameters,
         restore_parameters=_make(

@@ -1,52 +1,69 @@
 """Build the warehouse beside its place, test it, and publish it by one rename."""
 
-import contextlib
-import gc
 import json
-import logging
 import os
 import shutil
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
-import pyarrow.parquet as pq
 
-from ingest.errors import StudyError
 from ingest.files import hash_file, hash_json, locked, sync
-from ingest.manifests import MANIFEST, SOURCES, restate, write_manifest
-from ingest.merkle import find_root
+from ingest.manifests import MANIFEST, write_manifest
 from ingest.run import read_raw_manifest
-from ingest.schema import TABLES, arrow_schema
-from warehouse.connect import (
-    THREADS,
-    memory_limit,
-    quote_name,
-    quote_text,
-    saying_database_errors,
-)
-from warehouse.hyra import create_hyra_views, read_hyra
-from warehouse.lineage import add_dbt_edges, create_lineage
+from warehouse.connect import quote_name, remove_database, saying_database_errors
+from warehouse.dbt_runner import PROJECT, run_dbt
+from warehouse.frozen import Frozen, create_frozen_tables, read_frozen
+from warehouse.growth import Growth, copy_published, drop_what_cannot_grow, plan_growth
+from warehouse.hyra import HyraFolder, create_hyra_views, read_hyra
+from warehouse.lineage import Graph, add_dbt_edges, create_lineage
 from warehouse.provenance import WAREHOUSE_MANIFEST, describe_build, describe_warehouse
+from warehouse.raw import check_raw, check_sign_off, create_raw_views
+from warehouse.resumption import NOTE, find_interrupted, note_build
 
-PROJECT = Path(__file__).resolve().parents[1] / "dbt_project"
-BUILD_SCHEMAS = ("raw", "staging", "intermediate")
 # Unit tests of the SQL read no study: the test suite runs them, not each build.
 BUILD = ("build", "--exclude-resource-type", "unit_test")
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What a build published."""
+    """What a build published.
+
+    Attributes
+    ----------
+    warehouse : Path
+    bytes, tables, tests : int
+    sources_root : str
+    carried_blocks : int
+        Block rows that were taken over from the warehouse before.
+    reason : str or None
+        Why none was; None where some were.
+    resumed : bool
+        Whether it went on from a build that had been killed.
+    """
 
     warehouse: Path
     bytes: int
     tables: int
     tests: int
     sources_root: str
+    carried_blocks: int = 0
+    reason: str | None = None
+    resumed: bool = False
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """Everything that decides a warehouse."""
+
+    manifest: dict
+    hyra: HyraFolder
+    frozen: Frozen
+    recipe: dict
+
+    @property
+    def recipe_sha256(self):
+        return hash_json(self.recipe)
 
 
 def build_warehouse(study, threads=None, progress=None, spark=None):
@@ -72,249 +89,161 @@ def build_warehouse(study, threads=None, progress=None, spark=None):
     StudyError
         The raw folder is unfinished or damaged, holds no block, or a dbt model or test
         failed. The published warehouse then stays as it was.
+
+    Notes
+    -----
+    Killed at any moment, the published warehouse still stands, and the next build goes on from
+    the tables that were finished, if nothing that decides them has changed.
     """
     database = study.output / f".{study.warehouse.name}.next"
     with locked(study.output, "ingest or build"), saying_database_errors(database):
-        manifest = read_raw_manifest(study.raw)
-        check_raw(study.raw, manifest)
-        check_sign_off(study, manifest)
-        hyra = read_hyra(study)
-        remove_database(database)
+        job = _Job(study, database, _read_inputs(study), spark)
         try:
-            create_raw_views(database, study.raw, manifest)
-            create_hyra_views(database, hyra)
-            recipe = describe_build(study, manifest, hyra)
-            create_lineage(database, study, manifest, hyra, hash_json(recipe))
-            variables = {}
-            if spark:
-                variables = _compute_on_spark(study, database, manifest, spark, threads)
-            results = run_dbt(study, database, BUILD, threads, progress, variables)
-            _finish(study, database, manifest, hyra)
-            _publish(study, database, recipe, hyra)
-        finally:
+            counts = job.make(threads, progress)
+            job.publish()
+        except Exception:
             remove_database(database)
-            for folder in ("spill", "spark"):
-                shutil.rmtree(study.output / "dbt" / folder, ignore_errors=True)
-    statuses = [str(item.status) for item in results]
+            raise
+        finally:
+            job.remove_spill()
+        job.clear()
     return BuildReport(
         warehouse=study.warehouse,
         bytes=study.warehouse.stat().st_size,
-        tables=statuses.count("success"),
-        tests=statuses.count("pass"),
-        sources_root=manifest["sources_root"],
+        tables=counts["tables"],
+        tests=counts["tests"],
+        sources_root=job.inputs.manifest["sources_root"],
+        carried_blocks=job.carried_blocks,
+        reason=job.growth.reason,
+        resumed=job.left is not None,
     )
 
 
-def check_sign_off(study, manifest):
-    """Check that a raw manifest agrees with itself, its source list and the study.
+def _read_inputs(study):
+    manifest = read_raw_manifest(study.raw)
+    check_raw(study.raw, manifest)
+    check_sign_off(study, manifest)
+    hyra, frozen = read_hyra(study), read_frozen(study)
+    return _Inputs(manifest, hyra, frozen, describe_build(study, manifest, hyra, frozen.sha256))
 
-    Raises
-    ------
-    StudyError
-        It was changed after ingest wrote it, or ingest read another study file.
-    """
-    shards = {name for name in manifest["files"] if name.startswith("blocks/")}
-    sources = study.raw / SOURCES
-    lines = sources.read_bytes().splitlines(keepends=True) if sources.is_file() else []
-    expected = restate(manifest) | {
-        "study": study.name,
-        "models": [model.model_id for model in study.models],
-        "has_published": bool(study.published),
-        "sources_root": find_root(lines),
-        "block_shards": sorted(shards),
-    }
-    found = manifest | {"block_shards": sorted(manifest["block_shards"])}
-    wrong = [name for name, value in expected.items() if found[name] != value]
-    if wrong:
-        raise StudyError(
-            f"{study.raw / MANIFEST} is not as ingest wrote it for {study.path}:"
-            f" {', '.join(wrong)}; run upscale-audit ingest, which mends it"
+
+class _Job:
+    """One build: from nothing, adding to the published warehouse, or going on from a killed one."""
+
+    def __init__(self, study, database, inputs, spark):
+        self.study, self.database, self.inputs, self.spark = study, database, inputs, spark
+        self.folder = study.output / "dbt"
+        self.carried_blocks = 0
+        self.left = None
+        if spark:
+            self.growth = Growth(reason="Spark makes every block's row")
+        else:
+            self.growth = plan_growth(study, inputs.manifest, inputs.recipe, inputs.frozen)
+        if self._can_resume:
+            self.left = find_interrupted(self.folder, database, inputs.recipe_sha256)
+
+    @property
+    def _can_resume(self):
+        """Whether this build starts from nothing; one that adds is short."""
+        return self.growth.reason is not None and not self.spark
+
+    def make(self, threads, progress):
+        """Make and test every table that is not there; count tables and tests."""
+        if self.left is None:
+            self.clear()
+        elif self.left.counts is not None:
+            return self.left.counts
+        variables = {"is_frozen": self.inputs.frozen.sha256 is not None}
+        if self.growth.reason is None:
+            self.carried_blocks = copy_published(self.study, self.database)
+            variables["carried_blocks"] = self.carried_blocks
+        self._create_raw()
+        if self.spark:
+            variables |= self._compute_on_spark(variables, threads)
+        self._note()
+        counts = self._run_models(threads, progress, variables)
+        self._finish()
+        self._note(counts)
+        return counts
+
+    def _note(self, counts=None):
+        if self._can_resume:
+            note_build(self.folder, self.inputs.recipe_sha256, counts)
+
+    def _create_raw(self):
+        """Make the raw schema: over all blocks, or those that are to be added."""
+        inputs, manifest = self.inputs, self.inputs.manifest
+        if self.growth.reason is None:
+            manifest = manifest | {"block_shards": list(self.growth.shards)}
+        create_raw_views(self.database, self.study.raw, manifest)
+        create_hyra_views(self.database, inputs.hyra)
+        create_frozen_tables(self.database, inputs.frozen)
+        create_lineage(
+            self.database, self.study, inputs.manifest, inputs.hyra, inputs.recipe_sha256
         )
 
+    def _compute_on_spark(self, common, threads):
+        """Let Spark make what reads blocks; give the variables with which dbt takes it."""
+        from warehouse.spark import BlocksOnSpark
 
-def check_raw(raw, manifest):
-    """Re-hash every raw file the manifest lists.
+        def run(arguments, variables, target):
+            run_dbt(self.study, self.database, arguments, threads, None, common | variables, target)
 
-    Raises
-    ------
-    StudyError
-        A file is missing or differs, or there is no block shard.
-    """
-    if not manifest["block_shards"] and not manifest["has_published"]:
-        raise StudyError(
-            f"{raw} holds no block: no reference could be measured; the last lines of"
-            " upscale-audit ingest say why"
-        )
-    files = manifest["files"]
-    with ThreadPoolExecutor(THREADS) as pool:
-        found = pool.map(lambda name: _hash_or_none(raw / name), files)
-        wrong = [
-            f"{name} is {'missing' if digest is None else 'not as ingest wrote it'}"
-            for (name, expected), digest in zip(files.items(), found, strict=True)
-            if digest != expected
-        ]
-    if wrong:
-        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise StudyError(
-            f"{raw}: {'; '.join(wrong[:3])}{more}; run upscale-audit ingest, which mends it"
-        )
+        manifest = self.inputs.manifest
+        return BlocksOnSpark(self.study, self.database, manifest, self.spark, run).compute()
 
+    def _run_models(self, threads, progress, variables):
+        arguments, finished = list(BUILD), set()
+        if self.left is not None:
+            seeds = {path.stem for path in (PROJECT / "seeds").glob("*.csv")}
+            finished = set(self.left.tables) - seeds
+        if finished:
+            # Their tests run all the same: they may not have before.
+            arguments += ["--indirect-selection", "empty", "--exclude", *sorted(finished)]
+        results = run_dbt(self.study, self.database, arguments, threads, progress, variables)
+        statuses = [str(item.status) for item in results]
+        tables = statuses.count("success") + len(finished)
+        return {"tables": tables, "tests": statuses.count("pass")}
 
-def _hash_or_none(path):
-    try:
-        return hash_file(path)
-    except OSError:
-        return None
+    def _finish(self):
+        """Add what dbt knows of itself, drop what no later build adds to, flush to one file."""
+        inputs = self.inputs
+        path = self.folder / "target" / "manifest.json"
+        dbt_manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest_sha256 = hash_file(self.study.raw / MANIFEST)
+        graph = Graph(PROJECT, dbt_manifest, inputs.manifest, manifest_sha256)
+        graph.add_files("hyra_file", inputs.hyra.name_files())
+        graph.add_files("frozen_file", inputs.frozen.name_files())
+        with duckdb.connect(str(self.database), config={"max_vacuum_tasks": 0}) as connection:
+            connection.begin()
+            _create_table_list(connection, dbt_manifest)
+            add_dbt_edges(connection, graph)
+            drop_what_cannot_grow(connection, dbt_manifest, inputs.frozen.sha256 is not None)
+            for schema in ("raw", "staging"):
+                connection.execute(f"drop schema if exists {quote_name(schema)} cascade")
+            connection.commit()
+            connection.execute("checkpoint")
+        self.database.chmod(0o444)
 
+    def publish(self):
+        """Put the database in its place, then its manifest beside it; between, it has none."""
+        study, inputs = self.study, self.inputs
+        sync(self.database)
+        manifest = describe_warehouse(study, self.database, inputs.recipe, inputs.hyra)
+        (study.output / WAREHOUSE_MANIFEST).unlink(missing_ok=True)
+        os.replace(self.database, study.warehouse)
+        sync(study.output)
+        write_manifest(study.output / WAREHOUSE_MANIFEST, manifest)
 
-def create_raw_views(database, raw, manifest):
-    """Create views over exactly the files of the manifest, in its order."""
-    with duckdb.connect(
-        str(database), config={"storage_compatibility_version": "v1.5.0"}
-    ) as connection:
-        connection.execute("create schema raw")
-        for table in TABLES:
-            shards = [raw / table / f"{table}.parquet"]
-            if table == "blocks":
-                shards = [raw / name for name in manifest["block_shards"]] or [_no_blocks(database)]
-            files = ", ".join(map(quote_text, shards))
-            options = "hive_partitioning = false"
-            if table == "blocks":
-                options = (
-                    "hive_partitioning = true, hive_types_autocast = false,"
-                    " hive_types = {'model_id': varchar}"
-                )
-            connection.execute(
-                f"create view raw.{table} as select * from read_parquet([{files}], {options})"
-            )
+    def remove_spill(self):
+        """Remove what engines put aside while they worked."""
+        for name in ("spill", "spark"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
 
-
-def _no_blocks(database):
-    """Write a shard without rows, for a study of published files only."""
-    path = database.parent / "dbt" / "no_blocks" / "model_id=none" / "blocks.parquet"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(arrow_schema("blocks").empty_table(), path)
-    return path
-
-
-def _compute_on_spark(study, database, manifest, master, threads):
-    """Let Spark make the tables that read blocks; give the variables with which dbt takes them."""
-    from warehouse.spark import BlocksOnSpark
-
-    def run(arguments, variables, target):
-        run_dbt(study, database, arguments, threads, variables=variables, target=target)
-
-    return BlocksOnSpark(study, database, manifest, master, run).compute()
-
-
-def run_dbt(
-    study, database, arguments, threads=None, progress=None, variables=None, target="build"
-):
-    """Run a dbt command on a database with a study's parameters, in this process.
-
-    Returns
-    -------
-    list
-        dbt's results.
-    """
-    folder = study.output / "dbt"
-    environment = {
-        "UPSCALE_AUDIT_DB": str(database),
-        "UPSCALE_AUDIT_THREADS": str(threads or THREADS),
-        "UPSCALE_AUDIT_MEMORY": memory_limit(),
-        "UPSCALE_AUDIT_TEMP": str(folder / "spill"),
-    }
-    variables = json.dumps(asdict(study.analysis_parameters) | (variables or {}))
-    arguments = [*arguments, "--target", target, "--vars", variables]
-    with _environment(environment):
-        return invoke_dbt(arguments, folder, progress)
-
-
-def invoke_dbt(arguments, folder, progress=None):
-    """Run a dbt command on the project, quietly, its artefacts under `folder`.
-
-    Returns
-    -------
-    list
-        dbt's results.
-
-    Raises
-    ------
-    StudyError
-        A dbt model or test failed, named with its first lines.
-    """
-    os.environ.setdefault("DO_NOT_TRACK", "1")
-    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-    from dbt.cli.main import dbtRunner
-
-    def announce(event):
-        if progress is None:
-            return
-        if event.info.name == "LogModelResult":
-            progress(event.data.index, event.data.total, event.data.node_info.node_name)
-        elif event.info.name == "LogTestResult":
-            progress(event.data.index, event.data.num_models, event.data.node_info.node_name)
-
-    result = dbtRunner(callbacks=[announce]).invoke(
-        [
-            *arguments,
-            "--project-dir",
-            str(PROJECT),
-            "--profiles-dir",
-            str(PROJECT),
-            "--target-path",
-            str(folder / "target"),
-            "--log-path",
-            str(folder / "logs"),
-            "--log-level",
-            "none",
-        ]
-    )
-    # dbt-duckdb keeps its database open for the next run in this process; no one else could.
-    DuckDBConnectionManager.close_all_connections()
-    gc.collect()
-    if result.exception is not None:
-        raise StudyError(f"dbt could not run: {result.exception}") from result.exception
-    results = list(getattr(result.result, "results", None) or [])
-    failed = [item for item in results if str(item.status) in ("error", "fail")]
-    if failed:
-        what = "; ".join(
-            f"{item.node.name}: {' '.join((item.message or '').split())[:300]}"
-            for item in failed[:3]
-        )
-        raise StudyError(
-            f"{len(failed)} dbt nodes failed: {what}; the published warehouse is as it was,"
-            f" {folder / 'target'} holds the compiled SQL and run_results.json"
-        )
-    return results
-
-
-@contextlib.contextmanager
-def _environment(values):
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-def _finish(study, database, manifest, hyra):
-    """Add what dbt knows of itself, drop what only the build needed, flush to one file."""
-    path = study.output / "dbt" / "target" / "manifest.json"
-    dbt_manifest = json.loads(path.read_text(encoding="utf-8"))
-    with duckdb.connect(str(database), config={"max_vacuum_tasks": 0}) as connection:
-        _create_table_list(connection, dbt_manifest)
-        manifest_sha256 = hash_file(study.raw / MANIFEST)
-        add_dbt_edges(connection, PROJECT, dbt_manifest, manifest, manifest_sha256, hyra)
-        for schema in BUILD_SCHEMAS:
-            connection.execute(f"drop schema if exists {quote_name(schema)} cascade")
-        connection.execute("checkpoint")
-    database.chmod(0o444)
+    def clear(self):
+        """Remove the build database, and the note that another build could go on from it."""
+        (self.folder / NOTE).unlink(missing_ok=True)
+        remove_database(self.database)
 
 
 def _create_table_list(connection, dbt_manifest):
@@ -335,19 +264,3 @@ def _create_table_list(connection, dbt_manifest):
     connection.execute(
         "comment on table dim_tables is 'The tables of this warehouse. One row per table.'"
     )
-
-
-def _publish(study, database, recipe, hyra):
-    """Put the database in its place, then its manifest beside it; between, it has none."""
-    sync(database)
-    manifest = describe_warehouse(study, database, recipe, hyra)
-    (study.output / WAREHOUSE_MANIFEST).unlink(missing_ok=True)
-    os.replace(database, study.warehouse)
-    sync(study.output)
-    write_manifest(study.output / WAREHOUSE_MANIFEST, manifest)
-
-
-def remove_database(database):
-    """Remove a build database and its log, if there."""
-    database.unlink(missing_ok=True)
-    database.with_name(database.name + ".wal").unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -59,6 +60,7 @@ def make_parser():
     )
     _add_ingest(commands)
     _add_build(commands)
+    _add(commands, "freeze", _freeze, "keep the axis and the limits, so that builds only add")
     _add_export(commands)
     add_drawing_commands(commands, _add)
     _add(commands, "docs", _docs, "write the dbt documentation as one HTML page")
@@ -167,8 +169,24 @@ def _build(options):
     with Progress("build", "dbt nodes") as progress:
         study = load_study(options.study)
         report = build_warehouse(study, options.threads, progress, options.spark)
+    if report.resumed:
+        say("went on from a build that had been stopped")
+    if report.carried_blocks:
+        say(f"kept {report.carried_blocks} block rows of the warehouse before")
+    elif study.frozen is not None:
+        say(f"built from nothing: {report.reason}")
     say(f"published {report.warehouse} ({report.bytes / 1e6:.1f} MB; {report.tests} tests passed)")
     say(f"Merkle root of the source files: {report.sources_root}")
+    return EXIT_OK
+
+
+def _freeze(options):
+    from warehouse.frozen import freeze_study
+
+    study = load_study(options.study)
+    path = freeze_study(study)
+    say(f"wrote {path}: read it, keep it with the study, and name it in {study.path}:")
+    say(f'  [study] frozen = "{os.path.relpath(path, study.path.parent)}"')
     return EXIT_OK
 
 

@@ -83,8 +83,14 @@ def saying_database_errors(path):
 
 
 def memory_limit():
-    """Memory DuckDB may take: UPSCALE_AUDIT_MEMORY, else half of the machine's, at most 8 GB."""
+    """Memory DuckDB may take: UPSCALE_AUDIT_MEMORY, else half of the machine's, at most 7 GB."""
     if "UPSCALE_AUDIT_MEMORY" in os.environ:
         return os.environ["UPSCALE_AUDIT_MEMORY"]
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return f"{max(1, min(8, physical // 2 // 10**9))}GB"
+    return f"{max(1, min(7, physical // 2 // 10**9))}GB"
+
+
+def remove_database(path):
+    """Remove a database that is not published, and its log, if there."""
+    path.unlink(missing_ok=True)
+    path.with_name(path.name + ".wal").unlink(missing_ok=True)

@@ -6,8 +6,10 @@ import re
 from ingest.errors import StudyError
 from ingest.files import locked, write_text
 from ingest.run import read_raw_manifest
-from warehouse.build import PROJECT, create_raw_views, remove_database, run_dbt
+from warehouse.connect import remove_database
+from warehouse.dbt_runner import PROJECT, run_dbt
 from warehouse.provenance import DOCS_MANIFEST, seal_docs
+from warehouse.raw import create_raw_views
 
 _OF_A_RUN = re.compile(r"generated_at|created_at|invocation_(id|started_at)|user_id|completed_at")
 
@@ -37,7 +39,8 @@ def write_docs(study):
         remove_database(database)
         try:
             create_raw_views(database, study.raw, read_raw_manifest(study.raw))
-            run_dbt(study, database, ["docs", "generate"])
+            variables = {"is_frozen": study.frozen is not None}
+            run_dbt(study, database, ["docs", "generate"], variables=variables)
             (study.output / DOCS_MANIFEST).unlink(missing_ok=True)
             write_text(page, _compose_page(study))
             seal_docs(study, page)

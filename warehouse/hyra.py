@@ -41,6 +41,13 @@ class HyraFolder:
         """Name of a table's file within the study's output."""
         return f"hyra/{self.files[table].name}"
 
+    def name_files(self):
+        """Give, by raw table, its file's name and SHA-256, or None where ``hyra`` has never run."""
+        return {
+            table: (self.name(table), self.sha256[table]) if table in self.files else None
+            for table in HYRA_TABLES
+        }
+
 
 def add_hyra_command(commands, add, positive):
     """Add the command to the parser.

@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from ingest.files import hash_file
 from ingest.manifests import MANIFEST, SOURCES, SUMS
-from ingest.schema import HYRA_TABLES
 from ingest.sources import list_table_sources, list_unit_sources
 from warehouse.connect import quote_name
 
@@ -142,12 +141,24 @@ def read_sums(text):
     return sums
 
 
-def add_dbt_edges(connection, project, dbt_manifest, manifest, manifest_sha256, hyra):
+def add_dbt_edges(connection, graph):
     """Add dbt's own graph to `mart_provenance`: a table's hash is that of its SQL or CSV file.
 
     Parameters
     ----------
     connection : duckdb.DuckDBPyConnection
+    graph : Graph
+    """
+    connection.register("rows_to_add", _to_table({*graph.list_edges()}))
+    connection.execute("insert into mart_provenance by name select * from rows_to_add")
+    connection.unregister("rows_to_add")
+
+
+class Graph:
+    """dbt's graph as artefacts: kind, name, what the hash is of, SHA-256.
+
+    Parameters
+    ----------
     project : Path
         dbt's project folder.
     dbt_manifest : dict
@@ -156,20 +167,12 @@ def add_dbt_edges(connection, project, dbt_manifest, manifest, manifest_sha256, 
         The raw folder's.
     manifest_sha256 : str
         Of the raw manifest's file.
-    hyra : warehouse.hyra.HyraFolder
     """
-    graph = _Graph(project, dbt_manifest, manifest, manifest_sha256, hyra)
-    connection.register("rows_to_add", _to_table({*graph.list_edges()}))
-    connection.execute("insert into mart_provenance by name select * from rows_to_add")
-    connection.unregister("rows_to_add")
 
-
-class _Graph:
-    """dbt's graph as artefacts: kind, name, what the hash is of, SHA-256."""
-
-    def __init__(self, project, dbt_manifest, manifest, manifest_sha256, hyra):
-        self.project, self.manifest, self.hyra = project, manifest, hyra
+    def __init__(self, project, dbt_manifest, manifest, manifest_sha256):
+        self.project, self.manifest = project, manifest
         self.raw_manifest = ("raw_file", MANIFEST, "bytes", manifest_sha256)
+        self.files = {table: [self.raw_manifest] for table in TABLES}
         self.nodes = {
             name: node
             for name, node in dbt_manifest["nodes"].items()
@@ -177,6 +180,19 @@ class _Graph:
         }
         self.sources, self.macros = dbt_manifest["sources"], dbt_manifest["macros"]
         self.package = dbt_manifest["metadata"]["project_name"]
+
+    def add_files(self, kind, files):
+        """Say from which files raw tables come that ingest did not write.
+
+        Parameters
+        ----------
+        kind : str
+            Theirs in `mart_provenance`.
+        files : dict
+            By raw table its file's name and SHA-256, or None where there is no file.
+        """
+        for table, file in files.items():
+            self.files[table] = [] if file is None else [(kind, file[0], "bytes", file[1])]
 
     def list_edges(self):
         """Yield every edge between a dbt table or macro and what it reads."""
@@ -200,12 +216,8 @@ class _Graph:
                 yield macro
 
     def _list_raw_files(self, table):
-        if table in TABLES:
-            yield self.raw_manifest
-            return
-        if table in HYRA_TABLES:
-            if table in self.hyra.files:
-                yield ("hyra_file", self.hyra.name(table), "bytes", self.hyra.sha256[table])
+        if table in self.files:
+            yield from self.files[table]
             return
         names = [f"{table}/{table}.parquet"]
         for name in self.manifest["block_shards"] if table == "blocks" else names:

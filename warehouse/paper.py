@@ -24,7 +24,6 @@ from ingest.manifests import (
     read_manifest,
     seal_folder,
 )
-from warehouse.build import PROJECT
 from warehouse.citations import (
     CHESTXRAY8_DOI,
     CHESTXRAY8_URL,
@@ -33,6 +32,7 @@ from warehouse.citations import (
     describe_licences,
     read_licence,
 )
+from warehouse.dbt_runner import PROJECT
 from warehouse.export import replace_folder
 from warehouse.hashing import hash_files
 from warehouse.provenance import WAREHOUSE_MANIFEST

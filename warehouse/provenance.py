@@ -22,11 +22,13 @@ from ingest.manifests import (
 WAREHOUSE_MANIFEST, DOCS_MANIFEST = "warehouse.manifest.json", "docs.manifest.json"
 
 
-def describe_build(study, raw_manifest, hyra):
+def describe_build(study, raw_manifest, hyra, frozen_sha256=None):
     """Name what decides the content of a warehouse."""
     inputs = {"raw": raw_manifest["content_sha256"]}
     if hyra.content_sha256 is not None:
         inputs["hyra"] = hyra.content_sha256
+    if frozen_sha256 is not None:
+        inputs["frozen"] = frozen_sha256
     return {
         "parameters": asdict(study.analysis_parameters),
         "code": describe_code("warehouse"),

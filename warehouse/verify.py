@@ -150,7 +150,7 @@ def verify(path, study=None, progress=None, kinds=COMMANDS):
     manifests, findings = _read_manifests([stage for stage in stages if stage.kind in kinds])
     expected = _collect_files(manifests)
     archives, unlisted = _collect_archives(manifests)
-    expected |= archives
+    expected |= archives | _collect_frozen(study, manifests)
     findings += unlisted
     sources = {} if study is None else _collect_sources(study, manifests)
     paths = {path for path, *_ in expected.values() if not path.is_symlink()}
@@ -285,6 +285,19 @@ def _collect_archives(manifests):
             found = (archive, archive.name, match[1].decode(), stage.repair(manifest))
             expected[stage, archive] = found
     return expected, findings
+
+
+def _collect_frozen(study, manifests):
+    """Find the frozen file behind each warehouse, as `_collect_files` does its files."""
+    if study is None or study.frozen is None:
+        return {}
+    repair = "put back what freeze wrote, or run upscale-audit build with the file as it is"
+    return {
+        (stage, study.frozen): (study.frozen, study.frozen.name, sha256, repair)
+        for stage, manifest in manifests.items()
+        if stage.kind == "warehouse"
+        and (sha256 := manifest["recipe"].get("inputs", {}).get("frozen")) is not None
+    }
 
 
 def is_safe_name(name):

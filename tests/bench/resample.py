@@ -10,6 +10,7 @@ What an image holds depends on its name only, so a small study is the beginning 
 import csv
 import functools
 import hashlib
+import json
 import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -77,8 +78,8 @@ class Pool:
     marks: np.ndarray
 
 
-def resample_study(source, root, images, workers=None):
-    """Write a study of resampled images, ready to be built.
+def resample_study(source, root, images, workers=None, models=MODELS, labelled=0):
+    """Write a study of resampled images, ready to be built; what is there already is kept.
 
     Parameters
     ----------
@@ -89,22 +90,28 @@ def resample_study(source, root, images, workers=None):
     images : int
     workers : int, optional
         Processes; all cores by default. No byte depends on it.
+    models : tuple of str
+    labelled : int
+        Images that the label files name, where those are more.
 
     Returns
     -------
     ingest.study.Study
     """
     names = name_images(images)
-    study = _write_study_file(root, names)
-    chunks = [names[n : n + IMAGES_PER_UNIT] for n in range(0, len(names), IMAGES_PER_UNIT)]
+    study = _write_study_file(root, name_images(max(images, labelled)), models)
+    manifests = [json.loads(path.read_text()) for path in (study.raw / "units").glob("*.json")]
     with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
-        jobs = [pool.submit(_write_unit, source.raw, study, chunk) for chunk in chunks]
-        manifests = [job.result() for job in jobs]
+        jobs = [
+            pool.submit(_write_unit, source.raw, study, *unit)
+            for unit in _plan_units(names, models, manifests)
+        ]
+        manifests += [job.result() for job in jobs]
     manifests.sort(key=lambda manifest: manifest["unit_id"])
     pairs = tuple(
         Pair(name, model_id, path, "matched", "exact", study.references / f"{name}.png")
         for name in names
-        for model_id in MODELS
+        for model_id in models
         for path in INFERENCE_PATHS
     )
     labels = {
@@ -123,6 +130,18 @@ def resample_study(source, root, images, workers=None):
     return study
 
 
+def _plan_units(names, models, manifests):
+    """Yield images and models of the units that are not there, images in their order."""
+    missing = {name: set(models) for name in names}
+    for manifest in manifests:
+        for name in manifest["images"]:
+            missing[name] -= set(manifest["models"])
+    for wanted in sorted({tuple(sorted(item)) for item in missing.values() if item}):
+        images = tuple(name for name in names if missing[name] == set(wanted))
+        for begin in range(0, len(images), IMAGES_PER_UNIT):
+            yield images[begin : begin + IMAGES_PER_UNIT], wanted
+
+
 def name_images(count):
     """Name images as ChestX-ray8 does: patient and follow-up; a patient has 1 to 12 images."""
     names, patient = [], 0
@@ -133,11 +152,11 @@ def name_images(count):
     return tuple(names[:count])
 
 
-def _write_study_file(root, names):
+def _write_study_file(root, names, models):
     """Write the study file, its empty image folders and its label files."""
     lines = ["[study]", 'name = "resampled"', 'references = "reference"']
     folders = ["reference"]
-    for model_id in MODELS:
+    for model_id in models:
         lines += ["[[models]]", f'model_id = "{model_id}"']
         for path in INFERENCE_PATHS:
             folders.append(f"restored/{model_id}/{path}")
@@ -174,31 +193,33 @@ def _write_labels(root, names):
             csv.writer(file).writerows(rows)
 
 
-def _write_unit(source_raw, study, names):
+def _write_unit(source_raw, study, names, models):
     """Write the shards of some images as ingest writes them; the unit's manifest."""
     pool = read_pool(source_raw)
-    unit = Unit(study.raw, names, MODELS, {}, study.ingest_parameters)
-    writers = [_ShardWriter(unit, model_id) for model_id in MODELS]
+    unit = Unit(study.raw, names, models, {}, study.ingest_parameters)
+    writers = [_ShardWriter(unit, model_id) for model_id in models]
     for name in names:
         rows = draw_rows(pool, name)
         for writer in writers:
             drawn = place_rows(pool.blocks[writer.model_id].take(rows), name, writer.schema)
             for batch in drawn.to_batches():
                 writer.add(batch)
-    inputs = [item for name in names for item in _describe_inputs(name)]
+    inputs = [item for name in names for item in _describe_inputs(name, models)]
     manifest = {
         "unit_id": unit.unit_id,
         "recipe": unit.recipe,
         "code": describe_code("ingest"),
         "images": list(names),
-        "models": list(MODELS),
+        "models": list(models),
         "shards": [writer.finish() for writer in writers],
         "inputs": [
             {"key": list(item.values())[:5], "file_sha256": item["file_sha256"]} for item in inputs
         ],
         "image_facts": [_describe_image(name) for name in names],
         "source_files": inputs,
-        "image_metrics": [row for name in names for row in mix_metrics(pool, name)],
+        "image_metrics": [
+            row for name in names for row in mix_metrics(pool, name) if row["model_id"] in models
+        ],
         "rejects": [],
     }
     manifest["content_sha256"] = hash_json(manifest)
@@ -306,10 +327,10 @@ def mix_metrics(pool, name):
     return rows
 
 
-def _describe_inputs(name):
+def _describe_inputs(name, models):
     """Yield the files that an image would have been measured from; hashes stand for their names."""
     owners = [("reference", None, None)]
-    owners += [("restored", model_id, path) for model_id in MODELS for path in INFERENCE_PATHS]
+    owners += [("restored", model_id, path) for model_id in models for path in INFERENCE_PATHS]
     for role, model_id, path in owners:
         digest = hashlib.sha256(f"{model_id} {path} {name}".encode()).hexdigest()
         yield {

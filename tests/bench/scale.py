@@ -17,7 +17,7 @@ import duckdb
 from ingest.files import write_text
 from ingest.run import ingest_study
 from tests.bench.contenders import compare
-from tests.bench.growth import measure_growth
+from tests.bench.growth import measure_build_growth, measure_ingest_growth
 from tests.bench.latency import measure_latency
 from tests.bench.processes import measure, size_of
 from tests.bench.resample import BLOCKS_PER_IMAGE, resample_study
@@ -26,8 +26,9 @@ from tests.bench.scenes import MODELS, clear, make_study
 IMAGES = {1: 16, 8: 122, 82: 1251, 328: 5004}
 """Images of a study of about so many million block rows; 328 is the published study's size."""
 
-COMPARED_SCALES, EXPORTED_SCALES = (1, 8), (8,)
-"""Scales at which other tools do the same work, and exports are compared between limits."""
+COMPARED_SCALES, EXPORTED_SCALES, GROWN_SCALES = (1, 8), (8,), (8, 82)
+"""Scales at which other tools do the same work, exports are compared between limits, and a frozen
+study grows."""
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RESULTS = REPOSITORY / "build" / "bench" / "scale"
@@ -51,9 +52,12 @@ def measure_scales(scales, folder):
     source = make_study(folder / "source")
     ingest_study(source)
     RESULTS.mkdir(parents=True, exist_ok=True)
-    growth = measure_growth(source, folder / "growth")
+    growth = measure_ingest_growth(source, folder / "growth")
     write_text(RESULTS / GROWTH, json.dumps(growth, indent=1) + "\n")
     for scale in scales:
+        if scale in GROWN_SCALES:
+            grown = measure_build_growth(source, folder / f"grown{scale}", IMAGES[scale])
+            write_text(RESULTS / f"grown{scale}.json", json.dumps(grown, indent=1) + "\n")
         clear(folder / f"scale{scale}")
         result = measure_scale(source, folder / f"scale{scale}", scale)
         write_text(RESULTS / f"{scale}.json", json.dumps(result, indent=1) + "\n")
@@ -148,6 +152,15 @@ def read_results():
 
 
 def read_growth():
-    """Read what growing a study cost; empty where it was not measured."""
+    """Read what growing a study cost: ingest's steps, and the builds of each scale.
+
+    Returns
+    -------
+    steps : list of dict
+        Empty where it was not measured.
+    builds : list of dict
+    """
     path = RESULTS / GROWTH
-    return json.loads(path.read_text()) if path.is_file() else []
+    steps = json.loads(path.read_text()) if path.is_file() else []
+    files = [RESULTS / f"grown{scale}.json" for scale in GROWN_SCALES]
+    return steps, [json.loads(path.read_text()) for path in files if path.is_file()]

@@ -21,7 +21,8 @@ from ingest.run import read_raw_manifest
 from tests.calibration.page import draw_page, format_page
 from tests.calibration.questions import INTERVALS, PUBLISHED, TESTS
 from tests.calibration.studies import EFFECTS, simulate_published_study, simulate_study
-from warehouse.build import create_raw_views, run_dbt
+from warehouse.dbt_runner import run_dbt
+from warehouse.raw import create_raw_views
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 

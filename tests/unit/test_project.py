@@ -11,7 +11,7 @@ import yaml
 from ingest import schema
 from ingest.restorers import DECLARATIONS
 from ingest.study import AnalysisParameters, load_study
-from warehouse import lineage
+from warehouse import frozen, lineage
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,7 @@ def test_dbt_sources_describe_exactly_the_raw_columns(dbt_yaml):
     }
     declared["blocks"].insert(0, "model_id")
     declared |= {name: list(columns) for name, columns in lineage.TABLES.items()}
+    declared |= {name: list(columns) for name, columns in frozen.TABLES.items()}
     assert described == declared
 
 

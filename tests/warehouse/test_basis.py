@@ -90,7 +90,7 @@ def test_the_alignment_is_the_cosine_with_the_pooled_vector(query):
     _, pooled = read_basis(query, "pooled")
     frame, own = read_basis(query, "model:upscayl_digital")
     expected = np.abs((own * pooled).sum(1))
-    assert np.allclose(frame["pooled_alignment"].to_numpy()[::6], expected, atol=1e-12)
+    assert np.allclose(frame["alignment"].to_numpy()[::6], expected, atol=1e-12)
 
 
 def test_scores_and_axis_are_the_visible_dot_product(query, features, blocks):

@@ -11,8 +11,9 @@ from ingest.manifests import MANIFEST, SOURCES, SUMS, read_manifest
 from ingest.merkle import find_root, follow, hash_leaf
 from ingest.run import ingest_study
 from ingest.sources import find_sources
-from warehouse.build import PROJECT, build_warehouse
+from warehouse.build import build_warehouse
 from warehouse.connect import open_warehouse
+from warehouse.dbt_runner import PROJECT
 from warehouse.export import export_tables
 from warehouse.lineage import read_sums
 from warehouse.proof import describe_proof

@@ -204,7 +204,8 @@ def _basis(case):
                     "weight": case.error_weight if feature == "error" else 0.4,
                     "eigenvalue": 2.0 / component,
                     "eigenvalue_gap": 2.0 if component < 6 else None,
-                    "pooled_alignment": 1.0 if basis == "pooled" else 0.85,
+                    "is_scoring": basis == "pooled",
+                    "alignment": 1.0 if basis == "pooled" else 0.85,
                     "block_count": 100,
                 }
 

@@ -2,7 +2,8 @@
     sign; here the loading of the anchor, contrast change, is positive. Where the anchor weighs
     less than 0.2 the loading of largest magnitude is, ties going to the first feature. Loadings
     are rounded to 12 decimals so that no later digit depends on the machine. An axis is
-    identifiable where its eigenvalue exceeds the next by a twentieth. -#}
+    identifiable where its eigenvalue exceeds the next by a twentieth. A frozen study's basis stands
+    beside those that its blocks give now. -#}
 {%- set names = features() -%}
 {%- set anchor = names.index('contrast') + 1 -%}
 with eigenpairs as (
@@ -68,7 +69,7 @@ positions as (
 
 ),
 
-final as (
+fitted as (
 
     select
         oriented.basis_id,
@@ -95,6 +96,16 @@ final as (
     from oriented
     inner join scaled on oriented.basis_id = scaled.basis_id
     cross join positions
+
+),
+
+final as (
+
+    select * from fitted
+    {%- if is_frozen() %}
+    union all
+    select * from {{ ref('stg_raw__frozen_loadings') }}
+    {%- endif %}
 
 )
 

@@ -1,7 +1,25 @@
 {#- Robust spread of each component over all notta blocks: interquartile range / 1.349. Values
     are counted at a resolution of 0.0001 and quartiles read from the counts (the smallest value
     that a quarter, or three quarters, of the blocks do not exceed), so no sort of all blocks is
-    needed. NULL where at least half of the blocks share one value. -#}
+    needed. NULL where at least half of the blocks share one value. A frozen study has them in its
+    file. -#}
+{% if is_frozen() -%}
+with frozen as (
+
+    select * from {{ ref('stg_raw__frozen_scales') }}
+
+),
+
+final as (
+
+    select
+        component,
+        robust_sd
+    from frozen
+
+)
+
+{% else -%}
 with blocks as (
 
     select * from {{ ref('fct_blocks') }}
@@ -44,7 +62,6 @@ quartiles as (
     select
         component,
         min(value) filter (where 4 * blocks_so_far >= blocks_in_all) as lower_quartile,
-        min(value) filter (where 2 * blocks_so_far >= blocks_in_all) as median,
         min(value) filter (where 4 * blocks_so_far >= 3 * blocks_in_all) as upper_quartile
     from cumulated
     group by component
@@ -55,10 +72,10 @@ final as (
 
     select
         component,
-        median,
         nullif(cast(upper_quartile - lower_quartile as double), 0) / 1.349 as robust_sd
     from quartiles
 
 )
 
+{% endif -%}
 select * from final

@@ -1,3 +1,5 @@
+{{ config(materialized='incremental') }}
+
 {#- Exact sums of the notta features and of their products: DECIMAL in, DECIMAL out. -#}
 {%- set names = features() -%}
 with blocks as (

@@ -1,3 +1,5 @@
+{{ config(materialized='incremental') }}
+
 {#- Only blocks where both inference paths have a value: a pair, never two populations. A change is
     NULL without its pair. `count_if`, because a `filter` copies the rows for each aggregate: here
     four times the cost of all the sums; it is NULL where nothing was compared. -#}
@@ -5,6 +7,7 @@
 with blocks as (
 
     select * from {{ ref('fct_blocks') }}
+    {{ added_blocks() }}
 
 ),
 

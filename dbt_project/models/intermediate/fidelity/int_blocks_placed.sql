@@ -6,6 +6,7 @@
 with blocks as (
 
     select * from {{ ref('fct_blocks') }}
+    {{ added_blocks() }}
 
 ),
 

@@ -1,9 +1,12 @@
+{{ config(materialized='incremental') }}
+
 {#- Exact sums over the blocks inside each finding's boxes, and over those outside every box of
     the image (`region` is the finding, or NULL outside). -#}
 {%- set names = lesion_quantities('notta') | list -%}
 with blocks as (
 
     select * from {{ ref('fct_blocks') }}
+    {{ added_blocks() }}
 
 ),
 

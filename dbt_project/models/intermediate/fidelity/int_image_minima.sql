@@ -1,9 +1,12 @@
+{{ config(materialized='incremental') }}
+
 {#- The worst block, the first in raster order among equals, and the mean. SSIM in millionths,
     shifted above zero, and the place in raster order make one number whose minimum is both. By
     way of double, which holds millionths to the digit: decimal products take ten times as long. -#}
 with blocks as (
 
     select * from {{ ref('fct_blocks') }}
+    {{ added_blocks() }}
 
 ),
 

@@ -1,3 +1,5 @@
+{{ config(materialized='incremental') }}
+
 {#- Rings beyond the profiled ones are one ring; only the outermost is told apart by side. -#}
 with blocks as (
 

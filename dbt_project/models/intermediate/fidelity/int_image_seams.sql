@@ -1,3 +1,5 @@
+{{ config(materialized='incremental') }}
+
 {#- Blocks nearer to the frame than the interior are left out: the frame has its own effect. -#}
 {%- set nearest = 'least(seam_distance, ' ~ seam_reach() ~ ')' -%}
 with blocks as (

@@ -1,6 +1,9 @@
+{{ config(materialized='incremental') }}
+
 with blocks as (
 
     select * from {{ ref('fct_blocks') }}
+    {{ added_blocks() }}
 
 ),
 

@@ -1,12 +1,14 @@
+{{ config(materialized='incremental') }}
+
 {#- Texture of the reference: mean over its blocks of their standard deviation. Every model's rows
-    repeat it, so one model is read for each image. -#}
+    repeat it. -#}
 with blocks as (
 
     select * from {{ ref('stg_raw__blocks') }}
 
 ),
 
-models as (
+final as (
 
     select
         model_id,
@@ -18,16 +20,6 @@ models as (
         ) / nullif(count(reference_sum), 0) as reference_texture_dn
     from blocks
     group by model_id, image_id
-
-),
-
-final as (
-
-    select
-        image_id,
-        min(reference_texture_dn) as reference_texture_dn
-    from models
-    group by image_id
 
 )
 

@@ -1,6 +1,21 @@
+{{ config(materialized='incremental') }}
+
 with blocks as (
 
-    select * from {{ ref('fct_block_states') }}
+    select * from {{ ref('fct_blocks') }}
+    {{ added_blocks() }}
+
+),
+
+limits as (
+
+    select * from {{ ref('mart_limits') }}
+
+),
+
+states as (
+
+    {{ block_states('blocks', 'limits') }}
 
 ),
 
@@ -18,7 +33,7 @@ final as (
         is_lum_under_notta,
         direction_class_notta,
         count(*) as block_count
-    from blocks
+    from states
     group by
         model_id, zone, is_collapsed_notta, is_collapsed_tta, state, is_silent_notta,
         is_masked_notta, is_lum_over_notta, is_lum_under_notta, direction_class_notta

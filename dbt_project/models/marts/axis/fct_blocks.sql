@@ -1,5 +1,7 @@
+{{ config(materialized='incremental') }}
+
 {#- In the order of the raw shards (model, first image), so that one image's blocks lie
-    together and are found by zone maps, without sorting. -#}
+    together and are found by zone maps, without sorting; what a growing build adds lies behind. -#}
 with blocks as (
 
     select * from {{ ref('int_blocks_featured') }}
@@ -15,7 +17,7 @@ basis as (
         {{- ',' if not loop.last }}
         {%- endfor %}
     from {{ ref('int_basis_loadings') }}
-    where basis_id = 'pooled' and component = 1 and is_identifiable
+    where basis_id = '{{ scoring_basis() }}' and component = 1 and is_identifiable
 
 ),
 

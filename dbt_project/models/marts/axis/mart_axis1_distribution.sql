@@ -1,24 +1,7 @@
-{#- Bins of 0.1, closed below: `bin_low` <= axis1 < `bin_low` + 0.1. The tta axis is the same
-    function of the tta score. -#}
-with blocks as (
+{#- Bins of 0.1, closed below: `bin_low` <= axis1 < `bin_low` + 0.1. -#}
+with counts as (
 
-    select * from {{ ref('fct_blocks') }}
-
-),
-
-scores as (
-
-    {%- for path in inference_paths() %}
-    select
-        model_id,
-        '{{ path }}' as inference_path,
-        floor(10 * sign(pc1_{{ path }}) * ln(1 + abs(pc1_{{ path }}))) as bin
-    from blocks
-    where pc1_{{ path }} is not null
-    {%- if not loop.last %}
-    union all
-    {%- endif %}
-    {%- endfor %}
+    select * from {{ ref('int_axis1_counts') }}
 
 ),
 
@@ -28,10 +11,10 @@ final as (
         model_id,
         inference_path,
         cast(bin / 10 as decimal(4, 1)) as bin_low,
-        count(*) as block_count,
-        cast(count(*) as double) / sum(count(*)) over (partition by model_id, inference_path)
-            as block_ratio
-    from scores
+        cast(sum(block_count) as bigint) as block_count,
+        cast(sum(block_count) as double)
+        / sum(sum(block_count)) over (partition by model_id, inference_path) as block_ratio
+    from counts
     group by model_id, inference_path, bin
 
 )

@@ -49,13 +49,13 @@ axes as (
 
     select
         models.model_id,
-        any_value(own.pooled_alignment) as alignment,
+        any_value(own.alignment) as alignment,
         any_value(own.eigenvalue_gap) as own_eigenvalue_gap,
-        any_value(pooled.eigenvalue_gap) as eigenvalue_gap,
-        any_value(pooled.is_identifiable) as is_identifiable
+        any_value(shared.eigenvalue_gap) as eigenvalue_gap,
+        any_value(shared.is_identifiable) as is_identifiable
     from models
     left join bases as own on own.basis_id = 'model:' || models.model_id and own.component = 1
-    left join bases as pooled on pooled.basis_id = 'pooled' and pooled.component = 1
+    left join bases as shared on shared.is_scoring and shared.component = 1
     group by models.model_id
 
 ),
@@ -182,10 +182,10 @@ final as (
         end as is_supported,
         case
             when is_identifiable is distinct from true
-                then 'the pooled basis has no identifiable first axis'
+                then 'the shared basis has no identifiable first axis'
             when alignment is null then 'no block of this model was measured'
             when alignment < {{ minimum_alignment }}
-                then 'the model''s own first axis is not the pooled one'
+                then 'the model''s own first axis is not the shared one'
             when contrast_largest is null
                 then 'no contrast: a polarity has no block, or a component no spread'
             when axis1_type = 'A' then 'artefacts lead on the positive side, blur on the negative'

@@ -1,18 +1,19 @@
-{#- The pooled basis is the one that scores blocks; a model's own is a diagnostic. -#}
+{#- One basis scores blocks: the pooled one, or in a frozen study that of its file. The others are
+    diagnostics. -#}
 with loadings as (
 
     select * from {{ ref('int_basis_loadings') }}
 
 ),
 
-pooled as (
+scoring as (
 
     select
         component,
         feature,
         loading
     from loadings
-    where basis_id = 'pooled'
+    where basis_id = '{{ scoring_basis() }}'
 
 ),
 
@@ -21,12 +22,12 @@ alignments as (
     select
         loadings.basis_id,
         loadings.component,
-        abs(list_sum(list(loadings.loading * pooled.loading order by loadings.position)))
-            as pooled_alignment
+        abs(list_sum(list(loadings.loading * scoring.loading order by loadings.position)))
+            as alignment
     from loadings
-    inner join pooled
-        on loadings.component = pooled.component
-        and loadings.feature = pooled.feature
+    inner join scoring
+        on loadings.component = scoring.component
+        and loadings.feature = scoring.feature
     group by loadings.basis_id, loadings.component
 
 ),
@@ -35,6 +36,7 @@ final as (
 
     select
         loadings.basis_id,
+        loadings.basis_id = '{{ scoring_basis() }}' as is_scoring,
         cast(loadings.component as integer) as component,
         loadings.feature,
         cast(loadings.position as integer) as feature_number,
@@ -45,7 +47,7 @@ final as (
         loadings.feature_mean,
         loadings.eigenvalue,
         loadings.eigenvalue_gap,
-        alignments.pooled_alignment,
+        alignments.alignment,
         cast(loadings.block_count as bigint) as block_count
     from loadings
     inner join alignments

@@ -1,8 +1,8 @@
 {#- A ring is told apart by side only where it is the outermost: deeper down a side's clusters are
     those of its ring, and beyond the profiled rings those of all that lie deeper. -#}
-with blocks as (
+with counts as (
 
-    select * from {{ ref('int_blocks_placed') }}
+    select * from {{ ref('int_frame_counts') }}
 
 ),
 
@@ -37,10 +37,10 @@ sides as (
         frame_side,
         frame_distance
         {%- for path in inference_paths() %},
-        count(local_ssim_{{ path }}) as count_{{ path }},
-        sum(local_ssim_{{ path }}) as sum_{{ path }}
+        cast(sum(count_{{ path }}) as bigint) as count_{{ path }},
+        sum(sum_{{ path }}) as sum_{{ path }}
         {%- endfor %}
-    from blocks
+    from counts
     group by model_id, frame_side, frame_distance
 
 ),

@@ -55,7 +55,9 @@ measured as (
         false as is_listed_alone
     from minima
     inner join images on minima.image_id = images.image_id
-    left join textures on minima.image_id = textures.image_id
+    left join textures
+        on minima.image_id = textures.image_id
+        and minima.model_id = textures.model_id
     left join quality
         on quality.source_id = 'images'
         and minima.model_id = quality.model_id

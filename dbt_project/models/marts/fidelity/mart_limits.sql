@@ -1,19 +1,30 @@
+{{ config(materialized='incremental') }}
+
 {#- Limits of block states, from notta blocks and then the same for tta. Values are counted and
-    quantiles read from the counts, as int_direction_scales does: exact, without a sort. -#}
-{%- set limits = {
-    'pc1': {'value': 'round(abs(pc1_notta), 4)', 'keys': [], 'share': [19, 20]},
+    quantiles read from the counts, as int_direction_scales does: exact, without a sort. A frozen
+    study takes what is shared, and every limit of a model that was there, from its file; a model
+    that came later has its own quantiles, of the blocks that came with it. -#}
+{%- set own_limits = {
     'ssim': {'value': 'local_ssim_notta', 'keys': ['model_id'], 'share': [9, 10]},
     'mse': {'value': 'mse_dn2_notta', 'keys': ['model_id'], 'share': [3, 4]},
 } -%}
+{%- set shared_limits = {
+    'pc1': {'value': 'round(abs(pc1_notta), 4)', 'keys': [], 'share': [19, 20]},
+} -%}
+{%- set limits = own_limits if is_frozen() else dict(shared_limits, **own_limits) -%}
 with blocks as (
 
     select * from {{ ref('fct_blocks') }}
+    {{ added_blocks() }}
 
 ),
 
 models as (
 
     select * from {{ ref('dim_models') }}
+    {%- if is_growing() %}
+    where model_id not in (select model_id from {{ this }})
+    {%- endif %}
 
 ),
 
@@ -23,6 +34,14 @@ scales as (
 
 ),
 
+{% if is_frozen() -%}
+frozen as (
+
+    select * from {{ ref('stg_raw__frozen_limits') }}
+
+),
+
+{% endif -%}
 {% for name, limit in limits.items() %}
 {%- set keys = limit['keys'] | join(', ') -%}
 {{ name }}_counts as (
@@ -35,6 +54,9 @@ scales as (
         count(*) as block_count
     from blocks
     where {{ limit['value'] }} is not null
+        {%- if is_frozen() %}
+        and model_id not in (select model_id from frozen)
+        {%- endif %}
     group by {{ (limit['keys'] + [limit['value']]) | join(', ') }}
 
 ),
@@ -67,6 +89,18 @@ scales as (
 ),
 
 {% endfor -%}
+{% if is_frozen() -%}
+-- The same in every row of the file.
+pc1_limits as (
+
+    select
+        max(tau) as value,
+        max(pooled_block_count) as block_count
+    from frozen
+
+),
+
+{% endif -%}
 direction_limits as (
 
     select
@@ -83,18 +117,28 @@ final as (
     select
         models.model_id,
         cast(pc1_limits.value as {{ fixed() }}) as tau,
+        {%- if is_frozen() %}
+        coalesce(frozen.ssim_p90, ssim_limits.value) as ssim_p90,
+        coalesce(frozen.mse_q75_dn2, mse_limits.value) as mse_q75_dn2
+        {%- else %}
         ssim_limits.value as ssim_p90,
         mse_limits.value as mse_q75_dn2
+        {%- endif %}
         {%- for component in limited_components() %},
         cast(direction_limits.limit_{{ component }} as {{ fixed() }}) as limit_{{ component }}
         {%- endfor %},
         cast(coalesce(pc1_limits.block_count, 0) as bigint) as pooled_block_count,
-        cast(coalesce(ssim_limits.block_count, 0) as bigint) as block_count
+        cast(coalesce(
+            {{ 'frozen.block_count, ' if is_frozen() }}ssim_limits.block_count, 0
+        ) as bigint) as block_count
     from models
     cross join pc1_limits
     cross join direction_limits
     left join ssim_limits on models.model_id = ssim_limits.model_id
     left join mse_limits on models.model_id = mse_limits.model_id
+    {%- if is_frozen() %}
+    left join frozen on models.model_id = frozen.model_id
+    {%- endif %}
 
 )
 

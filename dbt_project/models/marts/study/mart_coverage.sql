@@ -14,16 +14,7 @@ images as (
 
 blocks as (
 
-    select
-        model_id,
-        image_id,
-        count(*) as row_count,
-        count(*) filter (where is_partial) as partial_count
-        {%- for path in inference_paths() %},
-        count(local_ssim_{{ path }}) as measured_{{ path }}
-        {%- endfor %}
-    from {{ ref('fct_blocks') }}
-    group by model_id, image_id
+    select * from {{ ref('int_image_blocks') }}
 
 ),
 

@@ -1,0 +1,87 @@
+{#- Where each block stands (definitions E.2, E.5, E.6, [OWN]), as SQL of a query. Arguments: names
+    of relations with the columns of `fct_blocks` and of `mart_limits`. Result: one row per block
+    with the columns of `fct_block_states`. -#}
+{% macro block_states(blocks, limits) -%}
+{%- set directions = block_directions('notta') | list -%}
+    with judged as (
+
+        select
+            blocks.*,
+            limits.ssim_p90
+            {%- for path in inference_paths() %},
+            abs(blocks.pc1_{{ path }}) > limits.tau as is_collapsed_{{ path }},
+            blocks.local_ssim_{{ path }} >= limits.ssim_p90
+            and blocks.mse_dn2_{{ path }} > limits.mse_q75_dn2
+            and blocks.is_textured_{{ path }} as is_masked_{{ path }}
+            {%- for sql in block_directions(path).values() %},
+            {{ sql }} as direction_{{ loop.index }}_{{ path }}
+            {%- endfor %}
+            {%- endfor %}
+        from {{ blocks }} as blocks
+        inner join {{ limits }} as limits on blocks.model_id = limits.model_id
+
+    ),
+
+    counted as (
+
+        select
+            *,
+            local_ssim_notta is not null and local_ssim_tta is not null
+            and is_collapsed_notta is not null and is_collapsed_tta is not null as is_complete
+            {%- for path in inference_paths() %},
+            {% for _ in directions -%}
+            {{ '+ ' if not loop.first }}cast(direction_{{ loop.index }}_{{ path }} as integer)
+            {%- if not loop.last %}
+            {% endif %}
+            {%- endfor %} as direction_count_{{ path }}
+            {%- endfor %}
+        from judged
+
+    )
+
+    select
+        model_id,
+        image_id,
+        block_row,
+        block_col,
+        case
+            when not is_complete then null
+            {%- for state, (notta, tta) in tier3_states().items() %}
+            when {{ '' if notta else 'not ' }}is_collapsed_notta
+                and {{ '' if tta else 'not ' }}is_collapsed_tta then '{{ state }}'
+            {%- endfor %}
+        end as state,
+        case
+            when local_ssim_notta >= ssim_p90 then 'hidden'
+            when local_ssim_notta < ssim_p90 then 'visible'
+        end as zone
+        {%- for path in inference_paths() %},
+        case
+            when direction_count_{{ path }} = 0 then 'None'
+            when direction_count_{{ path }} = 1 then 'Single'
+            when direction_count_{{ path }} > 1 then 'Multi'
+        end as direction_class_{{ path }},
+        case
+            when direction_count_{{ path }} != 1 then null
+            {%- for direction in directions %}
+            when direction_{{ loop.index }}_{{ path }} then '{{ direction }}'
+            {%- endfor %}
+        end as direction_{{ path }}
+        {%- endfor %},
+        case
+            when is_complete
+                then cast(
+                    cast(is_collapsed_tta as integer) - cast(is_collapsed_notta as integer)
+                    as tinyint
+                )
+        end as delta_tier3,
+        cast(local_ssim_tta - local_ssim_notta as {{ fixed() }}) as delta_ssim
+        {%- for path in inference_paths() %},
+        is_collapsed_{{ path }},
+        is_masked_{{ path }}
+        {%- for flag in block_flags() %},
+        {{ flag }}_{{ path }}
+        {%- endfor %}
+        {%- endfor %}
+    from counted
+{%- endmacro %}

@@ -1,0 +1,39 @@
+{{ config(materialized='incremental') }}
+
+{#- Bins of 0.1; the tta axis is the same function of the tta score. -#}
+with blocks as (
+
+    select * from {{ ref('fct_blocks') }}
+    {{ added_blocks() }}
+
+),
+
+scores as (
+
+    {%- for path in inference_paths() %}
+    select
+        model_id,
+        '{{ path }}' as inference_path,
+        floor(10 * sign(pc1_{{ path }}) * ln(1 + abs(pc1_{{ path }}))) as bin
+    from blocks
+    where pc1_{{ path }} is not null
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
+
+),
+
+final as (
+
+    select
+        model_id,
+        inference_path,
+        bin,
+        count(*) as block_count
+    from scores
+    group by model_id, inference_path, bin
+
+)
+
+select * from final

@@ -1,0 +1,228 @@
+"""A frozen study grows: what is added costs its own, and gives what a build from nothing gives."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ingest.run import ingest_study, read_raw_manifest
+from ingest.study import load_study
+from warehouse.build import build_warehouse
+from warehouse.connect import open_warehouse
+from warehouse.export import export_tables
+from warehouse.frozen import Frozen, freeze_study, read_frozen
+from warehouse.growth import GROWN_MARTS, _copy_file, plan_growth
+from warehouse.hyra import HyraFolder
+from warehouse.provenance import describe_build
+from warehouse.verify import verify
+
+OF_THE_BASIS = {"dim_study.parquet", "mart_pca_basis.parquet", "mart_provenance.parquet"}
+
+
+def read_sums(study):
+    export_tables(study)
+    lines = (study.output / "exports" / "SHA256SUMS").read_text().splitlines()
+    return {name: sha256 for sha256, name in (line.split("  ") for line in lines)}
+
+
+def name_frozen_file(study):
+    text = study.path.read_text()
+    study.path.write_text(text.replace("[study]\n", '[study]\nfrozen = "study.frozen.toml"\n'))
+    return load_study(study.path)
+
+
+def add_image(study, image_id):
+    """Add a reference and its restored images, from another's turned round."""
+    for folder in (study.references, *(m.notta for m in study.models), study.models[0].tta):
+        image = np.asarray(Image.open(folder / "a.png"))
+        Image.fromarray(np.ascontiguousarray(image[::-1])).save(folder / f"{image_id}.png")
+
+
+def add_model(study, model_id):
+    """Add a model that darkens."""
+    folder = study.path.parent / "restored" / model_id / "notta"
+    folder.mkdir(parents=True)
+    for path in study.references.iterdir():
+        Image.fromarray(np.asarray(Image.open(path)) // 2).save(folder / path.name)
+    text = study.path.read_text()
+    entry = f'[[models]]\nmodel_id = "{model_id}"\nnotta = "restored/{model_id}/notta"\n[labels]'
+    study.path.write_text(text.replace("[labels]", entry))
+    return load_study(study.path)
+
+
+@pytest.fixture(scope="module")
+def frozen_root(small_study_root, tmp_path_factory):
+    """Give the folder of the small study, frozen and built so."""
+    root = tmp_path_factory.mktemp("growth") / "study"
+    shutil.copytree(small_study_root, root)
+    study = load_study(root / "study.toml")
+    freeze_study(study)
+    build_warehouse(name_frozen_file(study))
+    return root
+
+
+@pytest.fixture
+def frozen_study(frozen_root, tmp_path):
+    """Give a copy of the frozen study, to be grown."""
+    shutil.copytree(frozen_root, tmp_path / "study")
+    return load_study(tmp_path / "study" / "study.toml")
+
+
+@pytest.fixture
+def plan(frozen_study):
+    """Give a function that plans the frozen study's next build."""
+
+    def find(study=frozen_study, frozen=None, **recipe):
+        frozen = frozen or read_frozen(study)
+        manifest = read_raw_manifest(study.raw)
+        recipe = describe_build(study, manifest, HyraFolder(), frozen.sha256) | recipe
+        return plan_growth(study, manifest, recipe, frozen)
+
+    return find
+
+
+def test_freezing_moves_no_value(small_study_root, frozen_study):
+    before = load_study(small_study_root / "study.toml")
+    lines = (before.output / "exports" / "SHA256SUMS").read_text().splitlines()
+    found = read_sums(frozen_study)
+    different = {line.split("  ")[1] for line in lines if found[line[66:]] != line[:64]}
+    assert different == OF_THE_BASIS
+    with open_warehouse(frozen_study.warehouse) as connection:
+        rows = connection.sql(
+            "select basis_id, bool_or(is_scoring), min(alignment) from mart_pca_basis"
+            " where basis_id in ('pooled', 'frozen') and component = 1 group by all order by all"
+        ).fetchall()
+        ((kind, name),) = connection.sql(
+            "select distinct parent_kind, parent_name from mart_provenance"
+            " where child_name = 'stg_raw__frozen_limits' and parent_kind like '%file'"
+        ).fetchall()
+    assert [row[:2] for row in rows] == [("frozen", True), ("pooled", False)]
+    assert rows[1][2] == pytest.approx(1, abs=1e-9)
+    assert (kind, name) == ("frozen_file", "frozen/study.frozen.toml")
+
+
+def test_grown_and_built_from_nothing_are_the_same_bytes(frozen_study, tmp_path):
+    add_image(frozen_study, "bb")
+    study = add_model(frozen_study, "aaa")
+    ingest_study(study, workers=1)
+    report = build_warehouse(study)
+    assert report.reason is None
+    assert report.carried_blocks == 3 * 2 * 6
+    whole = replace(study, output=tmp_path / "whole")
+    shutil.copytree(study.raw, whole.raw)
+    assert build_warehouse(whole).carried_blocks == 0
+    found = read_sums(study)
+    assert found == read_sums(whole)
+    assert found["fct_blocks/aaa.parquet"]
+    assert verify(study.output, study).findings == ()
+    with open_warehouse(study.warehouse) as connection:
+        ((count, images, models),) = connection.sql(
+            "select count(*), count(distinct image_id), count(distinct model_id) from fct_blocks"
+        ).fetchall()
+        kept = connection.sql(
+            "select table_name from information_schema.tables where table_schema = 'intermediate'"
+        ).fetchall()
+        states = connection.sql(
+            "select model_id, ssim_p90 from mart_limits where model_id = 'aaa'"
+        ).fetchall()
+    assert (count, images, models) == (4 * 3 * 6, 4, 3)
+    assert all(name.startswith("int_") for (name,) in kept)
+    assert states[0][1] is not None
+
+
+def test_only_tables_that_grow_are_carried(small_study_root, frozen_study):
+    pooled = load_study(small_study_root / "study.toml")
+    path = frozen_study.output / "dbt" / "target" / "manifest.json"
+    nodes = json.loads(path.read_text())["nodes"].values()
+    grown = {node["name"] for node in nodes if node["config"]["materialized"] == "incremental"}
+    marts = {name for name in grown if not name.startswith("int_")}
+    assert marts == set(GROWN_MARTS)
+    for study, expected in ((frozen_study, grown - marts), (pooled, set())):
+        with open_warehouse(study.warehouse) as connection:
+            rows = connection.sql(
+                "select table_name from information_schema.tables"
+                " where table_schema not in ('main', 'information_schema')"
+            ).fetchall()
+        assert {name for (name,) in rows} == expected
+
+
+def test_nothing_added_keeps_every_block(plan):
+    growth = plan()
+    assert growth.reason is None
+    assert growth.shards == ()
+
+
+@pytest.mark.parametrize(
+    ("part", "reason"),
+    [
+        ({"parameters": {}}, "a parameter changed"),
+        ({"code": {}}, "upscale-audit changed"),
+        ({"dbt_project_sha256": ""}, "the SQL changed"),
+        ({"duckdb_version": "0"}, "DuckDB changed"),
+        ({"inputs": {}}, "the frozen file changed"),
+    ],
+)
+def test_what_decides_a_block_makes_a_build_start_from_nothing(plan, part, reason):
+    assert reason in plan(**part).reason
+
+
+def test_a_study_that_is_not_frozen_starts_from_nothing(plan):
+    assert plan(frozen=Frozen()).reason == "the axis is not frozen"
+
+
+def test_a_changed_image_starts_from_nothing(plan, frozen_study):
+    shutil.copyfile(frozen_study.references / "b.png", frozen_study.models[0].notta / "a.png")
+    ingest_study(frozen_study, workers=1)
+    assert "changed or is gone" in plan().reason
+
+
+def test_a_model_that_left_starts_from_nothing(plan, frozen_study):
+    study = replace(frozen_study, models=frozen_study.models[:1])
+    ingest_study(study, workers=1)
+    assert "changed or is gone" in plan(study).reason
+
+
+def test_images_of_a_model_that_came_after_the_freeze_start_from_nothing(plan, frozen_study):
+    frozen = read_frozen(frozen_study)
+    frozen.rows["frozen_limits"][:] = frozen.rows["frozen_limits"][:1]
+    add_image(frozen_study, "d")
+    ingest_study(frozen_study, workers=1)
+    assert plan().reason is None
+    assert plan(frozen=frozen).reason == (
+        "images were added to beta, which has no limits in the frozen file"
+    )
+
+
+def test_a_damaged_warehouse_is_not_grown(plan, frozen_study):
+    frozen_study.warehouse.chmod(0o644)
+    with open(frozen_study.warehouse, "r+b") as file:
+        file.seek(-5, 2)
+        file.write(b"wrong")
+    assert "not as it was published" in plan().reason
+    (frozen_study.output / "warehouse.manifest.json").unlink()
+    assert "cannot be read" in plan().reason
+
+
+def test_an_edited_frozen_file_is_found(frozen_study):
+    with open(frozen_study.frozen, "a") as file:
+        file.write("\n# a remark\n")
+    findings = verify(frozen_study.output, frozen_study).findings
+    assert ("differs", "study.frozen.toml") in {(item.problem, item.name) for item in findings}
+
+
+def test_a_copy_is_whole_however_it_is_made(tmp_path, monkeypatch):
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(bytes(range(256)) * 1000)
+    _copy_file(source, target)
+    assert target.read_bytes() == source.read_bytes()
+
+    def refuse(*_):
+        raise OSError("not here")
+
+    monkeypatch.setattr("os.copy_file_range", refuse)
+    target.unlink()
+    _copy_file(source, target)
+    assert target.read_bytes() == source.read_bytes()

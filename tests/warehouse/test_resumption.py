@@ -1,0 +1,85 @@
+"""A build that was killed: the next one goes on, with the same result."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from warehouse import build
+from warehouse.export import export_tables
+
+KILLED = """
+import os, signal, sys
+from ingest.study import load_study
+from warehouse.build import build_warehouse
+
+def progress(done, total, name):
+    if name == "mart_limits":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+build_warehouse(load_study(sys.argv[1]), progress=progress)
+"""
+
+
+@pytest.fixture
+def watched(small_study):
+    """Give a function that builds the small study and lists the dbt nodes that are run."""
+
+    def run(names):
+        return build.build_warehouse(
+            small_study, progress=lambda done, total, name: names.append(name)
+        )
+
+    return run
+
+
+def kill_a_build(study, repository):
+    command = [sys.executable, "-c", KILLED, str(study.path)]
+    environment = os.environ | {"PYTHONPATH": str(repository)}
+    result = subprocess.run(command, env=environment, capture_output=True, timeout=300)
+    assert result.returncode == -9
+
+
+def test_a_killed_build_goes_on_from_its_finished_tables(
+    small_study, watched, repository, monkeypatch
+):
+    """Killed in the middle, then before its publication, it does nothing twice."""
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    expected = (small_study.output / "exports" / "SHA256SUMS").read_bytes()
+    published = small_study.warehouse.read_bytes()
+    kill_a_build(small_study, repository)
+    assert small_study.warehouse.read_bytes() == published
+    names = []
+    with monkeypatch.context() as patch:
+        patch.setattr(build._Job, "publish", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            watched(names)
+    assert not {"fct_blocks", "int_image_moments", "mart_limits"} & set(names)
+    assert {"mart_lesion_risk", "unique_grain_mart_limits_model_id"} <= set(names)
+    assert small_study.warehouse.read_bytes() == published
+    names = []
+    report = watched(names)
+    assert report.resumed
+    assert names == []
+    assert report.tests > 100
+    assert not list(small_study.output.glob(".warehouse*"))
+    export_tables(small_study)
+    assert (small_study.output / "exports" / "SHA256SUMS").read_bytes() == expected
+
+
+def test_what_was_left_by_another_recipe_is_not_gone_on_from(small_study):
+    job = build._Job(small_study, small_study.output / ".x", build._read_inputs(small_study), None)
+    sha256 = job.inputs.recipe_sha256
+    note = small_study.output / "dbt" / "unfinished.json"
+    database = small_study.output / ".warehouse.duckdb.next"
+    for text in (b"", b"{}", b'{"recipe_sha256": "other", "counts": null}', b"\xff"):
+        note.write_bytes(text)
+        assert build.find_interrupted(note.parent, database, sha256) is None
+    build.note_build(note.parent, sha256)
+    assert build.find_interrupted(note.parent, database, sha256) is None
+    database.write_bytes(b"no database")
+    assert build.find_interrupted(note.parent, database, sha256) is None

@@ -1,0 +1,307 @@
+"""The frozen file: the axis and the limits that a study keeps while it grows.
+
+With a pooled basis one more model or image turns the axis a little, and every score, limit and
+state moves. ``freeze`` writes what they depend on as a file that people review and that a study
+names; from then on a block's score is final, and a build only adds (`warehouse.growth`).
+"""
+
+import tomllib
+from dataclasses import asdict, dataclass, field
+from decimal import Decimal
+
+import duckdb
+
+from ingest.errors import StudyError
+from ingest.files import hash_file, hash_json, locked, to_text, write_text
+from ingest.manifests import read_manifest
+from warehouse.connect import open_warehouse, quote_name
+from warehouse.provenance import WAREHOUSE_MANIFEST
+
+FILE_VERSION = 1
+"""Raised when a feature, a component or a limit is defined anew."""
+
+_LOADINGS = {
+    "component": "bigint",
+    "position": "bigint",
+    "feature": "varchar",
+    "loading": "double",
+    "scale": "double",
+    "feature_mean": "double",
+    "weight": "double",
+    "eigenvalue": "double",
+    "eigenvalue_gap": "double",
+    "is_identifiable": "boolean",
+    "block_count": "bigint",
+}
+_LIMITS = {
+    "model_id": "varchar",
+    "tau": "decimal(9, 6)",
+    "ssim_p90": "decimal(9, 6)",
+    "mse_q75_dn2": "decimal(11, 6)",
+    "pooled_block_count": "bigint",
+    "block_count": "bigint",
+}
+TABLES = {
+    "frozen_loadings": _LOADINGS,
+    "frozen_scales": {"component": "varchar", "robust_sd": "double"},
+    "frozen_limits": _LIMITS,
+}
+"""Tables that build adds to the raw schema: SQL type by column."""
+
+_QUERIES = {
+    "frozen_loadings": """
+        select component, feature_number, feature, loading, scale, feature_mean, weight,
+            eigenvalue, eigenvalue_gap, is_identifiable, block_count
+        from mart_pca_basis where is_scoring order by component, feature_number
+    """,
+    "frozen_scales": """
+        select component, max(robust_sd) from mart_direction_components
+        group by component order by component
+    """,
+    "frozen_limits": """
+        select model_id, tau, ssim_p90, mse_q75_dn2, pooled_block_count, block_count
+        from mart_limits where block_count > 0 order by model_id
+    """,
+}
+
+_HEAD = """\
+# The axis and the limits of a study, frozen by upscale-audit freeze. A study that names this file,
+# [study] frozen, scores every block by it: docs/growing.md. Review it; do not edit it by hand.
+"""
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A study's frozen file, checked; without one, no rows and no hash.
+
+    Attributes
+    ----------
+    rows : dict
+        Per table of `TABLES` a list of dict.
+    sha256 : str or None
+        Of the file.
+    name : str or None
+        Of the file, as `mart_provenance` has it.
+    """
+
+    rows: dict[str, list[dict]] = field(default_factory=lambda: {name: [] for name in TABLES})
+    sha256: str | None = None
+    name: str | None = None
+
+    @property
+    def models(self):
+        """Models whose every limit the file holds."""
+        return {row["model_id"] for row in self.rows["frozen_limits"]}
+
+    def name_files(self):
+        """Give, by raw table, the file's name and SHA-256, or None where there is none."""
+        return dict.fromkeys(TABLES, None if self.sha256 is None else (self.name, self.sha256))
+
+
+def freeze_study(study):
+    """Write the frozen file of a study from its warehouse.
+
+    Parameters
+    ----------
+    study : ingest.study.Study
+
+    Returns
+    -------
+    Path
+        The file: the one that the study names, else ``<study>.frozen.toml`` beside it.
+
+    Raises
+    ------
+    StudyError
+        There is no warehouse, or it is frozen already; the axis is not identifiable; the file
+        exists.
+    """
+    path = study.frozen or study.path.with_name(f"{study.path.stem}.frozen.toml")
+    if path.exists():
+        raise StudyError(f"{path} exists, and results may rest on it: move it away to freeze anew")
+    repair = f"upscale-audit build {study.path}"
+    with locked(study.output, "ingest or build"):
+        manifest = read_manifest(study.output / WAREHOUSE_MANIFEST, repair)
+        if "frozen" in manifest["recipe"]["inputs"]:
+            raise StudyError(
+                f"{study.warehouse} has a frozen axis already: to freeze anew, take [study] frozen"
+                f" out of {study.path}, run {repair} and then this again"
+            )
+        rows = _read_warehouse(study.warehouse)
+    document = {
+        "version": FILE_VERSION,
+        "study": study.name,
+        "warehouse_recipe_sha256": manifest["recipe_sha256"],
+        "raw_content_sha256": manifest["recipe"]["inputs"]["raw"],
+        "parameters": _list_parameters(study),
+    } | {_key(table): values for table, values in rows.items()}
+    write_text(path, _format(document))
+    return path
+
+
+def _read_warehouse(path):
+    with open_warehouse(path) as connection:
+        rows = {}
+        for table, query in _QUERIES.items():
+            found = connection.sql(query).fetchall()
+            rows[table] = [
+                {
+                    name: value
+                    for name, value in zip(TABLES[table], row, strict=True)
+                    if value is not None
+                }
+                for row in found
+            ]
+    loadings = rows["frozen_loadings"]
+    if not loadings or not loadings[0]["is_identifiable"]:
+        raise StudyError(
+            f"{path} has no identifiable first axis (table mart_pca_basis): nothing to freeze;"
+            " more images or models may give one"
+        )
+    return rows
+
+
+def _list_parameters(study):
+    """Parameters that change a block's value, and with it what the file means."""
+    ingest = asdict(study.ingest_parameters)
+    names = ("edge_rule", "edge_quantile", "edge_low_dn", "edge_high_dn", "colour")
+    chosen = {name: ingest[name] for name in names}
+    return chosen | {"ringing_min_px": study.analysis_parameters.ringing_min_px}
+
+
+def _format(document):
+    """Write as TOML: a line for each row, so that two files compare line by line."""
+    lines = [_HEAD]
+    for key, value in document.items():
+        if isinstance(value, dict):
+            lines.append(f"{key} = {_format_row(value)}")
+        elif isinstance(value, list):
+            lines += [f"{key} = [", *(f"  {_format_row(row)}," for row in value), "]"]
+        else:
+            lines.append(f"{key} = {_format_value(value)}")
+    lines.append(f'content_sha256 = "{_hash_document(document)}"')
+    return "\n".join(lines) + "\n"
+
+
+def _format_row(row):
+    return "{ " + ", ".join(f"{key} = {_format_value(value)}" for key, value in row.items()) + " }"
+
+
+def _format_value(value):
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        escaped = "".join(_escape(letter) for letter in value)
+        return f'"{escaped}"'
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _escape(letter):
+    if letter in '"\\':
+        return "\\" + letter
+    return letter if letter.isprintable() else f"\\U{ord(letter):08X}"
+
+
+def _hash_document(document):
+    """SHA-256 of a document's values, whichever way its numbers are spelled."""
+
+    def spell(value):
+        if isinstance(value, dict):
+            return {key: spell(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [spell(item) for item in value]
+        return repr(float(value)) if isinstance(value, (float, Decimal)) else value
+
+    return hash_json(spell(document))
+
+
+def read_frozen(study):
+    """Read and check the frozen file that a study names.
+
+    Parameters
+    ----------
+    study : ingest.study.Study
+
+    Returns
+    -------
+    Frozen
+
+    Raises
+    ------
+    StudyError
+        Missing, changed since it was written, of another version, or made with other
+        parameters.
+    """
+    path = study.frozen
+    if path is None:
+        return Frozen()
+    try:
+        text = path.read_text(encoding="utf-8")
+        document = tomllib.loads(text, parse_float=Decimal)
+    except FileNotFoundError:
+        raise StudyError(
+            f"no frozen file at {path}: take [study] frozen out of {study.path}, run upscale-audit"
+            " build and upscale-audit freeze, then put it back"
+        ) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise StudyError(f"cannot read {path}: {error}; put back what freeze wrote") from None
+    _check(study, path, document)
+    return Frozen(
+        {table: document[_key(table)] for table in TABLES},
+        hash_file(path),
+        f"frozen/{to_text(path.name)}",
+    )
+
+
+def _key(table):
+    return table.removeprefix("frozen_")
+
+
+def _check(study, path, document):
+    stated = document.pop("content_sha256", None)
+    if document.get("version") != FILE_VERSION:
+        raise StudyError(
+            f"{path} has version {document.get('version')!r}; expected {FILE_VERSION}: freeze the"
+            " study anew with this version of upscale-audit"
+        )
+    if stated != _hash_document(document):
+        raise StudyError(
+            f"{path} is not as freeze wrote it: its content_sha256 is of other values; put back"
+            " what freeze wrote"
+        )
+    expected, found = document["parameters"], _list_parameters(study)
+    wrong = [name for name, value in found.items() if value != _as_float(expected.get(name))]
+    if wrong:
+        name = wrong[0]
+        raise StudyError(
+            f"{path} was frozen with {name} = {expected.get(name)}, {study.path} has"
+            f" {found[name]}: set it back, or freeze anew"
+        )
+
+
+def _as_float(value):
+    return float(value) if isinstance(value, Decimal) else value
+
+
+def create_frozen_tables(database, frozen):
+    """Add the frozen values to the raw schema of a build database; without rows if there are none.
+
+    Parameters
+    ----------
+    database : Path
+    frozen : Frozen
+    """
+    with duckdb.connect(str(database)) as connection:
+        for table, columns in TABLES.items():
+            typed = ", ".join(f"{quote_name(name)} {kind}" for name, kind in columns.items())
+            connection.execute(f"create table raw.{quote_name(table)} ({typed})")
+            marks = ", ".join("?" * len(columns))
+            for row in frozen.rows[table]:
+                connection.execute(
+                    f"insert into raw.{quote_name(table)} values ({marks})",
+                    [_to_type(row.get(name), kind) for name, kind in columns.items()],
+                )
+
+
+def _to_type(value, kind):
+    return float(value) if kind == "double" and value is not None else value

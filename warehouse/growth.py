@@ -1,0 +1,201 @@
+"""A build that adds to a copy of the published warehouse what was measured since.
+
+Where a study has a frozen axis, a block's row is final: what is published stays, shards that came
+since are scored and summed, and only tables with a row per image or fewer are made anew. Sums are
+exact, so the tables are those of a build from nothing.
+"""
+
+import contextlib
+import os
+import shutil
+from dataclasses import dataclass
+
+import duckdb
+
+from ingest.errors import StudyError
+from ingest.files import hash_file
+from ingest.manifests import MANIFEST, read_manifest
+from warehouse.connect import open_warehouse, quote_name
+from warehouse.provenance import WAREHOUSE_MANIFEST
+
+CARRIED_SCHEMA = "intermediate"
+"""Holds, in a published file that can grow, the sums per image that later builds add to."""
+
+GROWN_MARTS = ("fct_blocks", "mart_limits")
+"""Published tables to which a build adds; it makes the others anew."""
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What a build adds to the published warehouse, or why it makes everything anew.
+
+    Attributes
+    ----------
+    shards : tuple of str
+        Block shards that are not in it, in the order of the raw manifest.
+    reason : str or None
+        Why the build starts from nothing; None where it adds.
+    """
+
+    shards: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+def plan_growth(study, manifest, recipe, frozen):
+    """Find what a build has to add to the published warehouse.
+
+    Parameters
+    ----------
+    study : ingest.study.Study
+    manifest : dict
+        The raw folder's.
+    recipe : dict
+        The build's, `warehouse.provenance.describe_build`.
+    frozen : warehouse.frozen.Frozen
+
+    Returns
+    -------
+    Growth
+    """
+    if frozen.sha256 is None:
+        return Growth(reason="the axis is not frozen")
+    if not study.warehouse.is_file():
+        return Growth(reason="there is no warehouse yet")
+    try:
+        published = read_manifest(study.output / WAREHOUSE_MANIFEST, "upscale-audit build")
+        before, models = _read_published(study.warehouse)
+    except (StudyError, duckdb.Error) as error:
+        return Growth(reason=f"the published one cannot be read: {str(error).splitlines()[0]}")
+    changed = _compare_recipes(published["recipe"], recipe)
+    if changed:
+        return Growth(reason=f"{changed} changed since the last build")
+    if hash_file(study.warehouse) != published["files"].get(study.warehouse.name):
+        return Growth(reason="the published warehouse is not as it was published")
+    return _find_added(before, models, manifest, frozen)
+
+
+def _read_published(path):
+    """Read raw files with their SHA-256, and models, that a warehouse was made from."""
+    with open_warehouse(path) as connection:
+        files = connection.execute(
+            "select parent_name, parent_sha256 from mart_provenance"
+            " where child_kind = 'raw_file' and child_name = ? and parent_kind = 'raw_file'",
+            [MANIFEST],
+        ).fetchall()
+        models = connection.execute("select model_id from dim_models").fetchall()
+    return dict(files), {model_id for (model_id,) in models}
+
+
+def _compare_recipes(before, now):
+    """Name the first part of a build's recipe that differs, save the images; None if none does."""
+    inputs = [dict(recipe.get("inputs", {})) for recipe in (before, now)]
+    for item in inputs:
+        item.pop("raw", None)
+        item.pop("hyra", None)
+    if inputs[0] != inputs[1]:
+        return "the frozen file"
+    names = {
+        "parameters": "a parameter",
+        "code": "upscale-audit",
+        "dbt_project_sha256": "the SQL",
+        "duckdb_version": "DuckDB",
+        "dependencies_sha256": "a pinned package",
+    }
+    return next((text for name, text in names.items() if before.get(name) != now.get(name)), None)
+
+
+def _find_added(before, models, manifest, frozen):
+    """Compare shards; a model's limits must be final for its blocks to be."""
+    files = manifest["files"]
+    kept = ("blocks/", "units/", "boxes/")
+    for name, sha256 in before.items():
+        if name.startswith(kept) and files.get(name) != sha256:
+            return Growth(reason=f"raw/{name} changed or is gone")
+    if not models <= set(manifest["models"]):
+        gone = min(models - set(manifest["models"]))
+        return Growth(reason=f"the model {gone} is no longer in the study")
+    shards = [name for name in manifest["block_shards"] if name not in before]
+    for model_id in sorted({name.split("/")[1].removeprefix("model_id=") for name in shards}):
+        if model_id in models - frozen.models:
+            return Growth(
+                reason=f"images were added to {model_id}, which has no limits in the frozen file"
+            )
+    return Growth(tuple(shards))
+
+
+def copy_published(study, database):
+    """Copy the published warehouse for a build to add to, less what the build makes first.
+
+    Parameters
+    ----------
+    study : ingest.study.Study
+    database : Path
+
+    Returns
+    -------
+    int
+        Rows of `fct_blocks` in it: those to be added lie behind.
+    """
+    _copy_file(study.warehouse, database)
+    database.chmod(0o644)
+    with duckdb.connect(str(database), config={"max_vacuum_tasks": 0}) as connection:
+        rows = connection.sql(
+            "select table_name, table_type from information_schema.tables"
+            " where table_schema = 'main'"
+        ).fetchall()
+        for name, kind in rows:
+            if name not in GROWN_MARTS:
+                _drop(connection, "main", name, kind)
+        connection.execute("checkpoint")
+        ((count, is_dense),) = connection.sql(
+            "select count(*), coalesce(max(rowid) + 1, 0) = count(*) from fct_blocks"
+        ).fetchall()
+        if not is_dense:
+            raise AssertionError(f"{study.warehouse}: fct_blocks has gaps")
+    return count
+
+
+def _copy_file(source, target):
+    """Copy by sharing extents where the file system can, so that it costs nothing."""
+    with open(source, "rb") as reading, open(target, "wb") as writing, contextlib.suppress(OSError):
+        left = os.fstat(reading.fileno()).st_size
+        while left:
+            copied = os.copy_file_range(reading.fileno(), writing.fileno(), left)
+            if not copied:
+                break
+            left -= copied
+        if not left:
+            return
+    shutil.copyfile(source, target)
+
+
+def drop_what_cannot_grow(connection, dbt_manifest, keeps):
+    """Drop intermediate tables and views, save those to which a later build adds.
+
+    Parameters
+    ----------
+    connection : duckdb.DuckDBPyConnection
+    dbt_manifest : dict
+        dbt's description of its last run.
+    keeps : bool
+        Whether the study has a frozen axis; without one nothing is kept.
+    """
+    grown = {
+        node["name"]
+        for node in dbt_manifest["nodes"].values()
+        if node["resource_type"] == "model" and node["config"]["materialized"] == "incremental"
+    }
+    found = connection.execute(
+        "select table_name, table_type from information_schema.tables where table_schema = ?",
+        [CARRIED_SCHEMA],
+    ).fetchall()
+    for name, kind in found:
+        if kind == "VIEW" or not keeps or name not in grown:
+            _drop(connection, CARRIED_SCHEMA, name, kind)
+    if not keeps:
+        connection.execute(f"drop schema if exists {quote_name(CARRIED_SCHEMA)}")
+
+
+def _drop(connection, schema, name, kind):
+    what = "view" if kind == "VIEW" else "table"
+    connection.execute(f"drop {what} {quote_name(schema)}.{quote_name(name)}")

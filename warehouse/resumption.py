@@ -1,0 +1,88 @@
+"""What a build that was killed has left for the next one to go on from."""
+
+import json
+from dataclasses import dataclass
+
+import duckdb
+
+from ingest.files import write_text
+
+NOTE = "unfinished.json"
+"""In dbt's folder while a build from nothing runs: which build it is, and what it has counted."""
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """Work that stands.
+
+    Attributes
+    ----------
+    tables : tuple of str
+        Tables that are whole: dbt commits each as one.
+    counts : dict or None
+        ``tables`` and ``tests`` of the finished build; None where dbt had not ended.
+    """
+
+    tables: tuple[str, ...] = ()
+    counts: dict[str, int] | None = None
+
+
+def note_build(folder, recipe_sha256, counts=None):
+    """Note, durably, that a build is under way, or that only its publication is left.
+
+    Parameters
+    ----------
+    folder : Path
+        Of dbt's artefacts.
+    recipe_sha256 : str
+    counts : dict, optional
+        As in `Interrupted`.
+    """
+    note = {"recipe_sha256": recipe_sha256, "counts": counts}
+    write_text(folder / NOTE, json.dumps(note) + "\n")
+
+
+def find_interrupted(folder, database, recipe_sha256):
+    """Find what an interrupted build of the same recipe has left.
+
+    Parameters
+    ----------
+    folder, database : Path
+    recipe_sha256 : str
+
+    Returns
+    -------
+    Interrupted or None
+        None where there is nothing, where it cannot be read, or where anything that decides a
+        table has changed since.
+    """
+    try:
+        note = json.loads((folder / NOTE).read_text(encoding="utf-8"))
+        if note["recipe_sha256"] != recipe_sha256 or not database.is_file():
+            return None
+        if note["counts"] is not None:
+            found = Interrupted(counts=note["counts"])
+            with duckdb.connect(str(database), read_only=True) as connection:
+                return _check(connection, "dim_study", recipe_sha256, found)
+        with duckdb.connect(str(database)) as connection:
+            tables = _list_tables(connection)
+            found = _check(connection, "raw.study", recipe_sha256, Interrupted(tables))
+            connection.execute("drop schema raw cascade")
+            return found
+    except (OSError, ValueError, TypeError, KeyError, duckdb.Error):
+        return None
+
+
+def _check(connection, table, recipe_sha256, found):
+    rows = connection.sql(f"select build_recipe_sha256 from {table}").fetchall()
+    return found if rows == [(recipe_sha256,)] else None
+
+
+def _list_tables(connection):
+    rows = connection.sql(
+        "select table_name from information_schema.tables where table_type = 'BASE TABLE'"
+        " and table_schema in ('main', 'intermediate')"
+        " and not suffix(table_name, '__dbt_tmp') and not suffix(table_name, '__dbt_backup')"
+        " order by table_name"
+    ).fetchall()
+    return tuple(name for (name,) in rows)
