@@ -87,6 +87,14 @@ test: $(VENV)/.installed ## Lint, check the import rules and run every test
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q --numprocesses auto --dist loadscope
 
+.PHONY: spark-test
+spark-test: $(VENV)/.spark ## Test the block tables on a Spark master and worker of this machine
+	$(BIN)/python -m pytest -q tests/warehouse/test_spark.py
+
+$(VENV)/.spark: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[spark]'
+	touch $@
+
 .PHONY: bench
 bench: $(VENV)/.installed ## Measure speed and size, side by side with the alternatives
 	$(BIN)/python -m tests.bench

@@ -5,7 +5,6 @@ dbt models that read blocks are run by dbt-spark on a cluster; what they give is
 and a folder that every Spark worker sees under the same path.
 """
 
-import contextlib
 import json
 import shutil
 from pathlib import Path
@@ -14,8 +13,10 @@ import duckdb
 
 from ingest.errors import StudyError
 from warehouse.connect import quote_name, quote_text
+from warehouse.spark_session import open_session
 
 BLOCK_TABLES = {"source.upscale_audit.raw.blocks", "model.upscale_audit.fct_blocks"}
+PROBES_PER_CORE = 4
 
 
 def plan_phases(manifest):
@@ -59,54 +60,8 @@ def plan_phases(manifest):
         if phase:
             phases.append((engine, phase))
         engine = "duckdb" if engine == "spark" else "spark"
-    tables = sorted(name for name in readers if models[name]["config"]["materialized"] == "table")
+    tables = sorted(name for name in readers if models[name]["config"]["materialized"] != "view")
     return phases, tables
-
-
-@contextlib.contextmanager
-def open_session(master, folder):
-    """Start Spark with its catalogue and tables under `folder`, for the time of a ``with`` block.
-
-    Parameters
-    ----------
-    master : str
-        ``spark://host:7077``, or ``local[2]`` for this machine.
-    folder : Path
-
-    Raises
-    ------
-    StudyError
-        The extra is missing, or Spark does not start.
-    """
-    try:
-        import dbt.adapters.spark  # noqa: F401 - dbt finds it by name
-        from pyspark.errors import PySparkException
-        from pyspark.sql import SparkSession
-    except ImportError:
-        raise StudyError("Spark needs pip install 'upscale-audit[spark]' and Java 17") from None
-    settings = {
-        "spark.sql.warehouse.dir": str(folder / "warehouse"),
-        "spark.driver.extraJavaOptions": f"-Dderby.system.home={folder}",
-        "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
-        "spark.sql.session.timeZone": "UTC",
-        "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": "false",
-    }
-    builder = SparkSession.builder.master(master).appName("upscale-audit").enableHiveSupport()
-    for name, value in settings.items():
-        builder = builder.config(name, value)
-    try:
-        session = builder.getOrCreate()
-    except (PySparkException, OSError, RuntimeError) as error:
-        raise StudyError(
-            f"Spark did not start at {master}: {str(error)[:200]}; check the address and"
-            " java -version"
-        ) from error
-    session.sparkContext.setLogLevel("ERROR")
-    try:
-        yield session
-    finally:
-        session.stop()
 
 
 class BlocksOnSpark:
@@ -121,7 +76,7 @@ class BlocksOnSpark:
         ``raw/manifest.json``.
     master : str
     run_dbt : callable
-        ``run_dbt(arguments, variables, target)``, as `warehouse.build.run_dbt` runs dbt.
+        ``run_dbt(arguments, variables, target)``, as `warehouse.dbt_runner.run_dbt` runs dbt.
     """
 
     def __init__(self, study, database, raw_manifest, master, run_dbt):
@@ -131,6 +86,7 @@ class BlocksOnSpark:
         self.master = master
         self.run_dbt = run_dbt
         self.folder = study.output / "dbt" / "spark"
+        self.log = study.output / "dbt" / "logs" / "spark.log"
 
     def compute(self):
         """Run every phase.
@@ -152,11 +108,13 @@ class BlocksOnSpark:
             "block_results": str(self.folder / "results"),
             "block_tables": [".".join(relation) for relation in names.values()],
         }
-        with open_session(self.master, self.folder) as session:
+        with open_session(self.master, self.folder, self.log) as session:
+            self._check_shared(session)
             self._create_source(session)
             computed = set()
             for engine, phase in phases:
                 self._run_phase(session, engine, phase, manifest, computed, variables)
+        self._drop_incremental(manifest["nodes"].values())
         return variables
 
     def remove(self):
@@ -177,10 +135,23 @@ class BlocksOnSpark:
             )
 
     def _create_source(self, session):
-        session.sql("create database if not exists raw")
-        path = str(self.study.raw / "blocks")
-        session.catalog.createTable("raw.blocks", path=path, source="parquet")
-        session.catalog.recoverPartitions("raw.blocks")
+        path = str(self.study.raw / "blocks").replace("`", "``")
+        session.sql("create database raw")
+        session.sql(f"create view raw.blocks as select * from parquet.`{path}`")
+
+    def _check_shared(self, session):
+        """Let every worker write into the folder: what one writes elsewhere would be missing."""
+        tasks = PROBES_PER_CORE * session.sparkContext.defaultParallelism
+        probe = self.folder / "probe"
+        session.range(0, tasks, 1, tasks).write.parquet(str(probe))
+        found = len(list(probe.glob("*.parquet")))
+        shutil.rmtree(probe)
+        if found != tasks:
+            raise StudyError(
+                f"Spark's workers at {self.master} wrote {tasks} files into {self.folder}, and"
+                f" {found} are there: every worker must see {self.study.output} under the same"
+                " path, as a shared folder"
+            )
 
     def _run_phase(self, session, engine, phase, manifest, computed, variables):
         nodes = manifest["nodes"]
@@ -190,11 +161,23 @@ class BlocksOnSpark:
             inputs = [one for one in parents if one in nodes and one not in computed | set(phase)]
             self._lend(session, [_relation(nodes[one]) for one in inputs])
             self.run_dbt(["run", "--select", *select], variables, "spark")
+            self._check_shared(session)
             computed |= set(phase)
         else:
             # What Spark has made so far is read in where this phase needs it.
-            select += [nodes[one]["name"] for one in parents if one in computed]
+            taken = [one for one in parents if one in computed]
+            select += [nodes[one]["name"] for one in taken]
+            self._drop_incremental(nodes[one] for one in [*phase, *taken])
             self.run_dbt(["run", "--select", *select], variables, "build")
+
+    def _drop_incremental(self, nodes):
+        """Drop what the next run, which makes every table whole, would add rows to."""
+        with duckdb.connect(str(self.database)) as connection:
+            for node in nodes:
+                if node["config"].get("materialized") == "incremental":
+                    schema, name = map(quote_name, _relation(node))
+                    connection.execute(f"create schema if not exists {schema}")
+                    connection.execute(f"drop table if exists {schema}.{name}")
 
     def _lend(self, session, relations):
         """Copy small DuckDB tables to where Spark reads them."""

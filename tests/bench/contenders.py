@@ -1,4 +1,4 @@
-"""The same block work by other means: pandas with scikit-learn, polars, DuckDB over CSV.
+"""The same block work by other means: pandas with scikit-learn, polars, Spark, DuckDB over CSV.
 
 The work: six features of every notta block, the pooled first axis of all blocks, every block's
 score on it, and the mean sharpness and brightness change of each model's positive and negative
@@ -7,15 +7,22 @@ blocks. The means and the counts must agree before a time is given.
 
 import importlib.util
 import json
+import os
+import shutil
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
+from ingest.run import read_raw_manifest
 from ingest.study import load_study
 from tests.bench.processes import measure
-from warehouse.build import create_raw_views, read_raw_manifest, remove_database, run_dbt
+from warehouse.build import build_warehouse
+from warehouse.connect import remove_database
+from warehouse.dbt_runner import run_dbt
+from warehouse.raw import create_raw_views
+from warehouse.spark_session import open_session
 
 C1, C2, ROUNDING = 4096 * 6.5025, 4096 * 58.5225, 4096 / 12
 """SSIM's constants and the variance of rounding, in the unit of the spreads: 64 squared."""
@@ -34,15 +41,23 @@ CONTENDERS = {
     "polars": "polars over the raw Parquet",
     "pandas": "pandas and scikit-learn over the raw Parquet",
     "csv": "DuckDB, the same query over CSV",
+    "spark": "Spark on all cores of this machine, the same query over the raw Parquet",
+    "build": "`upscale-audit build`: every table, test and contract, published",
+    "build_spark": "`upscale-audit build --spark local[*]`: the same, blocks on Spark",
 }
-NEEDS = {"polars": ("polars",), "pandas": ("pandas", "sklearn")}
+NEEDS = {
+    "polars": ("polars",),
+    "pandas": ("pandas", "sklearn"),
+    "spark": ("pyspark", "Java"),
+    "build_spark": ("pyspark", "Java"),
+}
 
 _FEATURE_SQL = f"""
     with blocks as (
         select model_id,
             reference_sum::double as sr, notta_sum::double as sx,
-            64.0 * reference_sum_sq - sr * sr as vr, 64.0 * notta_sum_sq - sx * sx as vx,
-            64.0 * notta_cross - sr * sx as joint, sqrt(vr * vx) as root,
+            64e0 * reference_sum_sq - sr * sr as vr, 64e0 * notta_sum_sq - sx * sx as vx,
+            64e0 * notta_cross - sr * sx as joint, sqrt(vr * vx) as root,
             ln((notta_laplacian / 4096 + 1) / (reference_laplacian / 4096 + 1)) as sharp
         from {{source}}
     )
@@ -80,7 +95,7 @@ def compare(study):
     folder.mkdir(exist_ok=True)
     write_csv(study, folder / "blocks.csv")
     for name in CONTENDERS:
-        absent = [need for need in NEEDS.get(name, ()) if not importlib.util.find_spec(need)]
+        absent = [need for need in NEEDS.get(name, ()) if not _is_there(need)]
         if absent:
             rows.append({"name": name, "absent": absent})
             continue
@@ -92,6 +107,12 @@ def compare(study):
         _check(name, found, expected)
         rows.append({"name": name} | asdict(cost))
     return rows
+
+
+def _is_there(need):
+    if need == "Java":
+        return "JAVA_HOME" in os.environ or shutil.which("java") is not None
+    return importlib.util.find_spec(need) is not None
 
 
 def _check(name, found, expected):
@@ -130,13 +151,17 @@ def _orient(loading):
 
 def run_warehouse(study):
     """Build the tables up to the answer with dbt, as `upscale-audit build` does."""
-    import duckdb
-
     database = study.output / "contenders" / "warehouse.duckdb"
     remove_database(database)
     create_raw_views(database, study.raw, read_raw_manifest(study.raw))
     run_dbt(study, database, ["run", "--select", "+mart_direction_components"])
-    with duckdb.connect(str(database)) as connection:
+    return _read_answer(database)
+
+
+def _read_answer(database):
+    import duckdb
+
+    with duckdb.connect(str(database), read_only=True) as connection:
         rows = connection.sql(
             "select model_id, polarity, any_value(block_count),"
             " max(mean) filter (where component = 'sharp'),"
@@ -146,25 +171,52 @@ def run_warehouse(study):
     return {f"{model_id} {polarity}": list(values) for model_id, polarity, *values in rows}
 
 
+def run_build(study, spark=None):
+    """Build and publish the whole warehouse, from nothing."""
+    study.warehouse.unlink(missing_ok=True)
+    build_warehouse(study, spark=spark)
+    return _read_answer(study.warehouse)
+
+
+def run_build_spark(study):
+    """Do `run_build` with the tables that read blocks made on Spark."""
+    return run_build(study, "local[*]")
+
+
 def run_duckdb(study, source=None):
     """Two queries: the correlation of the features, then scores and means."""
     import duckdb
 
-    features = _FEATURE_SQL.format(source=source or _parquet(study))
-    pairs = [(a, b) for a in FEATURES for b in FEATURES]
     with duckdb.connect() as connection:
-        sums = ", ".join(f"corr({a}, {b})" for a, b in pairs)
-        spreads = ", ".join(f"stddev_samp({name})" for name in FEATURES)
-        row = connection.sql(f"select {sums}, {spreads} from ({features})").fetchall()[0]
-        correlation = np.array(row[: len(pairs)]).reshape(len(FEATURES), -1)
-        weights = find_weights(correlation, np.array(row[len(pairs) :]))
-        score = " + ".join(
-            f"{w!r} * {name}" for w, name in zip(weights.tolist(), FEATURES, strict=True)
+        return _query(
+            lambda sql: connection.sql(sql).fetchall(),
+            _FEATURE_SQL.format(source=source or _parquet(study)),
         )
-        rows = connection.sql(
-            f"select model_id, if({score} > 0, 'positive', 'negative') as polarity, count(*),"
-            f" avg(sharp), avg(mu) from ({features}) group by model_id, polarity"
-        ).fetchall()
+
+
+def run_spark(study):
+    """Run the queries of `run_duckdb` on Spark."""
+    folder = study.output / "contenders"
+    features = _FEATURE_SQL.format(source=f"parquet.`{study.raw}/blocks`")
+    with open_session("local[*]", folder, folder / "spark.log") as session:
+        return _query(lambda sql: session.sql(sql).collect(), features)
+
+
+def _query(fetch, features):
+    above = np.triu_indices(len(FEATURES), 1)
+    sums = ", ".join(f"corr({FEATURES[a]}, {FEATURES[b]})" for a, b in zip(*above, strict=True))
+    spreads = ", ".join(f"stddev_samp({name})" for name in FEATURES)
+    row = fetch(f"select {spreads}, {sums} from ({features})")[0]
+    correlation = np.eye(len(FEATURES))
+    correlation[above] = correlation.T[above] = row[len(FEATURES) :]
+    weights = find_weights(correlation, np.array(row[: len(FEATURES)]))
+    score = " + ".join(
+        f"{w!r} * {name}" for w, name in zip(weights.tolist(), FEATURES, strict=True)
+    )
+    rows = fetch(
+        f"select model_id, if({score} > 0, 'positive', 'negative') as polarity, count(*),"
+        f" avg(sharp), avg(mu) from ({features}) group by model_id, polarity"
+    )
     return {f"{model_id} {polarity}": list(values) for model_id, polarity, *values in rows}
 
 

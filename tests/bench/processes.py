@@ -1,11 +1,24 @@
 """What a process of its own takes: wall and CPU seconds, peak memory, peak disk."""
 
 import contextlib
+import json
 import os
 import subprocess
+import sys
+import tempfile
 import threading
 import time
 from dataclasses import dataclass
+
+_LAUNCHER = """
+import json, os, sys
+process = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
+_, status, usage = os.wait4(process, 0)
+with open(sys.argv[1], "w") as file:
+    json.dump([usage.ru_utime + usage.ru_stime, usage.ru_maxrss], file)
+sys.exit(abs(os.waitstatus_to_exitcode(status)))
+"""
+"""Starts the command from a small process: a child's peak memory begins with its parent's."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +55,14 @@ def measure(command, environment=None, watched=None):
     RuntimeError
         It ended with another status than 0; its last lines are in the message.
     """
+    with tempfile.TemporaryDirectory() as folder:
+        return _measure(command, environment, watched, os.path.join(folder, "usage.json"))
+
+
+def _measure(command, environment, watched, usage):
     begin = time.perf_counter()
     process = subprocess.Popen(
-        command,
+        [sys.executable, "-I", "-S", "-c", _LAUNCHER, usage, *command],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -56,17 +74,17 @@ def measure(command, environment=None, watched=None):
     ended, sizes = threading.Event(), [0]
     watcher = threading.Thread(target=_watch, args=(watched, ended, sizes))
     watcher.start()
-    _, status, usage = os.wait4(process.pid, 0)
+    process.wait()
     wall = time.perf_counter() - begin
     ended.set()
     reader.join()
     watcher.join()
-    process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         tail = "\n".join(said[0].splitlines()[-8:])
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{tail}")
-    cpu = usage.ru_utime + usage.ru_stime
-    return Cost(wall, cpu, usage.ru_maxrss * 1024, max(sizes))
+    with open(usage) as file:
+        cpu_s, peak_kib = json.load(file)
+    return Cost(wall, cpu_s, peak_kib * 1024, max(sizes))
 
 
 def _watch(folder, ended, sizes):

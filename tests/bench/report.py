@@ -212,8 +212,9 @@ def _format_contenders(item):
         f"## Side by side, at {item['rows']:,} rows\n\nSix features of every block, the pooled"
         " first axis, each block's score, means by model and polarity; counts agree to 1 in"
         " 10,000, means to 1e-6."
-        " The first also writes both paths' 39 columns of every block, exact in fixed point and"
-        " with intervals; the others keep only the means, of one path, in floating point.\n\n"
+        " The rows of `upscale-audit` also write both paths' 39 columns of every block, exact in"
+        " fixed point and with intervals; the others keep only the means, of one path, in floating"
+        " point. Peak is of the largest process.\n\n"
         + _table(["what", "wall s", "CPU s", "peak GiB"], rows)
     )
 
