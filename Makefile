@@ -96,8 +96,8 @@ $(VENV)/.spark: $(VENV)/.installed
 	touch $@
 
 .PHONY: bench
-bench: $(VENV)/.installed ## Measure speed and size, side by side with the alternatives
-	$(BIN)/python -m tests.bench
+bench: $(VENV)/.installed ## Measure speed and size, side by side; or builds: make bench ROWS="1 8 82 328" (million)
+	$(BIN)/python -m tests.bench $(if $(ROWS),scale --rows $(ROWS))
 
 .PHONY: faults
 faults: $(VENV)/.installed ## Break the pipeline and feed it hostile files; write docs/faults.md

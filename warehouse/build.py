@@ -6,12 +6,15 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
-
 from ingest.files import hash_file, hash_json, locked, sync
 from ingest.manifests import MANIFEST, write_manifest
 from ingest.run import read_raw_manifest
-from warehouse.connect import quote_name, remove_database, saying_database_errors
+from warehouse.connect import (
+    open_build,
+    quote_name,
+    remove_database,
+    saying_database_errors,
+)
 from warehouse.dbt_runner import PROJECT, run_dbt
 from warehouse.frozen import Frozen, create_frozen_tables, read_frozen
 from warehouse.growth import Growth, copy_published, drop_what_cannot_grow, plan_growth
@@ -214,7 +217,7 @@ class _Job:
         graph = Graph(PROJECT, dbt_manifest, inputs.manifest, manifest_sha256)
         graph.add_files("hyra_file", inputs.hyra.name_files())
         graph.add_files("frozen_file", inputs.frozen.name_files())
-        with duckdb.connect(str(self.database), config={"max_vacuum_tasks": 0}) as connection:
+        with open_build(self.database) as connection:
             connection.begin()
             _create_table_list(connection, dbt_manifest)
             add_dbt_edges(connection, graph)

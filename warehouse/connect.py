@@ -51,6 +51,30 @@ def open_warehouse(path):
 
 
 @contextlib.contextmanager
+def open_build(path):
+    """Open, or create, the database of a build for the time of a ``with`` block.
+
+    Parameters
+    ----------
+    path : Path
+
+    Yields
+    ------
+    duckdb.DuckDBPyConnection
+
+    Notes
+    -----
+    The file is of DuckDB 1.5's format, so that today's shells open it. Closing does not merge row
+    groups, which would write a study's blocks again and again.
+    """
+    config = {"max_vacuum_tasks": 0}
+    if not Path(path).exists():
+        config["storage_compatibility_version"] = "v1.5.0"
+    with duckdb.connect(str(path), config=config) as connection:
+        yield connection
+
+
+@contextlib.contextmanager
 def saying_database_errors(path):
     """Say in one line what DuckDB says of a full disk, a full memory or a damaged file.
 

@@ -9,12 +9,15 @@ import tomllib
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 
-import duckdb
-
 from ingest.errors import StudyError
 from ingest.files import hash_file, hash_json, locked, to_text, write_text
 from ingest.manifests import read_manifest
-from warehouse.connect import open_warehouse, quote_name
+from warehouse.connect import (
+    open_build,
+    open_warehouse,
+    quote_name,
+    saying_database_errors,
+)
 from warehouse.provenance import WAREHOUSE_MANIFEST
 
 FILE_VERSION = 1
@@ -122,7 +125,8 @@ def freeze_study(study):
     repair = f"upscale-audit build {study.path}"
     with locked(study.output, "ingest or build"):
         manifest = read_manifest(study.output / WAREHOUSE_MANIFEST, repair)
-        if "frozen" in manifest["recipe"]["inputs"]:
+        inputs = manifest["recipe"].get("inputs", {})
+        if "frozen" in inputs:
             raise StudyError(
                 f"{study.warehouse} has a frozen axis already: to freeze anew, take [study] frozen"
                 f" out of {study.path}, run {repair} and then this again"
@@ -132,7 +136,7 @@ def freeze_study(study):
         "version": FILE_VERSION,
         "study": study.name,
         "warehouse_recipe_sha256": manifest["recipe_sha256"],
-        "raw_content_sha256": manifest["recipe"]["inputs"]["raw"],
+        "raw_content_sha256": inputs.get("raw", ""),
         "parameters": _list_parameters(study),
     } | {_key(table): values for table, values in rows.items()}
     write_text(path, _format(document))
@@ -140,7 +144,7 @@ def freeze_study(study):
 
 
 def _read_warehouse(path):
-    with open_warehouse(path) as connection:
+    with saying_database_errors(path), open_warehouse(path) as connection:
         rows = {}
         for table, query in _QUERIES.items():
             found = connection.sql(query).fetchall()
@@ -210,7 +214,9 @@ def _hash_document(document):
             return {key: spell(item) for key, item in value.items()}
         if isinstance(value, list):
             return [spell(item) for item in value]
-        return repr(float(value)) if isinstance(value, (float, Decimal)) else value
+        if isinstance(value, (float, Decimal)):
+            return repr(float(value))
+        return value if isinstance(value, (str, int)) else str(value)
 
     return hash_json(spell(document))
 
@@ -264,7 +270,8 @@ def _check(study, path, document):
             f"{path} has version {document.get('version')!r}; expected {FILE_VERSION}: freeze the"
             " study anew with this version of upscale-audit"
         )
-    if stated != _hash_document(document):
+    is_whole = {"parameters", *map(_key, TABLES)} <= document.keys()
+    if not is_whole or stated != _hash_document(document):
         raise StudyError(
             f"{path} is not as freeze wrote it: its content_sha256 is of other values; put back"
             " what freeze wrote"
@@ -291,7 +298,7 @@ def create_frozen_tables(database, frozen):
     database : Path
     frozen : Frozen
     """
-    with duckdb.connect(str(database)) as connection:
+    with open_build(database) as connection:
         for table, columns in TABLES.items():
             typed = ", ".join(f"{quote_name(name)} {kind}" for name, kind in columns.items())
             connection.execute(f"create table raw.{quote_name(table)} ({typed})")

@@ -15,7 +15,7 @@ import duckdb
 from ingest.errors import StudyError
 from ingest.files import hash_file
 from ingest.manifests import MANIFEST, read_manifest
-from warehouse.connect import open_warehouse, quote_name
+from warehouse.connect import open_build, open_warehouse, quote_name
 from warehouse.provenance import WAREHOUSE_MANIFEST
 
 CARRIED_SCHEMA = "intermediate"
@@ -69,9 +69,11 @@ def plan_growth(study, manifest, recipe, frozen):
     changed = _compare_recipes(published["recipe"], recipe)
     if changed:
         return Growth(reason=f"{changed} changed since the last build")
-    if hash_file(study.warehouse) != published["files"].get(study.warehouse.name):
+    growth = _find_added(before, models, manifest, frozen)
+    expected = published["files"].get(study.warehouse.name)
+    if growth.reason is None and hash_file(study.warehouse) != expected:
         return Growth(reason="the published warehouse is not as it was published")
-    return _find_added(before, models, manifest, frozen)
+    return growth
 
 
 def _read_published(path):
@@ -138,7 +140,7 @@ def copy_published(study, database):
     """
     _copy_file(study.warehouse, database)
     database.chmod(0o644)
-    with duckdb.connect(str(database), config={"max_vacuum_tasks": 0}) as connection:
+    with open_build(database) as connection:
         rows = connection.sql(
             "select table_name, table_type from information_schema.tables"
             " where table_schema = 'main'"

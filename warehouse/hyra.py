@@ -3,14 +3,12 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import duckdb
-
 from ingest.errors import StudyError
 from ingest.files import hash_file
 from ingest.manifests import MANIFEST, read_manifest
 from ingest.schema import HYRA_TABLES, SCHEMA_VERSION, arrow_schema
 from ingest.study import load_study
-from warehouse.connect import quote_name, quote_text
+from warehouse.connect import open_build, quote_name, quote_text
 from warehouse.progress import Progress, say
 
 EXIT_OK, EXIT_REJECTS = 0, 3
@@ -156,7 +154,7 @@ def create_hyra_views(database, hyra):
     database : Path
     hyra : HyraFolder
     """
-    with duckdb.connect(str(database)) as connection:
+    with open_build(database) as connection:
         connection.execute("create schema if not exists raw")
         for table in HYRA_TABLES:
             name = f"raw.{quote_name(table)}"

@@ -6,13 +6,12 @@ dbt's tables come from its own graph afterwards.
 
 import json
 
-import duckdb
 import pyarrow as pa
 
 from ingest.files import hash_file
 from ingest.manifests import MANIFEST, SOURCES, SUMS
 from ingest.sources import list_table_sources, list_unit_sources
-from warehouse.connect import quote_name
+from warehouse.connect import open_build, quote_name
 
 UNIT_TABLES = ("images", "source_files", "image_metrics", "pairs", "rejects")
 """Raw tables that are collected from the units' manifests."""
@@ -59,7 +58,7 @@ def create_lineage(database, study, manifest, hyra, build_recipe_sha256):
     """
     edges = {*list_raw_edges(study, manifest), *list_hyra_edges(hyra)}
     row = _describe_study(manifest, build_recipe_sha256)
-    with duckdb.connect(str(database)) as connection:
+    with open_build(database) as connection:
         _create(connection, "lineage", _to_table(edges))
         _create(connection, "study", pa.Table.from_pylist([row], schema=pa.schema(_STUDY)))
 

@@ -214,6 +214,8 @@ def _collect(study, fresh, licence, is_chestxray8):
             (fresh / "sql").mkdir(exist_ok=True)
             shutil.copyfile(path, fresh / "sql" / part)
     shutil.copyfile(study.path, fresh / "study.toml")
+    if study.frozen is not None:
+        shutil.copyfile(study.frozen, fresh / "study.frozen.toml")
     (fresh / "provenance" / "raw").mkdir(parents=True)
     for name in (WAREHOUSE_MANIFEST, f"raw/{MANIFEST}", f"raw/{SOURCES}"):
         shutil.copyfile(study.output / name, fresh / "provenance" / name)

@@ -2,7 +2,6 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-import duckdb
 import pyarrow.parquet as pq
 
 from ingest.errors import StudyError
@@ -10,7 +9,7 @@ from ingest.files import hash_file
 from ingest.manifests import MANIFEST, SOURCES, restate
 from ingest.merkle import find_root
 from ingest.schema import TABLES, arrow_schema
-from warehouse.connect import THREADS, quote_text
+from warehouse.connect import THREADS, open_build, quote_text
 
 
 def check_sign_off(study, manifest):
@@ -77,9 +76,7 @@ def _hash_or_none(path):
 
 def create_raw_views(database, raw, manifest):
     """Create views over exactly the files of the manifest, in its order."""
-    with duckdb.connect(
-        str(database), config={"storage_compatibility_version": "v1.5.0"}
-    ) as connection:
+    with open_build(database) as connection:
         connection.execute("create schema raw")
         for table in TABLES:
             shards = [raw / table / f"{table}.parquet"]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import duckdb
 
 from ingest.files import write_text
+from warehouse.connect import open_build
 
 NOTE = "unfinished.json"
 """In dbt's folder while a build from nothing runs: which build it is, and what it has counted."""
@@ -64,7 +65,7 @@ def find_interrupted(folder, database, recipe_sha256):
             found = Interrupted(counts=note["counts"])
             with duckdb.connect(str(database), read_only=True) as connection:
                 return _check(connection, "dim_study", recipe_sha256, found)
-        with duckdb.connect(str(database)) as connection:
+        with open_build(database) as connection:
             tables = _list_tables(connection)
             found = _check(connection, "raw.study", recipe_sha256, Interrupted(tables))
             connection.execute("drop schema raw cascade")

@@ -9,10 +9,8 @@ import json
 import shutil
 from pathlib import Path
 
-import duckdb
-
 from ingest.errors import StudyError
-from warehouse.connect import quote_name, quote_text
+from warehouse.connect import open_build, quote_name, quote_text
 from warehouse.spark_session import open_session
 
 BLOCK_TABLES = {"source.upscale_audit.raw.blocks", "model.upscale_audit.fct_blocks"}
@@ -172,7 +170,7 @@ class BlocksOnSpark:
 
     def _drop_incremental(self, nodes):
         """Drop what the next run, which makes every table whole, would add rows to."""
-        with duckdb.connect(str(self.database)) as connection:
+        with open_build(self.database) as connection:
             for node in nodes:
                 if node["config"].get("materialized") == "incremental":
                     schema, name = map(quote_name, _relation(node))
@@ -181,7 +179,7 @@ class BlocksOnSpark:
 
     def _lend(self, session, relations):
         """Copy small DuckDB tables to where Spark reads them."""
-        with duckdb.connect(str(self.database)) as connection:
+        with open_build(self.database) as connection:
             for schema, name in relations:
                 path = Path(self.folder) / "inputs" / f"{schema}.{name}"
                 if path.exists():

@@ -44,7 +44,7 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     commands = parser.add_subparsers(dest="command")
     commands.add_parser("ingest", help="ingest beside the alternatives, nothing else")
-    scale = commands.add_parser("scale", help="the build at full size; writes docs/scale.md")
+    scale = commands.add_parser("scale", help="the build, up to full size; writes docs/scale.md")
     scale.add_argument("--rows", type=int, nargs="*", choices=sorted(IMAGES), default=[1, 8, 82])
     scale.add_argument("--folder", type=Path, default=RESULTS, help="receives the studies")
     options = parser.parse_args()

@@ -38,7 +38,7 @@ def format_page(results):
     machine = results[-1]["machine"]
     parts = [
         f"# The build, up to {results[-1]['rows'] / MILLION:.0f} million block rows\n",
-        "`python -m tests.bench scale --rows 1 8 82` generates studies by resampling real blocks"
+        '`make bench ROWS="1 8 82 328"` generates studies by resampling real blocks'
         " (`tests/bench/resample.py`), builds each in a process of its own and writes this page."
         " A row is a block of one image under one model, both inference paths in it; the published"
         " study has 328 million. CPU is user and system time of the whole build: start of Python,"
@@ -50,6 +50,7 @@ def format_page(results):
         "![CPU, wall time, memory and disk of the build, by block rows](scale.png)\n",
         _format_builds(results),
         _format_growth(results),
+        _format_whole(results[-1]),
         _format_nodes(results[-1]),
         *map(_format_latency, results[-1:]),
         _format_steps(*read_growth()),
@@ -110,6 +111,19 @@ def _format_growth(results):
     return (
         f"Between the smallest and the largest, a further row takes {MILLION * slope:.2f} µs of"
         f" CPU; before its first row, a build takes {start:.0f} s.\n"
+    )
+
+
+def _format_whole(item):
+    """From raw Parquet to the exports, at the largest scale."""
+    if "export" not in item:
+        return ""
+    export, build = item["export"], item["build"]
+    minutes = (export["wall_s"] + build["wall_s"]) / 60
+    return (
+        f"Exporting all tables of {item['rows']:,} rows took a further {export['wall_s']:.0f} s,"
+        f" {export['cpu_s']:.0f} CPU s and {export['peak_bytes'] / GIB:.2f} GiB at most, for"
+        f" {export['bytes'] / 1e9:.1f} GB: {minutes:.0f} minutes from raw Parquet to exports.\n"
     )
 
 

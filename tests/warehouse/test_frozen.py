@@ -89,6 +89,8 @@ def test_a_frozen_file_is_not_written_over(frozen_study):
         ('feature = "gain"', 'feature = "gian"', "not as freeze wrote it"),
         ("version = 1\n", "version = 99\n", "has version 99; expected 1"),
         ("version = 1\n", "", "has version None"),
+        ("version = 1\n", "version = 1\nwhen = 2026-11-21\n", "not as freeze wrote it"),
+        ("limits = [", "bounds = [", "not as freeze wrote it"),
         ("[\n", "[[[\n", "cannot read"),
     ],
 )

@@ -19,6 +19,7 @@ from ingest.errors import StudyError
 from ingest.files import hash_file, locked
 from ingest.manifests import MANIFEST, SOURCES, restate, write_manifest
 from ingest.run import ingest_study
+from warehouse import export
 from warehouse.build import build_warehouse
 from warehouse.connect import open_warehouse
 from warehouse.docs import write_docs
@@ -90,6 +91,47 @@ def test_block_tables_are_exported_a_file_a_model(sample_study):
     keys = list(zip(*(rows[name].to_pylist() for name in places), strict=True))
     assert len(keys) == 6 * 64 * 64
     assert keys == sorted(keys)
+
+
+def test_blocks_that_lie_in_order_are_exported_unsorted_with_the_same_bytes(
+    sample_study, tmp_path, monkeypatch
+):
+    with open_warehouse(sample_study.warehouse) as connection:
+        ((grain,),) = connection.sql(
+            "select grain from dim_tables where table_name = 'fct_blocks'"
+        ).fetchall()
+        assert export._lies_in_order(connection, "bicubic")
+        export._export_table(connection, "fct_blocks", grain, tmp_path / "as_they_lie")
+        monkeypatch.setattr(export, "_lies_in_order", lambda connection, model_id: False)
+        export._export_table(connection, "fct_blocks", grain, tmp_path / "sorted")
+    for path in (tmp_path / "as_they_lie" / "fct_blocks").iterdir():
+        assert path.read_bytes() == (tmp_path / "sorted" / "fct_blocks" / path.name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("places", "expected"),
+    [
+        ("a00 a01 a10 a11 b00 b01 b10 b11", True),
+        ("a00 b00 a01 b01 a10 b10 a11 b11", False),
+        ("b00 b01 b10 b11 a00 a01 a10 a11", False),
+        ("a00 a10 a01 a11 b00 b01 b10 b11", False),
+        ("a01 a00 a10 a11", False),
+        ("", True),
+    ],
+)
+def test_the_order_of_stored_blocks_is_seen(places, expected):
+    with duckdb.connect() as connection:
+        connection.execute("create table dim_images (image_id varchar, block_cols integer)")
+        connection.execute("insert into dim_images values ('a', 2), ('b', 2)")
+        connection.execute(
+            "create table fct_blocks"
+            " (model_id varchar, image_id varchar, block_row smallint, block_col smallint)"
+        )
+        connection.execute("insert into fct_blocks values ('other', 'a', 0, 0)")
+        for image_id, row, col in places.split():
+            values = ["m", image_id, int(row), int(col)]
+            connection.execute("insert into fct_blocks values (?, ?, ?, ?)", values)
+        assert export._lies_in_order(connection, "m") == expected
 
 
 def test_a_damaged_shard_stops_the_build_and_the_old_warehouse_stands(small_study):
