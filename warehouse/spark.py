@@ -115,10 +115,6 @@ class BlocksOnSpark:
         self._drop_incremental(manifest["nodes"].values())
         return variables
 
-    def remove(self):
-        """Remove what Spark wrote."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
     def _check_shards(self):
         listed = set(self.raw_manifest["block_shards"])
         found = {

@@ -116,7 +116,6 @@ def test_another_parameter_is_refused(frozen_study):
 
 
 def test_a_study_without_an_identifiable_axis_has_nothing_to_freeze(tmp_path, small_study):
-    """Every image of it is its reference: no feature varies."""
     small_study.warehouse.chmod(0o644)
     with duckdb.connect(str(small_study.warehouse)) as connection:
         connection.execute("update mart_pca_basis set is_identifiable = false")

@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 
+import duckdb
 import numpy as np
 import pytest
 from PIL import Image
@@ -204,6 +205,13 @@ def test_a_damaged_warehouse_is_not_grown(plan, frozen_study):
     assert "not as it was published" in plan().reason
     (frozen_study.output / "warehouse.manifest.json").unlink()
     assert "cannot be read" in plan().reason
+
+
+def test_a_warehouse_with_rows_taken_out_is_not_grown(plan, frozen_study):
+    frozen_study.warehouse.chmod(0o644)
+    with duckdb.connect(str(frozen_study.warehouse)) as connection:
+        connection.execute("delete from fct_blocks where image_id = 'a'")
+    assert "rows were taken out" in plan().reason
 
 
 def test_an_edited_frozen_file_is_found(frozen_study):

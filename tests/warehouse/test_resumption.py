@@ -1,6 +1,7 @@
 """A build that was killed: the next one goes on, with the same result."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -83,3 +84,10 @@ def test_what_was_left_by_another_recipe_is_not_gone_on_from(small_study):
     assert build.find_interrupted(note.parent, database, sha256) is None
     database.write_bytes(b"no database")
     assert build.find_interrupted(note.parent, database, sha256) is None
+    counts = {"tables": 1, "tests": 1}
+    shutil.copyfile(small_study.warehouse, database)
+    build.note_build(note.parent, sha256, counts)
+    assert build.find_interrupted(note.parent, database, sha256).counts == counts
+    assert build.find_interrupted(note.parent, database, "other") is None
+    build.note_build(note.parent, "other", counts)
+    assert build.find_interrupted(note.parent, database, "other") is None
