@@ -20,18 +20,21 @@ SOURCES = "sources.sha256"
 
 _ROOT = Path(__file__).resolve().parent.parent
 _CODE = (".py", ".sql", ".yml", ".csv")
+_NO_NUMBER = "cli"
+"""A folder whose code says and asks, and decides no byte of what is written."""
 
 
 @functools.cache
-def describe_code(package, pattern="**/*"):
-    """Name a package's code: the project's version and a hash over the package's files.
+def describe_code(package, *patterns):
+    """Name a package's code: the project's version and a hash over what can change a number.
 
     Parameters
     ----------
     package : str
         A folder beside this one, such as ``ingest``.
-    pattern : str
-        Which of its files; ``*`` leaves out what lies in folders of their own.
+    *patterns : str
+        Which of its files, by default all but the command line's; ``*`` leaves out what lies in
+        folders of their own.
 
     Returns
     -------
@@ -41,8 +44,10 @@ def describe_code(package, pattern="**/*"):
     folder = _ROOT / package
     files = {
         path.relative_to(folder).as_posix(): hash_file(path)
+        for pattern in patterns or ("**/*",)
         for path in sorted(folder.glob(pattern))
         if path.suffix in _CODE and not path.name.startswith(".") and path.is_file()
+        if path.relative_to(folder).parts[0] != _NO_NUMBER
     }
     return {"version": _find_version(), "sha256": hash_json(files)}
 

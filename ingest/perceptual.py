@@ -15,6 +15,7 @@ import numpy as np
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file
+from upscale_audit.ingest.study import PerceptualFiles
 
 SMALLEST_SIDE_PX = 31
 """On a shorter side nothing is left for the deeper layers."""
@@ -37,14 +38,6 @@ _FILES = {
     "alexnet": "torchvision's AlexNet (alexnet-owt-7be5be79.pth)",
     "lpips": "the lpips package's v0.1 weights for AlexNet (lpips/weights/v0.1/alex.pth)",
 }
-
-
-@dataclass(frozen=True)
-class PerceptualFiles:
-    """The weight files that a study names."""
-
-    alexnet: Path
-    lpips: Path
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import get_args
 
 from upscale_audit.ingest.errors import StudyError
-from upscale_audit.ingest.perceptual import PerceptualFiles
 from upscale_audit.ingest.restorers import DECLARATIONS, RestoreParameters
 
 INFERENCE_PATHS = ("notta", "tta")
@@ -115,6 +114,14 @@ class Model:
     def folder(self, inference_path):
         """Folder of the restored images, or None where the path is not declared."""
         return getattr(self, inference_path)
+
+
+@dataclass(frozen=True)
+class PerceptualFiles:
+    """The LPIPS weight files that a study names."""
+
+    alexnet: Path
+    lpips: Path
 
 
 @dataclass(frozen=True)

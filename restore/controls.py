@@ -13,7 +13,7 @@ from PIL import Image
 
 from upscale_audit.ingest.images import hash_pixels
 
-_FILTERS = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
+INTERPOLATIONS = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
 
 
 def interpolate(image, height, width, kind):
@@ -35,7 +35,7 @@ def interpolate(image, height, width, kind):
     Pillow interpolates rows, rounds to 8 bits, then columns: on an image and its transpose the
     results may differ by one level.
     """
-    return np.asarray(Image.fromarray(image).resize((width, height), _FILTERS[kind]))
+    return np.asarray(Image.fromarray(image).resize((width, height), INTERPOLATIONS[kind]))
 
 
 def blur(image, sigma_px):

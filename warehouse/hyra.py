@@ -1,4 +1,4 @@
-"""The command that analyses networks: hyra; and its tables as a build finds them, if it does."""
+"""HyRA's tables as a build finds them, if ``upscale-audit hyra`` has run."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,11 +7,7 @@ from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file
 from upscale_audit.ingest.manifests import MANIFEST, read_manifest
 from upscale_audit.ingest.schema import HYRA_TABLES, SCHEMA_VERSION, arrow_schema
-from upscale_audit.ingest.study import load_study
-from upscale_audit.warehouse.cli.progress import Progress, say
 from upscale_audit.warehouse.connect import open_build, quote_name, quote_text
-
-EXIT_OK, EXIT_REJECTS = 0, 3
 
 
 @dataclass(frozen=True)
@@ -45,64 +41,6 @@ class HyraFolder:
             table: (self.name(table), self.sha256[table]) if table in self.files else None
             for table in HYRA_TABLES
         }
-
-
-def add_hyra_command(commands, add, positive):
-    """Add the command to the parser.
-
-    Parameters
-    ----------
-    commands : argparse._SubParsersAction
-    add : callable
-        ``add(commands, name, run, summary, example)``: a command with the study as its first
-        argument.
-    positive : callable
-        Reads a count of 1 or more.
-    """
-    summary = "measure what of each network is a linear filter, and what it adds above LR Nyquist"
-    example = "STUDY.toml --network span_x2_ch48=span_x2_ch48"
-    command = add(commands, "hyra", _analyse, summary, example)
-    command.add_argument(
-        "--network",
-        metavar="MODEL_ID=WEIGHTS",
-        action="append",
-        default=[],
-        help="known weights of a model that declares no restorer; may be given again",
-    )
-    command.add_argument(
-        "--workers", type=positive, help="processes (default: all cores); no value depends on it"
-    )
-
-
-def _analyse(options):
-    study = load_study(options.study)
-    from upscale_audit.restore.hyra.study import analyse_study
-
-    with Progress("hyra", "images") as progress:
-        report = analyse_study(
-            study,
-            _read_networks(options.network),
-            workers=options.workers,
-            progress=progress,
-        )
-    say(f"analysed {report.networks} networks on {report.images} images in {report.folder}")
-    for model_id, why in report.left_out.items():
-        say(f"left out {model_id!r}: {why}")
-    for name, why in list(report.skipped.items())[:5]:
-        say(f"not measured: {name!r}, {why}")
-    say(f"upscale-audit build {options.study} brings it into the warehouse")
-    return EXIT_REJECTS if report.skipped else EXIT_OK
-
-
-def _read_networks(given):
-    networks = {}
-    for text in given:
-        model_id, separator, weights = text.partition("=")
-        if not (model_id and separator and weights):
-            raise StudyError(f"--network {text!r}; expected MODEL_ID=WEIGHTS")
-        if networks.setdefault(model_id, weights) != weights:
-            raise StudyError(f"--network names {model_id!r} twice; give it one network")
-    return networks
 
 
 def read_hyra(study):

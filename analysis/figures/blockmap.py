@@ -1,7 +1,5 @@
 """Maps of Axis1 over one image: where a model added and where it took away."""
 
-import base64
-import io
 import math
 
 import altair as alt
@@ -10,6 +8,7 @@ from PIL import Image
 
 from upscale_audit.analysis import theme
 from upscale_audit.analysis.marts import quote_text
+from upscale_audit.analysis.png import encode_png
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file
 
@@ -166,13 +165,6 @@ def paint_blocks(blocks, block_rows, block_cols, limit):
     # Blocks are enlarged here: renderers differ in how they smooth an enlarged image.
     side = max(1, round(REFERENCE_PX / max(block_rows, block_cols)))
     return theme.diverging_colours(scores / limit).repeat(side, axis=0).repeat(side, axis=1)
-
-
-def encode_png(pixels):
-    """Encode pixels, shape (M, N) or (M, N, 3), as the data URI of a PNG."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def _draw_panel(pixels, size_pt, name, summary, limit=None):

@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image
 
 from upscale_audit.analysis import theme
-from upscale_audit.analysis.figures.blockmap import encode_png
 from upscale_audit.analysis.marts import Marts
 from upscale_audit.analysis.output import write_chart
+from upscale_audit.analysis.png import encode_png
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import write_text
 

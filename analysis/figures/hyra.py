@@ -4,8 +4,8 @@ import altair as alt
 import numpy as np
 
 from upscale_audit.analysis import theme
-from upscale_audit.analysis.figures.blockmap import encode_png
 from upscale_audit.analysis.marts import quote_text
+from upscale_audit.analysis.png import encode_png
 
 SHOWN_CELLS = 6
 """LR pixels drawn on each side of the impulse."""

@@ -9,7 +9,6 @@ from string import Template
 import numpy as np
 
 from upscale_audit.analysis import theme
-from upscale_audit.analysis.figures.blockmap import encode_png
 from upscale_audit.analysis.lqd.classes import (
     CLASSES,
     HALLUCINATION,
@@ -21,6 +20,7 @@ from upscale_audit.analysis.lqd.classes import (
 from upscale_audit.analysis.lqd.measure import PATCH_SIZES_PX, has_whole_patch, measure_map
 from upscale_audit.analysis.lqd.picture import DIFFERENCE_LIMITS_DN, choose_limit
 from upscale_audit.analysis.lqd.texts import get_texts
+from upscale_audit.analysis.png import encode_png
 from upscale_audit.ingest.files import write_text
 
 NAME = "p6_local_quality_heatmap.html"

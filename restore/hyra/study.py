@@ -27,6 +27,7 @@ from upscale_audit.ingest.restorers import (
 from upscale_audit.ingest.schema import HYRA_TABLES, SCHEMA_VERSION, arrow_schema
 from upscale_audit.ingest.sources import name_source
 from upscale_audit.ingest.workers import map_units
+from upscale_audit.restore.controls import INTERPOLATIONS
 from upscale_audit.restore.hyra.impulse import (
     Impulse,
     ImpulseParameters,
@@ -46,7 +47,6 @@ MAX_LR_PX = 256
 """The middle of a larger LR image is analysed: work and memory are bounded."""
 
 _CALLABLE = (Interpolation, NcnnWeights, SpandrelWeights)
-_FILTERS = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Interpolator:
 
     def __init__(self, kind, scale):
         self.scale = scale
-        self._filter = _FILTERS[kind]
+        self._filter = INTERPOLATIONS[kind]
 
     def forward(self, planes):
         """Enlarge each plane; see `restore.networks.Network.forward`."""
@@ -403,7 +403,7 @@ def _describe_recipe(study, networks, parameters, declared, found):
             for model_id, item in declared.items()
         },
         "schema_version": SCHEMA_VERSION,
-        "code": describe_code("analysis"),
+        "code": describe_code("restore", "*", "hyra/*"),
         "dependencies_sha256": hash_dependencies(),
     }
 

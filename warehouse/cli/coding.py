@@ -6,39 +6,33 @@ from pathlib import Path
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import writing
 from upscale_audit.ingest.study import load_study
+from upscale_audit.warehouse.cli.options import (
+    EXIT_INCOMPLETE,
+    EXIT_OK,
+    add_command,
+    load_extra,
+    read_count,
+)
 from upscale_audit.warehouse.cli.progress import Progress, say
 
-EXIT_OK, EXIT_REJECTS = 0, 3
 KINDS, LOSSES = ("ae", "vae"), ("mse", "ssim", "mixed")
 DEFAULT_RATIOS = (10.0, 25.0, 60.0, 97.0, 122.0)
 _SOURCE = ("SOURCE", "a study file, whose references are read, or a folder of images")
 
 
-def add_coding_commands(commands, add, positive):
-    """Add the commands to the parser.
-
-    Parameters
-    ----------
-    commands : argparse._SubParsersAction
-    add : callable
-        ``add(commands, name, run, summary, example, argument)``: a command with one positional
-        argument, `study`.
-    positive : callable
-        Reads a count of 1 or more.
-    """
+def add_commands(commands):
+    """Add the commands to the parser."""
     summary = "train learned codecs, code images to a stated ratio, decode and audit them"
     group = commands.add_parser("codec", help=summary, description=summary[0].upper() + summary[1:])
     parts = group.add_subparsers(metavar="COMMAND", required=True)
 
     def add_part(name, run, text, example, argument=_SOURCE):
-        part = add(parts, name, run, text, example, argument)
-        part.epilog = part.epilog.replace("upscale-audit ", "upscale-audit codec ")
-        return part
+        return add_command(parts, f"codec {name}", run, text, example, argument)
 
-    _add_train(add_part, positive)
+    _add_train(add_part)
     _add_encode(add_part)
     _add_decode(add_part)
-    _add_study(add_part, positive)
+    _add_study(add_part)
     add_part(
         "figure",
         _figure,
@@ -48,7 +42,7 @@ def add_coding_commands(commands, add, positive):
     )
 
 
-def _add_train(add, positive):
+def _add_train(add):
     example = "sample/study.toml --kind ae --loss ssim --out build/ae_ssim.npz"
     train = add("train", _train, "train a codec on the images, in minutes", example)
     train.add_argument("--kind", choices=KINDS, required=True, help="autoencoder or variational")
@@ -63,16 +57,16 @@ def _add_train(add, positive):
         default=[],
         help="images, as 'rg1_*c1', not to train on; the curve shows them; may be given again",
     )
-    _add_training_options(train, positive)
+    _add_training_options(train)
 
 
-def _add_training_options(command, positive):
-    command.add_argument("--steps", type=positive, default=600, help="batches (default: 600)")
+def _add_training_options(command):
+    command.add_argument("--steps", type=read_count, default=600, help="batches (default: 600)")
     command.add_argument("--seed", type=int, default=0, help="default: 0")
     command.add_argument(
-        "--threads", type=positive, default=1, help="default: 1; the weights depend on it"
+        "--threads", type=read_count, default=1, help="default: 1; the weights depend on it"
     )
-    command.add_argument("--crop", type=positive, default=96, help="px, default: 96")
+    command.add_argument("--crop", type=read_count, default=96, help="px, default: 96")
 
 
 def _add_encode(add):
@@ -111,7 +105,7 @@ def _add_weights(command):
     network.add_argument("--no-network", action="store_true", help="zfp alone")
 
 
-def _add_study(add, positive):
+def _add_study(add):
     summary = "train every variant, code every image at every ratio, write a study of them"
     study = add("study", _study, summary, "sample/study.toml --out build/codecs")
     study.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="for all of it")
@@ -121,11 +115,11 @@ def _add_study(add, positive):
         action="append",
         help="may be given again (default: " + ", ".join(f"{r:g}" for r in DEFAULT_RATIOS) + ")",
     )
-    _add_training_options(study, positive)
+    _add_training_options(study)
 
 
 def _train(options):
-    jobs = _load("upscale_audit.restore.codec.jobs")
+    jobs = _load("restore.codec.jobs")
     with Progress("codec train", "steps") as progress, writing(options.out.parent):
         codec, curve = jobs.train_from(
             options.study,
@@ -157,7 +151,7 @@ def _train(options):
 
 
 def _encode(options):
-    jobs = _load("upscale_audit.restore.codec.jobs")
+    jobs = _load("restore.codec.jobs")
 
     def choose(coder):
         if options.ratio is not None:
@@ -177,7 +171,7 @@ def _encode(options):
 
 
 def _decode(options):
-    jobs = _load("upscale_audit.restore.codec.jobs")
+    jobs = _load("restore.codec.jobs")
     with Progress("codec decode", "images") as progress, writing(options.out):
         paths = jobs.decode_images(options.study, options.weights, options.out, progress)
     say(f"decoded {len(paths)} images to {options.out}")
@@ -185,7 +179,7 @@ def _decode(options):
 
 
 def _study(options):
-    audit = _load("upscale_audit.restore.codec.audit")
+    audit = _load("restore.codec.audit")
     ratios = tuple(options.ratio or DEFAULT_RATIOS)
     with Progress("codec study", "images") as progress, writing(options.out):
         report = audit.make_codec_study(
@@ -196,11 +190,11 @@ def _study(options):
     for line in report.unreached:
         say(f"not coded: {line}")
     say(f"audit them: upscale-audit run {report.study}")
-    return EXIT_REJECTS if report.unreached else EXIT_OK
+    return EXIT_INCOMPLETE if report.unreached else EXIT_OK
 
 
 def _figure(options):
-    figures = _load("upscale_audit.analysis.figures.codecs", "figures")
+    figures = load_extra("analysis.figures.codecs", "figures")
     study = load_study(options.study)
     codes = options.study.parent / "codes.csv"
     with writing(study.output):
@@ -210,7 +204,7 @@ def _figure(options):
 
 
 def _read_parameters(options):
-    return _load("upscale_audit.restore.codec.training").TrainingParameters(
+    return _load("restore.codec.training").TrainingParameters(
         steps=options.steps, seed=options.seed, threads=options.threads, crop_px=options.crop
     )
 
@@ -220,11 +214,5 @@ def _check_positive(value, option):
         raise StudyError(f"{option} = {value}; expected a number above 0 and below 65536")
 
 
-def _load(module, extra="codec"):
-    """Import a module that needs an extra."""
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise StudyError(
-            f"this needs {error.name}, which is not installed: pip install 'upscale-audit[{extra}]'"
-        ) from None
+def _load(module):
+    return load_extra(module, "codec")

@@ -5,43 +5,38 @@ in between is an error, for nothing would say which of the two was drawn.
 """
 
 import contextlib
-import importlib
 import os
 import shutil
 
-from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import locked, sync
 from upscale_audit.ingest.manifests import MANIFEST, SUMS
 from upscale_audit.ingest.study import load_study
+from upscale_audit.warehouse.cli.options import (
+    EXIT_OK,
+    INFERENCE_PATHS,
+    LANGUAGES,
+    PATCHES_PX,
+    add_command,
+    load_extra,
+)
 from upscale_audit.warehouse.cli.progress import Progress, say
 
-EXIT_OK = 0
-_INFERENCE_PATHS, _PATCHES_PX, _LANGUAGES = ("notta", "tta"), (8, 16, 32, 64), ("en", "ja")
 
-
-def add_drawing_commands(commands, add):
-    """Add the commands to the parser.
-
-    Parameters
-    ----------
-    commands : argparse._SubParsersAction
-    add : callable
-        ``add(commands, name, run, summary, example)``: a command with the study as its first
-        argument.
-    """
-    figures = add(commands, "figures", draw_study, "draw figures as PNG, SVG and HTML")
+def add_commands(commands):
+    """Add the commands to the parser."""
+    figures = add_command(commands, "figures", _draw, "draw figures as PNG, SVG and HTML")
     figures.add_argument(
         "--lang",
-        choices=_LANGUAGES,
+        choices=LANGUAGES,
         default="en",
         help="of the figures in lfv_proof/, which have published names (default: en)",
     )
     summary = "draw the local quality map of one image, with its published files and a page"
     example = "sample/study.toml rg1_r0c1 upscayl_standard"
-    one = add(commands, "map", _draw_map, summary, example)
+    one = add_command(commands, "map", _draw_map, summary, example)
     one.add_argument("image", metavar="IMAGE_ID", help="as in dim_images")
     one.add_argument("model", metavar="MODEL_ID", help="as in the study file")
-    one.add_argument("--patch", type=int, choices=_PATCHES_PX, default=8, help="px (default: 8)")
+    one.add_argument("--patch", type=int, choices=PATCHES_PX, default=8, help="px (default: 8)")
     one.add_argument(
         "--also",
         metavar="MODEL_ID",
@@ -50,29 +45,31 @@ def add_drawing_commands(commands, add):
         help="another model for the page; may be given again",
     )
     example = "sample/study.toml upscayl_standard"
-    worst = add(commands, "worst", _draw_worst, "draw the images a model restored worst", example)
+    summary = "draw the images a model restored worst"
+    worst = add_command(commands, "worst", _draw_worst, summary, example)
     worst.add_argument("model", metavar="MODEL_ID", help="as in the study file")
     worst.add_argument("--count", type=int, default=12, help="images (default: 12)")
     for command in (one, worst):
-        command.add_argument("--path", choices=_INFERENCE_PATHS, default="notta")
-        command.add_argument("--lang", choices=_LANGUAGES, default="en")
+        command.add_argument("--path", choices=INFERENCE_PATHS, default="notta")
+        command.add_argument("--lang", choices=LANGUAGES, default="en")
 
 
-def draw_study(options):
+def _draw(options):
+    draw_figures(load_study(options.study), options.lang)
+    return EXIT_OK
+
+
+def draw_figures(study, language="en"):
     """Draw every figure of a study, and list them with their hashes."""
     from upscale_audit.warehouse.proof.provenance import seal_figures
 
-    figures = _load("upscale_audit.analysis.figures.study")
-    study = load_study(options.study)
+    figures = _load("analysis.figures.study")
     folder = study.output / "figures"
     with Progress("figures", "figures") as progress, _drawing(study) as parent:
         (folder / MANIFEST).unlink(missing_ok=True)
-        files = figures.draw_figures(
-            study.warehouse, study.references, folder, progress, options.lang
-        )
-        seal_figures(study, files, parent, _spell_choices({"--lang": (options.lang, "en")}))
+        files = figures.draw_figures(study.warehouse, study.references, folder, progress, language)
+        seal_figures(study, files, parent, _spell_choices({"--lang": (language, "en")}))
     say(f"drew {len(files)} files in {folder}")
-    return EXIT_OK
 
 
 @contextlib.contextmanager
@@ -85,7 +82,7 @@ def _drawing(study):
 
 
 def _draw_map(options):
-    study, draw_map = load_study(options.study), _load("upscale_audit.analysis.lqd").draw_map
+    study, draw_map = load_study(options.study), _load("analysis.lqd").draw_map
     arguments = [options.image, options.model]
     choices = {"--path": (options.path, "notta"), "--patch": (options.patch, 8)}
     choices["--lang"] = options.lang, "en"
@@ -111,7 +108,7 @@ def _draw_map(options):
 
 
 def _draw_worst(options):
-    study, draw_worst = load_study(options.study), _load("upscale_audit.analysis.lqd").draw_worst
+    study, draw_worst = load_study(options.study), _load("analysis.lqd").draw_worst
     choices = {"--path": (options.path, "notta"), "--count": (options.count, 12)}
     choices["--lang"] = options.lang, "en"
     arguments = [options.model, *_spell_choices(choices)]
@@ -160,10 +157,4 @@ def _draw_sealed(study, command, arguments, draw):
 
 def _load(module):
     """Import a module that draws; what it needs is an extra."""
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise StudyError(
-            f"figures need {error.name}, which is not installed:"
-            " pip install 'upscale-audit[figures]'"
-        ) from None
+    return load_extra(module, "figures")

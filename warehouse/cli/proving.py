@@ -5,33 +5,31 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.study import load_study
+from upscale_audit.warehouse.cli.options import (
+    EXIT_FAILED,
+    EXIT_INCOMPLETE,
+    EXIT_OK,
+    add_command,
+    load_extra,
+)
 from upscale_audit.warehouse.cli.progress import Progress, say
 
-EXIT_OK, EXIT_FAILED, EXIT_DIFFERENT = 0, 1, 3
 
-
-def add_provenance_commands(commands, add):
-    """Add the commands to the parser.
-
-    Parameters
-    ----------
-    commands : argparse._SubParsersAction
-    add : callable
-        ``add(commands, name, run, summary)``: a command with one positional argument, `study`,
-        by default a study file.
-    """
-    add(
+def add_commands(commands):
+    """Add the commands to the parser."""
+    add_command(
         commands,
         "verify",
         _verify,
         "hash everything again and name what differs",
         argument=("PATH", "a study file, its output folder, a part of it, or a paper's folder"),
     )
-    prove = add(commands, "prove", _prove, "prove that a file is in the study's Merkle root")
+    prove = add_command(
+        commands, "prove", _prove, "prove that a file is in the study's Merkle root"
+    )
     prove.add_argument("file", metavar="FILE", nargs="?", help="a source file, or its name")
-    check = add(
+    check = add_command(
         commands,
         "check-hashes",
         _check_hashes,
@@ -42,7 +40,7 @@ def add_provenance_commands(commands, add):
     place = check.add_mutually_exclusive_group(required=True)
     place.add_argument("--folder", type=Path, help="where the files lie")
     place.add_argument("--archive", type=Path, help="a zip that holds the files")
-    paper = add(commands, "paper", _paper, "write a folder and a zip for a data repository")
+    paper = add_command(commands, "paper", _paper, "write a folder and a zip for a data repository")
     paper.add_argument("--folder", type=Path, help="where (default: paper/ beside the exports)")
     paper.add_argument("--license", help="of tables and figures: a URL, or as CC-BY-4.0 (SPDX)")
     paper.add_argument(
@@ -118,17 +116,11 @@ def _check_hashes(options):
     )
     counts = Counter(row.status for row in rows)
     say(", ".join(f"{counts[status]} {status}" for status in STATUSES))
-    return EXIT_OK if counts["matched"] == len(rows) else EXIT_DIFFERENT
+    return EXIT_OK if counts["matched"] == len(rows) else EXIT_INCOMPLETE
 
 
 def _paper(options):
-    try:
-        from upscale_audit.warehouse.proof.paper import write_paper
-    except ModuleNotFoundError as error:
-        raise StudyError(
-            f"a paper's folder needs {error.name}, which is not installed:"
-            " pip install 'upscale-audit[provenance]'"
-        ) from None
+    write_paper = load_extra("warehouse.proof.paper", "provenance").write_paper
     study = load_study(options.study)
     with Progress("paper", "MB") as progress:
         report = write_paper(study, options.folder, options.date, options.license, progress)

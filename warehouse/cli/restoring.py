@@ -1,27 +1,16 @@
 """The command that makes restored images: restore. Needs the extra `restore`."""
 
 from upscale_audit.ingest.study import load_study
+from upscale_audit.warehouse.cli.options import EXIT_INCOMPLETE, EXIT_OK, add_command, read_count
 from upscale_audit.warehouse.cli.progress import Progress, say
 
-EXIT_OK, EXIT_REJECTS = 0, 3
 
-
-def add_restoring_commands(commands, add, positive):
-    """Add the commands to the parser.
-
-    Parameters
-    ----------
-    commands : argparse._SubParsersAction
-    add : callable
-        ``add(commands, name, run, summary, example)``: a command with the study as its first
-        argument.
-    positive : callable
-        Reads a count of 1 or more.
-    """
+def add_commands(commands):
+    """Add the command to the parser."""
     summary = "make the restored images of each model that declares a restorer"
-    command = add(commands, "restore", _restore, summary, "sample/controls.toml")
+    command = add_command(commands, "restore", _restore, summary, "sample/controls.toml")
     command.add_argument(
-        "--workers", type=positive, help="processes (default: all cores); no pixel depends on it"
+        "--workers", type=read_count, help="processes (default: all cores); no pixel depends on it"
     )
 
 
@@ -41,5 +30,5 @@ def _restore(options):
         say(f"not restored: {name!r}, {why}")
     if report.rejects:
         say(f"{len(report.rejects)} references were not restored in all")
-        return EXIT_REJECTS
+        return EXIT_INCOMPLETE
     return EXIT_OK

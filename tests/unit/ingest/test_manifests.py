@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from upscale_audit.ingest import manifests
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file, hash_json
 from upscale_audit.ingest.manifests import (
@@ -108,3 +109,18 @@ def test_code_and_dependencies_are_named_by_their_bytes(repository):
     packages = ("ingest", "warehouse", "dbt_project", "analysis")
     assert len({describe_code(package)["sha256"] for package in packages}) == 4
     assert hash_dependencies() == hash_file(repository / "constraints.txt")
+
+
+def test_a_changed_help_text_is_no_changed_code(tmp_path, monkeypatch):
+    monkeypatch.setattr(manifests, "_ROOT", tmp_path)
+    hashes = []
+    for changed in (None, "cli/main.py", "build.py", "proof/verify.py"):
+        for name in ("cli/main.py", "build.py", "proof/verify.py"):
+            path = tmp_path / "warehouse" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("changed" if name == changed else "", encoding="utf-8")
+        describe_code.cache_clear()
+        hashes.append(describe_code("warehouse")["sha256"])
+    describe_code.cache_clear()
+    assert hashes[0] == hashes[1]
+    assert len(set(hashes)) == 3

@@ -1,5 +1,6 @@
 """The command line: help with examples, one-line errors, exit codes."""
 
+import importlib.metadata
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -8,6 +9,7 @@ import pytest
 
 from upscale_audit.warehouse.cli import drawing
 from upscale_audit.warehouse.cli import main as cli
+from upscale_audit.warehouse.cli.options import LABEL_LANGUAGES
 from upscale_audit.warehouse.cli.progress import Progress
 from upscale_audit.warehouse.proof import provenance
 from upscale_audit.warehouse.published_form import LANGUAGES
@@ -56,6 +58,28 @@ def test_the_help_lists_every_command_and_exit_code(capsys):
     assert "mart_rejects" in out
 
 
+HEAVY = ("numpy", "numba", "cv2", "PIL", "pyarrow", "duckdb", "dbt", "rich", "altair", "torch")
+
+
+def test_the_help_loads_no_engine_and_is_there_at_once():
+    code = (
+        "import sys, time, resource\n"
+        "from upscale_audit.warehouse.cli.main import make_parser\n"
+        "make_parser().format_help()\n"
+        f"print(*(name for name in {HEAVY} if name in sys.modules))\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_utime)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded, cpu_s = ran.stdout.splitlines()
+    assert loaded == ""
+    assert float(cpu_s) < 0.2
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    code, out, _ = run_cli(capsys, "--version")
+    assert (code, out) == (0, f"upscale-audit {importlib.metadata.version('upscale-audit')}\n")
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_missing_study_is_one_line_that_names_the_repair(capsys, tmp_path, command):
     code, out, err = run_cli(
@@ -74,7 +98,7 @@ def test_a_wrong_command_line_exits_with_2(capsys):
 
 
 def test_labels_are_of_the_published_form_which_an_export_of_one_table_leaves_out(capsys):
-    assert cli.LABEL_LANGUAGES == LANGUAGES
+    assert LABEL_LANGUAGES == LANGUAGES
     code, _, err = run_cli(capsys, "export", "study.toml", "--table", "a", "--labels", "en")
     assert code == 2
     assert "not allowed with argument --table" in err

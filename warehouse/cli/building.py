@@ -1,0 +1,167 @@
+"""The main job: run, ingest, build, freeze, export, docs."""
+
+import contextlib
+import os
+
+from upscale_audit.ingest.study import load_study
+from upscale_audit.warehouse.cli.drawing import draw_figures
+from upscale_audit.warehouse.cli.options import (
+    EXIT_INCOMPLETE,
+    EXIT_OK,
+    LABEL_LANGUAGES,
+    add_command,
+    read_count,
+)
+from upscale_audit.warehouse.cli.progress import Progress, say
+
+
+def add_commands(commands):
+    """Add the commands to the parser."""
+    run = add_command(commands, "run", _run, "ingest, build, export and draw: the main job")
+    run.add_argument("--workers", type=read_count, help="ingest processes (default: all cores)")
+    _add_ingest(commands)
+    _add_build(commands)
+    add_command(
+        commands, "freeze", _freeze, "keep the axis and the limits, so that builds only add"
+    )
+    _add_export(commands)
+    add_command(commands, "docs", _docs, "write the dbt documentation as one HTML page")
+
+
+def _add_ingest(commands):
+    command = add_command(commands, "ingest", _ingest, "measure a study's images into raw Parquet")
+    command.add_argument(
+        "--workers", type=read_count, help="processes (default: all cores); no result depends on it"
+    )
+    command.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="measure on the workers of this dask scheduler, for instance tcp://10.0.0.1:8786",
+    )
+
+
+def _add_build(commands):
+    command = add_command(commands, "build", _build, "build, test and publish warehouse.duckdb")
+    command.add_argument(
+        "--threads", type=read_count, help="threads (default: all cores); no result depends on it"
+    )
+    command.add_argument(
+        "--spark",
+        metavar="MASTER",
+        help="make the tables that read blocks on Spark: spark://host:7077, or local[2] for this"
+        " machine; no result depends on it",
+    )
+
+
+def _add_export(commands):
+    command = add_command(commands, "export", _export, "write marts as Parquet with SHA256SUMS")
+    choice = command.add_mutually_exclusive_group()
+    choice.add_argument("--table", action="append", help="only this table; may be given again")
+    choice.add_argument(
+        "--labels",
+        choices=LABEL_LANGUAGES,
+        default="published",
+        help="pattern labels of the files in published_form/: as their program writes them"
+        " (default), English or Japanese",
+    )
+
+
+def _run(options):
+    study = load_study(options.study)
+    code = ingest(study, options.workers)
+    build(study)
+    export(study)
+    draw_figures(study)
+    return code
+
+
+def _ingest(options):
+    return ingest(load_study(options.study), options.workers, options.cluster)
+
+
+def ingest(study, workers=None, cluster=None):
+    """Measure a study's images and say what came of it; the exit code."""
+    from upscale_audit.ingest.run import ingest_study
+
+    with (
+        Progress("ingest", "images") as progress,
+        _open_workers(workers, cluster) as (executor, workers),
+    ):
+        report = ingest_study(study, workers, progress, executor)
+    kept = f", {report.units_kept} units unchanged" if report.units_kept else ""
+    say(f"ingested {report.images} images, {report.blocks} block rows{kept}")
+    if report.missing:
+        say(f"{report.missing} restored images are missing: mart_coverage counts them")
+    if report.colour_reduced:
+        say(f"{report.colour_reduced} colour files were reduced to grey (Rec. 601)")
+    for reject in report.rejects[:5]:
+        say(f"refused {reject['file_name']!r}: {reject['reason']}, {reject['detail']}")
+    if report.rejects:
+        say(f"{len(report.rejects)} files were refused in all: mart_rejects lists them")
+        return EXIT_INCOMPLETE
+    return EXIT_OK
+
+
+@contextlib.contextmanager
+def _open_workers(workers, cluster):
+    """Give the executor and number of workers that the options ask for."""
+    if cluster is None:
+        yield None, workers
+        return
+    from upscale_audit.ingest.cluster import open_cluster
+
+    with open_cluster(cluster) as (executor, cores):
+        yield executor, workers or cores
+
+
+def _build(options):
+    build(load_study(options.study), options.threads, options.spark)
+    return EXIT_OK
+
+
+def build(study, threads=None, spark=None):
+    """Build a study's warehouse and say what came of it."""
+    from upscale_audit.warehouse.build import build_warehouse
+
+    with Progress("build", "dbt nodes") as progress:
+        report = build_warehouse(study, threads, progress, spark)
+    if report.resumed:
+        say("went on from a build that had been stopped")
+    if report.carried_blocks:
+        say(f"kept {report.carried_blocks} block rows of the warehouse before")
+    elif study.frozen is not None:
+        say(f"built from nothing: {report.reason}")
+    say(f"published {report.warehouse} ({report.bytes / 1e6:.1f} MB; {report.tests} tests passed)")
+    say(f"Merkle root of the source files: {report.sources_root}")
+
+
+def _freeze(options):
+    from upscale_audit.warehouse.frozen import freeze_study
+
+    study = load_study(options.study)
+    path = freeze_study(study)
+    say(f"wrote {path}: read it, keep it with the study, and name it in {study.path}:")
+    say(f'  [study] frozen = "{os.path.relpath(path, study.path.parent)}"')
+    return EXIT_OK
+
+
+def _export(options):
+    export(load_study(options.study), options.table, options.labels)
+    return EXIT_OK
+
+
+def export(study, tables=None, labels="published"):
+    """Write a study's marts as Parquet and say what came of it."""
+    from upscale_audit.warehouse.export import export_tables
+
+    with Progress("export", "tables") as progress:
+        report = export_tables(study, tables, progress, labels=labels)
+    say(f"exported {report.files} files to {report.folder} ({report.bytes / 1e6:.1f} MB)")
+    say(f"Merkle root of the exports: {report.root}")
+
+
+def _docs(options):
+    from upscale_audit.warehouse.docs import write_docs
+
+    say(f"wrote {write_docs(load_study(options.study))}")
+    return EXIT_OK
