@@ -43,7 +43,7 @@ METRIC_COLUMNS = (
     "lab_L_mean",
     "total_score",
 )
-"""Numeric columns of a results file, in its order; tested against `ingest.metrics`."""
+"""Numeric columns of a results file, in its order; tested against `ingest.metrics.declared`."""
 
 # No published rule reads these (C.1; rules on local_quality_std are skipped without it).
 _UNRULED_METRICS = (

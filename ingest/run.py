@@ -31,7 +31,7 @@ from upscale_audit.ingest.manifests import (
     make_manifest,
     write_manifest,
 )
-from upscale_audit.ingest.metrics import METRICS
+from upscale_audit.ingest.metrics.declared import METRICS
 from upscale_audit.ingest.pairing import Pairing, pair_study
 from upscale_audit.ingest.perceptual import describe_weights
 from upscale_audit.ingest.published import (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from upscale_audit.ingest.metrics import METRICS, PUBLISHED_NAMES
+from upscale_audit.ingest.metrics.declared import METRICS, PUBLISHED_NAMES
 from upscale_audit.ingest.published import METRIC_COLUMNS
 
 SCHEMA_VERSION = 2

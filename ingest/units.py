@@ -26,7 +26,9 @@ from upscale_audit.ingest.files import (
 )
 from upscale_audit.ingest.images import decode_image, limit_bytes, read_bytes
 from upscale_audit.ingest.manifests import describe_code
-from upscale_audit.ingest.metrics import compare_images, profile_image, round_published
+from upscale_audit.ingest.metrics.declared import round_published
+from upscale_audit.ingest.metrics.image import profile_image
+from upscale_audit.ingest.metrics.pair import compare_images
 from upscale_audit.ingest.perceptual import Weights, load_network
 from upscale_audit.ingest.schema import BLOCKS, ROUNDED_NAMES, SCHEMA_VERSION, arrow_schema
 from upscale_audit.ingest.study import IngestParameters

@@ -29,7 +29,9 @@ from PIL import Image
 from skimage.measure import shannon_entropy
 from skimage.metrics import structural_similarity
 
-from upscale_audit.ingest import kernel, metrics
+from upscale_audit.ingest import kernel
+from upscale_audit.ingest.metrics.image import profile_image
+from upscale_audit.ingest.metrics.pair import compare_images
 
 RUNS = 5
 RUN_S = 0.1
@@ -289,7 +291,7 @@ def measure_as_published(reference, restored):
     Returns
     -------
     dict of str to float
-        By the names of `ingest.metrics`, unrounded.
+        By the names of `ingest.metrics.declared`, unrounded.
 
     Notes
     -----
@@ -373,9 +375,7 @@ def check_as_published(reference, restored):
         A metric differs by more than 1 in 100,000, which leaves room for float32.
     """
     x, y = (np.asarray(Image.open(path)) for path in (reference, restored))
-    expected = metrics.compare_images(
-        metrics.profile_image(x), metrics.profile_image(y), by_kernel(x, y)
-    )
+    expected = compare_images(profile_image(x), profile_image(y), by_kernel(x, y))
     for name, value in measure_as_published(reference, restored).items():
         if not math.isclose(value, expected[name], rel_tol=1e-5):
             raise RuntimeError(f"{name}: expected ingest's {expected[name]}, found {value}")

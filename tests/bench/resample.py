@@ -23,7 +23,7 @@ from tests.bench.scenes import MODELS
 from upscale_audit.ingest.files import canonical_json, hash_file, hash_json, write_text
 from upscale_audit.ingest.labels import read_boxes, read_entries
 from upscale_audit.ingest.manifests import describe_code
-from upscale_audit.ingest.metrics import round_published
+from upscale_audit.ingest.metrics.declared import round_published
 from upscale_audit.ingest.pairing import Pair, Pairing
 from upscale_audit.ingest.run import IMAGES_PER_UNIT, _small_tables, _write_tables
 from upscale_audit.ingest.schema import ROUNDED_NAMES

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from upscale_audit.ingest.files import hash_file
-from upscale_audit.ingest.metrics import METRIC_NAMES
+from upscale_audit.ingest.metrics.declared import METRIC_NAMES
 from upscale_audit.ingest.published import METRIC_COLUMNS, read_locations, read_results
 from upscale_audit.ingest.run import ingest_study
 from upscale_audit.ingest.study import load_study

@@ -16,16 +16,14 @@ from skimage import color
 from skimage.measure import shannon_entropy
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from upscale_audit.ingest.metrics import (
+from upscale_audit.ingest.metrics.declared import (
     METRIC_NAMES,
     METRICS,
     PUBLISHED_NAMES,
-    compare_images,
-    compare_spectra,
-    profile_image,
     round_published,
-    score_total,
 )
+from upscale_audit.ingest.metrics.image import profile_image, score_total
+from upscale_audit.ingest.metrics.pair import compare_images, compare_spectra
 
 ROOT = Path(__file__).parents[3]
 SAMPLE = ROOT / "sample"

@@ -1,15 +1,10 @@
-"""The loops of the per-image metrics: fixed order, float64, no fast-math.
-
-Counts and sums of 8-bit values are exact integers. `ingest.metrics` says what each is for.
-"""
+"""Loops over one image: fixed order, float64, no fast-math; sums of 8-bit values are exact."""
 
 import math
 
 import numpy as np
 from numba import njit
 
-_C1 = (0.01 * 255) ** 2
-_C2 = (0.03 * 255) ** 2
 # exp(-k^2 / 4.5) / sum, k = 0..5 (sigma 1.5), written out so that no libm stands between
 # two machines (50-digit arithmetic, rounded once).
 _G0 = 0.26601172486179436
@@ -25,11 +20,10 @@ _DB2_SECOND = 0.3535533905932738
 _DB2_THIRD = 0.12940952255126037
 # sRGB to CIE XYZ and its D65 white, the numbers of kornia and scikit-image.
 _WHITE = (0.95047, 1.0, 1.08883)
+jit = njit(cache=True, nogil=True, error_model="numpy")
 
-_jit = njit(cache=True, nogil=True, error_model="numpy")
 
-
-@_jit
+@jit
 def count_levels(grey):
     """Count the pixels of each grey level.
 
@@ -49,7 +43,7 @@ def count_levels(grey):
     return counts[0] + counts[1] + counts[2] + counts[3]
 
 
-@_jit
+@jit
 def sum_plane(plane):
     """Sum and sum of squares of an 8-bit plane, exact.
 
@@ -71,7 +65,7 @@ def sum_plane(plane):
     return total, total_sq
 
 
-@_jit
+@jit
 def sum_masked(plane, mask):
     """Count, sum and sum of squares of the pixels under a mask, exact.
 
@@ -97,7 +91,7 @@ def sum_masked(plane, mask):
     return count, total, total_sq
 
 
-@_jit
+@jit
 def sum_laplacian(padded):
     """Sum the 8-neighbour Laplacian over an image, exact.
 
@@ -127,7 +121,7 @@ def sum_laplacian(padded):
     return total, total_sq, magnitude
 
 
-@_jit
+@jit
 def sum_noise_mask(grey):
     """Sum of Immerkaer's mask response over the valid region, exact.
 
@@ -153,7 +147,7 @@ def sum_noise_mask(grey):
     return total
 
 
-@_jit
+@jit
 def count_gradients(padded, threshold):
     """Count the pixels with a strong Sobel gradient, exact.
 
@@ -178,7 +172,7 @@ def count_gradients(padded, threshold):
     return count
 
 
-@_jit
+@jit
 def sum_gradients(padded, floor):
     """Sum the Sobel magnitudes of an image.
 
@@ -204,7 +198,7 @@ def sum_gradients(padded, floor):
     return total
 
 
-@_jit
+@jit
 def _square_gradient(upper, here, lower, work, square):
     """Square the unnormalised Sobel gradient along one row; `work` is scratch."""
     smooth, slope = work[0], work[1]
@@ -218,7 +212,7 @@ def _square_gradient(upper, here, lower, work, square):
         square[col] = across * across + down * down
 
 
-@_jit
+@jit
 def sum_steps_by_line(grey):
     """Sum the steps between neighbouring pixels, for each line between rows or columns.
 
@@ -253,7 +247,7 @@ def sum_steps_by_line(grey):
     return down, down_sq, across, across_sq
 
 
-@_jit
+@jit
 def filter_diagonal(padded):
     """Magnitude of the finest diagonal db2 wavelet band.
 
@@ -286,7 +280,7 @@ def filter_diagonal(padded):
     return band
 
 
-@_jit
+@jit
 def sum_amplitudes(spectrum, cols, radius):
     """Sum Fourier amplitudes inside and outside a disc, frequency 0 left out.
 
@@ -323,47 +317,7 @@ def sum_amplitudes(spectrum, cols, radius):
     return low, high
 
 
-@_jit
-def sum_cumulative(reference, restored, reference_deviation, restored_deviation):
-    """Energy of the cumulative spectra of FSDS: of their difference, and of the reference.
-
-    Parameters
-    ----------
-    reference, restored : (M, L) complex128 arrays
-        Real FFTs of mean-free planes, M even.
-    reference_deviation, restored_deviation : float
-        Standard deviations to divide by.
-
-    Returns
-    -------
-    difference, energy : float
-        Sums over the half of non-negative and the reversed half of negative vertical
-        frequencies of ``|D_y - D_x|**2`` and ``|D_x|**2``.
-    """
-    rows, cols = reference.shape
-    difference, energy = 0.0, 0.0
-    for half in range(2):
-        apart = np.zeros(cols, np.complex128)
-        own = np.zeros(cols, np.complex128)
-        for step in range(rows // 2):
-            row = step if half == 0 else rows - 1 - step
-            line_x, line_y = reference[row], restored[row]
-            run_apart, run_own = complex(0.0), complex(0.0)
-            row_difference, row_energy = 0.0, 0.0
-            for col in range(cols):
-                x = line_x[col] / reference_deviation
-                run_apart += line_y[col] / restored_deviation - x
-                run_own += x
-                apart[col] += run_apart
-                own[col] += run_own
-                row_difference += apart[col].real ** 2 + apart[col].imag ** 2
-                row_energy += own[col].real ** 2 + own[col].imag ** 2
-            difference += row_difference
-            energy += row_energy
-    return difference, energy
-
-
-@_jit
+@jit
 def halve_image(image):
     """Average 2x2 pixels, with zeros before an odd side.
 
@@ -393,7 +347,7 @@ def halve_image(image):
     return half
 
 
-@_jit
+@jit
 def filter_moments(image):
     """Gaussian-weighted mean and mean square over the valid region.
 
@@ -418,15 +372,15 @@ def filter_moments(image):
             value[col] = line[col]
             square[col] = value[col] * value[col]
         if row >= 10:
-            _filter_rows(values, row + 1, column)
-            _filter_line(column, mean[row - 10])
-            _filter_rows(squares, row + 1, column)
-            _filter_line(column, mean_square[row - 10])
+            filter_rows(values, row + 1, column)
+            filter_line(column, mean[row - 10])
+            filter_rows(squares, row + 1, column)
+            filter_line(column, mean_square[row - 10])
     return mean, mean_square
 
 
-@_jit
-def _filter_rows(ring, first, column):
+@jit
+def filter_rows(ring, first, column):
     """Weigh eleven rows held in a ring, the oldest at `first`."""
     a, b, c = ring[first % 11], ring[(first + 1) % 11], ring[(first + 2) % 11]
     d, e, f = ring[(first + 3) % 11], ring[(first + 4) % 11], ring[(first + 5) % 11]
@@ -438,8 +392,9 @@ def _filter_rows(ring, first, column):
         column[col] = near + far
 
 
-@_jit
-def _filter_line(line, out):
+@jit
+def filter_line(line, out):
+    """Filter a line that is ten values longer than `out` with the Gaussian window."""
     for col in range(out.size):
         near = _G1 * (line[col + 4] + line[col + 6]) + _G2 * (line[col + 3] + line[col + 7])
         mid = _G3 * (line[col + 2] + line[col + 8]) + _G4 * (line[col + 1] + line[col + 9])
@@ -447,102 +402,7 @@ def _filter_line(line, out):
         out[col] = (_G0 * line[col + 5] + near) + (mid + far)
 
 
-@_jit
-def compare_scale(x, mean_x, square_x, y, mean_y, square_y):
-    """Mean SSIM and mean contrast-structure term of one scale.
-
-    Parameters
-    ----------
-    x, y : (M, N) uint8 or float64 arrays, dn
-    mean_x, square_x, mean_y, square_y : (M - 10, N - 10) float64 arrays
-        From `filter_moments`.
-
-    Returns
-    -------
-    ssim, structure : float
-        Means over the valid region, summed row by row.
-    """
-    rows, cols = mean_x.shape
-    products = np.empty((11, cols + 10), np.float64)
-    column = np.empty(cols + 10, np.float64)
-    cross = np.empty(cols, np.float64)
-    ssim, structure = 0.0, 0.0
-    for row in range(rows + 10):
-        line_x, line_y, product = x[row], y[row], products[row % 11]
-        for col in range(cols + 10):
-            product[col] = float(line_x[col]) * float(line_y[col])
-        if row >= 10:
-            _filter_rows(products, row + 1, column)
-            _filter_line(column, cross)
-            at = row - 10
-            terms = _sum_terms(cross, mean_x[at], square_x[at], mean_y[at], square_y[at], column)
-            ssim += terms[0]
-            structure += terms[1]
-    return ssim / (rows * cols), structure / (rows * cols)
-
-
-@_jit
-def _sum_terms(cross, mean_x, square_x, mean_y, square_y, luminance):
-    """Sum SSIM and its contrast-structure term over a row; overwrites `cross`."""
-    for col in range(cross.size):
-        mixed = mean_x[col] * mean_y[col]
-        energy = mean_x[col] * mean_x[col] + mean_y[col] * mean_y[col]
-        variances = square_x[col] + square_y[col] - energy
-        cross[col] = (2.0 * (cross[col] - mixed) + _C2) / (variances + _C2)
-        luminance[col] = (2.0 * mixed + _C1) / (energy + _C1)
-    ssim, structure = 0.0, 0.0
-    for col in range(cross.size):
-        structure += cross[col]
-        ssim += cross[col] * luminance[col]
-    return ssim, structure
-
-
-@_jit
-def sum_errors(left, right):
-    """Sum absolute and squared differences of two planes, exact.
-
-    Parameters
-    ----------
-    left, right : (M, N) uint8 arrays
-
-    Returns
-    -------
-    absolute, squared : int, dn and dn2
-    """
-    absolute, squared = np.int64(0), np.int64(0)
-    for row in range(left.shape[0]):
-        line_left, line_right = left[row], right[row]
-        for col in range(line_left.size):
-            error = np.int32(line_left[col]) - np.int32(line_right[col])
-            absolute += abs(error)
-            squared += error * error
-    return absolute, squared
-
-
-@_jit
-def sum_table(left, right, table):
-    """Sum a table's value over the pixel pairs of two planes, row by row.
-
-    Parameters
-    ----------
-    left, right : (M, N) uint8 arrays
-    table : (256, 256) float64 array
-
-    Returns
-    -------
-    float
-    """
-    total = 0.0
-    for row in range(left.shape[0]):
-        line_left, line_right = left[row], right[row]
-        row_total = 0.0
-        for col in range(line_left.size):
-            row_total += table[line_left[col], line_right[col]]
-        total += row_total
-    return total
-
-
-@_jit
+@jit
 def convert_to_lab(red, green, blue, linear):
     """Convert 8-bit sRGB to CIE L*a*b* under D65.
 
@@ -576,68 +436,6 @@ def convert_to_lab(red, green, blue, linear):
     return lab
 
 
-@_jit
+@jit
 def _compress(share):
     return np.cbrt(share) if share > 0.008856 else 7.787 * share + 16.0 / 116.0
-
-
-@_jit
-def sum_distances(left, right):
-    """Sum the Euclidean distances between the pixels of two three-channel images.
-
-    Parameters
-    ----------
-    left, right : (3, M, N) float64 arrays
-
-    Returns
-    -------
-    float
-        Summed row by row.
-    """
-    total = 0.0
-    for row in range(left.shape[1]):
-        row_total = 0.0
-        for col in range(left.shape[2]):
-            d0 = left[0, row, col] - right[0, row, col]
-            d1 = left[1, row, col] - right[1, row, col]
-            d2 = left[2, row, col] - right[2, row, col]
-            row_total += math.sqrt((d0 * d0 + d1 * d1) + d2 * d2)
-        total += row_total
-    return total
-
-
-@_jit
-def sum_high_passed(padded, mask):
-    """Energy of an error less its 9x9 mean under a mask, times 81**2, exact.
-
-    Parameters
-    ----------
-    padded : (M + 8, N + 8) int16 array, dn
-        The error with four pixels of frame.
-    mask : (M, N) uint8 array of 0 and 1
-
-    Returns
-    -------
-    int
-        Sum over masked pixels of ``(81 e - sum_9x9(e))**2``, dn2.
-    """
-    rows, cols = mask.shape
-    column = np.zeros(cols + 8, np.int32)
-    energy = np.int64(0)
-    for row in range(8):
-        for col in range(cols + 8):
-            column[col] += padded[row, col]
-    for row in range(rows):
-        entering, here, leaving = padded[row + 8], padded[row + 4], padded[row]
-        chosen = mask[row]
-        for col in range(cols + 8):
-            column[col] += entering[col]
-        for col in range(cols):
-            box = np.int32(0)
-            for step in range(9):
-                box += column[col + step]
-            apart = np.int64(81 * np.int32(here[col + 4]) - box) * np.int64(chosen[col])
-            energy += apart * apart
-        for col in range(cols + 8):
-            column[col] -= leaving[col]
-    return energy

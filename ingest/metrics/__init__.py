@@ -1,0 +1,1 @@
+"""Per-image metrics: declared, of one image, of a pair; each with its loops."""

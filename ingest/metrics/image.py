@@ -1,0 +1,637 @@
+"""What one image says: its profile, filtered once for all images it is compared with.
+
+Inputs are 8-bit: counts and sums are exact integers wherever the definition allows, and float
+loops run in a written order, without fast-math, so that a value depends on its image alone. What
+is left to libraries is the FFT (NumPy), exact 8-bit work (OpenCV) and libm's logarithm, power and
+cube root. The published columns follow the generator's torch/kornia path, in float64.
+
+Named in the docstrings: x is the reference, y the restored image, "dn" a grey level (0..255).
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import cv2
+import numpy as np
+
+from upscale_audit.ingest.edges import mark_ringing_pixels
+from upscale_audit.ingest.metrics.declared import (
+    BLOCKINESS_PERIODS_PX,
+    PUBLISHED_DECIMALS,
+    round_value,
+)
+from upscale_audit.ingest.metrics.image_loops import (
+    convert_to_lab,
+    count_gradients,
+    count_levels,
+    filter_diagonal,
+    filter_moments,
+    halve_image,
+    sum_amplitudes,
+    sum_gradients,
+    sum_laplacian,
+    sum_masked,
+    sum_noise_mask,
+    sum_plane,
+    sum_steps_by_line,
+)
+
+_GAUSSIAN_PX = 11
+SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+_MS_SSIM_MIN_PX = 161
+_BLOCK_PX = 8
+_CANNY_LOW, _CANNY_HIGH = 100, 200
+_RINGING_RADIUS_PX = 4
+# (gx^2 + gy^2 + 1e-6 > 0.1^2) with y in [0, 1] and Sobel / 8, times (8 * 255)^2.
+_SOBEL_SCALE = 8 * 255
+_EDGE_SQUARE = (0.1**2 - 1e-6) * _SOBEL_SCALE**2
+_ROOT_FLOOR = 1e-6 * 255**2
+_MAD_TO_SIGMA = 0.6745
+
+
+@dataclass(frozen=True, eq=False)
+class ImageProfile:
+    """All that the metrics need to know about one image.
+
+    Attributes
+    ----------
+    grey : (M, N) uint8 array, dn
+    planes : tuple of one or three (M, N) uint8 arrays
+        The grey image alone where R = G = B, else R, G and B.
+    histogram : (256,) int64 array
+        Pixels of each grey level.
+    edges : (M, N) uint8 array
+        255 on the Canny(100, 200) edges of `grey`, else 0.
+    spectrum : (M, N // 2 + 1) complex128 array
+        Real FFT of `grey` less its mean, unnormalised.
+    pyramids : tuple of tuples
+        For each plane, for each scale: image, its Gaussian mean (dn) and Gaussian mean
+        square (dn2). Five scales where both sides exceed 160 px, one where they reach
+        11 px, else none.
+    measures : dict of str to float or None
+        The metrics that look at this image alone, unrounded.
+
+    Notes
+    -----
+    A grey 1024 x 1024 profile holds about 40 MB, a colour one about four times that.
+    """
+
+    grey: np.ndarray
+    planes: tuple
+    histogram: np.ndarray
+    edges: np.ndarray
+    spectrum: np.ndarray
+    pyramids: tuple
+    measures: dict
+
+    @cached_property
+    def ring_mask(self):
+        """(M, N) uint8: 1 at a Chebyshev distance of 2 to 5 px from an edge, else 0."""
+        return mark_ringing_pixels(self.grey, _CANNY_LOW, _CANNY_HIGH)
+
+    @cached_property
+    def lab(self):
+        """(3, M, N) float64: CIE L*, a*, b* under D65."""
+        return convert_to_lab(*spread(self.planes, 3), linearise_srgb())
+
+    @cached_property
+    def plane_spectra(self):
+        """One complex128 array a plane: real FFT of the plane less the mean of all planes.
+
+        Where M is odd, a row of zeros is added below the image first.
+        """
+        rows, cols = self.grey.shape
+        if len(self.planes) == 1 and rows % 2 == 0:
+            return (self.spectrum,)
+        mean = _mean_of_planes(self.planes)
+        below = np.zeros((rows % 2, cols))
+        return tuple(np.fft.rfft2(np.concatenate([plane - mean, below])) for plane in self.planes)
+
+
+def profile_image(grey, rgb=None):
+    """Measure one image and keep what comparisons with it need.
+
+    Parameters
+    ----------
+    grey : (M, N) uint8 array, dn
+        Luma by OpenCV's RGB2GRAY rule.
+    rgb : (M, N, 3) uint8 array, optional
+        The colours. None, or three equal channels, selects the grey path: each RGB metric
+        is then computed once on `grey`.
+
+    Returns
+    -------
+    ImageProfile
+
+    Raises
+    ------
+    ValueError
+        If an array is empty or has another shape or dtype, or if the channels of `rgb` are
+        equal to each other but not to `grey`.
+    """
+    _check_image(grey, rgb)
+    grey = np.ascontiguousarray(grey)
+    planes = _split_planes(grey, rgb)
+    histogram = count_levels(grey)
+    edges = cv2.Canny(grey, _CANNY_LOW, _CANNY_HIGH)
+    spectrum = np.fft.rfft2(grey)
+    spectrum[0, 0] = 0.0
+    return ImageProfile(
+        grey=grey,
+        planes=planes,
+        histogram=histogram,
+        edges=edges,
+        spectrum=spectrum,
+        pyramids=tuple(build_pyramid(plane) for plane in planes),
+        measures=_measure_image(grey, planes, histogram, edges, spectrum),
+    )
+
+
+def _check_image(grey, rgb):
+    for name, image, wanted in (("grey", grey, "(M, N)"), ("rgb", rgb, "(M, N, 3)")):
+        if image is None and name == "rgb":
+            continue
+        if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+            found = getattr(image, "dtype", type(image).__name__)
+            raise ValueError(f"{name}: expected a {wanted} uint8 array, found {found}")
+    if grey.ndim != 2 or grey.size == 0:
+        raise ValueError(f"grey: expected a non-empty (M, N) array, found {grey.shape}")
+    if rgb is not None and rgb.shape != (*grey.shape, 3):
+        raise ValueError(f"rgb: expected {(*grey.shape, 3)}, found {rgb.shape}")
+
+
+def _split_planes(grey, rgb):
+    if rgb is None:
+        return (grey,)
+    planes = tuple(np.ascontiguousarray(rgb[..., channel]) for channel in range(3))
+    if not all(np.array_equal(planes[0], plane) for plane in planes[1:]):
+        return planes
+    if not np.array_equal(planes[0], grey):
+        raise ValueError("expected grey to equal the three equal channels of rgb; it differs")
+    return (grey,)
+
+
+def spread(planes, count):
+    """Repeat a single plane `count` times; leave several as they are."""
+    return planes * count if len(planes) == 1 else planes
+
+
+def _measure_image(grey, planes, histogram, edges, spectrum):
+    """Compute the metrics that look at one image only."""
+    steps = sum_steps_by_line(grey)
+    measures = {
+        "sharpness": measure_sharpness(grey),
+        "contrast": measure_contrast(histogram),
+        "entropy": measure_entropy(histogram),
+        "noise": measure_noise(grey),
+        "edge_density": measure_edge_density(grey),
+        "artifact_block": measure_block_artifact(steps, grey.shape),
+        "artifact_ringing": measure_ringing_artifact(grey, edges),
+        "high_freq_ratio": measure_high_frequencies(spectrum, grey.shape, histogram),
+        "texture_complexity": measure_texture(grey),
+        "lab_L_mean": measure_lightness(planes, histogram),
+        "noise_sigma_immerkaer": estimate_noise_immerkaer(grey),
+        "noise_sigma_mad": estimate_noise_mad(grey),
+    }
+    for period in BLOCKINESS_PERIODS_PX:
+        factor, ratio = measure_blockiness(steps, grey.shape, period)
+        measures[f"blockiness_bef_{period}"] = factor
+        measures[f"blockiness_ratio_{period}"] = ratio
+    measures["artifact_total"] = _total_artifact(measures)
+    measures["total_score"] = score_total(measures)
+    return measures
+
+
+def measure_sharpness(grey):
+    """Sharpness as published: variance of the 8-neighbour Laplacian, dn2, >= 0.
+
+    Parameters
+    ----------
+    grey : (M, N) uint8 array, dn
+
+    Returns
+    -------
+    float or None
+        None if a side is shorter than 2 px.
+
+    Notes
+    -----
+    Var(K * y), K = 3x3 ones with -8 at the centre, divided by 16 (kornia's normalisation);
+    divisor N - 1; the frame mirrored about the edge pixels. From exact integer sums.
+    """
+    if min(grey.shape) < 2:
+        return None
+    total, total_sq, _ = sum_laplacian(pad(grey, 1, cv2.BORDER_REFLECT_101))
+    count = grey.size
+    scatter = count * int(total_sq) - int(total) ** 2
+    return scatter / (count * (count - 1) * 256)
+
+
+def measure_contrast(histogram):
+    """Measure the population standard deviation of the grey levels, dn, 0..127.5.
+
+    Parameters
+    ----------
+    histogram : (256,) int64 array
+
+    Returns
+    -------
+    float
+    """
+    counts = histogram.tolist()
+    return _deviation(
+        sum(counts),
+        sum(level * count for level, count in enumerate(counts)),
+        sum(level * level * count for level, count in enumerate(counts)),
+    )
+
+
+def measure_entropy(histogram):
+    """Shannon entropy of the grey levels, bit, 0..8.
+
+    Parameters
+    ----------
+    histogram : (256,) int64 array
+
+    Returns
+    -------
+    float
+    """
+    counts = [count for count in histogram.tolist() if count]
+    total = sum(counts)
+    return math.fsum(count / total * math.log2(total / count) for count in counts)
+
+
+def measure_noise(grey):
+    """Noise as published: 100 times the mean of ``|K * y|``, y in 0..1; >= 0.
+
+    Parameters
+    ----------
+    grey : (M, N) uint8 array, dn
+
+    Returns
+    -------
+    float
+
+    Notes
+    -----
+    K = -1 everywhere and +8 at the centre, not normalised; zeros beyond the frame, which
+    adds about 3 y there. From exact integer sums. Not an estimate of sigma.
+    """
+    _, _, magnitude = sum_laplacian(pad(grey, 1, cv2.BORDER_CONSTANT))
+    return 100 * int(magnitude) / (255 * grey.size)
+
+
+def measure_edge_density(grey):
+    """Share of pixels on an edge, %, 0..100.
+
+    Parameters
+    ----------
+    grey : (M, N) uint8 array, dn
+
+    Returns
+    -------
+    float
+
+    Notes
+    -----
+    Pixels with ``sqrt(gx**2 + gy**2 + 1e-6) > 0.1``: Sobel kernels / 8, y in 0..1, the
+    frame repeated (kornia ``sobel``). The comparison is made on exact integers, where the
+    threshold lies at 41611.84 on the squared scale.
+    """
+    count = count_gradients(pad(grey, 1, cv2.BORDER_REPLICATE), _EDGE_SQUARE)
+    return 100 * int(count) / grey.size
+
+
+def measure_texture(grey):
+    """Texture complexity as published: mean Sobel magnitude at a quarter size, dn, >= 0.255.
+
+    Parameters
+    ----------
+    grey : (M, N) uint8 array, dn
+
+    Returns
+    -------
+    float or None
+        None if a side is shorter than 4 px.
+
+    Notes
+    -----
+    Bilinear reduction by 4 without antialias is the mean of the 2x2 centre pixels of each
+    whole 4x4 cell; then ``sqrt(gx**2 + gy**2 + 1e-6)`` as in `measure_edge_density`, times
+    255. The 1e-6 gives a flat image 0.255.
+    """
+    rows, cols = grey.shape[0] // 4, grey.shape[1] // 4
+    if min(rows, cols) < 1:
+        return None
+    cells = grey[: rows * 4, : cols * 4].reshape(rows, 4, cols, 4)[:, 1:3, :, 1:3]
+    quads = cells.sum(axis=(1, 3), dtype=np.int16)
+    padded = pad(quads, 1, cv2.BORDER_REPLICATE)
+    # The sums of four stand for 4 y, Sobel / 8 for another 8: 32 in all, squared.
+    return float(sum_gradients(padded, _ROOT_FLOOR * 1024)) / (32 * quads.size)
+
+
+def measure_block_artifact(steps, shape):
+    """Block artefact as published, dn, >= 0.
+
+    Parameters
+    ----------
+    steps : tuple of four int64 arrays
+        From `sum_steps_by_line`.
+    shape : (M, N)
+
+    Returns
+    -------
+    float
+        0 if no side exceeds 8 px.
+
+    Notes
+    -----
+    Sum over the row boundaries 8, 16, ... < M of the mean absolute step, plus the same for
+    columns. A sum, so it grows with the image. From exact integer sums.
+    """
+    down, _, across, _ = steps
+    rows, cols = shape
+    boundary = slice(_BLOCK_PX - 1, None, _BLOCK_PX)
+    return int(down[boundary].sum()) / cols + int(across[boundary].sum()) / rows
+
+
+def measure_ringing_artifact(grey, edges):
+    """Ringing artefact as published: deviation of grey levels near edges, dn, 0..127.5.
+
+    Parameters
+    ----------
+    grey : (M, N) uint8 array, dn
+    edges : (M, N) uint8 array
+        Canny(100, 200) edges, 0 elsewhere.
+
+    Returns
+    -------
+    float
+        0 if there is no edge.
+
+    Notes
+    -----
+    Population standard deviation within a Chebyshev distance of 4 px (two dilations by
+    5x5). It measures contrast around edges, not oscillation.
+    """
+    count, total, total_sq = sum_masked(grey, _dilate(edges, _RINGING_RADIUS_PX))
+    return _deviation(int(count), int(total), int(total_sq)) if count else 0.0
+
+
+def measure_high_frequencies(spectrum, shape, histogram):
+    """Share of Fourier amplitude beyond a third of the half-band, 0..1.
+
+    Parameters
+    ----------
+    spectrum : (M, N // 2 + 1) complex128 array
+        Real FFT of the grey image; its value at frequency 0 is not read.
+    shape : (M, N)
+    histogram : (256,) int64 array
+        Gives the amplitude at frequency 0, which is the sum of all pixels.
+
+    Returns
+    -------
+    float or None
+        None for an image of zeros.
+
+    Notes
+    -----
+    Sum of ``|F|`` (amplitude, not power) where ``u**2 + v**2 > rho**2`` over the sum of all,
+    rho = ``min(M // 2, N // 2) // 3``. No window: the frame leaks into it.
+    """
+    radius = min(shape[0] // 2, shape[1] // 2) // 3
+    low, high = sum_amplitudes(spectrum, shape[1], radius)
+    low += sum(level * count for level, count in enumerate(histogram.tolist()))
+    return high / (low + high) if low + high > 0 else None
+
+
+def measure_lightness(planes, histogram):
+    """Mean of OpenCV's 8-bit L channel, 0..255 (L* times 2.55).
+
+    Parameters
+    ----------
+    planes : tuple of one or three (M, N) uint8 arrays
+    histogram : (256,) int64 array
+        Of the grey image; used where there is one plane.
+
+    Returns
+    -------
+    float
+    """
+    if len(planes) == 1:
+        total = sum(
+            light * count
+            for light, count in zip(_grey_lightness(), histogram.tolist(), strict=True)
+        )
+    else:
+        lab = cv2.cvtColor(cv2.merge(planes), cv2.COLOR_RGB2LAB)
+        total = int(lab[..., 0].sum(dtype=np.int64))
+    return total / planes[0].size
+
+
+def score_total(measures):
+    """Total score as published, 0..100.
+
+    Parameters
+    ----------
+    measures : mapping of str to float or None
+        Unrounded or already rounded metrics of one image.
+
+    Returns
+    -------
+    float or None
+        None if an input is None.
+
+    Notes
+    -----
+    Mean of min(sharpness / 5, 100), min(contrast, 100), min(entropy / 8 * 100, 100),
+    max(0, 100 - noise / 2), max(0, 100 - artifact_total / 50), min(2 edge_density, 100) and
+    min(10 texture, 100), each from its rounded value (texture is not rounded). It uses no
+    reference.
+    """
+    inputs = (
+        "sharpness", "contrast", "entropy", "noise", "artifact_total", "edge_density",
+        "texture_complexity",
+    )  # fmt: skip
+    rounded = [round_value(measures[name], PUBLISHED_DECIMALS[name]) for name in inputs]
+    if None in rounded:
+        return None
+    sharpness, contrast, entropy, noise, artifact, edges, texture = rounded
+    terms = (
+        min(sharpness / 5, 100),
+        min(contrast, 100),
+        min(entropy / 8 * 100, 100),
+        max(0, 100 - noise / 2),
+        max(0, 100 - artifact / 50),
+        min(edges * 2, 100),
+        min(texture * 10, 100),
+    )
+    return sum(terms) / len(terms)
+
+
+def _total_artifact(measures):
+    names = ("artifact_block", "artifact_ringing")
+    block, ringing = (round_value(measures[name], PUBLISHED_DECIMALS[name]) for name in names)
+    return block + ringing
+
+
+def estimate_noise_immerkaer(grey):
+    """Noise sigma from Immerkaer's mask, dn, >= 0.
+
+    Parameters
+    ----------
+    grey : (M, N) uint8 array, dn
+
+    Returns
+    -------
+    float or None
+        None if a side is shorter than 3 px.
+
+    Notes
+    -----
+    ``sqrt(pi / 2) / (6 (M - 2) (N - 2)) * sum |I * K|``, K = [1 -2 1; -2 4 -2; 1 -2 1], over
+    the valid region. Fine structure counts as noise.
+
+    References
+    ----------
+    Immerkaer J., Fast noise variance estimation, CVIU 64 (1996) 300-302,
+    doi:10.1006/cviu.1996.0060.
+    """
+    rows, cols = grey.shape
+    if min(rows, cols) < 3:
+        return None
+    return math.sqrt(math.pi / 2) * int(sum_noise_mask(grey)) / (6 * (rows - 2) * (cols - 2))
+
+
+def estimate_noise_mad(grey):
+    """Noise sigma from the finest diagonal wavelet band, dn, >= 0.
+
+    Parameters
+    ----------
+    grey : (M, N) uint8 array, dn
+
+    Returns
+    -------
+    float or None
+        None if a side is shorter than 4 px.
+
+    Notes
+    -----
+    ``median(|HH1|) / 0.6745``, HH1 by the db2 wavelet with the frame mirrored including its
+    edge pixels (PyWavelets ``mode="symmetric"``). Every coefficient counts, where
+    scikit-image's ``estimate_sigma`` leaves out those that are exactly 0; an image that is
+    more than half flat therefore has 0.
+
+    References
+    ----------
+    Donoho D. L., Johnstone I. M., Ideal spatial adaptation by wavelet shrinkage, Biometrika
+    81 (1994) 425-455, doi:10.1093/biomet/81.3.425.
+    """
+    if min(grey.shape) < 4:
+        return None
+    rows, cols = grey.shape
+    padded = cv2.copyMakeBorder(grey, 2, 2 + rows % 2, 2, 2 + cols % 2, cv2.BORDER_REFLECT)
+    return float(np.median(filter_diagonal(padded))) / _MAD_TO_SIGMA
+
+
+def measure_blockiness(steps, shape, period):
+    """Blocking effect factor (dn2, >= 0) and step ratio (>= 0, 1 = none) of one period.
+
+    Parameters
+    ----------
+    steps : tuple of four int64 arrays
+        From `sum_steps_by_line`.
+    shape : (M, N)
+    period : int
+        Distance between boundaries, px.
+
+    Returns
+    -------
+    factor, ratio : float or None
+        Both None if no step lies on a boundary or none lies elsewhere; `ratio` also if all
+        steps elsewhere are 0.
+
+    Notes
+    -----
+    D_b, D_c are the mean squared steps across boundaries and elsewhere, both directions
+    pooled; factor = log2(period) / log2(min(M, N)) * (D_b - D_c), 0 unless D_b > D_c. The
+    ratio is that of the mean absolute steps. Steps are counted as they are; the paper's
+    count assumes sides that are multiples of the period, where the two agree.
+
+    References
+    ----------
+    Yim C., Bovik A. C., Quality assessment of deblocked images, IEEE TIP 20 (2011) 88-98,
+    doi:10.1109/TIP.2010.2061859.
+    """
+    down, down_sq, across, across_sq = steps
+    rows, cols = shape
+    boundary = slice(period - 1, None, period)
+    on_count = down[boundary].size * cols + across[boundary].size * rows
+    off_count = down.size * cols + across.size * rows - on_count
+    if on_count == 0 or off_count == 0 or min(shape) < 2:
+        return None, None
+    on = int(down[boundary].sum() + across[boundary].sum())
+    on_sq = int(down_sq[boundary].sum() + across_sq[boundary].sum())
+    off = int(down.sum() + across.sum()) - on
+    off_sq = int(down_sq.sum() + across_sq.sum()) - on_sq
+    excess = on_sq / on_count - off_sq / off_count
+    factor = math.log2(period) / math.log2(min(shape)) * excess if excess > 0 else 0.0
+    ratio = (on * off_count) / (on_count * off) if off else None
+    return factor, ratio
+
+
+def _deviation(count, total, total_sq):
+    """Take the population standard deviation from exact integer sums."""
+    return math.sqrt(count * total_sq - total**2) / count
+
+
+def _mean_of_planes(planes):
+    return sum(int(sum_plane(plane)[0]) for plane in planes) / (len(planes) * planes[0].size)
+
+
+def pad(image, border, rule):
+    """Widen an image on all four sides by an OpenCV border rule."""
+    return cv2.copyMakeBorder(image, border, border, border, border, rule, value=0)
+
+
+def _dilate(mask, radius):
+    side = 2 * radius + 1
+    return cv2.dilate(mask, np.ones((side, side), np.uint8))
+
+
+@lru_cache(maxsize=1)
+def linearise_srgb():
+    """(256,) float64: linear light of each 8-bit sRGB level, 0..1."""
+    shares = [level / 255 for level in range(256)]
+    return np.array([((s + 0.055) / 1.055) ** 2.4 if s > 0.04045 else s / 12.92 for s in shares])
+
+
+@lru_cache(maxsize=1)
+def _grey_lightness():
+    """OpenCV's 8-bit L of each grey level."""
+    ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
+    return cv2.cvtColor(ramp, cv2.COLOR_RGB2LAB)[0, :, 0].tolist()
+
+
+def build_pyramid(plane):
+    """Reduce a plane to the scales of MS-SSIM and filter each with the Gaussian window.
+
+    Parameters
+    ----------
+    plane : (M, N) uint8 array, dn
+
+    Returns
+    -------
+    tuple of (image, mean, mean_square)
+        Five scales where both sides exceed 160 px, one where they reach 11 px, else none.
+    """
+    shortest = min(plane.shape)
+    if shortest < _GAUSSIAN_PX:
+        return ()
+    scales = [plane]
+    if shortest >= _MS_SSIM_MIN_PX:
+        for _ in SCALE_WEIGHTS[1:]:
+            scales.append(halve_image(scales[-1]))
+    return tuple((scale, *filter_moments(scale)) for scale in scales)

@@ -1,0 +1,369 @@
+"""What a pair of images says: every declared metric of a reference and a restored image.
+
+Named in the docstrings: x is the reference, y the restored image, "dn" a grey level (0..255).
+"""
+
+import math
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from upscale_audit.ingest.metrics.declared import METRIC_NAMES
+from upscale_audit.ingest.metrics.image import SCALE_WEIGHTS, linearise_srgb, pad, spread
+from upscale_audit.ingest.metrics.image_loops import convert_to_lab, sum_plane
+from upscale_audit.ingest.metrics.pair_loops import (
+    compare_scale,
+    sum_cumulative,
+    sum_distances,
+    sum_errors,
+    sum_high_passed,
+    sum_table,
+)
+
+_HIGH_PASS_PX = 9
+_HIGH_PASS_AREA = _HIGH_PASS_PX**2
+
+
+def compare_images(reference, restored, local_ssim, *, ring_mask=None, lpips=None):
+    """Compute every declared metric of an image pair, unrounded.
+
+    Parameters
+    ----------
+    reference, restored : ImageProfile
+        Of images of one size.
+    local_ssim : (R, C) float32 array or None
+        Block SSIM of the valid blocks, [-1, 1], without NaN; None or empty where there is
+        no valid block.
+    ring_mask : (M, N) uint8 array of 0 and 1, optional
+        Pixels `ringing_fr` looks at. By default those 2 to 5 px from a Canny(100, 200) edge
+        of the reference.
+    lpips : float, optional
+        From `ingest.perceptual`, which alone needs a network; passed on.
+
+    Returns
+    -------
+    dict of str to float or None
+        Keys are `METRIC_NAMES`, in order. None where the metric cannot be computed; never
+        NaN or infinite.
+
+    Raises
+    ------
+    ValueError
+        If the images differ in size, `local_ssim` is not two-dimensional or not finite, or
+        `ring_mask` has another shape or dtype.
+
+    Notes
+    -----
+    If one image is grey and the other is not, the grey one stands for R, G and B.
+    `artifact_total` and `total_score` are built from rounded inputs, as published.
+    """
+    if reference.grey.shape != restored.grey.shape:
+        raise ValueError(
+            "expected images of one size, found reference "
+            f"{reference.grey.shape} and restored {restored.grey.shape}"
+        )
+    values = dict(restored.measures)
+    values["ssim"], values["ms_ssim"] = measure_ssim(reference, restored)
+    values["mae"], values["psnr"] = measure_error(reference, restored)
+    values["lpips"] = lpips
+    values["delta_e"] = measure_colour_difference(reference, restored)
+    values["histogram_corr"] = correlate_histograms(reference.histogram, restored.histogram)
+    mask = reference.ring_mask if ring_mask is None else ring_mask
+    values["ringing_fr"] = measure_ringing_error(reference.grey, restored.grey, mask)
+    values["fsds"] = measure_fsds(reference, restored)
+    values |= _compare_measures(reference.measures, restored.measures)
+    values |= summarise_local_ssim(local_ssim)
+    return {name: values[name] for name in METRIC_NAMES}
+
+
+def _pair_planes(reference, restored):
+    """Planes of two images side by side, a grey image standing for each of R, G and B."""
+    count = max(len(reference), len(restored))
+    return zip(spread(reference, count), spread(restored, count), strict=True)
+
+
+def measure_ssim(reference, restored):
+    """SSIM and multi-scale SSIM, (-1, 1] and 0..1.
+
+    Parameters
+    ----------
+    reference, restored : ImageProfile
+
+    Returns
+    -------
+    ssim : float or None
+        None if a side is shorter than 11 px.
+    ms_ssim : float or None
+        None unless both sides exceed 160 px.
+
+    Notes
+    -----
+    pytorch-msssim's definition: Gaussian window 11, sigma 1.5, valid region, biased
+    variances, K1 = 0.01, K2 = 0.03; mean of the map per channel, then over channels.
+    MS-SSIM: weights .0448 .2856 .3001 .2363 .1333 on the mean contrast-structure term of
+    each scale (the full SSIM on the last), negative means set to 0; the next scale is the
+    2x2 mean, with a row or column of zeros before an odd side. In float64 on 0..255, where
+    the generator uses float32 on 0..1.
+
+    References
+    ----------
+    Wang Z. et al., Image quality assessment: from error visibility to structural
+    similarity, IEEE TIP 13 (2004) 600-612, doi:10.1109/TIP.2003.819861.
+    Wang Z., Simoncelli E. P., Bovik A. C., Multiscale structural similarity for image
+    quality assessment, Asilomar 2003, 1398-1402, doi:10.1109/ACSSC.2003.1292216.
+    """
+    singles, multiples = [], []
+    for left, right in _pair_planes(reference.pyramids, restored.pyramids):
+        scales = [compare_scale(*x, *y) for x, y in zip(left, right, strict=True)]
+        if scales:
+            singles.append(scales[0][0])
+        if len(scales) == len(SCALE_WEIGHTS):
+            terms = [structure for _, structure in scales[:-1]] + [scales[-1][0]]
+            powers = (max(t, 0.0) ** w for t, w in zip(terms, SCALE_WEIGHTS, strict=True))
+            multiples.append(math.prod(powers))
+    return _mean(singles), _mean(multiples)
+
+
+def measure_error(reference, restored):
+    """Mean absolute error (dn, 0..255) and PSNR (dB) over all samples.
+
+    Parameters
+    ----------
+    reference, restored : ImageProfile
+
+    Returns
+    -------
+    mae : float
+    psnr : float or None
+        None for identical images, where the generator writes ``inf``.
+
+    Notes
+    -----
+    ``10 log10(255**2 / MSE)`` with an exact integer sum of squares.
+    """
+    count, total, total_sq = 0, 0, 0
+    for left, right in _pair_planes(reference.planes, restored.planes):
+        absolute, squared = sum_errors(left, right)
+        count += left.size
+        total += int(absolute)
+        total_sq += int(squared)
+    psnr = 10 * math.log10(255**2 * count / total_sq) if total_sq else None
+    return total / count, psnr
+
+
+def measure_colour_difference(reference, restored):
+    """Mean CIE 1976 colour difference, >= 0.
+
+    Parameters
+    ----------
+    reference, restored : ImageProfile
+
+    Returns
+    -------
+    float
+
+    Notes
+    -----
+    sRGB -> linear -> XYZ (D65: 0.95047, 1, 1.08883) -> L*a*b*, Euclidean distance per
+    pixel. For two grey images it is ``|dL*|`` to nine digits (the rows of the published
+    XYZ matrix do not sum exactly to the white point), and is read from a table of the
+    65,536 pairs of levels.
+    """
+    if len(reference.planes) == len(restored.planes) == 1:
+        total = sum_table(reference.grey, restored.grey, _grey_difference())
+    else:
+        total = sum_distances(reference.lab, restored.lab)
+    return float(total) / reference.grey.size
+
+
+def correlate_histograms(reference, restored):
+    """Pearson correlation of two grey histograms, -1..1.
+
+    Parameters
+    ----------
+    reference, restored : (256,) int64 arrays
+
+    Returns
+    -------
+    float or None
+        None if all levels of a histogram are equally frequent, where OpenCV's
+        HISTCMP_CORREL answers 1.
+    """
+    x, y = reference.tolist(), restored.tolist()
+    bins, sum_x, sum_y = len(x), sum(x), sum(y)
+    scatter_x = bins * sum(v * v for v in x) - sum_x**2
+    scatter_y = bins * sum(v * v for v in y) - sum_y**2
+    if scatter_x == 0 or scatter_y == 0:
+        return None
+    mixed = bins * sum(v * w for v, w in zip(x, y, strict=True)) - sum_x * sum_y
+    return mixed / (math.sqrt(scatter_x) * math.sqrt(scatter_y))
+
+
+def measure_ringing_error(reference, restored, mask):
+    """RMS of the high-passed error beside reference edges, dn, >= 0.
+
+    Parameters
+    ----------
+    reference, restored : (M, N) uint8 arrays, dn
+    mask : (M, N) uint8 array of 0 and 1
+        Pixels 2 to 5 px (Chebyshev) from a reference edge.
+
+    Returns
+    -------
+    float or None
+        None if the mask is empty or a side is shorter than 5 px.
+
+    Raises
+    ------
+    ValueError
+        If the mask has another shape or dtype.
+
+    Notes
+    -----
+    e = y - x on the grey images, less its 9x9 mean (the frame mirrored about the edge
+    pixels); root of the mean square under the mask. The sum of squares is an exact integer.
+    An idea of Marziliano et al., Perceptual blur and ringing metrics, Signal Process. Image
+    Commun. 19 (2004) 163-172, doi:10.1016/j.image.2003.08.003; the formula is this
+    project's own.
+    """
+    if mask.shape != reference.shape or mask.dtype != np.uint8:
+        raise ValueError(
+            f"ring_mask: expected a {reference.shape} uint8 array, found {mask.shape} {mask.dtype}"
+        )
+    border = _HIGH_PASS_PX // 2
+    count = cv2.countNonZero(mask)
+    if count == 0 or min(reference.shape) <= border:
+        return None
+    error = np.subtract(restored, reference, dtype=np.int16)
+    energy = int(sum_high_passed(pad(error, border, cv2.BORDER_REFLECT_101), mask))
+    return math.sqrt(energy / (count * _HIGH_PASS_AREA**2))
+
+
+def measure_fsds(reference, restored):
+    """Frequency spectrum distribution similarity, dB; higher is more alike.
+
+    Parameters
+    ----------
+    reference, restored : ImageProfile
+
+    Returns
+    -------
+    float or None
+        None for identical images (the paper's code fails there) and if either is constant.
+
+    Notes
+    -----
+    z = (image - mean) / std over all channels together, std with divisor n - 1; a row of
+    zeros below an odd number of rows; F = rfft2(z). The rows of non-negative and, reversed,
+    of negative vertical frequency are summed cumulatively along both axes from low to high
+    frequency, to D. ``-10 log10(sum |D_y - D_x|**2 / sum |D_x|**2)``: the reference is in
+    the denominator, as in the paper's code, not its notebook. Not symmetric, sensitive to
+    phase, and dominated by low frequencies.
+
+    References
+    ----------
+    arXiv:2405.07919 (ICML 2024), section on FSDS.
+    """
+    channels = max(len(reference.planes), len(restored.planes))
+    deviations = [_sample_deviation(p.planes, channels) for p in (reference, restored)]
+    if not all(deviations):
+        return None
+    return compare_spectra(reference.plane_spectra, restored.plane_spectra, *deviations)
+
+
+def compare_spectra(reference, restored, reference_deviation, restored_deviation):
+    """Compute FSDS from the spectra of two images, dB.
+
+    Parameters
+    ----------
+    reference, restored : sequences of one or three (M, L) complex128 arrays
+        Real FFT of each plane less the mean of all planes, M even; one stands for three.
+    reference_deviation, restored_deviation : float
+        Sample standard deviations over all planes, above 0.
+
+    Returns
+    -------
+    float or None
+        None for equal spectra.
+    """
+    difference, energy = 0.0, 0.0
+    for x, y in _pair_planes(reference, restored):
+        apart, own = sum_cumulative(x, y, reference_deviation, restored_deviation)
+        difference += apart
+        energy += own
+    return -10 * math.log10(difference / energy) if difference and energy else None
+
+
+def summarise_local_ssim(local_ssim):
+    """Mean, population standard deviation and minimum of the block SSIM.
+
+    Parameters
+    ----------
+    local_ssim : (R, C) float32 array or None
+        Valid blocks only.
+
+    Returns
+    -------
+    dict of str to float or None
+        None in each where there is no block.
+
+    Raises
+    ------
+    ValueError
+        If the array is not two-dimensional or holds a value that is not finite.
+
+    Notes
+    -----
+    Correctly rounded sums (``math.fsum``), so the order of blocks does not matter.
+    """
+    names = ("local_quality_mean", "local_quality_std", "local_quality_min")
+    if local_ssim is None or local_ssim.size == 0:
+        return dict.fromkeys(names)
+    if local_ssim.ndim != 2 or not np.isfinite(local_ssim).all():
+        raise ValueError(
+            f"local_ssim: expected a finite (R, C) array, found shape {local_ssim.shape} "
+            f"with {np.count_nonzero(~np.isfinite(local_ssim))} values that are not finite"
+        )
+    blocks = local_ssim.astype(np.float64).ravel()
+    mean = math.fsum(blocks) / blocks.size
+    deviation = math.sqrt(math.fsum((blocks - mean) ** 2) / blocks.size)
+    return dict(zip(names, (mean, deviation, float(blocks.min())), strict=True))
+
+
+def _compare_measures(reference, restored):
+    """Percent changes from the reference's measures to the restored image's."""
+    pairs = (("sharpness", 0.0), ("contrast", None), ("edge_density", 0.0))
+    changes = {}
+    for name, otherwise in pairs:
+        column = "edge_diff_pct" if name == "edge_density" else f"{name}_diff_pct"
+        before, after = reference[name], restored[name]
+        if before is None or after is None:
+            changes[column] = None
+        else:
+            changes[column] = (after / before - 1) * 100 if before else otherwise
+    return changes
+
+
+def _mean(values):
+    return math.fsum(values) / len(values) if values else None
+
+
+def _sample_deviation(planes, channels):
+    """Take the standard deviation (divisor n - 1) over `channels` planes, one plane repeated."""
+    count, total, total_sq = 0, 0, 0
+    for plane in spread(planes, channels):
+        summed, squared = sum_plane(plane)
+        count += plane.size
+        total += int(summed)
+        total_sq += int(squared)
+    scatter = count * total_sq - total**2
+    return math.sqrt(scatter / (count * (count - 1))) if scatter else 0.0
+
+
+@lru_cache(maxsize=1)
+def _grey_difference():
+    """(256, 256) float64: CIE76 difference of each pair of grey levels."""
+    ramp = np.arange(256, dtype=np.uint8)[None]
+    lab = convert_to_lab(ramp, ramp, ramp, linearise_srgb())[:, 0]
+    return np.sqrt(((lab[:, :, None] - lab[:, None, :]) ** 2).sum(axis=0))
