@@ -10,9 +10,44 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from tests import privileges
 from upscale_audit.ingest.study import load_study
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def pytest_addoption(parser):
+    """Add --no-skips, with which CI lets no test stay away for want of a package or program."""
+    parser.addoption(
+        "--no-skips",
+        action="store_true",
+        help="fail if a test is skipped, but for want of radiographs that may not be shipped",
+    )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    """Fail a run under --no-skips in which a test was skipped that could run."""
+    config = session.config
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if not config.getoption("--no-skips") or reporter is None:
+        return
+    skipped = [
+        report
+        for report in reporter.stats.get("skipped", [])
+        if "shared_data" not in report.keywords
+    ]
+    for report in skipped:
+        reporter.write_line(f"skipped under --no-skips: {report.nodeid}", red=True)
+    if skipped and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture
+def bound_by_permissions():
+    """Let file permissions bind the test, also where root runs it."""
+    with privileges.bound_by_permissions():
+        yield
 
 
 class StudyFolder:

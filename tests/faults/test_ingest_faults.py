@@ -251,7 +251,7 @@ def test_an_undeclared_path_is_no_missing_file(tiny_study, read_rows):
     assert report.missing == 0
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder and file")
+@pytest.mark.usefixtures("bound_by_permissions")
 def test_an_unreadable_file_is_a_reject_and_an_unreadable_folder_an_error(tiny_study):
     study = tiny_study.load()
     (tiny_study.folder("alpha", "tta") / "a.png").chmod(0)

@@ -174,7 +174,7 @@ def test_workers_that_die_are_replaced(tmp_path, encode_png, read_tree):
     assert read_tree(tmp_path / "one/made") == read_tree(tmp_path / "two/made")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write every folder")
+@pytest.mark.usefixtures("bound_by_permissions")
 def test_a_folder_that_cannot_be_written_is_said(tmp_path, encode_png):
     study = make_study(tmp_path, encode_png)
     (tmp_path / "made").mkdir(mode=0o555)

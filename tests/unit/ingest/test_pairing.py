@@ -172,7 +172,7 @@ def test_a_folder_that_vanished_is_named(tiny_study):
         pair_study(study)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
+@pytest.mark.usefixtures("bound_by_permissions")
 @pytest.mark.parametrize("mode", [0o000, 0o400])
 def test_a_folder_without_permissions_is_named(tiny_study, mode):
     study = tiny_study.load()
