@@ -2,7 +2,7 @@
 
 import altair as alt
 
-from analysis import theme
+from upscale_audit.analysis import theme
 
 
 class Canvas:

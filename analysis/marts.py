@@ -4,7 +4,7 @@ from pathlib import Path
 
 import duckdb
 
-from ingest.errors import StudyError
+from upscale_audit.ingest.errors import StudyError
 
 
 class Marts:

@@ -3,7 +3,7 @@
 import io
 import re
 
-from ingest.files import replacing, write_text
+from upscale_audit.ingest.files import replacing, write_text
 
 PRINT_DPI = 300
 # Charts are laid out in points at print size; a screen shows them larger.

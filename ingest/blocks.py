@@ -3,9 +3,9 @@
 import numpy as np
 import pyarrow as pa
 
-from ingest import kernel
-from ingest.schema import BLOCKS
-from ingest.study import INFERENCE_PATHS
+from upscale_audit.ingest import kernel
+from upscale_audit.ingest.schema import BLOCKS
+from upscale_audit.ingest.study import INFERENCE_PATHS
 
 
 class Measured:

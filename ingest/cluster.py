@@ -6,8 +6,8 @@ the same paths, and this package is installed on the scheduler and on each worke
 
 import contextlib
 
-from ingest.errors import StudyError
-from ingest.workers import keep_to_one_core
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.workers import keep_to_one_core
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import os
 import zlib
 from pathlib import Path
 
-from ingest.errors import StudyError
+from upscale_audit.ingest.errors import StudyError
 
 MAX_TABLE_BYTES = 1 << 28
 """Largest label or result file that is read, packed or not: the largest known has 8 MB."""

@@ -6,8 +6,8 @@ import math
 import re
 from pathlib import Path
 
-from ingest.errors import StudyError
-from ingest.files import read_table
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import read_table
 
 _ENTRY_COLUMNS = {
     "imageindex": "image_id",

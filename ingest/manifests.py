@@ -10,9 +10,9 @@ import importlib.metadata
 import json
 from pathlib import Path
 
-from ingest.errors import StudyError
-from ingest.files import hash_file, hash_json, write_text
-from ingest.merkle import find_root
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import hash_file, hash_json, write_text
+from upscale_audit.ingest.merkle import find_root
 
 MANIFEST, SUMS = "manifest.json", "SHA256SUMS"
 SOURCES = "sources.sha256"

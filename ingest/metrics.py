@@ -20,8 +20,8 @@ from functools import cached_property, lru_cache
 import cv2
 import numpy as np
 
-from ingest.edges import mark_ringing_pixels
-from ingest.metric_loops import (
+from upscale_audit.ingest.edges import mark_ringing_pixels
+from upscale_audit.ingest.metric_loops import (
     compare_scale,
     convert_to_lab,
     count_gradients,

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingest.errors import StudyError
-from ingest.files import to_text
-from ingest.images import FORMATS_BY_SUFFIX
-from ingest.study import INFERENCE_PATHS
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import to_text
+from upscale_audit.ingest.images import FORMATS_BY_SUFFIX
+from upscale_audit.ingest.study import INFERENCE_PATHS
 
 SEPARATORS = "_-. ("
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ingest.errors import StudyError
-from ingest.files import hash_file
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import hash_file
 
 SMALLEST_SIDE_PX = 31
 """On a shorter side nothing is left for the deeper layers."""

@@ -14,8 +14,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingest.errors import StudyError
-from ingest.files import read_table
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import read_table
 
 METRIC_COLUMNS = (
     "ssim",

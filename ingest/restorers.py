@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from ingest.errors import StudyError
+from upscale_audit.ingest.errors import StudyError
 
 LR_RULES = ("opencv_cubic", "antialiased")
 GREY_RULES = ("rec601", "mean", "keep")

@@ -10,16 +10,16 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingest.errors import StudyError
-from ingest.files import (
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import (
     hash_file,
     locked,
     replacing,
     to_text,
     write_text,
 )
-from ingest.labels import read_boxes, read_entries
-from ingest.manifests import (
+from upscale_audit.ingest.labels import read_boxes, read_entries
+from upscale_audit.ingest.manifests import (
     MANIFEST,
     SOURCES,
     SUMS,
@@ -31,13 +31,18 @@ from ingest.manifests import (
     make_manifest,
     write_manifest,
 )
-from ingest.metrics import METRICS
-from ingest.pairing import Pairing, pair_study
-from ingest.perceptual import describe_weights
-from ingest.published import detect_kind, read_comparison, read_locations, read_results
-from ingest.schema import SCHEMA_VERSION, arrow_schema
-from ingest.sources import list_table_sources, list_unit_sources, name_source
-from ingest.units import (
+from upscale_audit.ingest.metrics import METRICS
+from upscale_audit.ingest.pairing import Pairing, pair_study
+from upscale_audit.ingest.perceptual import describe_weights
+from upscale_audit.ingest.published import (
+    detect_kind,
+    read_comparison,
+    read_locations,
+    read_results,
+)
+from upscale_audit.ingest.schema import SCHEMA_VERSION, arrow_schema
+from upscale_audit.ingest.sources import list_table_sources, list_unit_sources, name_source
+from upscale_audit.ingest.units import (
     Input,
     Unit,
     ensure_unit,
@@ -45,7 +50,7 @@ from ingest.units import (
     read_manifest,
     recipe,
 )
-from ingest.workers import map_units
+from upscale_audit.ingest.workers import map_units
 
 IMAGES_PER_UNIT = 32
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from ingest.metrics import METRICS, PUBLISHED_NAMES
-from ingest.published import METRIC_COLUMNS
+from upscale_audit.ingest.metrics import METRICS, PUBLISHED_NAMES
+from upscale_audit.ingest.published import METRIC_COLUMNS
 
 SCHEMA_VERSION = 2
 """Raised when a column or a manifest is changed or redefined; part of every shard's recipe."""

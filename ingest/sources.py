@@ -1,7 +1,7 @@
 """Source files by their name within the study: the names that hash lists and proofs use."""
 
-from ingest.files import to_text
-from ingest.published import detect_kind
+from upscale_audit.ingest.files import to_text
+from upscale_audit.ingest.published import detect_kind
 
 _PUBLISHED_TABLES = {
     "results": "published_results",

@@ -8,9 +8,9 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import get_args
 
-from ingest.errors import StudyError
-from ingest.perceptual import PerceptualFiles
-from ingest.restorers import DECLARATIONS, RestoreParameters
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.perceptual import PerceptualFiles
+from upscale_audit.ingest.restorers import DECLARATIONS, RestoreParameters
 
 INFERENCE_PATHS = ("notta", "tta")
 MODEL_ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")

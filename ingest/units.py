@@ -13,16 +13,23 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingest.blocks import Measured, build_batch, measure_pair
-from ingest.edges import find_thresholds, mark_ringing_pixels
-from ingest.errors import RejectedFileError
-from ingest.files import canonical_json, hash_file, hash_json, replacing, to_text, write_text
-from ingest.images import decode_image, limit_bytes, read_bytes
-from ingest.manifests import describe_code
-from ingest.metrics import compare_images, profile_image, round_published
-from ingest.perceptual import Weights, load_network
-from ingest.schema import BLOCKS, ROUNDED_NAMES, SCHEMA_VERSION, arrow_schema
-from ingest.study import IngestParameters
+from upscale_audit.ingest.blocks import Measured, build_batch, measure_pair
+from upscale_audit.ingest.edges import find_thresholds, mark_ringing_pixels
+from upscale_audit.ingest.errors import RejectedFileError
+from upscale_audit.ingest.files import (
+    canonical_json,
+    hash_file,
+    hash_json,
+    replacing,
+    to_text,
+    write_text,
+)
+from upscale_audit.ingest.images import decode_image, limit_bytes, read_bytes
+from upscale_audit.ingest.manifests import describe_code
+from upscale_audit.ingest.metrics import compare_images, profile_image, round_published
+from upscale_audit.ingest.perceptual import Weights, load_network
+from upscale_audit.ingest.schema import BLOCKS, ROUNDED_NAMES, SCHEMA_VERSION, arrow_schema
+from upscale_audit.ingest.study import IngestParameters
 
 ROWS_PER_GROUP = 131_072
 """A row group closes after the image that reaches this many rows; no image is split."""

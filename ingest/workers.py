@@ -9,7 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 import cv2
 
-from ingest.errors import StudyError
+from upscale_audit.ingest.errors import StudyError
 
 POOL_RETRIES = 2
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ingest.images import hash_pixels
+from upscale_audit.ingest.images import hash_pixels
 
 _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ingest.errors import StudyError
+from upscale_audit.ingest.errors import StudyError
 
 _TRIAL_PX = 32
 

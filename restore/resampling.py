@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ingest.restorers import GREY_RULES, LR_RULES
+from upscale_audit.ingest.restorers import GREY_RULES, LR_RULES
 
 
 def make_lr(image, scale, lr_rule):

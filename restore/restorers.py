@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import PIL
 
-from ingest.errors import StudyError
-from ingest.restorers import (
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.restorers import (
     Blur,
     Frame,
     Interpolation,
@@ -20,11 +20,11 @@ from ingest.restorers import (
     SpandrelWeights,
     Unsharp,
 )
-from restore import controls
-from restore.resampling import make_lr, reduce_mitchell, to_grey
-from restore.tiles import restore_tiles, to_bytes
-from restore.variants import VARIANTS, average_variants
-from restore.weights import Weights, find_weights
+from upscale_audit.restore import controls
+from upscale_audit.restore.resampling import make_lr, reduce_mitchell, to_grey
+from upscale_audit.restore.tiles import restore_tiles, to_bytes
+from upscale_audit.restore.variants import VARIANTS, average_variants
+from upscale_audit.restore.weights import Weights, find_weights
 
 RECIPE_VERSION = 1
 """Raised whenever the same declaration comes to give other pixels."""
@@ -244,11 +244,11 @@ def load_network(declared, weights):
         The runner is not installed, or the files are no network it can run.
     """
     if isinstance(declared, NcnnWeights):
-        from restore.ncnn_network import NcnnNetwork
+        from upscale_audit.restore.ncnn_network import NcnnNetwork
 
         return NcnnNetwork(*weights.files, weights.native_scale)
     if isinstance(declared, SpandrelWeights):
-        from restore.torch_network import SpandrelNetwork
+        from upscale_audit.restore.torch_network import SpandrelNetwork
 
         return SpandrelNetwork(*weights.files, declared.device)
     raise TypeError(f"{declared!r} is no network")

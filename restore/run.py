@@ -9,15 +9,15 @@ from pathlib import Path
 
 from PIL import Image
 
-from ingest.errors import RejectedFileError, StudyError
-from ingest.files import hash_file, to_text
-from ingest.images import decode_image, limit_bytes, read_bytes
-from ingest.manifests import describe_code
-from ingest.pairing import list_references
-from ingest.study import INFERENCE_PATHS
-from ingest.workers import map_units
-from restore.restorers import Restorer, load_network, prepare_restorer
-from restore.shelf import Shelf
+from upscale_audit.ingest.errors import RejectedFileError, StudyError
+from upscale_audit.ingest.files import hash_file, to_text
+from upscale_audit.ingest.images import decode_image, limit_bytes, read_bytes
+from upscale_audit.ingest.manifests import describe_code
+from upscale_audit.ingest.pairing import list_references
+from upscale_audit.ingest.study import INFERENCE_PATHS
+from upscale_audit.ingest.workers import map_units
+from upscale_audit.restore.restorers import Restorer, load_network, prepare_restorer
+from upscale_audit.restore.shelf import Shelf
 
 
 @dataclass(frozen=True)

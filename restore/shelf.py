@@ -15,9 +15,17 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ingest.errors import StudyError
-from ingest.files import canonical_json, hash_file, hash_json, locked, replacing, sync, to_text
-from ingest.manifests import make_manifest, write_manifest
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import (
+    canonical_json,
+    hash_file,
+    hash_json,
+    locked,
+    replacing,
+    sync,
+    to_text,
+)
+from upscale_audit.ingest.manifests import make_manifest, write_manifest
 
 MANIFEST, JOURNAL, LOCK = ".restored.json", ".restoring.jsonl", ".restoring.lock"
 

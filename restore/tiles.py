@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from restore.variants import average_variants
+from upscale_audit.restore.variants import average_variants
 
 
 def restore_tiles(network, planes, *, tile_px, prepad_px, tta):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ingest.errors import StudyError
+from upscale_audit.ingest.errors import StudyError
 
 _CHANNELS = (1, 3)
 logger = logging.getLogger(__name__)

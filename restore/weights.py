@@ -4,8 +4,8 @@ import importlib.metadata
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingest.errors import StudyError
-from ingest.files import hash_file
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import hash_file
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from ingest.study import load_study
+from upscale_audit.ingest.study import load_study
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

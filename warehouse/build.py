@@ -6,23 +6,32 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingest.files import hash_file, hash_json, locked, sync
-from ingest.manifests import MANIFEST, write_manifest
-from ingest.run import read_raw_manifest
-from warehouse.connect import (
+from upscale_audit.ingest.files import hash_file, hash_json, locked, sync
+from upscale_audit.ingest.manifests import MANIFEST, write_manifest
+from upscale_audit.ingest.run import read_raw_manifest
+from upscale_audit.warehouse.connect import (
     open_build,
     quote_name,
     remove_database,
     saying_database_errors,
 )
-from warehouse.dbt_runner import PROJECT, run_dbt
-from warehouse.frozen import Frozen, create_frozen_tables, read_frozen
-from warehouse.growth import Growth, copy_published, drop_what_cannot_grow, plan_growth
-from warehouse.hyra import HyraFolder, create_hyra_views, read_hyra
-from warehouse.lineage import Graph, add_dbt_edges, create_lineage
-from warehouse.provenance import WAREHOUSE_MANIFEST, describe_build, describe_warehouse
-from warehouse.raw import check_raw, check_sign_off, create_raw_views
-from warehouse.resumption import NOTE, find_interrupted, note_build
+from upscale_audit.warehouse.dbt_runner import PROJECT, run_dbt
+from upscale_audit.warehouse.frozen import Frozen, create_frozen_tables, read_frozen
+from upscale_audit.warehouse.growth import (
+    Growth,
+    copy_published,
+    drop_what_cannot_grow,
+    plan_growth,
+)
+from upscale_audit.warehouse.hyra import HyraFolder, create_hyra_views, read_hyra
+from upscale_audit.warehouse.lineage import Graph, add_dbt_edges, create_lineage
+from upscale_audit.warehouse.proof.provenance import (
+    WAREHOUSE_MANIFEST,
+    describe_build,
+    describe_warehouse,
+)
+from upscale_audit.warehouse.raw import check_raw, check_sign_off, create_raw_views
+from upscale_audit.warehouse.resumption import NOTE, find_interrupted, note_build
 
 # Unit tests of the SQL read no study: the test suite runs them, not each build.
 BUILD = ("build", "--exclude-resource-type", "unit_test")
@@ -187,7 +196,7 @@ class _Job:
 
     def _compute_on_spark(self, common, threads):
         """Let Spark make what reads blocks; give the variables with which dbt takes it."""
-        from warehouse.spark import BlocksOnSpark
+        from upscale_audit.warehouse.spark.blocks import BlocksOnSpark
 
         def run(arguments, variables, target):
             run_dbt(self.study, self.database, arguments, threads, None, common | variables, target)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 
-from ingest.errors import StudyError
+from upscale_audit.ingest.errors import StudyError
 
 THREADS = os.cpu_count() or 1
 

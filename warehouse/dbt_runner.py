@@ -7,8 +7,8 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 
-from ingest.errors import StudyError
-from warehouse.connect import THREADS, memory_limit
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.warehouse.connect import THREADS, memory_limit
 
 PROJECT = Path(__file__).resolve().parents[1] / "dbt_project"
 

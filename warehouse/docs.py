@@ -3,13 +3,13 @@
 import json
 import re
 
-from ingest.errors import StudyError
-from ingest.files import locked, write_text
-from ingest.run import read_raw_manifest
-from warehouse.connect import remove_database
-from warehouse.dbt_runner import PROJECT, run_dbt
-from warehouse.provenance import DOCS_MANIFEST, seal_docs
-from warehouse.raw import create_raw_views
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import locked, write_text
+from upscale_audit.ingest.run import read_raw_manifest
+from upscale_audit.warehouse.connect import remove_database
+from upscale_audit.warehouse.dbt_runner import PROJECT, run_dbt
+from upscale_audit.warehouse.proof.provenance import DOCS_MANIFEST, seal_docs
+from upscale_audit.warehouse.raw import create_raw_views
 
 _OF_A_RUN = re.compile(r"generated_at|created_at|invocation_(id|started_at)|user_id|completed_at")
 

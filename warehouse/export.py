@@ -9,9 +9,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingest.errors import StudyError
-from ingest.files import locked, sync
-from warehouse.connect import (
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import locked, sync
+from upscale_audit.warehouse.connect import (
     THREADS,
     memory_limit,
     open_warehouse,
@@ -19,8 +19,8 @@ from warehouse.connect import (
     quote_text,
     saying_database_errors,
 )
-from warehouse.provenance import seal_exports
-from warehouse.published_form import write_published_form
+from upscale_audit.warehouse.proof.provenance import seal_exports
+from upscale_audit.warehouse.published_form import write_published_form
 
 SPLIT_BY_MODEL = ("fct_blocks", "fct_block_states")
 

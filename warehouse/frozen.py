@@ -9,16 +9,16 @@ import tomllib
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 
-from ingest.errors import StudyError
-from ingest.files import hash_file, hash_json, locked, to_text, write_text
-from ingest.manifests import read_manifest
-from warehouse.connect import (
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import hash_file, hash_json, locked, to_text, write_text
+from upscale_audit.ingest.manifests import read_manifest
+from upscale_audit.warehouse.connect import (
     open_build,
     open_warehouse,
     quote_name,
     saying_database_errors,
 )
-from warehouse.provenance import WAREHOUSE_MANIFEST
+from upscale_audit.warehouse.proof.provenance import WAREHOUSE_MANIFEST
 
 FILE_VERSION = 1
 """Raised when a feature, a component or a limit is defined anew."""

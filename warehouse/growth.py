@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import duckdb
 
-from ingest.errors import StudyError
-from ingest.files import hash_file
-from ingest.manifests import MANIFEST, read_manifest
-from warehouse.connect import open_build, open_warehouse, quote_name
-from warehouse.provenance import WAREHOUSE_MANIFEST
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import hash_file
+from upscale_audit.ingest.manifests import MANIFEST, read_manifest
+from upscale_audit.warehouse.connect import open_build, open_warehouse, quote_name
+from upscale_audit.warehouse.proof.provenance import WAREHOUSE_MANIFEST
 
 CARRIED_SCHEMA = "intermediate"
 """Holds, in a published file that can grow, the sums per image that later builds add to."""
@@ -50,7 +50,7 @@ def plan_growth(study, manifest, recipe, frozen):
     manifest : dict
         The raw folder's.
     recipe : dict
-        The build's, `warehouse.provenance.describe_build`.
+        The build's, `warehouse.proof.provenance.describe_build`.
     frozen : warehouse.frozen.Frozen
 
     Returns

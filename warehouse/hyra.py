@@ -3,13 +3,13 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ingest.errors import StudyError
-from ingest.files import hash_file
-from ingest.manifests import MANIFEST, read_manifest
-from ingest.schema import HYRA_TABLES, SCHEMA_VERSION, arrow_schema
-from ingest.study import load_study
-from warehouse.connect import open_build, quote_name, quote_text
-from warehouse.progress import Progress, say
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import hash_file
+from upscale_audit.ingest.manifests import MANIFEST, read_manifest
+from upscale_audit.ingest.schema import HYRA_TABLES, SCHEMA_VERSION, arrow_schema
+from upscale_audit.ingest.study import load_study
+from upscale_audit.warehouse.cli.progress import Progress, say
+from upscale_audit.warehouse.connect import open_build, quote_name, quote_text
 
 EXIT_OK, EXIT_REJECTS = 0, 3
 
@@ -76,7 +76,7 @@ def add_hyra_command(commands, add, positive):
 
 def _analyse(options):
     study = load_study(options.study)
-    from analysis.hyra.study import analyse_study
+    from upscale_audit.restore.hyra.study import analyse_study
 
     with Progress("hyra", "images") as progress:
         report = analyse_study(

@@ -8,10 +8,10 @@ import json
 
 import pyarrow as pa
 
-from ingest.files import hash_file
-from ingest.manifests import MANIFEST, SOURCES, SUMS
-from ingest.sources import list_table_sources, list_unit_sources
-from warehouse.connect import open_build, quote_name
+from upscale_audit.ingest.files import hash_file
+from upscale_audit.ingest.manifests import MANIFEST, SOURCES, SUMS
+from upscale_audit.ingest.sources import list_table_sources, list_unit_sources
+from upscale_audit.warehouse.connect import open_build, quote_name
 
 UNIT_TABLES = ("images", "source_files", "image_metrics", "pairs", "rejects")
 """Raw tables that are collected from the units' manifests."""

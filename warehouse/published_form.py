@@ -9,9 +9,9 @@ import json
 
 import numpy as np
 
-from ingest.files import sync
-from ingest.published import METRIC_COLUMNS
-from warehouse.connect import quote_name, quote_text
+from upscale_audit.ingest.files import sync
+from upscale_audit.ingest.published import METRIC_COLUMNS
+from upscale_audit.warehouse.connect import quote_name, quote_text
 
 LANGUAGES = ("published", "en", "ja")
 RESULTS = "results_with_26pattern_detection.csv"

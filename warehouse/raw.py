@@ -4,12 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow.parquet as pq
 
-from ingest.errors import StudyError
-from ingest.files import hash_file
-from ingest.manifests import MANIFEST, SOURCES, restate
-from ingest.merkle import find_root
-from ingest.schema import TABLES, arrow_schema
-from warehouse.connect import THREADS, open_build, quote_text
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import hash_file
+from upscale_audit.ingest.manifests import MANIFEST, SOURCES, restate
+from upscale_audit.ingest.merkle import find_root
+from upscale_audit.ingest.schema import TABLES, arrow_schema
+from upscale_audit.warehouse.connect import THREADS, open_build, quote_text
 
 
 def check_sign_off(study, manifest):

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import duckdb
 
-from ingest.files import write_text
-from warehouse.connect import open_build
+from upscale_audit.ingest.files import write_text
+from upscale_audit.warehouse.connect import open_build
 
 NOTE = "unfinished.json"
 """In dbt's folder while a build from nothing runs: which build it is, and what it has counted."""

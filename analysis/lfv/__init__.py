@@ -1,8 +1,8 @@
 """The published LFV proof as figures, with what mends each number beside it (definitions D)."""
 
-from analysis.lfv.coordinates import draw_coordinate_distribution
-from analysis.lfv.spatial import draw_spatial_dependency
-from analysis.lfv.texture import draw_texture_dependency
+from upscale_audit.analysis.lfv.coordinates import draw_coordinate_distribution
+from upscale_audit.analysis.lfv.spatial import draw_spatial_dependency
+from upscale_audit.analysis.lfv.texture import draw_texture_dependency
 
 __all__ = ["LFV_FIGURES"]
 

@@ -1,10 +1,10 @@
 """LFV proof 3: rows, columns and rings of the worst blocks against uniform placement."""
 
-from analysis import theme
-from analysis.canvas import Canvas, make_box, make_text
-from analysis.lfv.places import find_span, read_places
-from analysis.lfv.proof import WIDTH_PT, Panel, make_title, read_proof, spell
-from analysis.lqd.texts import measure_text
+from upscale_audit.analysis import theme
+from upscale_audit.analysis.canvas import Canvas, make_box, make_text
+from upscale_audit.analysis.lfv.places import find_span, read_places
+from upscale_audit.analysis.lfv.proof import WIDTH_PT, Panel, make_title, read_proof, spell
+from upscale_audit.analysis.lqd.texts import measure_text
 
 MOST_BARS = 128
 LAST_RING = 15

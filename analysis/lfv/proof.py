@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import altair as alt
 
-from analysis import theme
-from analysis.canvas import make_box, make_text
-from analysis.lqd.texts import get_texts, wrap_text
-from analysis.marts import quote_text
+from upscale_audit.analysis import theme
+from upscale_audit.analysis.canvas import make_box, make_text
+from upscale_audit.analysis.lqd.texts import get_texts, wrap_text
+from upscale_audit.analysis.marts import quote_text
 
 WIDTH_PT = theme.DOUBLE_COLUMN_PT - 12
 ROW_PT = 9.5
@@ -39,7 +39,7 @@ class Source:
     @property
     def texts(self):
         """Every word of the figures, by key."""
-        return get_texts(self.language, "analysis.lfv")
+        return get_texts(self.language, "upscale_audit.analysis.lfv")
 
 
 def list_lfv_sources(marts):

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from analysis import theme
-from analysis.canvas import Canvas, make_box, make_text
-from analysis.lfv.places import read_places
-from analysis.lfv.proof import (
+from upscale_audit.analysis import theme
+from upscale_audit.analysis.canvas import Canvas, make_box, make_text
+from upscale_audit.analysis.lfv.places import read_places
+from upscale_audit.analysis.lfv.proof import (
     NONE,
     WIDTH_PT,
     cut,
@@ -18,7 +18,7 @@ from analysis.lfv.proof import (
     spell_p,
     spell_pct,
 )
-from analysis.lqd.texts import measure_text
+from upscale_audit.analysis.lqd.texts import measure_text
 
 # A cell smaller than this on paper would not be seen.
 MOST_CELLS = 64

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from analysis import theme
-from analysis.canvas import Canvas, make_box, make_point, make_text
-from analysis.lfv.proof import (
+from upscale_audit.analysis import theme
+from upscale_audit.analysis.canvas import Canvas, make_box, make_point, make_text
+from upscale_audit.analysis.lfv.proof import (
     NONE,
     WIDTH_PT,
     Panel,
@@ -17,7 +17,7 @@ from analysis.lfv.proof import (
     spell_interval,
     spell_p,
 )
-from analysis.lqd.texts import measure_text
+from upscale_audit.analysis.lqd.texts import measure_text
 
 # More points than this are counted in cells.
 MOST_POINTS = 2000

@@ -3,12 +3,12 @@
 Each map and each contact sheet is written into a folder of its own.
 """
 
-from analysis.lqd.files import write_published
-from analysis.lqd.measure import measure_map
-from analysis.lqd.page import write_page
-from analysis.lqd.picture import draw_picture
-from analysis.lqd.sheet import draw_worst
-from analysis.lqd.sources import load_scene
+from upscale_audit.analysis.lqd.files import write_published
+from upscale_audit.analysis.lqd.measure import measure_map
+from upscale_audit.analysis.lqd.page import write_page
+from upscale_audit.analysis.lqd.picture import draw_picture
+from upscale_audit.analysis.lqd.scene import load_scene
+from upscale_audit.analysis.lqd.sheet import draw_worst
 
 __all__ = ["draw_map", "draw_worst"]
 

@@ -5,8 +5,8 @@ import io
 
 import numpy as np
 
-from ingest.errors import StudyError
-from ingest.files import write_text
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import write_text
 
 DATA_NAME = "p6_local_quality_data.csv"
 STATISTICS_NAME = "p6_local_quality_data_statistics.csv"

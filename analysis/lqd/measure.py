@@ -6,8 +6,8 @@ from functools import cached_property
 import numpy as np
 from numba import njit
 
-from ingest.errors import StudyError
-from ingest.kernel import C1, C2
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.kernel import C1, C2
 
 PATCH_SIZES_PX = (8, 16, 32, 64)
 WINDOW_PX = 7

@@ -8,13 +8,20 @@ from string import Template
 
 import numpy as np
 
-from analysis import theme
-from analysis.blockmap import encode_png
-from analysis.lqd.classes import CLASSES, HALLUCINATION, NULL_COLOUR, PALETTES, STOPS, paint
-from analysis.lqd.measure import PATCH_SIZES_PX, has_whole_patch, measure_map
-from analysis.lqd.picture import DIFFERENCE_LIMITS_DN, choose_limit
-from analysis.lqd.texts import get_texts
-from ingest.files import write_text
+from upscale_audit.analysis import theme
+from upscale_audit.analysis.figures.blockmap import encode_png
+from upscale_audit.analysis.lqd.classes import (
+    CLASSES,
+    HALLUCINATION,
+    NULL_COLOUR,
+    PALETTES,
+    STOPS,
+    paint,
+)
+from upscale_audit.analysis.lqd.measure import PATCH_SIZES_PX, has_whole_patch, measure_map
+from upscale_audit.analysis.lqd.picture import DIFFERENCE_LIMITS_DN, choose_limit
+from upscale_audit.analysis.lqd.texts import get_texts
+from upscale_audit.ingest.files import write_text
 
 NAME = "p6_local_quality_heatmap.html"
 SSIM_STEP, TERM_STEP = 1e-6, 1e-4
@@ -29,7 +36,7 @@ def write_page(scene, folder, *, patch_px=8, language="en"):
 
     Parameters
     ----------
-    scene : analysis.lqd.sources.Scene
+    scene : analysis.lqd.scene.Scene
         Every view is on the page; the first is shown first.
     folder : Path
     patch_px : {8, 16, 32, 64}
@@ -183,4 +190,4 @@ def _pack_colours(colours):
 
 
 def _read_part(name):
-    return files("analysis.lqd").joinpath(name).read_text(encoding="utf-8")
+    return files("upscale_audit.analysis.lqd").joinpath(name).read_text(encoding="utf-8")

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from analysis import theme
-from analysis.lqd.classes import (
+from upscale_audit.analysis import theme
+from upscale_audit.analysis.lqd.classes import (
     CLASSES,
     HALLUCINATION,
     PALETTES,
@@ -13,8 +13,8 @@ from analysis.lqd.classes import (
     paint,
     trace_outline,
 )
-from analysis.lqd.svg import Drawing, shrink, spread_patches, write_drawing
-from analysis.lqd.texts import font_family, get_texts
+from upscale_audit.analysis.lqd.svg import Drawing, shrink, spread_patches, write_drawing
+from upscale_audit.analysis.lqd.texts import font_family, get_texts
 
 NAME = "p6_local_quality_heatmap"
 RASTER_PX = 1024
@@ -28,7 +28,7 @@ def draw_picture(scene, quality_map, folder, language="en", palette="published")
 
     Parameters
     ----------
-    scene : analysis.lqd.sources.Scene
+    scene : analysis.lqd.scene.Scene
         Its first view is drawn.
     quality_map : analysis.lqd.measure.QualityMap
         Of that view.

@@ -4,15 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis import theme
-from analysis.lqd.classes import HALLUCINATION, classify, paint, trace_outline
-from analysis.lqd.picture import draw_ssim_bar, spell
-from analysis.lqd.sources import check_name, load_scene, pair_images
-from analysis.lqd.svg import Drawing, shrink, spread_patches, write_drawing
-from analysis.lqd.texts import font_family, get_texts
-from analysis.marts import Marts, quote_text
-from ingest.errors import StudyError
-from ingest.study import INFERENCE_PATHS
+from upscale_audit.analysis import theme
+from upscale_audit.analysis.lqd.classes import HALLUCINATION, classify, paint, trace_outline
+from upscale_audit.analysis.lqd.picture import draw_ssim_bar, spell
+from upscale_audit.analysis.lqd.scene import check_name, load_scene, pair_images
+from upscale_audit.analysis.lqd.svg import Drawing, shrink, spread_patches, write_drawing
+from upscale_audit.analysis.lqd.texts import font_family, get_texts
+from upscale_audit.analysis.marts import Marts, quote_text
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.study import INFERENCE_PATHS
 
 COLUMNS = 2
 RASTER_PX = 340

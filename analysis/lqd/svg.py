@@ -6,11 +6,11 @@ import numpy as np
 import vl_convert
 from PIL import Image
 
-from analysis import theme
-from analysis.blockmap import encode_png
-from analysis.lqd.texts import wrap_text
-from analysis.output import PRINT_DPI
-from ingest.files import replacing, write_text
+from upscale_audit.analysis import theme
+from upscale_audit.analysis.figures.blockmap import encode_png
+from upscale_audit.analysis.lqd.texts import wrap_text
+from upscale_audit.analysis.output import PRINT_DPI
+from upscale_audit.ingest.files import replacing, write_text
 
 MARGIN_PT = 3
 

@@ -8,8 +8,8 @@ from importlib.resources import files
 
 import vl_convert
 
-from analysis.theme import CHARACTER_EM
-from ingest.errors import StudyError
+from upscale_audit.analysis.theme import CHARACTER_EM
+from upscale_audit.ingest.errors import StudyError
 
 LANGUAGES = ("en", "ja")
 FONT_LATIN = "Liberation Sans, Arial, Helvetica"
@@ -21,7 +21,7 @@ _WIDE = r"\u3000-\u9fff\uff00-\uffef"
 _PIECE = re.compile(rf"[{_WIDE}]|(?:[^\s{_WIDE}]|\u00a0)+|\s")
 
 
-def get_texts(language, package="analysis.lqd"):
+def get_texts(language, package="upscale_audit.analysis.lqd"):
     """Give the words of a language, by key.
 
     Parameters

@@ -6,11 +6,11 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ingest.errors import StudyError
-from ingest.files import locked, write_text
-from restore.codec.coding import ImageCoder, decode_stream
-from restore.codec.images import find_folder, read_images
-from restore.codec.jobs import (
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import locked, write_text
+from upscale_audit.restore.codec.coding import ImageCoder, decode_stream
+from upscale_audit.restore.codec.images import find_folder, read_images
+from upscale_audit.restore.codec.jobs import (
     CODE_COLUMNS,
     describe_code,
     is_file_of,
@@ -18,10 +18,10 @@ from restore.codec.jobs import (
     write_png,
     write_rows,
 )
-from restore.codec.models import load_codec, save_codec
-from restore.codec.networks import CodecDesign
-from restore.codec.streams import SUFFIX
-from restore.codec.training import describe_training, train_codec, write_curve
+from upscale_audit.restore.codec.models import load_codec, save_codec
+from upscale_audit.restore.codec.networks import CodecDesign
+from upscale_audit.restore.codec.streams import SUFFIX
+from upscale_audit.restore.codec.training import describe_training, train_codec, write_curve
 
 VARIANTS = (("ae", "mse"), ("ae", "ssim"), ("ae", "mixed"), ("vae", "mse"))
 RATIOS = (10.0, 25.0, 60.0, 97.0, 122.0)

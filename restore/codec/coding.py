@@ -7,19 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ingest.errors import StudyError
-from ingest.study import IngestParameters
-from restore.codec.exact import run_decoder
-from restore.codec.losses import measure_loss, measure_ssim
-from restore.codec.packing import pack, unpack
-from restore.codec.residuals import (
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.study import IngestParameters
+from upscale_audit.restore.codec.exact import run_decoder
+from upscale_audit.restore.codec.losses import measure_loss, measure_ssim
+from upscale_audit.restore.codec.packing import pack, unpack
+from upscale_audit.restore.codec.residuals import (
     MAX_TOLERANCE_DN,
     MIN_TOLERANCE_DN,
     decode_residual,
     encode_residual,
     max_residual_bytes,
 )
-from restore.codec.streams import (
+from upscale_audit.restore.codec.streams import (
     MAX_SIDE_PX,
     MODEL_BYTES,
     NO_MODEL,

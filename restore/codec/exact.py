@@ -13,9 +13,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ingest.errors import StudyError
-from ingest.files import canonical_json
-from restore.codec.networks import NEGATIVE_SLOPE
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import canonical_json
+from upscale_audit.restore.codec.networks import NEGATIVE_SLOPE
 
 ACTIVATION_BITS, WEIGHT_BITS = 14, 12
 """Binary digits after the point of activations and weights."""

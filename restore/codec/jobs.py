@@ -7,14 +7,14 @@ from pathlib import Path
 
 from PIL import Image
 
-from ingest.errors import StudyError
-from ingest.files import hash_file, replacing, write_text
-from restore.codec.coding import ImageCoder, decode_stream, measure_quality
-from restore.codec.images import is_matched, read_images
-from restore.codec.models import load_codec, save_codec
-from restore.codec.networks import CodecDesign
-from restore.codec.streams import OVERHEAD_BYTES, SUFFIX
-from restore.codec.training import train_codec, write_curve
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import hash_file, replacing, write_text
+from upscale_audit.restore.codec.coding import ImageCoder, decode_stream, measure_quality
+from upscale_audit.restore.codec.images import is_matched, read_images
+from upscale_audit.restore.codec.models import load_codec, save_codec
+from upscale_audit.restore.codec.networks import CodecDesign
+from upscale_audit.restore.codec.streams import OVERHEAD_BYTES, SUFFIX
+from upscale_audit.restore.codec.training import train_codec, write_curve
 
 CODE_COLUMNS = (
     "image_id",

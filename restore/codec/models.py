@@ -10,10 +10,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ingest.errors import StudyError
-from ingest.files import canonical_json, replacing
-from restore.codec.exact import Layer, check_exact, dump_layers, hash_layers, round_decoder
-from restore.codec.networks import CodecDesign, Encoder, make_decoder
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import canonical_json, replacing
+from upscale_audit.restore.codec.exact import (
+    Layer,
+    check_exact,
+    dump_layers,
+    hash_layers,
+    round_decoder,
+)
+from upscale_audit.restore.codec.networks import CodecDesign, Encoder, make_decoder
 
 FORMAT = "upscale-audit-codec-1"
 MAX_FILE_BYTES = 64 * 2**20

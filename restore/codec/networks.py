@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from ingest.errors import StudyError
+from upscale_audit.ingest.errors import StudyError
 
 KINDS = ("ae", "vae")
 LOSSES = ("mse", "ssim", "mixed")

@@ -4,7 +4,7 @@ import bz2
 import lzma
 import zlib
 
-from ingest.errors import StudyError
+from upscale_audit.ingest.errors import StudyError
 
 RAW, DEFLATE, LZMA, BZIP2 = range(4)
 _FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9, "dict_size": 1 << 20, "lc": 0, "pb": 0}]

@@ -4,7 +4,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-from ingest.errors import StudyError
+from upscale_audit.ingest.errors import StudyError
 
 MAGIC, VERSION, SUFFIX = b"UACS", 1, ".uac"
 _HEADER = struct.Struct("<4sBBHHffII16sI")

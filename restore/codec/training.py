@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
-from ingest.errors import StudyError
-from ingest.files import write_text
-from restore.codec.losses import measure_divergence, measure_loss, measure_ssim
-from restore.codec.models import make_codec
-from restore.codec.networks import FINEST_STEP, LATENT_LIMIT, Encoder, make_decoder
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import write_text
+from upscale_audit.restore.codec.losses import measure_divergence, measure_loss, measure_ssim
+from upscale_audit.restore.codec.models import make_codec
+from upscale_audit.restore.codec.networks import FINEST_STEP, LATENT_LIMIT, Encoder, make_decoder
 
 COARSEST_TRAINED_STEP = 4.0
 """Autoencoders see latents rounded to steps from `FINEST_STEP` to this one, log-uniformly."""

@@ -25,15 +25,15 @@ import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image
 
-from ingest import blocks, edges, images, units
-from ingest.manifests import seal_folder
-from ingest.run import ingest_study
-from ingest.study import IngestParameters
 from tests.bench import ingest_contenders as contenders
 from tests.bench.processes import measure
 from tests.bench.scale import IMAGES, RESULTS, measure_scales
 from tests.bench.scenes import clear, grow_study, make_study
-from warehouse.verify import verify
+from upscale_audit.ingest import blocks, edges, images, units
+from upscale_audit.ingest.manifests import seal_folder
+from upscale_audit.ingest.run import ingest_study
+from upscale_audit.ingest.study import IngestParameters
+from upscale_audit.warehouse.proof.verify import verify
 
 RUNS = contenders.RUNS
 ROOT = Path(__file__).resolve().parents[2]
@@ -236,7 +236,7 @@ def make_files(folder, count, size):
 
 def run_build(study):
     """Wall and CPU seconds and peak GiB of a build in a process of its own."""
-    cost = measure([sys.executable, "-m", "warehouse.cli", "build", str(study.path)])
+    cost = measure([sys.executable, "-m", "upscale_audit.warehouse.cli", "build", str(study.path)])
     return cost.wall_s, cost.cpu_s, cost.peak_bytes / 2**30
 
 

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ingest.run import read_raw_manifest
-from ingest.study import load_study
 from tests.bench.processes import measure
-from warehouse.build import build_warehouse
-from warehouse.connect import remove_database
-from warehouse.dbt_runner import run_dbt
-from warehouse.raw import create_raw_views
-from warehouse.spark_session import open_session
+from upscale_audit.ingest.run import read_raw_manifest
+from upscale_audit.ingest.study import load_study
+from upscale_audit.warehouse.build import build_warehouse
+from upscale_audit.warehouse.connect import remove_database
+from upscale_audit.warehouse.dbt_runner import run_dbt
+from upscale_audit.warehouse.raw import create_raw_views
+from upscale_audit.warehouse.spark.session import open_session
 
 C1, C2, ROUNDING = 4096 * 6.5025, 4096 * 58.5225, 4096 / 12
 """SSIM's constants and the variance of rounding, in the unit of the spreads: 64 squared."""

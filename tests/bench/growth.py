@@ -9,13 +9,13 @@ import sys
 import time
 from dataclasses import asdict, replace
 
-from ingest.run import ingest_study
-from ingest.study import load_study
 from tests.bench.processes import measure
 from tests.bench.resample import BLOCKS_PER_IMAGE, resample_study
 from tests.bench.scenes import MODELS, clear
-from warehouse.connect import open_warehouse
-from warehouse.export import SPLIT_BY_MODEL, export_tables
+from upscale_audit.ingest.run import ingest_study
+from upscale_audit.ingest.study import load_study
+from upscale_audit.warehouse.connect import open_warehouse
+from upscale_audit.warehouse.export import SPLIT_BY_MODEL, export_tables
 
 ADDED_IMAGES = 100
 
@@ -119,7 +119,7 @@ def measure_build_growth(source, root, images):
 
 
 def _command(study, command):
-    return [sys.executable, "-m", "warehouse.cli", command, str(study.path)]
+    return [sys.executable, "-m", "upscale_audit.warehouse.cli", command, str(study.path)]
 
 
 def _run(study, command):

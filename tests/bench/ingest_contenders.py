@@ -29,7 +29,7 @@ from PIL import Image
 from skimage.measure import shannon_entropy
 from skimage.metrics import structural_similarity
 
-from ingest import kernel, metrics
+from upscale_audit.ingest import kernel, metrics
 
 RUNS = 5
 RUN_S = 0.1

@@ -5,8 +5,8 @@ import sys
 import time
 from pathlib import Path
 
-from ingest.study import load_study
-from warehouse.build import build_warehouse
+from upscale_audit.ingest.study import load_study
+from upscale_audit.warehouse.build import build_warehouse
 
 
 def profile_build(study):

@@ -4,10 +4,10 @@ import io
 
 import altair as alt
 
-from analysis.theme import BLACK, BLUE, GREY, VERMILLION, finish, make_data
-from ingest.files import replacing, write_text
 from tests.bench.contenders import CONTENDERS
 from tests.bench.scale import REPOSITORY, read_growth, read_results
+from upscale_audit.analysis.theme import BLACK, BLUE, GREY, VERMILLION, finish, make_data
+from upscale_audit.ingest.files import replacing, write_text
 
 TARGET_US, TARGET_BYTES = 4, 8 * 2**30
 """At most so much CPU a block row, and so much resident memory, at every scale."""

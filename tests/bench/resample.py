@@ -19,16 +19,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingest.files import canonical_json, hash_file, hash_json, write_text
-from ingest.labels import read_boxes, read_entries
-from ingest.manifests import describe_code
-from ingest.metrics import round_published
-from ingest.pairing import Pair, Pairing
-from ingest.run import IMAGES_PER_UNIT, _small_tables, _write_tables
-from ingest.schema import ROUNDED_NAMES
-from ingest.study import INFERENCE_PATHS, load_study
-from ingest.units import Unit, _ShardWriter
 from tests.bench.scenes import MODELS
+from upscale_audit.ingest.files import canonical_json, hash_file, hash_json, write_text
+from upscale_audit.ingest.labels import read_boxes, read_entries
+from upscale_audit.ingest.manifests import describe_code
+from upscale_audit.ingest.metrics import round_published
+from upscale_audit.ingest.pairing import Pair, Pairing
+from upscale_audit.ingest.run import IMAGES_PER_UNIT, _small_tables, _write_tables
+from upscale_audit.ingest.schema import ROUNDED_NAMES
+from upscale_audit.ingest.study import INFERENCE_PATHS, load_study
+from upscale_audit.ingest.units import Unit, _ShardWriter
 
 SIDE_PX, BLOCKS, TILE = 1024, 128, 8
 """Side of an image in pixels and in blocks, and of a tile in blocks."""

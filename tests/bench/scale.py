@@ -14,14 +14,14 @@ from pathlib import Path
 
 import duckdb
 
-from ingest.files import write_text
-from ingest.run import ingest_study
 from tests.bench.contenders import compare
 from tests.bench.growth import measure_build_growth, measure_ingest_growth
 from tests.bench.latency import measure_latency
 from tests.bench.processes import measure, size_of
 from tests.bench.resample import BLOCKS_PER_IMAGE, resample_study
 from tests.bench.scenes import MODELS, clear, make_study
+from upscale_audit.ingest.files import write_text
+from upscale_audit.ingest.run import ingest_study
 
 IMAGES = {1: 16, 8: 122, 82: 1251, 328: 5004}
 """Images of a study of about so many million block rows; 328 is the published study's size."""
@@ -100,7 +100,7 @@ def measure_scale(source, root, scale):
 
 def measure_export(study):
     """Export every table of a study in a process of its own; its cost and the bytes written."""
-    cost = measure([sys.executable, "-m", "warehouse.cli", "export", str(study.path)])
+    cost = measure([sys.executable, "-m", "upscale_audit.warehouse.cli", "export", str(study.path)])
     return asdict(cost) | {"bytes": size_of(study.output / "exports")}
 
 
@@ -117,7 +117,7 @@ def compare_exports(study):
         clear(study.output / "exports")
         study.warehouse.unlink(missing_ok=True)
         options = {"UPSCALE_AUDIT_MEMORY": memory}
-        command = [sys.executable, "-m", "warehouse.cli"]
+        command = [sys.executable, "-m", "upscale_audit.warehouse.cli"]
         built = measure(
             [*command, "build", "--threads", str(threads), str(study.path)], options, study.output
         )

@@ -10,11 +10,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image
 
-from ingest.files import hash_file
-from ingest.manifests import MANIFEST, SOURCES, restate, write_manifest
-from ingest.run import ingest_study
-from ingest.study import load_study
-from ingest.units import open_parquet
+from upscale_audit.ingest.files import hash_file
+from upscale_audit.ingest.manifests import MANIFEST, SOURCES, restate, write_manifest
+from upscale_audit.ingest.run import ingest_study
+from upscale_audit.ingest.study import load_study
+from upscale_audit.ingest.units import open_parquet
 
 SAMPLE = Path(__file__).resolve().parents[2] / "sample"
 MODELS = ("realesr_animevideov3", "span_x2_ch48", "upscayl_digital", "upscayl_standard")

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import duckdb
 
-from ingest.run import read_raw_manifest
 from tests.calibration.page import draw_page, format_page
 from tests.calibration.questions import INTERVALS, PUBLISHED, TESTS
 from tests.calibration.studies import EFFECTS, simulate_published_study, simulate_study
-from warehouse.dbt_runner import run_dbt
-from warehouse.raw import create_raw_views
+from upscale_audit.ingest.run import read_raw_manifest
+from upscale_audit.warehouse.dbt_runner import run_dbt
+from upscale_audit.warehouse.raw import create_raw_views
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 

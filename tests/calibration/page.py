@@ -173,7 +173,7 @@ def draw_page(counts, folder):
     """
     import altair as alt
 
-    from analysis import theme
+    from upscale_audit.analysis import theme
 
     names = {question.name for question in INTERVALS}
     rows = [
@@ -197,7 +197,7 @@ def _draw_panel(rows, patients, lowest, is_first):
     """Draw the intervals' coverage at one number of patients, over the band that is aimed at."""
     import altair as alt
 
-    from analysis import theme
+    from upscale_audit.analysis import theme
 
     names = [question.name for question in INTERVALS]
     scale = alt.Scale(domain=[lowest, 100], nice=False)

@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingest.files import hash_file, write_text
-from ingest.manifests import (
+from upscale_audit.ingest.files import hash_file, write_text
+from upscale_audit.ingest.manifests import (
     MANIFEST,
     SOURCES,
     describe_code,
@@ -25,8 +25,8 @@ from ingest.manifests import (
     make_manifest,
     write_manifest,
 )
-from ingest.schema import SCHEMA_VERSION, TABLES, arrow_schema
-from ingest.study import load_study
+from upscale_audit.ingest.schema import SCHEMA_VERSION, TABLES, arrow_schema
+from upscale_audit.ingest.study import load_study
 
 BASELINE = "bicubic"
 EFFECTS = ("normal", "skewed")

@@ -19,19 +19,19 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from ingest import run, units
-from ingest.errors import StudyError
-from ingest.files import hash_file
-from ingest.run import ingest_study
 from tests.conftest import StudyFolder
 from tests.faults.common import Failure, attempt, expect, make_study
 from tests.faults.hostile import attack, encode
-from warehouse import cli
-from warehouse.build import build_warehouse
-from warehouse.connect import open_warehouse
-from warehouse.export import export_tables
-from warehouse.paper import write_paper
-from warehouse.verify import verify
+from upscale_audit.ingest import run, units
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import hash_file
+from upscale_audit.ingest.run import ingest_study
+from upscale_audit.warehouse.build import build_warehouse
+from upscale_audit.warehouse.cli import main as cli
+from upscale_audit.warehouse.connect import open_warehouse
+from upscale_audit.warehouse.export import export_tables
+from upscale_audit.warehouse.proof.paper import write_paper
+from upscale_audit.warehouse.proof.verify import verify
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGE = REPOSITORY / "docs" / "faults.md"
@@ -62,7 +62,7 @@ class Tally:
 
 def command(name, study, *options):
     """The command line of a stage."""
-    return [sys.executable, "-m", "warehouse.cli", name, str(study.path), *options]
+    return [sys.executable, "-m", "upscale_audit.warehouse.cli", name, str(study.path), *options]
 
 
 def start(arguments, **options):

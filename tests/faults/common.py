@@ -1,10 +1,10 @@
 """What the hostile inputs and the faults share."""
 
-from ingest.errors import StudyError
-from ingest.run import ingest_study
 from tests.conftest import StudyFolder
-from warehouse.build import build_warehouse
-from warehouse.export import export_tables
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.run import ingest_study
+from upscale_audit.warehouse.build import build_warehouse
+from upscale_audit.warehouse.export import export_tables
 
 
 class Failure(AssertionError):  # noqa: N818 - what the campaign looks for

@@ -17,17 +17,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from ingest.errors import StudyError
-from ingest.files import hash_file, to_text
-from ingest.labels import read_boxes, read_entries
-from ingest.published import read_comparison, read_locations, read_results
-from ingest.run import ingest_study
-from ingest.study import load_study
 from tests.conftest import StudyFolder
 from tests.faults.common import Failure, attempt, expect, make_study
-from warehouse.build import build_warehouse
-from warehouse.export import export_tables
-from warehouse.hash_lists import compare, hash_archive, hash_folder, read_list
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import hash_file, to_text
+from upscale_audit.ingest.labels import read_boxes, read_entries
+from upscale_audit.ingest.published import read_comparison, read_locations, read_results
+from upscale_audit.ingest.run import ingest_study
+from upscale_audit.ingest.study import load_study
+from upscale_audit.warehouse.build import build_warehouse
+from upscale_audit.warehouse.export import export_tables
+from upscale_audit.warehouse.proof.hash_lists import compare, hash_archive, hash_folder, read_list
 
 SHAPE = (16, 24)
 CANARY = "canary"
@@ -241,7 +241,7 @@ def mutate_text(text, generator):
 
 def make_results():
     """Two rows of a results file."""
-    from ingest.published import METRIC_COLUMNS
+    from upscale_audit.ingest.published import METRIC_COLUMNS
 
     header = ["image_id", "model", *METRIC_COLUMNS]
     rows = [[name, "m", *["0.5"] * len(METRIC_COLUMNS)] for name in "ab"]

@@ -7,7 +7,7 @@ import os
 import resource
 import sys
 
-from ingest import run, workers
+from upscale_audit.ingest import run, workers
 
 ROOM = "UPSCALE_AUDIT_TEST_ROOM"
 start_worker = workers._start_worker
@@ -24,7 +24,7 @@ def start_scarce_worker():
 
 def main():
     """Run the command line's ingest; a unit for each image, so that every worker has one."""
-    from warehouse import cli
+    from upscale_audit.warehouse.cli import main as cli
 
     os.environ[ROOM] = sys.argv[2]
     workers._start_worker = start_scarce_worker

@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from ingest.errors import StudyError
-from ingest.files import locked
-from ingest.run import ingest_study
 from tests.faults import campaign
-from warehouse.connect import open_warehouse, saying_database_errors
-from warehouse.export import export_tables
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import locked
+from upscale_audit.ingest.run import ingest_study
+from upscale_audit.warehouse.connect import open_warehouse, saying_database_errors
+from upscale_audit.warehouse.export import export_tables
 
 
 @pytest.fixture(scope="module")

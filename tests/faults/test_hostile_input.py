@@ -7,11 +7,11 @@ from collections import Counter
 
 import pytest
 
-from ingest.errors import StudyError
-from ingest.files import locked, read_table
-from ingest.images import decode_image
-from ingest.run import ingest_study
 from tests.faults import campaign, hostile
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import locked, read_table
+from upscale_audit.ingest.images import decode_image
+from upscale_audit.ingest.run import ingest_study
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_a_label_file_that_changes_while_it_is_read_is_an_error(tiny_study, monk
         path.write_text(hostile.BOXES + "1.png,Mass,1,2,3,4\n")
         return []
 
-    monkeypatch.setattr("ingest.run.read_boxes", read)
+    monkeypatch.setattr("upscale_audit.ingest.run.read_boxes", read)
     with pytest.raises(StudyError, match="changed while it was read"):
         ingest_study(study, workers=1)
 

@@ -22,12 +22,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from ingest import run
-from ingest.errors import StudyError
-from ingest.files import hash_file, locked
-from ingest.run import ingest_study, plan_units, read_raw_manifest
-from ingest.schema import TABLES
-from ingest.study import load_study
+from upscale_audit.ingest import run
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import hash_file, locked
+from upscale_audit.ingest.run import ingest_study, plan_units, read_raw_manifest
+from upscale_audit.ingest.schema import TABLES
+from upscale_audit.ingest.study import load_study
 
 SHAPE = (16, 24)
 GREY = np.random.default_rng(5).integers(0, 256, SHAPE, np.uint8)
@@ -300,9 +300,9 @@ KILL_AT_EVERY_MOMENT = """
     from dataclasses import replace
     from pathlib import Path
     import numpy as np
-    from ingest import edges, files, kernel, run, units
-    from ingest.blocks import Measured, compare_blocks
-    from ingest.study import load_study
+    from upscale_audit.ingest import edges, files, kernel, run, units
+    from upscale_audit.ingest.blocks import Measured, compare_blocks
+    from upscale_audit.ingest.study import load_study
 
     # Compiled code is loaded once here, not in every child.
     grey = np.zeros((16, 24), np.uint8)
@@ -391,8 +391,8 @@ def test_an_update_killed_midway_is_not_signed_off(
     tiny_study.put("b.png", GREY, "alpha")
     code = """
         import os, signal, sys
-        from ingest import run, units
-        from ingest.study import load_study
+        from upscale_audit.ingest import run, units
+        from upscale_audit.ingest.study import load_study
 
         run.IMAGES_PER_UNIT = 1
         units.write_text = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
@@ -413,8 +413,8 @@ def test_an_update_killed_midway_is_not_signed_off(
 INGEST_WITH_TWO_WORKERS = """
     import sys
     from multiprocessing import active_children
-    from ingest import run
-    from ingest.study import load_study
+    from upscale_audit.ingest import run
+    from upscale_audit.ingest.study import load_study
 
     run.IMAGES_PER_UNIT = 1
 
@@ -474,7 +474,7 @@ def test_two_workers_write_the_bytes_of_one_and_survive_the_death_of_both(
             for pid in killed:
                 os.kill(pid, signal.SIGKILL)
 
-    with caplog.at_level(logging.WARNING, logger="ingest.workers"):
+    with caplog.at_level(logging.WARNING, logger="upscale_audit.ingest.workers"):
         report = ingest_study(two, workers=2, progress=kill_both)
     assert len(killed) == 2
     assert "a worker died (attempt 1)" in caplog.text
@@ -763,9 +763,9 @@ def test_every_image_is_planned_exactly_once_under_every_model(tiny_study, monke
 def test_a_second_ingest_at_once_is_refused(ingested, repository):
     code = """
         import sys
-        from ingest.errors import StudyError
-        from ingest.run import ingest_study
-        from ingest.study import load_study
+        from upscale_audit.ingest.errors import StudyError
+        from upscale_audit.ingest.run import ingest_study
+        from upscale_audit.ingest.study import load_study
 
         try:
             ingest_study(load_study(sys.argv[1]), workers=1)

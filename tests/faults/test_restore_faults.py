@@ -11,18 +11,18 @@ from multiprocessing import active_children
 import numpy as np
 import pytest
 
-from ingest.errors import StudyError
-from ingest.study import load_study
-from restore.run import restore_study
-from restore.shelf import JOURNAL, MANIFEST, Shelf
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.study import load_study
+from upscale_audit.restore.run import restore_study
+from upscale_audit.restore.shelf import JOURNAL, MANIFEST, Shelf
 
 KILL_AT_EVERY_MOMENT = """
     import os, signal, sys
     from pathlib import Path
-    from ingest import files
-    from ingest.study import load_study
-    from restore import shelf
-    from restore.run import restore_study
+    from upscale_audit.ingest import files
+    from upscale_audit.ingest.study import load_study
+    from upscale_audit.restore import shelf
+    from upscale_audit.restore.run import restore_study
 
     rename, synchronise, remove = os.replace, os.fsync, Path.unlink
 

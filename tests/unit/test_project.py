@@ -8,10 +8,10 @@ from dataclasses import MISSING, fields
 import pytest
 import yaml
 
-from ingest import schema
-from ingest.restorers import DECLARATIONS
-from ingest.study import AnalysisParameters, load_study
-from warehouse import frozen, lineage
+from upscale_audit.ingest import schema
+from upscale_audit.ingest.restorers import DECLARATIONS
+from upscale_audit.ingest.study import AnalysisParameters, load_study
+from upscale_audit.warehouse import frozen, lineage
 
 
 @pytest.fixture(scope="module")

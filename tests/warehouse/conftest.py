@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 from scipy import stats
 
-from ingest.run import ingest_study
-from ingest.study import load_study
-from warehouse.build import build_warehouse
-from warehouse.connect import open_warehouse
-from warehouse.export import export_tables
+from upscale_audit.ingest.run import ingest_study
+from upscale_audit.ingest.study import load_study
+from upscale_audit.warehouse.build import build_warehouse
+from upscale_audit.warehouse.connect import open_warehouse
+from upscale_audit.warehouse.export import export_tables
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,8 @@ from tests.calibration.studies import (
     simulate_published_study,
     simulate_study,
 )
-from warehouse.build import build_warehouse
-from warehouse.connect import open_warehouse
+from upscale_audit.warehouse.build import build_warehouse
+from upscale_audit.warehouse.connect import open_warehouse
 
 TRUTH = Truth()
 

@@ -100,7 +100,7 @@ def test_blocking_is_the_excess_of_steps_across_sides(pair, found):
 
 
 def test_ringing_is_the_rms_of_the_high_passed_error_beside_edges(sample_study, pair, found):
-    from ingest.edges import find_thresholds, mark_ringing_pixels
+    from upscale_audit.ingest.edges import find_thresholds, mark_ringing_pixels
 
     x, y = pair
     thresholds = find_thresholds(x.astype(np.uint8), sample_study.ingest_parameters)

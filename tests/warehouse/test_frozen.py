@@ -6,9 +6,9 @@ from dataclasses import replace
 import duckdb
 import pytest
 
-from ingest.errors import StudyError
-from warehouse.connect import open_warehouse
-from warehouse.frozen import TABLES, create_frozen_tables, freeze_study, read_frozen
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.warehouse.connect import open_warehouse
+from upscale_audit.warehouse.frozen import TABLES, create_frozen_tables, freeze_study, read_frozen
 
 
 @pytest.fixture(scope="module")

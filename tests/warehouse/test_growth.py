@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ingest.run import ingest_study, read_raw_manifest
-from ingest.study import load_study
-from warehouse.build import build_warehouse
-from warehouse.connect import open_warehouse
-from warehouse.export import export_tables
-from warehouse.frozen import Frozen, freeze_study, read_frozen
-from warehouse.growth import GROWN_MARTS, _copy_file, plan_growth
-from warehouse.hyra import HyraFolder
-from warehouse.provenance import describe_build
-from warehouse.verify import verify
+from upscale_audit.ingest.run import ingest_study, read_raw_manifest
+from upscale_audit.ingest.study import load_study
+from upscale_audit.warehouse.build import build_warehouse
+from upscale_audit.warehouse.connect import open_warehouse
+from upscale_audit.warehouse.export import export_tables
+from upscale_audit.warehouse.frozen import Frozen, freeze_study, read_frozen
+from upscale_audit.warehouse.growth import GROWN_MARTS, _copy_file, plan_growth
+from upscale_audit.warehouse.hyra import HyraFolder
+from upscale_audit.warehouse.proof.provenance import describe_build
+from upscale_audit.warehouse.proof.verify import verify
 
 OF_THE_BASIS = {"dim_study.parquet", "mart_pca_basis.parquet", "mart_provenance.parquet"}
 

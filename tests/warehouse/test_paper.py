@@ -12,13 +12,18 @@ import pytest
 import yaml
 from rocrate.rocrate import ROCrate
 
-from ingest.errors import StudyError
-from ingest.files import hash_file
-from ingest.manifests import MANIFEST, SUMS, read_manifest
-from warehouse import citations
-from warehouse.paper import find_chestxray8, find_date, find_licence, write_paper
-from warehouse.provenance import seal_figures
-from warehouse.verify import verify
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import hash_file
+from upscale_audit.ingest.manifests import MANIFEST, SUMS, read_manifest
+from upscale_audit.warehouse.proof import citations
+from upscale_audit.warehouse.proof.paper import (
+    find_chestxray8,
+    find_date,
+    find_licence,
+    write_paper,
+)
+from upscale_audit.warehouse.proof.provenance import seal_figures
+from upscale_audit.warehouse.proof.verify import verify
 
 LICENCE_URL = "https://spdx.org/licenses/CC-BY-4.0"
 
@@ -226,7 +231,7 @@ def test_a_study_of_chestxray8_carries_its_mandatory_citation(study, tmp_path):
 
 
 def test_images_under_chestxray8_names_are_recognised(study_folder):
-    from ingest.run import ingest_study
+    from upscale_audit.ingest.run import ingest_study
 
     study_folder.add_model("alpha")
     study_folder.add_image("00000013_004")

@@ -6,18 +6,18 @@ from dataclasses import replace
 
 import pytest
 
-from ingest.files import hash_file, hash_json
-from ingest.manifests import MANIFEST, SOURCES, SUMS, read_manifest
-from ingest.merkle import find_root, follow, hash_leaf
-from ingest.run import ingest_study
-from ingest.sources import find_sources
-from warehouse.build import build_warehouse
-from warehouse.connect import open_warehouse
-from warehouse.dbt_runner import PROJECT
-from warehouse.export import export_tables
-from warehouse.lineage import read_sums
-from warehouse.proof import describe_proof
-from warehouse.provenance import WAREHOUSE_MANIFEST
+from upscale_audit.ingest.files import hash_file, hash_json
+from upscale_audit.ingest.manifests import MANIFEST, SOURCES, SUMS, read_manifest
+from upscale_audit.ingest.merkle import find_root, follow, hash_leaf
+from upscale_audit.ingest.run import ingest_study
+from upscale_audit.ingest.sources import find_sources
+from upscale_audit.warehouse.build import build_warehouse
+from upscale_audit.warehouse.connect import open_warehouse
+from upscale_audit.warehouse.dbt_runner import PROJECT
+from upscale_audit.warehouse.export import export_tables
+from upscale_audit.warehouse.lineage import read_sums
+from upscale_audit.warehouse.proof.inclusion import describe_proof
+from upscale_audit.warehouse.proof.provenance import WAREHOUSE_MANIFEST
 
 
 @pytest.fixture(scope="module")

@@ -15,15 +15,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ingest.errors import StudyError
-from ingest.files import hash_file, locked
-from ingest.manifests import MANIFEST, SOURCES, restate, write_manifest
-from ingest.run import ingest_study
-from warehouse import export
-from warehouse.build import build_warehouse
-from warehouse.connect import open_warehouse
-from warehouse.docs import write_docs
-from warehouse.export import export_tables
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import hash_file, locked
+from upscale_audit.ingest.manifests import MANIFEST, SOURCES, restate, write_manifest
+from upscale_audit.ingest.run import ingest_study
+from upscale_audit.warehouse import export
+from upscale_audit.warehouse.build import build_warehouse
+from upscale_audit.warehouse.connect import open_warehouse
+from upscale_audit.warehouse.docs import write_docs
+from upscale_audit.warehouse.export import export_tables
 
 
 def test_exports_are_the_same_bytes_at_one_and_two_threads_and_twice(sample_study):
@@ -211,7 +211,7 @@ def test_a_build_killed_at_any_moment_leaves_the_old_warehouse_and_can_be_rerun(
     with open_warehouse(small_study.warehouse) as connection:
         expected_tables = connection.sql("select table_name from duckdb_tables()").fetchall()
     expected = (small_study.output / "exports" / "SHA256SUMS").read_bytes()
-    command = [sys.executable, "-m", "warehouse.cli", "build", str(small_study.path)]
+    command = [sys.executable, "-m", "upscale_audit.warehouse.cli", "build", str(small_study.path)]
     for delay_s in (1.0, 2.5, 4.0):
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         time.sleep(delay_s)
@@ -310,7 +310,7 @@ def test_the_documentation_is_the_same_bytes_twice_and_of_no_machine(small_study
 
 
 def test_memory_limit_is_stated_to_duckdb(monkeypatch):
-    from warehouse.connect import memory_limit
+    from upscale_audit.warehouse.connect import memory_limit
 
     monkeypatch.setenv("UPSCALE_AUDIT_MEMORY", "3GB")
     assert memory_limit() == "3GB"

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ingest.files import hash_file
-from ingest.metrics import METRIC_NAMES
-from ingest.published import METRIC_COLUMNS, read_locations, read_results
-from ingest.run import ingest_study
-from ingest.study import load_study
-from warehouse.build import build_warehouse
-from warehouse.connect import open_warehouse
-from warehouse.export import export_tables
-from warehouse.published_form import (
+from upscale_audit.ingest.files import hash_file
+from upscale_audit.ingest.metrics import METRIC_NAMES
+from upscale_audit.ingest.published import METRIC_COLUMNS, read_locations, read_results
+from upscale_audit.ingest.run import ingest_study
+from upscale_audit.ingest.study import load_study
+from upscale_audit.warehouse.build import build_warehouse
+from upscale_audit.warehouse.connect import open_warehouse
+from upscale_audit.warehouse.export import export_tables
+from upscale_audit.warehouse.published_form import (
     LANGUAGES,
     LFV_LOCATIONS,
     LFV_SUMMARY,

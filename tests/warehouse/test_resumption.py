@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from warehouse import build
-from warehouse.export import export_tables
+from upscale_audit.warehouse import build
+from upscale_audit.warehouse.export import export_tables
 
 KILLED = """
 import os, signal, sys
-from ingest.study import load_study
-from warehouse.build import build_warehouse
+from upscale_audit.ingest.study import load_study
+from upscale_audit.warehouse.build import build_warehouse
 
 def progress(done, total, name):
     if name == "mart_limits":

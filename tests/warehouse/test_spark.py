@@ -16,12 +16,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from ingest.errors import StudyError
-from ingest.run import ingest_study
-from warehouse.build import build_warehouse
-from warehouse.export import export_tables
-from warehouse.spark import BlocksOnSpark, plan_phases
-from warehouse.spark_session import open_session
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.run import ingest_study
+from upscale_audit.warehouse.build import build_warehouse
+from upscale_audit.warehouse.export import export_tables
+from upscale_audit.warehouse.spark.blocks import BlocksOnSpark, plan_phases
+from upscale_audit.warehouse.spark.session import open_session
 
 
 @pytest.fixture(scope="module")

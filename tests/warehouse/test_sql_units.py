@@ -2,8 +2,8 @@
 
 import json
 
-from ingest.run import ingest_study
-from warehouse import build
+from upscale_audit.ingest.run import ingest_study
+from upscale_audit.warehouse import build
 
 
 def test_every_unit_test_of_the_sql_passes(tiny_study, monkeypatch):

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from ingest.errors import StudyError
-from ingest.files import hash_file
-from ingest.manifests import (
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import hash_file
+from upscale_audit.ingest.manifests import (
     MANIFEST,
     SUMS,
     make_manifest,
@@ -18,10 +18,10 @@ from ingest.manifests import (
     restate,
     write_manifest,
 )
-from warehouse import cli
-from warehouse.docs import write_docs
-from warehouse.provenance import DOCS_MANIFEST, WAREHOUSE_MANIFEST, seal_figures
-from warehouse.verify import verify
+from upscale_audit.warehouse.cli import main as cli
+from upscale_audit.warehouse.docs import write_docs
+from upscale_audit.warehouse.proof.provenance import DOCS_MANIFEST, WAREHOUSE_MANIFEST, seal_figures
+from upscale_audit.warehouse.proof.verify import verify
 
 REPAIRS = {"raw": "ingest", "warehouse": "build", "exports": "export", "figures": "figures"}
 
@@ -328,7 +328,7 @@ def test_what_was_made_from_another_warehouse_is_outdated(drawn, change):
 def test_a_warehouse_published_while_something_is_drawn_is_an_error(
     drawn, run_drawing, change, monkeypatch
 ):
-    from warehouse import drawing
+    from upscale_audit.warehouse.cli import drawing
 
     def draw(*_, folder, **__):
         change(WAREHOUSE_MANIFEST, lambda path: path.write_text(path.read_text() + "\n"))
@@ -368,8 +368,8 @@ def test_the_command_lists_findings_as_csv_and_exits_with_1(outputs, change, cap
 
 
 def test_source_lists_with_strange_names_are_read_back(tmp_path):
-    from ingest.manifests import format_sums
-    from warehouse.lineage import read_sums
+    from upscale_audit.ingest.manifests import format_sums
+    from upscale_audit.warehouse.lineage import read_sums
 
     files = dict.fromkeys(("a", "a\\nb", "a\nb", "\\", "\\\\n", "r\r", "x  y"), "0" * 64)
     assert read_sums(format_sums(files)) == dict(sorted(files.items()))

@@ -13,8 +13,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from ingest.files import hash_file
 from tests.unit.analysis.local_fidelity import make_local_fidelity
+from upscale_audit.ingest.files import hash_file
 
 PROJECT = Path(__file__).resolve().parents[3] / "dbt_project"
 MARTS = PROJECT / "models" / "marts"

@@ -8,9 +8,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-import analysis
-from analysis import theme
-from analysis.audit import (
+import upscale_audit.analysis
+from upscale_audit.analysis import theme
+from upscale_audit.analysis.figures.audit import (
     LIMIT_SPREADS,
     NOT_KNOWN,
     draw_restorer_audit,
@@ -19,10 +19,10 @@ from analysis.audit import (
     read_restorers,
     spell_change,
 )
-from analysis.figures import plan_figures
-from analysis.marts import Marts
+from upscale_audit.analysis.figures.study import plan_figures
+from upscale_audit.analysis.marts import Marts
 
-QUERY = Path(analysis.__file__).parent / "cookbook" / "who_adds_who_loses.sql"
+QUERY = Path(upscale_audit.analysis.__file__).parent / "cookbook" / "who_adds_who_loses.sql"
 COMPONENTS = ("sharp", "texture", "hf", "noise", "block", "block16", "block4", "ring", "mu")
 
 

@@ -9,26 +9,40 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import analysis
-import analysis.figures
-from analysis import theme
-from analysis.axis import MINIMUM_ALIGNMENT, draw_axis1_distribution, draw_pca_basis
-from analysis.blockmap import choose_images, draw_blockmap, find_limit, paint_blocks
-from analysis.correlation import draw_metric_correlation, format_r
-from analysis.coverage import draw_coverage, is_complete
-from analysis.figures import SOURCE_FIGURES, STUDY_FIGURES, draw_figures, plan_figures
-from analysis.information import ASSESSMENTS, DUPLICATE, draw_rule_information
-from analysis.intervals import draw_direction_components, draw_tta_effect
-from analysis.lfv import LFV_FIGURES
-from analysis.marts import Marts
-from analysis.overlap import MOST_COMBINATIONS, draw_rule_overlap, name_class
-from analysis.rates import EVIDENCE, draw_flag_rates
-from analysis.sources import CLASSES, list_sources, name_files
-from analysis.verdicts import draw_verdicts
-from ingest.errors import StudyError
+import upscale_audit.analysis
+import upscale_audit.analysis.figures.study
+from upscale_audit.analysis import theme
+from upscale_audit.analysis.figures.axis import (
+    MINIMUM_ALIGNMENT,
+    draw_axis1_distribution,
+    draw_pca_basis,
+)
+from upscale_audit.analysis.figures.blockmap import (
+    choose_images,
+    draw_blockmap,
+    find_limit,
+    paint_blocks,
+)
+from upscale_audit.analysis.figures.correlation import draw_metric_correlation, format_r
+from upscale_audit.analysis.figures.coverage import draw_coverage, is_complete
+from upscale_audit.analysis.figures.information import ASSESSMENTS, DUPLICATE, draw_rule_information
+from upscale_audit.analysis.figures.intervals import draw_direction_components, draw_tta_effect
+from upscale_audit.analysis.figures.overlap import MOST_COMBINATIONS, draw_rule_overlap, name_class
+from upscale_audit.analysis.figures.rates import EVIDENCE, draw_flag_rates
+from upscale_audit.analysis.figures.rules import CLASSES, list_sources, name_files
+from upscale_audit.analysis.figures.study import (
+    SOURCE_FIGURES,
+    STUDY_FIGURES,
+    draw_figures,
+    plan_figures,
+)
+from upscale_audit.analysis.figures.verdicts import draw_verdicts
+from upscale_audit.analysis.lfv import LFV_FIGURES
+from upscale_audit.analysis.marts import Marts
+from upscale_audit.ingest.errors import StudyError
 
 PROJECT = Path(__file__).resolve().parents[3] / "dbt_project"
-COOKBOOK = sorted((Path(analysis.__file__).parent / "cookbook").glob("*.sql"))
+COOKBOOK = sorted((Path(upscale_audit.analysis.__file__).parent / "cookbook").glob("*.sql"))
 PUBLISHED = {
     "models": (),
     "sizes": (),
@@ -128,7 +142,7 @@ def test_a_second_run_writes_the_same_bytes(drawn, tmp_path):
 def test_figures_of_an_earlier_study_are_removed_and_other_files_are_kept(
     study, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(analysis.figures, "write_chart", lambda *_: [])
+    monkeypatch.setattr(upscale_audit.analysis.figures.study, "write_chart", lambda *_: [])
     folder = tmp_path / "figures"
     folder.mkdir()
     stale = ("axis1_blockmap_gone.png", "coverage.svg", "verdicts_gone.html", "pca_basis.png")

@@ -10,29 +10,29 @@ import numpy as np
 import pytest
 from scipy import stats
 
-import analysis.figures
-import analysis.frame
-import analysis.lesions
-import analysis.lfv.places
-import analysis.lfv.texture
-import analysis.states
-from analysis import theme
-from analysis.figures import draw_figures, plan_figures
-from analysis.frame import RINGS_DRAWN, draw_frame_profile, draw_seam_profile
-from analysis.lesions import QUANTITIES, draw_lesion_risk, plan_lesion_figures
-from analysis.lfv import LFV_FIGURES
-from analysis.lfv.coordinates import draw_coordinate_distribution
-from analysis.lfv.places import Places, find_span, read_places, stretch
-from analysis.lfv.proof import Source, find_ticks, list_lfv_sources, spell, spell_p
-from analysis.lfv.spatial import draw_spatial_dependency
-from analysis.lfv.texture import draw_texture_dependency
-from analysis.lqd import texts as texts_module
-from analysis.lqd.texts import can_draw_japanese, get_texts
-from analysis.marts import Marts
-from analysis.states import STATES, draw_tier3_states
-from ingest.errors import StudyError
+import upscale_audit.analysis.figures.frame
+import upscale_audit.analysis.figures.lesions
+import upscale_audit.analysis.figures.states
+import upscale_audit.analysis.figures.study
+import upscale_audit.analysis.lfv.places
+import upscale_audit.analysis.lfv.texture
 from tests.unit.analysis.conftest import Case, make_warehouse
 from tests.unit.analysis.local_fidelity import GRID_COLS, GRID_ROWS, place_worst
+from upscale_audit.analysis import theme
+from upscale_audit.analysis.figures.frame import RINGS_DRAWN, draw_frame_profile, draw_seam_profile
+from upscale_audit.analysis.figures.lesions import QUANTITIES, draw_lesion_risk, plan_lesion_figures
+from upscale_audit.analysis.figures.states import STATES, draw_tier3_states
+from upscale_audit.analysis.figures.study import draw_figures, plan_figures
+from upscale_audit.analysis.lfv import LFV_FIGURES
+from upscale_audit.analysis.lfv.coordinates import draw_coordinate_distribution
+from upscale_audit.analysis.lfv.places import Places, find_span, read_places, stretch
+from upscale_audit.analysis.lfv.proof import Source, find_ticks, list_lfv_sources, spell, spell_p
+from upscale_audit.analysis.lfv.spatial import draw_spatial_dependency
+from upscale_audit.analysis.lfv.texture import draw_texture_dependency
+from upscale_audit.analysis.lqd import texts as texts_module
+from upscale_audit.analysis.lqd.texts import can_draw_japanese, get_texts
+from upscale_audit.analysis.marts import Marts
+from upscale_audit.ingest.errors import StudyError
 
 MACROS = Path(__file__).resolve().parents[3] / "dbt_project" / "macros" / "fidelity.sql"
 NOTTA = Source("images", "notta")
@@ -186,7 +186,9 @@ def test_ticks_are_few_round_and_inside(low, high):
 
 
 def test_both_languages_have_the_same_words_and_gaps():
-    english, japanese = (get_texts(language, "analysis.lfv") for language in ("en", "ja"))
+    english, japanese = (
+        get_texts(language, "upscale_audit.analysis.lfv") for language in ("en", "ja")
+    )
 
     def describe(value):
         if isinstance(value, dict):
@@ -302,16 +304,16 @@ def test_points_lie_where_their_numbers_say_and_the_line_is_the_least_squares_on
 
 
 def test_many_images_are_counted_in_cells_by_sql_and_none_is_lost(study, monkeypatch):
-    monkeypatch.setattr(analysis.lfv.texture, "MOST_POINTS", 100)
+    monkeypatch.setattr(upscale_audit.analysis.lfv.texture, "MOST_POINTS", 100)
     path, _ = study(image_count=150)
     with Marts(path) as marts:
-        samples = analysis.lfv.texture._read_samples(
+        samples = upscale_audit.analysis.lfv.texture._read_samples(
             marts, NOTTA, "texture_complexity", "local_ssim_min"
         )
         chart = draw_texture_dependency(marts, NOTTA)
     assert samples["points"] is None
     assert sum(cell["n"] for cell in samples["cells"]) == 300
-    columns, rows = analysis.lfv.texture.CELLS
+    columns, rows = upscale_audit.analysis.lfv.texture.CELLS
     assert all(0 <= c["col"] < columns and 0 <= c["row"] < rows for c in samples["cells"])
     assert not any("shape" in row for row in read_rows(chart))
     assert "counted in cells" in read_title(chart)
@@ -377,7 +379,7 @@ def test_bars_hold_every_lfv_image_on_either_axis(study):
         rows = read_rows(draw_coordinate_distribution(marts, NOTTA))
         words = read_words(draw_coordinate_distribution(marts, NOTTA))
     bars = [row for row in rows if row.get("colour") == theme.BLUE and row["y2"] - row["y"] > 7.5]
-    middle = analysis.lfv.proof.WIDTH_PT / 3
+    middle = upscale_audit.analysis.lfv.proof.WIDTH_PT / 3
     heights = Counter()
     for bar in bars:
         heights[int(bar["x"] // middle)] += bar["y2"] - bar["y"]
@@ -543,7 +545,7 @@ def test_figures_of_places_that_a_study_no_longer_has_are_removed(study, tmp_pat
         (folder / f"{name}.png").write_text("new")
         return [folder / f"{name}.png"]
 
-    monkeypatch.setattr(analysis.figures, "write_chart", write)
+    monkeypatch.setattr(upscale_audit.analysis.figures.study, "write_chart", write)
     place = tmp_path / "figures" / "lfv_proof" / "gone"
     place.mkdir(parents=True)
     for name in ("lfv_proof_spatial_dependency.png", "lfv_proof_texture_dependency.html"):
@@ -564,7 +566,16 @@ def test_figures_of_places_that_a_study_no_longer_has_are_removed(study, tmp_pat
 
 def test_no_figure_of_local_fidelity_reads_block_rows():
     """A study has 82 million of them a model; the marts have counted them."""
-    modules = [analysis.frame, analysis.states, analysis.lesions, analysis.lfv.places]
-    modules += [analysis.lfv.texture, analysis.lfv.spatial, analysis.lfv.coordinates]
+    modules = [
+        upscale_audit.analysis.figures.frame,
+        upscale_audit.analysis.figures.states,
+        upscale_audit.analysis.figures.lesions,
+        upscale_audit.analysis.lfv.places,
+    ]
+    modules += [
+        upscale_audit.analysis.lfv.texture,
+        upscale_audit.analysis.lfv.spatial,
+        upscale_audit.analysis.lfv.coordinates,
+    ]
     for module in modules:
         assert "fct_block" not in inspect.getsource(module), module

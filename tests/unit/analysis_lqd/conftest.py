@@ -4,8 +4,8 @@ import duckdb
 import numpy as np
 import pytest
 
-from ingest.files import hash_file
-from ingest.pairing import pair_study
+from upscale_audit.ingest.files import hash_file
+from upscale_audit.ingest.pairing import pair_study
 
 COMPONENTS = (("sharp", "d_sharp", None), ("noise", "d_noise", "dn"))
 

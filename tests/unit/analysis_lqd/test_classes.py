@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from analysis.lqd.classes import CLASSES, classify, count_classes, paint, trace_outline
+from upscale_audit.analysis.lqd.classes import (
+    CLASSES,
+    classify,
+    count_classes,
+    paint,
+    trace_outline,
+)
 
 BELOW, MISSING = 4, -1
 

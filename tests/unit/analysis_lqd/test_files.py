@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from analysis.lqd.files import (
+from upscale_audit.analysis.lqd.files import (
     fill_published,
     read_published,
     spell_data,
     spell_statistics,
     write_published,
 )
-from analysis.lqd.measure import measure_map
-from ingest.errors import StudyError
+from upscale_audit.analysis.lqd.measure import measure_map
+from upscale_audit.ingest.errors import StudyError
 
 
 def test_the_data_file_is_spelled_as_pandas_spells_it():

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from skimage.metrics import structural_similarity
 
-from analysis.lqd.measure import PATCH_SIZES_PX, measure_map
-from ingest import kernel
-from ingest.errors import StudyError
+from upscale_audit.analysis.lqd.measure import PATCH_SIZES_PX, measure_map
+from upscale_audit.ingest import kernel
+from upscale_audit.ingest.errors import StudyError
 
 
 def patch(image, row, col, size):

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis.lqd.classes import paint
-from analysis.lqd.measure import measure_map
-from analysis.lqd.page import pack_numbers, write_page
-from analysis.lqd.sources import load_scene
-from analysis.lqd.texts import get_texts
+from upscale_audit.analysis.lqd.classes import paint
+from upscale_audit.analysis.lqd.measure import measure_map
+from upscale_audit.analysis.lqd.page import pack_numbers, write_page
+from upscale_audit.analysis.lqd.scene import load_scene
+from upscale_audit.analysis.lqd.texts import get_texts
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -114,7 +114,10 @@ def test_a_name_cannot_break_out_of_the_page(scene, tmp_path):
 
 
 def test_every_word_of_the_page_is_in_both_languages():
-    parts = [files("analysis.lqd").joinpath(name).read_text() for name in ("page.html", "page.js")]
+    parts = [
+        files("upscale_audit.analysis.lqd").joinpath(name).read_text()
+        for name in ("page.html", "page.js")
+    ]
     used = set(re.findall(r'data-(?:text|label)="(\w+)"', parts[0]))
     used |= set(re.findall(r"\btext\.(\w+)", parts[1]))
     assert len(used) > 30

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis.lqd import draw_map, draw_worst, sources, texts
-from analysis.lqd.measure import measure_map
-from analysis.lqd.picture import choose_limit, draw_picture, raster_map
-from analysis.lqd.sheet import rank_images
-from analysis.lqd.sources import load_scene
-from analysis.marts import Marts
-from ingest.errors import StudyError
-from ingest.files import hash_file
-from ingest.pairing import pair_study
-from ingest.study import load_study
+from upscale_audit.analysis.lqd import draw_map, draw_worst, scene, texts
+from upscale_audit.analysis.lqd.measure import measure_map
+from upscale_audit.analysis.lqd.picture import choose_limit, draw_picture, raster_map
+from upscale_audit.analysis.lqd.scene import load_scene
+from upscale_audit.analysis.lqd.sheet import rank_images
+from upscale_audit.analysis.marts import Marts
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import hash_file
+from upscale_audit.ingest.pairing import pair_study
+from upscale_audit.ingest.study import load_study
 
 needs_japanese = pytest.mark.skipif(
     not texts.can_draw_japanese(), reason="no font with Japanese characters is installed"
@@ -164,7 +164,7 @@ def test_the_contact_sheet_is_the_same_bytes_twice_and_says_its_numbers(built_st
 
 def test_a_sheet_pairs_the_study_once_however_many_images_it_shows(built_study, monkeypatch):
     calls = []
-    monkeypatch.setattr(sources, "pair_study", lambda study: calls.append(1) or pair_study(study))
+    monkeypatch.setattr(scene, "pair_study", lambda study: calls.append(1) or pair_study(study))
     draw_worst(built_study, "alpha", count=3)
     assert calls == [1]
 

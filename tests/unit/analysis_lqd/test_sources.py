@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from analysis.lqd.sources import load_scene
-from ingest.errors import StudyError
+from upscale_audit.analysis.lqd.scene import load_scene
+from upscale_audit.ingest.errors import StudyError
 
 
 def test_a_scene_holds_the_asked_view_first_then_every_other(built_study):

@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ingest.schema import arrow_schema
 from tests.bench import resample
+from upscale_audit.ingest.schema import arrow_schema
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ingest import kernel
-from ingest.blocks import Measured, build_batch, frame_columns, measure_pair
-from ingest.schema import BLOCKS, arrow_schema
+from upscale_audit.ingest import kernel
+from upscale_audit.ingest.blocks import Measured, build_batch, frame_columns, measure_pair
+from upscale_audit.ingest.schema import BLOCKS, arrow_schema
 
 KEYS = ("image_id", "block_row", "block_col", "is_partial")
 SIZES = [(8, 8), (9, 17), (16, 16), (17, 33), (24, 40), (15, 8), (512, 256)]

@@ -2,10 +2,10 @@
 
 import pytest
 
-from ingest.cluster import open_cluster
-from ingest.errors import StudyError
-from ingest.run import ingest_study
-from warehouse.cli import main
+from upscale_audit.ingest.cluster import open_cluster
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.run import ingest_study
+from upscale_audit.warehouse.cli.main import main
 
 distributed = pytest.importorskip("distributed", reason="needs the extra 'cluster'")
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from ingest.edges import find_thresholds, mark_ringing_pixels
-from ingest.study import IngestParameters
+from upscale_audit.ingest.edges import find_thresholds, mark_ringing_pixels
+from upscale_audit.ingest.study import IngestParameters
 
 ACROSS = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
 

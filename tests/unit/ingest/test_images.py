@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ingest import images
-from ingest.errors import RejectedFileError
-from ingest.images import REJECT_CODES, decode_image, hash_pixels, read_bytes
+from upscale_audit.ingest import images
+from upscale_audit.ingest.errors import RejectedFileError
+from upscale_audit.ingest.images import REJECT_CODES, decode_image, hash_pixels, read_bytes
 
 LIMIT_PX = 1 << 20
 GREY = np.random.default_rng(3).integers(0, 256, (12, 20), np.uint8)

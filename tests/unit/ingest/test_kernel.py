@@ -11,8 +11,8 @@ from numba import njit
 from scipy import fft, ndimage
 from skimage.metrics import structural_similarity
 
-from ingest import kernel
-from ingest.blocks import Measured, compare_blocks
+from upscale_audit.ingest import kernel
+from upscale_audit.ingest.blocks import Measured, compare_blocks
 
 SHAPES = ((8, 8), (9, 17), (16, 16), (33, 40), (40, 31), (512, 512))
 KINDS = ("black", "white", "checkerboard", "columns", "noise", "blocks")

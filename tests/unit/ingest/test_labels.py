@@ -6,8 +6,8 @@ from importlib import metadata
 
 import pytest
 
-from ingest.errors import StudyError
-from ingest.labels import read_boxes, read_entries
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.labels import read_boxes, read_entries
 
 V2020 = (
     "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Sex,View Position,"

@@ -5,9 +5,9 @@ import subprocess
 
 import pytest
 
-from ingest.errors import StudyError
-from ingest.files import hash_file, hash_json
-from ingest.manifests import (
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import hash_file, hash_json
+from upscale_audit.ingest.manifests import (
     MANIFEST,
     SUMS,
     describe_code,
@@ -17,7 +17,7 @@ from ingest.manifests import (
     read_manifest,
     seal_folder,
 )
-from ingest.merkle import find_root
+from upscale_audit.ingest.merkle import find_root
 
 NAMES = ("b.png", "a b.png", "sub/c.png", "back\\slash", "new\nline", "return\r", "名前.csv", "-x")
 

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from ingest.merkle import find_root, follow, prove
+from upscale_audit.ingest.merkle import find_root, follow, prove
 
 # Inputs and roots of the certificate transparency project's reference tree (merkletree tests).
 VECTORS = ("", "00", "10", "2021", "3031", "40414243", "5051525354555657")

@@ -16,7 +16,7 @@ from skimage import color
 from skimage.measure import shannon_entropy
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from ingest.metrics import (
+from upscale_audit.ingest.metrics import (
     METRIC_NAMES,
     METRICS,
     PUBLISHED_NAMES,

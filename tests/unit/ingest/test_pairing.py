@@ -6,9 +6,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from ingest.errors import StudyError
-from ingest.images import REJECT_CODES
-from ingest.pairing import pair_study
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.images import REJECT_CODES
+from upscale_audit.ingest.pairing import pair_study
 
 GREY = np.zeros((8, 8), np.uint8)
 

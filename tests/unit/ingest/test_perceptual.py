@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ingest import perceptual
-from ingest.errors import StudyError
-from ingest.pairing import pair_study
-from ingest.perceptual import PerceptualFiles, describe_weights, load_network
-from ingest.run import ingest_study, plan_units
-from ingest.units import ensure_unit
+from upscale_audit.ingest import perceptual
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.pairing import pair_study
+from upscale_audit.ingest.perceptual import PerceptualFiles, describe_weights, load_network
+from upscale_audit.ingest.run import ingest_study, plan_units
+from upscale_audit.ingest.units import ensure_unit
 
 # ---- without torch
 

@@ -9,9 +9,9 @@ from collections import Counter
 
 import pytest
 
-from ingest import metrics
-from ingest.errors import StudyError
-from ingest.published import (
+from upscale_audit.ingest import metrics
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.published import (
     METRIC_COLUMNS,
     detect_kind,
     read_comparison,

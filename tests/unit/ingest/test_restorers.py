@@ -3,18 +3,18 @@
 import numpy as np
 import pytest
 
-from ingest.errors import StudyError
-from ingest.pairing import pair_study
-from ingest.restorers import (
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.pairing import pair_study
+from upscale_audit.ingest.restorers import (
     Interpolation,
     Jpeg,
     NcnnWeights,
     RestoreParameters,
     SpandrelWeights,
 )
-from ingest.run import ingest_study
-from ingest.study import load_study
-from ingest.units import recipe
+from upscale_audit.ingest.run import ingest_study
+from upscale_audit.ingest.study import load_study
+from upscale_audit.ingest.units import recipe
 
 SHA256 = "0123456789abcdef" * 4
 

@@ -5,7 +5,7 @@ import re
 import pyarrow as pa
 import pytest
 
-from ingest.schema import BLOCKS, HYRA_TABLES, TABLES, arrow_schema
+from upscale_audit.ingest.schema import BLOCKS, HYRA_TABLES, TABLES, arrow_schema
 
 GREATEST = {
     "sum": 64 * 255,

@@ -4,9 +4,9 @@ from dataclasses import fields
 
 import pytest
 
-from ingest.errors import StudyError
-from ingest.perceptual import PerceptualFiles
-from ingest.study import AnalysisParameters, IngestParameters, load_study
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.perceptual import PerceptualFiles
+from upscale_audit.ingest.study import AnalysisParameters, IngestParameters, load_study
 
 GOOD = """
 [study]

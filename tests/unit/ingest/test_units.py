@@ -7,14 +7,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from ingest import units
-from ingest.errors import RejectedFileError
-from ingest.files import hash_file
-from ingest.pairing import pair_study
-from ingest.run import plan_units
-from ingest.schema import arrow_schema
-from ingest.study import IngestParameters
-from ingest.units import ensure_unit, read_manifest
+from upscale_audit.ingest import units
+from upscale_audit.ingest.errors import RejectedFileError
+from upscale_audit.ingest.files import hash_file
+from upscale_audit.ingest.pairing import pair_study
+from upscale_audit.ingest.run import plan_units
+from upscale_audit.ingest.schema import arrow_schema
+from upscale_audit.ingest.study import IngestParameters
+from upscale_audit.ingest.units import ensure_unit, read_manifest
 
 
 def plan(study):

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from ingest.workers import map_units
+from upscale_audit.ingest.workers import map_units
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -45,7 +45,7 @@ def test_an_interrupt_does_not_wait_for_what_is_in_flight(repository):
     code = """
         import threading, time
         from multiprocessing import active_children
-        from ingest.workers import map_units
+        from upscale_audit.ingest.workers import map_units
 
         def say_when_started():
             while len(active_children()) < 2:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ingest.restorers import NcnnWeights
-from restore.resampling import make_lr
-from restore.weights import KNOWN_WEIGHTS, find_weights
+from upscale_audit.ingest.restorers import NcnnWeights
+from upscale_audit.restore.resampling import make_lr
+from upscale_audit.restore.weights import KNOWN_WEIGHTS, find_weights
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +17,7 @@ def load_known():
 
     def load(name):
         pytest.importorskip("ncnn", reason="needs the extra restore")
-        from restore.ncnn_network import NcnnNetwork
+        from upscale_audit.restore.ncnn_network import NcnnNetwork
 
         try:
             importlib.metadata.distribution(KNOWN_WEIGHTS[name].package)

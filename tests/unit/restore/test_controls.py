@@ -8,7 +8,7 @@ from PIL import Image
 from scipy import ndimage
 from skimage.filters import unsharp_mask
 
-from restore import controls
+from upscale_audit.restore import controls
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from ingest.errors import StudyError
-from restore.resampling import to_grey
-from restore.tiles import restore_tiles, to_bytes
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.restore.resampling import to_grey
+from upscale_audit.restore.tiles import restore_tiles, to_bytes
 
 UPSCAYL = {"tile_px": 200, "prepad_px": 10}
 
@@ -87,7 +87,7 @@ def test_a_network_is_not_clamped_and_states_its_shape(load_known):
 @pytest.mark.parametrize("damage", ["truncated", "text", "empty"])
 def test_files_that_are_no_network_are_an_error(load_known, tmp_path, damage):
     load_known("realesr_animevideov3")
-    from restore.ncnn_network import NcnnNetwork
+    from upscale_audit.restore.ncnn_network import NcnnNetwork
 
     param, weights = tmp_path / "a.param", tmp_path / "a.bin"
     text = "7767517\n2 2\nInput in 0 1 data\nConvolution c 1 1 data out 0=3 1=3 4=1 5=1 6=81\n"
@@ -99,7 +99,7 @@ def test_files_that_are_no_network_are_an_error(load_known, tmp_path, damage):
 
 def test_a_network_of_another_scale_or_without_finite_values_is_an_error(load_known, tmp_path):
     load_known("realesr_animevideov3")
-    from restore.ncnn_network import NcnnNetwork
+    from upscale_audit.restore.ncnn_network import NcnnNetwork
 
     param, weights = tmp_path / "a.param", tmp_path / "a.bin"
     param.write_text(
@@ -118,7 +118,7 @@ def test_a_network_of_another_scale_or_without_finite_values_is_an_error(load_kn
 
 def test_ncnn_is_silent_about_what_the_error_says(load_known, tmp_path, capfd):
     load_known("realesr_animevideov3")
-    from restore.ncnn_network import NcnnNetwork
+    from upscale_audit.restore.ncnn_network import NcnnNetwork
 
     (tmp_path / "a.param").write_text("no\n")
     (tmp_path / "a.bin").write_bytes(b"")

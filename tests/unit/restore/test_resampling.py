@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from restore.resampling import make_lr, reduce_mitchell, to_grey
+from upscale_audit.restore.resampling import make_lr, reduce_mitchell, to_grey
 
 
 @pytest.fixture

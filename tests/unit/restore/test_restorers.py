@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ingest.errors import StudyError
-from ingest.restorers import (
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.restorers import (
     Blur,
     Interpolation,
     Jpeg,
@@ -18,11 +18,11 @@ from ingest.restorers import (
     RestoreParameters,
     SpandrelWeights,
 )
-from restore import restorers
-from restore.controls import compress_jpeg
-from restore.resampling import make_lr, reduce_mitchell
-from restore.restorers import Restorer, prepare_restorer
-from restore.weights import Weights
+from upscale_audit.restore import restorers
+from upscale_audit.restore.controls import compress_jpeg
+from upscale_audit.restore.resampling import make_lr, reduce_mitchell
+from upscale_audit.restore.restorers import Restorer, prepare_restorer
+from upscale_audit.restore.weights import Weights
 
 PARAMETERS = RestoreParameters(lr_rule="antialiased")
 NETWORK = NcnnWeights("ncnn", None, Path("a.param"), Path("a.bin"), native_scale=4, tile_px=32)

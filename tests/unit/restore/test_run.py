@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ingest.errors import StudyError
-from ingest.files import hash_file
-from ingest.restorers import Blur, Interpolation, Jpeg
-from ingest.run import ingest_study
-from ingest.study import Model, load_study
-from restore import run
-from restore.restorers import Restorer
-from restore.run import restore_study
-from restore.shelf import JOURNAL, MANIFEST
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import hash_file
+from upscale_audit.ingest.restorers import Blur, Interpolation, Jpeg
+from upscale_audit.ingest.run import ingest_study
+from upscale_audit.ingest.study import Model, load_study
+from upscale_audit.restore import run
+from upscale_audit.restore.restorers import Restorer
+from upscale_audit.restore.run import restore_study
+from upscale_audit.restore.shelf import JOURNAL, MANIFEST
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from restore.tiles import restore_tiles, to_bytes
+from upscale_audit.restore.tiles import restore_tiles, to_bytes
 
 
 class Doubling:

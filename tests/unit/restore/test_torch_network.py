@@ -5,17 +5,17 @@ import warnings
 import numpy as np
 import pytest
 
-from ingest.errors import StudyError
-from ingest.restorers import RestoreParameters, SpandrelWeights
-from restore.restorers import prepare_restorer
-from restore.tiles import restore_tiles
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.restorers import RestoreParameters, SpandrelWeights
+from upscale_audit.restore.restorers import prepare_restorer
+from upscale_audit.restore.tiles import restore_tiles
 
 
 @pytest.fixture(scope="module")
 def libraries():
     """PyTorch and spandrel, as the product imports them."""
     pytest.importorskip("torch", reason="needs the extra restore-torch")
-    from restore import torch_network
+    from upscale_audit.restore import torch_network
 
     try:
         return torch_network._import_spandrel()
@@ -73,7 +73,7 @@ def run(libraries, network, planes):
 def test_swinir_is_recognised_and_gives_what_its_architecture_gives(
     libraries, make_swinir, planes, suffix
 ):
-    from restore.torch_network import SpandrelNetwork
+    from upscale_audit.restore.torch_network import SpandrelNetwork
 
     path, network = make_swinir(suffix=suffix)
     loaded = SpandrelNetwork(path)
@@ -85,7 +85,7 @@ def test_swinir_is_recognised_and_gives_what_its_architecture_gives(
 
 
 def test_a_network_of_one_channel_sees_each_plane_by_itself(libraries, make_swinir, planes):
-    from restore.torch_network import SpandrelNetwork
+    from upscale_audit.restore.torch_network import SpandrelNetwork
 
     path, network = make_swinir(channels=1)
     found = SpandrelNetwork(path).forward(planes)
@@ -94,7 +94,7 @@ def test_a_network_of_one_channel_sees_each_plane_by_itself(libraries, make_swin
 
 
 def test_tta_of_swinir_is_the_mean_over_eight_variants_done_by_hand(libraries, make_swinir, planes):
-    from restore.torch_network import SpandrelNetwork
+    from upscale_audit.restore.torch_network import SpandrelNetwork
 
     path, network = make_swinir()
     square = planes[:, :24, :24]
@@ -132,7 +132,7 @@ def test_a_network_below_the_scale_is_an_error(make_swinir):
 
 def test_a_file_of_no_known_network_is_an_error(libraries, tmp_path):
     torch, _ = libraries
-    from restore.torch_network import SpandrelNetwork
+    from upscale_audit.restore.torch_network import SpandrelNetwork
 
     (tmp_path / "text.pth").write_text("hello")
     torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
@@ -143,7 +143,7 @@ def test_a_file_of_no_known_network_is_an_error(libraries, tmp_path):
 
 def test_a_pickle_that_would_run_code_is_refused(libraries, tmp_path):
     torch, _ = libraries
-    from restore.torch_network import SpandrelNetwork
+    from upscale_audit.restore.torch_network import SpandrelNetwork
 
     class Writes:
         def __reduce__(self):
@@ -156,7 +156,7 @@ def test_a_pickle_that_would_run_code_is_refused(libraries, tmp_path):
 
 
 def test_a_device_that_is_not_there_is_an_error(make_swinir):
-    from restore.torch_network import SpandrelNetwork
+    from upscale_audit.restore.torch_network import SpandrelNetwork
 
     path, _ = make_swinir()
     with pytest.raises(StudyError, match=r"device = 'cuda:99' is not to be had: .* device = 'cpu'"):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from restore.variants import VARIANTS, apply_variant, average_variants, undo_variant
+from upscale_audit.restore.variants import VARIANTS, apply_variant, average_variants, undo_variant
 
 
 @pytest.fixture

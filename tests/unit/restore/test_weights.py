@@ -5,10 +5,10 @@ import importlib.metadata
 
 import pytest
 
-from ingest.errors import StudyError
-from ingest.restorers import NcnnWeights, SpandrelWeights
-from restore import weights
-from restore.weights import KNOWN_WEIGHTS, KnownWeights, find_weights
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.restorers import NcnnWeights, SpandrelWeights
+from upscale_audit.restore import weights
+from upscale_audit.restore.weights import KNOWN_WEIGHTS, KnownWeights, find_weights
 
 
 def sha256(data):

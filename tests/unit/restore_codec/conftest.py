@@ -19,8 +19,8 @@ def grey():
 def make_codec():
     """Give a maker of untrained codecs, by design and seed."""
     torch = pytest.importorskip("torch", reason=REASON)
-    from restore.codec.models import make_codec
-    from restore.codec.networks import CodecDesign, Encoder, make_decoder
+    from upscale_audit.restore.codec.models import make_codec
+    from upscale_audit.restore.codec.networks import CodecDesign, Encoder, make_decoder
 
     def make(kind="ae", loss="mse", seed=0, **sizes):
         design = CodecDesign(kind, loss, **sizes)

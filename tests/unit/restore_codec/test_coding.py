@@ -14,10 +14,10 @@ REASON = "pip install 'upscale-audit[codec]'"
 pytest.importorskip("torch", reason=REASON)
 pytest.importorskip("zfpy", reason=REASON)
 
-from ingest.errors import StudyError  # noqa: E402
-from restore.codec import packing, residuals, streams  # noqa: E402
-from restore.codec.coding import ImageCoder, decode_stream, measure_quality  # noqa: E402
-from restore.codec.models import load_codec, save_codec  # noqa: E402
+from upscale_audit.ingest.errors import StudyError  # noqa: E402
+from upscale_audit.restore.codec import packing, residuals, streams  # noqa: E402
+from upscale_audit.restore.codec.coding import ImageCoder, decode_stream, measure_quality  # noqa: E402
+from upscale_audit.restore.codec.models import load_codec, save_codec  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ingest.study import load_study
-from warehouse import cli, coding
+from upscale_audit.ingest.study import load_study
+from upscale_audit.warehouse.cli import coding
+from upscale_audit.warehouse.cli import main as cli
 
 REASON = "pip install 'upscale-audit[codec]'"
 PARTS = ("train", "encode", "decode", "study", "figure")
@@ -56,12 +57,12 @@ def test_the_examples_are_command_lines_that_parse(capsys):
     for part in PARTS:
         _, out, _ = run_cli(capsys, "codec", part, "--help")
         example = out.split("example:\n  upscale-audit ")[1].split()
-        assert parser.parse_args(example).run.__module__ == "warehouse.coding"
+        assert parser.parse_args(example).run.__module__ == "upscale_audit.warehouse.cli.coding"
 
 
 def test_the_commands_choices_and_defaults_are_the_codecs(needs_codec):
-    from restore.codec import audit, networks
-    from restore.codec.training import TrainingParameters
+    from upscale_audit.restore.codec import audit, networks
+    from upscale_audit.restore.codec.training import TrainingParameters
 
     assert coding.KINDS == networks.KINDS
     assert coding.LOSSES == networks.LOSSES
@@ -82,7 +83,7 @@ def test_training_never_replaces_a_table_of_another_origin(needs_codec, capsys, 
 
 
 def test_without_the_extra_a_command_says_what_installs_it(monkeypatch, capsys, folder):
-    for name in [name for name in sys.modules if name.startswith("restore.codec")]:
+    for name in [name for name in sys.modules if name.startswith("upscale_audit.restore.codec")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "zfpy", None)
     arguments = ("codec", "decode", folder, "--no-network", "--out", folder / "out")
@@ -155,8 +156,8 @@ def test_files_of_the_user_are_not_written_over(needs_codec, capsys, folder):
 def test_a_codec_study_crosses_its_folds_and_is_kept_when_run_again(
     needs_codec, monkeypatch, capsys, folder
 ):
-    from restore.codec import audit
-    from restore.codec.models import load_codec
+    from upscale_audit.restore.codec import audit
+    from upscale_audit.restore.codec.models import load_codec
 
     monkeypatch.setattr(audit, "VARIANTS", (("ae", "ssim"), ("vae", "mse")))
     study = folder / "codecs"

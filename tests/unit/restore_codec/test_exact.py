@@ -6,9 +6,9 @@ import pytest
 REASON = "pip install 'upscale-audit[codec]'"
 torch = pytest.importorskip("torch", reason=REASON)
 
-from ingest.errors import StudyError  # noqa: E402
-from restore.codec import exact  # noqa: E402
-from restore.codec.networks import CodecDesign, make_decoder  # noqa: E402
+from upscale_audit.ingest.errors import StudyError  # noqa: E402
+from upscale_audit.restore.codec import exact  # noqa: E402
+from upscale_audit.restore.codec.networks import CodecDesign, make_decoder  # noqa: E402
 
 
 def decode_naively(layers, latent, step):

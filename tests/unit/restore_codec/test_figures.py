@@ -9,9 +9,9 @@ import pytest
 
 pytest.importorskip("altair", reason="pip install 'upscale-audit[figures]'")
 
-from analysis import codecs
-from analysis.marts import Marts
-from ingest.errors import StudyError
+from upscale_audit.analysis.figures import codecs
+from upscale_audit.analysis.marts import Marts
+from upscale_audit.ingest.errors import StudyError
 
 MODELS = ("ae_mse_net", "ae_mse_r25", "ae_ssim_net", "ae_ssim_r25", "vae_mse_net", "zfp_r25")
 IMAGES = ("a", "b")

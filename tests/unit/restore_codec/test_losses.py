@@ -6,7 +6,7 @@ import pytest
 REASON = "pip install 'upscale-audit[codec]'"
 torch = pytest.importorskip("torch", reason=REASON)
 
-from restore.codec.losses import measure_divergence, measure_loss, measure_ssim  # noqa: E402
+from upscale_audit.restore.codec.losses import measure_divergence, measure_loss, measure_ssim  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ REASON = "pip install 'upscale-audit[codec]'"
 torch = pytest.importorskip("torch", reason=REASON)
 pytest.importorskip("zfpy", reason=REASON)
 
-from ingest.errors import StudyError  # noqa: E402
-from restore.codec.images import GreyImage, read_images  # noqa: E402
-from restore.codec.networks import LATENT_LIMIT, CodecDesign, Encoder, make_decoder  # noqa: E402
-from restore.codec.training import (  # noqa: E402
+from upscale_audit.ingest.errors import StudyError  # noqa: E402
+from upscale_audit.restore.codec.images import GreyImage, read_images  # noqa: E402
+from upscale_audit.restore.codec.networks import LATENT_LIMIT, CodecDesign, Encoder, make_decoder  # noqa: E402
+from upscale_audit.restore.codec.training import (  # noqa: E402
     CURVE_COLUMNS,
     TrainingParameters,
     train_codec,

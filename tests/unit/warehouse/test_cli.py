@@ -6,9 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from warehouse import cli, drawing, provenance
-from warehouse.progress import Progress
-from warehouse.published_form import LANGUAGES
+from upscale_audit.warehouse.cli import drawing
+from upscale_audit.warehouse.cli import main as cli
+from upscale_audit.warehouse.cli.progress import Progress
+from upscale_audit.warehouse.proof import provenance
+from upscale_audit.warehouse.published_form import LANGUAGES
 
 COMMANDS = (
     "run",
@@ -125,7 +127,7 @@ def test_progress_on_a_terminal_is_a_bar(monkeypatch, capsys):
 
 def test_the_main_job_imports_no_network_library_and_no_plotting_until_it_draws():
     code = (
-        "import sys, warehouse.cli, warehouse.build, warehouse.export, ingest.run;"
+        "import sys, warehouse.cli.main, warehouse.build, warehouse.export, ingest.run;"
         "names = ('torch', 'ncnn', 'spandrel', 'restore', 'altair', 'polars', 'dbt');"
         "print([name for name in names if name in sys.modules])"
     )

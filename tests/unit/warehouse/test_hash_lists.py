@@ -7,8 +7,8 @@ import zipfile
 
 import pytest
 
-from ingest.errors import StudyError
-from warehouse.hash_lists import (
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.warehouse.proof.hash_lists import (
     Entry,
     compare,
     find_refusal,
@@ -201,7 +201,7 @@ def test_what_is_no_archive_is_an_error(tmp_path):
 
 
 def run(capsys, *arguments):
-    from warehouse import cli
+    from upscale_audit.warehouse.cli import main as cli
 
     with pytest.raises(SystemExit) as exit_info:
         cli.main([str(argument) for argument in arguments])

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ingest.study import load_study
-from warehouse import cli
+from upscale_audit.ingest.study import load_study
+from upscale_audit.warehouse.cli import main as cli
 
 
 @pytest.fixture

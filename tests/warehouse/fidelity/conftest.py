@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from ingest.published import METRIC_COLUMNS
-from ingest.run import ingest_study
-from warehouse.build import build_warehouse
-from warehouse.connect import open_warehouse
+from upscale_audit.ingest.published import METRIC_COLUMNS
+from upscale_audit.ingest.run import ingest_study
+from upscale_audit.warehouse.build import build_warehouse
+from upscale_audit.warehouse.connect import open_warehouse
 
 SHAPE = (160, 168)
 # Its borders leave gaps of one pixel to blocks, the least that is a block's distance.

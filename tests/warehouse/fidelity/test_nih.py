@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ingest.labels import read_boxes, read_entries
-from ingest.run import ingest_study
-from ingest.study import load_study
-from warehouse.build import build_warehouse
-from warehouse.connect import open_warehouse
+from upscale_audit.ingest.labels import read_boxes, read_entries
+from upscale_audit.ingest.run import ingest_study
+from upscale_audit.ingest.study import load_study
+from upscale_audit.warehouse.build import build_warehouse
+from upscale_audit.warehouse.connect import open_warehouse
 
 BOXED = {
     "00001369_000": "Cardiomegaly",

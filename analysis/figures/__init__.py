@@ -1,0 +1,1 @@
+"""Figures drawn from the marts of a published warehouse."""

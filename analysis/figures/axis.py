@@ -1,0 +1,297 @@
+"""Figures of the axis itself: how its scores are spread, and what it is made of."""
+
+import altair as alt
+
+from upscale_audit.analysis import theme
+
+DISTRIBUTION_TITLE = "Distribution of Axis1"
+BASIS_TITLE = "The axis: loadings, spectrum and how far the models share it"
+# Where mart_axis1_types stops stating a type (definitions E.4); a test compares the two.
+MINIMUM_ALIGNMENT = 0.9
+COMPONENTS_DRAWN = 3
+BIN_WIDTH = 0.1
+SMALL_PANEL_PT, SPECTRUM_PT = 100, 190
+PATH_COLOURS = {"notta": theme.BLACK, "tta": theme.GREEN}
+
+
+def draw_axis1_distribution(marts):
+    """Draw the distribution of Axis1 by model and inference path.
+
+    Parameters
+    ----------
+    marts : analysis.marts.Marts
+
+    Returns
+    -------
+    altair.TopLevelMixin
+    """
+    rows = marts.rows(
+        "select model_id, inference_path, cast(round(bin_low * 10) as integer) as bin,"
+        " block_count, 100 * block_ratio as block_pct"
+        " from mart_axis1_distribution order by model_id, inference_path, bin_low"
+    )
+    unit = (
+        f"Share of a model's blocks in bins of {BIN_WIDTH} of Axis1 = sign(PC1) ln(1 + |PC1|)"
+        f" (dimensionless). 0: {marts.describe_origin()}."
+    )
+    if not rows:
+        return theme.draw_message(
+            DISTRIBUTION_TITLE, [unit], "No block has a score: Axis1 is not identifiable."
+        )
+    paths = [name for name in PATH_COLOURS if any(row["inference_path"] == name for row in rows)]
+    models = [model for model in marts.models if any(row["model_id"] == model for row in rows)]
+    columns = min(3, len(models))
+    width = round((theme.DOUBLE_COLUMN_PT - 44 - 10 * (columns - 1)) / columns)
+    headers = {model: _head_panel(rows, model) for model in models}
+    faceted = (
+        _layer_curves(rows, headers, paths)
+        .properties(width=width, height=84)
+        .facet(
+            facet=alt.Facet("model:N", sort=list(headers.values()), title=None),
+            columns=columns,
+            spacing=alt.RowColnumber(row=8, column=10),
+            title=theme.make_title(
+                DISTRIBUTION_TITLE, [unit, *_count_curves(rows, models, marts.models)]
+            ),
+        )
+    )
+    # Vega would draw a shared axis under the empty places of an unfilled last row.
+    return faceted.resolve_axis(x="independent") if len(models) % columns else faceted
+
+
+def _count_curves(rows, models, declared):
+    totals = {}
+    for row in rows:
+        key = row["model_id"], row["inference_path"]
+        totals[key] = totals.get(key, 0) + row["block_count"]
+    without = [model for model in models if (model, "tta") not in totals]
+    unscored = [model for model in declared if model not in models]
+    return [
+        f"n = {theme.count_span(list(totals.values()), 'block')} per curve.",
+        f"Without augmented images: {', '.join(without)}." if without else "",
+        f"Not drawn, for no block has a score: {', '.join(unscored)}." if unscored else "",
+    ]
+
+
+def _layer_curves(rows, headers, paths):
+    colour = alt.Color(
+        "inference_path:N",
+        title="Inference path:",
+        scale=alt.Scale(domain=paths, range=[PATH_COLOURS[name] for name in paths]),
+        legend=alt.Legend(symbolType="stroke"),
+    )
+    curves = alt.Chart(theme.make_data(_fill_bins(rows, headers)))
+    x = alt.X("axis1:Q", title="Axis1 (dimensionless)", axis=alt.Axis(tickCount=6))
+    y = alt.Y("block_pct:Q", title="Blocks (%)", axis=alt.Axis(tickCount=4), stack=None)
+    area = (
+        curves.transform_filter("datum.inference_path === 'notta'")
+        .mark_area(interpolate="step", color=theme.PALE_GREY, opacity=0.7)
+        .encode(x=x, y=y)
+    )
+    lines = curves.mark_line(interpolate="step", strokeWidth=1).encode(x=x, y=y, color=colour)
+    zero = curves.mark_rule(color="#888888", strokeWidth=0.75).encode(x=alt.datum(0))
+    return alt.layer(area, zero, lines)
+
+
+def _fill_bins(rows, headers):
+    """Add the empty bins, so that no line bridges a gap, and one at each end."""
+    known = {(row["model_id"], row["inference_path"], row["bin"]): row for row in rows}
+    first = min(row["bin"] for row in rows) - 1
+    last = max(row["bin"] for row in rows) + 1
+    curves = sorted({key[:2] for key in known})
+    return [
+        {
+            "model": headers[model],
+            "inference_path": path,
+            "axis1": round((number + 0.5) * BIN_WIDTH, 2),
+            "block_pct": known[model, path, number]["block_pct"]
+            if (model, path, number) in known
+            else 0,
+        }
+        for model, path in curves
+        if model in headers
+        for number in range(first, last + 1)
+    ]
+
+
+def _head_panel(rows, model):
+    shares = []
+    for path in PATH_COLOURS:
+        bins = [row for row in rows if (row["model_id"], row["inference_path"]) == (model, path)]
+        if bins:
+            above = sum(row["block_pct"] for row in bins if row["bin"] >= 0)
+            shares.append(f"{path} {above:.1f} %")
+    return f"{theme.label_model(model, 26)}\nAxis1 \u2265 0: {', '.join(shares)}"
+
+
+def draw_pca_basis(marts):
+    """Draw the basis of the scores: loadings, eigenvalues with their gap, alignment by model.
+
+    Parameters
+    ----------
+    marts : analysis.marts.Marts
+
+    Returns
+    -------
+    altair.TopLevelMixin
+    """
+    rows = marts.rows(
+        "select basis_id, component, feature, feature_number, loading, eigenvalue,"
+        " eigenvalue_gap, is_identifiable, is_scoring, alignment, block_count"
+        " from mart_pca_basis where is_scoring or basis_id != 'pooled'"
+        " order by basis_id, component, feature_number"
+    )
+    shared = [row for row in rows if row["is_scoring"]]
+    if not shared or shared[0]["eigenvalue"] is None:
+        return theme.draw_message(BASIS_TITLE, [], "No basis was fitted: no block was measured.")
+    first = shared[0]
+    name = first["basis_id"]
+    verdict = "identifiable" if first["is_identifiable"] else "not identifiable: no block is scored"
+    gap = first["eigenvalue_gap"]
+    blocks = theme.count_noun(first["block_count"], "block")
+    caption = [
+        "Principal components of the block features' correlation matrix (definitions E.3, E.4),"
+        f" all models pooled with equal weight, n = {blocks} without test-time augmentation"
+        + ("." if name == "pooled" else ", when the axis was frozen.")
+        + (" PC1 scores every block." if first["is_identifiable"] else ""),
+        f"Bars: {name} basis; open circles: each model's own first component."
+        if len(marts.models) > 1
+        else "",
+        "Eigenvalues are variances, that of one feature being 1; first over second:"
+        f" {'not defined' if gap is None else f'{gap:.2f}'} ({verdict}).",
+        f"Below the dashed line (|cos| = {MINIMUM_ALIGNMENT}) a model's own axis is another one,"
+        " and no Axis1 type is stated.",
+    ]
+    loadings = _draw_loadings(rows, shared)
+    below = alt.hconcat(_draw_spectrum(rows), _draw_alignment(rows, marts.models), spacing=20)
+    return alt.vconcat(loadings, below, spacing=12, title=theme.make_title(BASIS_TITLE, caption))
+
+
+def _draw_loadings(rows, shared):
+    drawn = [row for row in shared if row["component"] <= COMPONENTS_DRAWN]
+    own = [row for row in rows if not row["is_scoring"] and row["component"] == 1]
+    total = sum({row["component"]: row["eigenvalue"] for row in shared}.values())
+    panels = {}
+    for row in drawn:
+        share = 100 * row["eigenvalue"] / total if total else 0
+        panels[row["component"]] = f"PC{row['component']}: {share:.0f} % of the variance"
+    for row in [*drawn, *own]:
+        row["panel"] = panels[row["component"]]
+    order = [row["feature"] for row in drawn if row["component"] == 1]
+    x = alt.X(
+        "loading:Q", title="Loading", scale=alt.Scale(domain=[-1, 1]), axis=alt.Axis(tickCount=5)
+    )
+    y = alt.Y("feature:N", sort=order, title=None, axis=alt.Axis(ticks=False, domain=False))
+    table = alt.Chart(theme.make_data(drawn + own))
+    shared_only = table.transform_filter("datum.is_scoring")
+    bars = shared_only.mark_bar(color=theme.SKY, size=8).encode(x=x, y=y)
+    zero = table.mark_rule(color="#888888", strokeWidth=0.75).encode(x=alt.datum(0))
+    layers = [bars, zero]
+    if own:
+        points = table.transform_filter("!datum.is_scoring").mark_point(
+            size=12, color=theme.BLACK, strokeWidth=0.6, opacity=0.9
+        )
+        layers.append(points.encode(x=x, y=y))
+    return (
+        alt.layer(*layers)
+        .properties(width=144, height=14 * len(order))
+        .facet(
+            facet=alt.Facet("panel:N", sort=list(panels.values()), title=None),
+            columns=COMPONENTS_DRAWN,
+            spacing=10,
+        )
+    )
+
+
+def _draw_spectrum(rows):
+    spectrum = {}
+    for row in rows:
+        spectrum[row["basis_id"], row["component"]] = {
+            "basis": row["basis_id"],
+            "is_scoring": row["is_scoring"],
+            "component": row["component"],
+            "eigenvalue": row["eigenvalue"],
+        }
+    points = [row for row in spectrum.values() if row["eigenvalue"] is not None]
+    own_count = len({row["basis"] for row in points}) - 1
+    base = alt.Chart(theme.make_data(points), height=SMALL_PANEL_PT).encode(
+        x=alt.X("component:O", title="Component", axis=alt.Axis(labelAngle=0)),
+        y=alt.Y("eigenvalue:Q", title="Eigenvalue", axis=alt.Axis(tickCount=4, labelFlush=True)),
+    )
+    own = base.transform_filter("!datum.is_scoring")
+    shared = base.transform_filter("datum.is_scoring")
+    name = next(row["basis"] for row in points if row["is_scoring"])
+    layers = [
+        own.mark_line(color="#A6A6A6", strokeWidth=0.7).encode(detail="basis:N"),
+        shared.mark_line(color=theme.BLUE, strokeWidth=1.5),
+        shared.mark_point(color=theme.BLUE, filled=True, size=20, opacity=1),
+        _write([f"{name} basis"], theme.BLUE, 4),
+    ]
+    if own_count > 0:
+        layers.append(_write(["each model's own"], theme.GREY, 4 + theme.TEXT_PT + 3))
+    return alt.layer(*layers, title=_make_small_title("Spectrum")).properties(width=SPECTRUM_PT)
+
+
+def _write(lines, colour, top_pt):
+    """Write in a panel's upper right corner: a legend would take more room."""
+    return (
+        alt.Chart(theme.make_data([{"text": "\n".join(lines)}]))
+        .mark_text(align="right", baseline="top", dx=-4, color=colour)
+        .encode(x=alt.value("width"), y=alt.value(top_pt), text="text:N")
+    )
+
+
+def _make_small_title(text):
+    return alt.TitleParams(
+        text, fontSize=theme.TEXT_PT + 0.5, fontWeight="normal", frame="group", offset=3
+    )
+
+
+def _draw_alignment(rows, models):
+    drawn = _list_alignments(rows, models)
+    values = [row["alignment"] for row in drawn if row["alignment"] is not None]
+    low = min([0.8, *(int(10 * value) / 10 for value in values)])
+    order = [row["model"] for row in drawn]
+    y = alt.Y("model:N", sort=order, title=None, axis=theme.make_model_axis())
+    x = {
+        "title": "|cos| between own and shared PC1",
+        "scale": alt.Scale(domain=[low, 1], zero=False),
+        "axis": alt.Axis(tickCount=5),
+    }
+    room = theme.DOUBLE_COLUMN_PT - SPECTRUM_PT - theme.label_width(order)
+    # Left labels of the spectrum, the gap, the numbers on the right, and the padding.
+    width = round(room - 44 - 20 - 24 - 8)
+    base = alt.Chart(theme.make_data(drawn))
+    limit = base.mark_rule(strokeDash=[3, 2], color=theme.GREY, strokeWidth=0.75).encode(
+        x=alt.XDatum(MINIMUM_ALIGNMENT, **x)
+    )
+    points = base.mark_point(size=24, strokeWidth=1, opacity=1, color=theme.BLUE).encode(
+        x=alt.X("alignment:Q", **x),
+        y=y,
+        fill=alt.Fill(
+            "is_shared:N",
+            legend=None,
+            scale=alt.Scale(domain=[True, False], range=[theme.BLUE, "#FFFFFF"]),
+        ),
+    )
+    texts = base.mark_text(align="left", dx=6).encode(x=alt.value(width), y=y, text="text:N")
+    height = max(SMALL_PANEL_PT, round(len(order) * theme.row_height(order, 11)))
+    return alt.layer(limit, points, texts, title=_make_small_title("Shared axis")).properties(
+        width=width, height=height
+    )
+
+
+def _list_alignments(rows, models):
+    own = {row["basis_id"]: row for row in rows if row["component"] == 1}
+    drawn = []
+    for model in models:
+        alignment = own.get(f"model:{model}", {}).get("alignment")
+        drawn.append(
+            {
+                "model": theme.label_model(model),
+                "alignment": alignment,
+                "is_shared": alignment is not None and alignment >= MINIMUM_ALIGNMENT,
+                "text": "none fitted" if alignment is None else f"{alignment:.2f}",
+            }
+        )
+    return drawn

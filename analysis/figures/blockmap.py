@@ -1,0 +1,264 @@
+"""Maps of Axis1 over one image: where a model added and where it took away."""
+
+import base64
+import io
+import math
+
+import altair as alt
+import numpy as np
+from PIL import Image
+
+from upscale_audit.analysis import theme
+from upscale_audit.analysis.marts import quote_text
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import hash_file
+
+TITLE = "Axis1, block by block"
+REFERENCE_PX = 640
+LEGEND_STEPS = 41
+GAP_PT = 8
+TALLEST_PT = 200
+
+
+def choose_images(marts):
+    """Choose the images to map: the most changed one and a typical one.
+
+    Parameters
+    ----------
+    marts : analysis.marts.Marts
+
+    Returns
+    -------
+    list of str
+        The image with the largest mean |Axis1| over all models and the one with the
+        median; empty where no block has a score.
+    """
+    ranked = [
+        row["image_id"]
+        for row in marts.rows(
+            "select image_id from fct_blocks where axis1 is not null group by image_id"
+            " order by sum(abs(axis1)) / count(*) desc, image_id"
+        )
+    ]
+    # Largest and median, so that the worst image is never taken for the usual one.
+    return list(dict.fromkeys([ranked[0], ranked[len(ranked) // 2]])) if ranked else []
+
+
+def find_limit(marts, images):
+    """Find the end of the colour scale that all maps share: the largest |Axis1| among them."""
+    if not images:
+        return 0.1
+    names = ", ".join(quote_text(image) for image in images)
+    (row,) = marts.rows(
+        "select cast(max(abs(axis1)) as double) as largest"
+        f" from fct_blocks where image_id in ({names})"
+    )
+    return max(0.1, math.ceil((row["largest"] or 0) * 10) / 10)
+
+
+def draw_blockmap(marts, references, image_id, limit):
+    """Draw the reference of an image beside the map of Axis1 of each model.
+
+    Parameters
+    ----------
+    marts : analysis.marts.Marts
+    references : Path
+        Folder of the reference images.
+    image_id : str
+    limit : float
+        Axis1 at both ends of the colour scale.
+
+    Returns
+    -------
+    altair.TopLevelMixin
+
+    Raises
+    ------
+    StudyError
+        The reference is missing, or is not the file that was measured.
+    """
+    (image,) = marts.rows(
+        "select file_name, file_sha256, width_px, height_px, block_rows, block_cols"
+        f" from dim_images where image_id = {quote_text(image_id)}"
+    )
+    blocks = marts.frame(
+        "select model_id, block_row, block_col, cast(axis1 as double) as axis1"
+        f" from fct_blocks where image_id = {quote_text(image_id)}"
+        " order by model_id, block_row, block_col"
+    )
+    panel_count = len(marts.models) + 1
+    columns = min(panel_count, 3 if panel_count <= 6 else 4)
+    rows_per_col = image["block_rows"] / image["block_cols"]
+    width = round((theme.DOUBLE_COLUMN_PT - 12 - GAP_PT * (columns - 1)) / columns)
+    width = min(width, round(TALLEST_PT / rows_per_col))
+    size_pt = width, max(1, round(width * rows_per_col))
+    panels = [_draw_panel(read_reference(references, image), size_pt, "Reference", image_id)]
+    for model_id in marts.models:
+        own = blocks.filter(blocks["model_id"] == model_id)
+        raster = paint_blocks(own, image["block_rows"], image["block_cols"], limit)
+        # Only maps carry the colour scale, so that the reference's greys are not read on it.
+        panels.append(
+            _draw_panel(raster, size_pt, theme.label_model(model_id, 24), _summarise(own), limit)
+        )
+    return alt.concat(*panels, columns=columns, spacing=GAP_PT).properties(
+        title=_make_title(image_id, image, blocks, limit, marts.describe_origin())
+    )
+
+
+def read_reference(references, image):
+    """Read a reference for display: grey, padded to whole blocks, shrunk to print size.
+
+    Parameters
+    ----------
+    references : Path
+    image : dict
+        file_name, file_sha256, block_rows, block_cols of `dim_images`.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (M, N), uint8.
+
+    Raises
+    ------
+    StudyError
+        The file is missing, or is not the one that was measured.
+    """
+    path = references / image["file_name"]
+    if not path.is_file():
+        raise StudyError(
+            f"no reference {image['file_name']!r} in {references}, where ingest measured it;"
+            " put it back, or run upscale-audit ingest and build"
+        )
+    if image["file_sha256"] != hash_file(path):
+        raise StudyError(
+            f"{path} is not the reference that was measured (its SHA-256 differs);"
+            " run upscale-audit ingest and build"
+        )
+    with Image.open(path) as opened:
+        grey = np.asarray(opened.convert("L"))
+    whole = np.full((8 * image["block_rows"], 8 * image["block_cols"]), 255, np.uint8)
+    whole[: grey.shape[0], : grey.shape[1]] = grey
+    shrunk = Image.fromarray(whole)
+    shrunk.thumbnail((REFERENCE_PX, REFERENCE_PX), Image.Resampling.LANCZOS)
+    return np.asarray(shrunk)
+
+
+def paint_blocks(blocks, block_rows, block_cols, limit):
+    """Paint the scores of one image and model, each block as a square of pixels.
+
+    Parameters
+    ----------
+    blocks : polars.DataFrame
+        block_row, block_col, axis1; a block without a row or a score is grey.
+    block_rows, block_cols : int
+    limit : float
+        Axis1 that gets the last colour.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (M, N, 3), uint8, sRGB.
+    """
+    scores = np.full((block_rows, block_cols), np.nan)
+    known = blocks.drop_nulls("axis1")
+    scores[known["block_row"].to_numpy(), known["block_col"].to_numpy()] = known["axis1"].to_numpy()
+    # Blocks are enlarged here: renderers differ in how they smooth an enlarged image.
+    side = max(1, round(REFERENCE_PX / max(block_rows, block_cols)))
+    return theme.diverging_colours(scores / limit).repeat(side, axis=0).repeat(side, axis=1)
+
+
+def encode_png(pixels):
+    """Encode pixels, shape (M, N) or (M, N, 3), as the data URI of a PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _draw_panel(pixels, size_pt, name, summary, limit=None):
+    uri = encode_png(pixels)
+    width, height = size_pt
+    raster = (
+        alt.Chart(theme.make_data([{"uri": uri}]))
+        .mark_image(
+            align="left",
+            baseline="top",
+            aspect=False,
+            width=width,
+            height=height,
+            # Otherwise the label read aloud, and written beside the image, is the whole URI.
+            description=f"{name}: {summary}",
+        )
+        .encode(
+            x=alt.value(0),
+            y=alt.value(0),
+            url="uri:N",
+        )
+    )
+    title = alt.TitleParams(
+        name,
+        subtitle=summary,
+        fontSize=theme.TEXT_PT + 0.5,
+        subtitleFontSize=theme.TEXT_PT,
+        frame="group",
+        offset=3,
+        subtitlePadding=1,
+    )
+    if limit is None:
+        return alt.layer(raster, title=title, width=width, height=height)
+    layers = (raster, _draw_scale(limit, width, height))
+    return alt.layer(*layers, title=title, width=width, height=height)
+
+
+def _draw_scale(limit, width, height):
+    ends = np.linspace(-1, 1, LEGEND_STEPS)
+    scale = alt.Scale(
+        domain=[round(float(limit * end), 6) for end in ends],
+        range=theme.to_hex(theme.diverging_colours(ends)),
+    )
+    legend = alt.Legend(
+        direction="horizontal",
+        gradientLength=180,
+        gradientThickness=8,
+        values=[-limit, -limit / 2, 0, limit / 2, limit],
+        format=".2~f",
+        titleOrient="left",
+        titleAlign="right",
+    )
+    # Images have no colour channel: an invisible point carries the scale into the legend.
+    return (
+        alt.Chart(theme.make_data([{"axis1": 0}]))
+        .mark_point(opacity=0)
+        .encode(
+            x=alt.value(width / 2),
+            y=alt.value(height / 2),
+            color=alt.Color("axis1:Q", title="Axis1", scale=scale, legend=legend),
+        )
+    )
+
+
+def _summarise(blocks):
+    known = blocks["axis1"].drop_nulls()
+    if known.is_empty():
+        return "not measured"
+    positive = 100 * (known > 0).mean()
+    return f"mean {known.mean():+.2f}, {positive:.0f} % positive".replace("-", "\u2212")
+
+
+def _make_title(image_id, image, blocks, limit, origin):
+    size = f"{image['width_px']} \u00d7 {image['height_px']} px"
+    count = image["block_rows"] * image["block_cols"]
+    missing = blocks["axis1"].null_count()
+    caption = [
+        "Axis1 = sign(PC1) ln(1 + |PC1|), dimensionless, of each 8 \u00d7 8 px block restored"
+        " without test-time augmentation; red: above 0, blue: below.",
+        f"White: {origin}.",
+        f"n = {theme.count_noun(count, 'block')} per model ({size}); above each map, their mean and"
+        " the share of them that is positive.",
+        f"One scale for all maps, ending at the largest |Axis1| of the images drawn, {limit:g}.",
+        f"Grey: no score ({theme.count_noun(missing, 'block')} over all models; mart_coverage"
+        " counts the causes)."
+        if missing
+        else "",
+    ]
+    return theme.make_title(f"{TITLE}: {image_id}", caption)

@@ -1,0 +1,175 @@
+"""Figures of lesions: whether blocks inside a finding's box are changed otherwise than the rest."""
+
+import altair as alt
+
+from upscale_audit.analysis import theme
+from upscale_audit.analysis.figures.axis import PATH_COLOURS
+from upscale_audit.analysis.figures.intervals import facet_intervals
+from upscale_audit.analysis.marts import quote_text
+
+TITLE = "Blocks inside a finding's box against the rest of the same image"
+# Quantity: short name, name and unit, factor to that unit, what lies above 0.
+QUANTITIES = {
+    "local_ssim": ("SSIM", "Block SSIM (dimensionless)", 1, "more similar inside"),
+    "collapsed": (
+        "collapse",
+        "Collapsed blocks (percentage points) [OWN]",
+        100,
+        "more collapse inside",
+    ),
+    "abs_pc1": ("|PC1|", "|PC1| (dimensionless) [OWN]", 1, "farther from the origin inside"),
+}
+EVIDENCE = {
+    "corrected p < 0.05": theme.BLACK,
+    "p \u2265 0.05": "#FFFFFF",
+    "no test": theme.NULL_GREY,
+}
+SIGNIFICANT = 0.05
+UNION = "any"
+
+
+def plan_lesion_figures(marts):
+    """Say which figures of lesions a study has.
+
+    Parameters
+    ----------
+    marts : analysis.marts.Marts
+
+    Returns
+    -------
+    dict
+        Quantity drawn, by the figure's name; None stands for one line that says why there is
+        nothing to draw.
+    """
+    if _find_reason(marts) is not None:
+        return {"lesion_risk": None}
+    return {f"lesion_risk_{quantity}": quantity for quantity in QUANTITIES}
+
+
+def draw_lesion_risk(marts, quantity):
+    """Draw the difference of a quantity inside less outside, by finding and model.
+
+    Parameters
+    ----------
+    marts : analysis.marts.Marts
+    quantity : str or None
+        A key of `QUANTITIES`; None draws the reason why there is no figure.
+
+    Returns
+    -------
+    altair.TopLevelMixin
+    """
+    if quantity is None:
+        return theme.draw_message(TITLE, [], _find_reason(marts))
+    short, name, factor, above = QUANTITIES[quantity]
+    rows = marts.rows(
+        "select model_id, inference_path, finding, cluster_unit, cluster_count, image_count,"
+        " inside_block_count, difference as mean, difference_low as low, difference_high as high,"
+        " p_value, p_holm, family_size from mart_lesion_risk"
+        f" where quantity = {quote_text(quantity)} and difference is not null"
+        " order by finding, model_id, inference_path"
+    )
+    patients = _count_patients(rows)
+    tested = {row["finding"] for row in rows if row["low"] is not None}
+    drawn = [row for row in rows if row["finding"] in tested]
+    if not drawn:
+        message = f"{name}: no block inside a box and outside has a value."
+        return theme.draw_message(TITLE, [], message)
+    order = [UNION, *sorted(tested - {UNION})]
+    heads = {finding: _head_panel(finding, patients[finding]) for finding in order}
+    for row in drawn:
+        row["panel"] = heads[row["finding"]]
+        row["evidence"] = _judge(row)
+        for end in ("mean", "low", "high"):
+            row[end] = None if row[end] is None else factor * row[end]
+    few = {finding: n for finding, n in patients.items() if finding not in tested}
+    return facet_intervals(
+        drawn,
+        list(heads.values()),
+        [model for model in marts.models if any(row["model_id"] == model for row in drawn)],
+        theme.make_title(f"{TITLE}: {short}", _describe(drawn, few, name, above)),
+        {"x_title": "Inside minus outside", "tick_count": 4, **_encode(drawn)},
+    )
+
+
+def _find_reason(marts):
+    """Why there is nothing to draw, or None."""
+    (row,) = marts.rows(
+        "select count(*) as row_count, coalesce(max(cluster_count), 0) as patients,"
+        " count(difference_low) as interval_count from mart_lesion_risk"
+    )
+    if not row["row_count"]:
+        return "No image of this study has a finding box ([labels] boxes names the list)."
+    if not row["patients"]:
+        return "No block inside a finding's box was measured."
+    if not row["interval_count"]:
+        patients = theme.count_noun(row["patients"], "patient")
+        return (
+            f"Finding boxes of {patients} are too few for an interval or a test:"
+            " mart_lesion_risk holds the differences."
+        )
+    return None
+
+
+def _count_patients(rows):
+    counts = {}
+    for row in rows:
+        counts[row["finding"]] = max(row["cluster_count"], counts.get(row["finding"], 0))
+    return counts
+
+
+def _head_panel(finding, patients):
+    name = "any finding (union of boxes)" if finding == UNION else finding
+    return f"{name}\n{patients:,} patients"
+
+
+def _judge(row):
+    # The union is none of the findings that are corrected for each other.
+    p = row["p_value"] if row["finding"] == UNION else row["p_holm"]
+    if p is None:
+        return "no test"
+    return "corrected p < 0.05" if p < SIGNIFICANT else "p \u2265 0.05"
+
+
+def _encode(rows):
+    paths = [name for name in PATH_COLOURS if any(row["inference_path"] == name for row in rows)]
+    evidence = [name for name in EVIDENCE if any(row["evidence"] == name for row in rows)]
+    encodings = {
+        "fill": alt.Fill(
+            "evidence:N",
+            title="Difference from 0:",
+            scale=alt.Scale(domain=evidence, range=[EVIDENCE[name] for name in evidence]),
+            legend=alt.Legend(symbolStrokeColor=theme.BLACK),
+        ),
+    }
+    if len(paths) > 1:
+        encodings["color"] = alt.Color(
+            "inference_path:N",
+            title="Inference path:",
+            scale=alt.Scale(domain=paths, range=[PATH_COLOURS[name] for name in paths]),
+            legend=alt.Legend(symbolType="stroke"),
+        )
+        encodings["yOffset"] = alt.YOffset("inference_path:N", scale=alt.Scale(domain=paths))
+    return encodings
+
+
+def _describe(rows, few, name, above):
+    family = max((row["family_size"] or 0 for row in rows), default=0)
+    units = {row["cluster_unit"] for row in rows}
+    unit = "patients" if units == {"patient"} else "patients, or images without one"
+    blocks = theme.count_span([row["inside_block_count"] for row in rows], "block")
+    images = theme.count_span([row["image_count"] for row in rows], "image")
+    return [
+        f"{name}: mean over {unit} of blocks inside the boxes less blocks of the same images in"
+        f" no box; above 0: {above}. n = {images}, {blocks} inside per point.",
+        "Bars: 95 % intervals of a paired t over patients. Filled: p < 0.05"
+        + (f" after Holm's correction for {theme.count_noun(family, 'finding')}" if family else "")
+        + "; the union of all boxes is not corrected.",
+        "Boxed regions differ from the rest in anatomy and texture, too: only a difference that"
+        " the baseline does not have is a model's.",
+        "Too few patients to draw: "
+        + ", ".join(f"{finding} ({count})" for finding, count in sorted(few.items()))
+        + "."
+        if few
+        else "",
+    ]

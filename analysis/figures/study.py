@@ -1,0 +1,188 @@
+"""The figures of a study, drawn from its published warehouse."""
+
+import logging
+from functools import partial
+from pathlib import Path
+
+from upscale_audit.analysis import theme
+from upscale_audit.analysis.figures.audit import draw_restorer_audit
+from upscale_audit.analysis.figures.axis import draw_axis1_distribution, draw_pca_basis
+from upscale_audit.analysis.figures.blockmap import TITLE, choose_images, draw_blockmap, find_limit
+from upscale_audit.analysis.figures.correlation import draw_metric_correlation
+from upscale_audit.analysis.figures.coverage import draw_coverage, is_complete
+from upscale_audit.analysis.figures.frame import draw_frame_profile, draw_seam_profile
+from upscale_audit.analysis.figures.hyra import draw_hyra, list_hyra_models
+from upscale_audit.analysis.figures.information import draw_rule_information
+from upscale_audit.analysis.figures.intervals import draw_direction_components, draw_tta_effect
+from upscale_audit.analysis.figures.lesions import draw_lesion_risk, plan_lesion_figures
+from upscale_audit.analysis.figures.overlap import draw_rule_overlap
+from upscale_audit.analysis.figures.rates import draw_flag_rates
+from upscale_audit.analysis.figures.rules import list_sources, name_files
+from upscale_audit.analysis.figures.states import draw_tier3_states
+from upscale_audit.analysis.figures.verdicts import draw_verdicts
+from upscale_audit.analysis.lfv import LFV_FIGURES
+from upscale_audit.analysis.lfv.proof import Source, list_lfv_sources
+from upscale_audit.analysis.lqd.texts import font_family
+from upscale_audit.analysis.marts import Marts
+from upscale_audit.analysis.output import write_chart
+from upscale_audit.ingest.errors import StudyError
+
+# Drawn of every study with images.
+STUDY_FIGURES = {
+    "direction_components": draw_direction_components,
+    "axis1_distribution": draw_axis1_distribution,
+    "pca_basis": draw_pca_basis,
+    "tta_effect": draw_tta_effect,
+    "tier3_states": draw_tier3_states,
+    "frame_profile": draw_frame_profile,
+    "seam_profile": draw_seam_profile,
+}
+# Drawn once for each source that has rows in the table.
+SOURCE_FIGURES = {
+    "flag_rates": ("mart_flag_rates", draw_flag_rates),
+    "rule_overlap": ("fct_rule_flags", draw_rule_overlap),
+    "verdicts": ("fct_verdicts", draw_verdicts),
+    "metric_correlation": ("mart_metric_correlation", draw_metric_correlation),
+    "rule_information": ("mart_rule_information", draw_rule_information),
+}
+# Drawn or not, and under which names, depends on the study.
+VARYING = (*STUDY_FIGURES, *LFV_FIGURES, "coverage", "restorer_audit")
+VARYING_STARTS = (
+    "axis1_blockmap",
+    "hyra_",
+    "lesion_risk",
+    *(f"{name}_" for name in SOURCE_FIGURES),
+)
+# Folder of the figures that have published names: one folder in it per source and path.
+LFV_FOLDER = "lfv_proof"
+ENDINGS = (".png", ".svg", ".html")
+
+logger = logging.getLogger(__name__)
+
+
+def draw_figures(warehouse_path, references, folder, progress=None, language="en"):
+    """Draw every figure of a study as PNG, SVG and self-contained HTML.
+
+    Parameters
+    ----------
+    warehouse_path : str or Path
+        The published `warehouse.duckdb`; opened read-only.
+    references : str, Path or None
+        Folder of the reference images, named as in `dim_images`; None in a study of published
+        files only.
+    folder : str or Path
+        Where the figures go; made if missing. Files of an earlier run that this study no
+        longer has (another image mapped, nothing missing any more) are removed.
+    progress : callable, optional
+        Called as ``progress(done, total, name)`` when a figure is written.
+    language : {"en", "ja"}
+        Of the figures in ``lfv_proof/``, which have published names; others are English.
+
+    Returns
+    -------
+    list of Path
+        Three files per figure.
+
+    Raises
+    ------
+    StudyError
+        There is no warehouse, it is of another version, it has images but there is no folder
+        of references, a reference is not the file that was measured, or no font has the
+        language's characters.
+    """
+    folder, font = Path(folder), font_family(language)
+    with Marts(warehouse_path) as marts:
+        figures = plan_figures(marts, references, language)
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = []
+        for done, (name, draw) in enumerate(figures.items(), start=1):
+            chart = theme.finish(draw(marts), font) if "/" in name else theme.finish(draw(marts))
+            paths += write_chart(chart, folder, name)
+            logger.info("drew %s", name)
+            if progress is not None:
+                progress(done, len(figures), name)
+    _remove_stale(folder, paths)
+    return paths
+
+
+def plan_figures(marts, references, language="en"):
+    """Say which figures a study has.
+
+    Parameters
+    ----------
+    marts : analysis.marts.Marts
+    references : str, Path or None
+    language : {"en", "ja"}
+        Of the figures in ``lfv_proof/``.
+
+    Returns
+    -------
+    dict
+        A function of the marts that draws the figure, by the figure's name, which may begin
+        with a folder.
+    """
+    figures = _plan_study_figures(marts, references) if marts.models else {}
+    sources = {name: list_sources(marts, table) for name, (table, _) in SOURCE_FIGURES.items()}
+    files = name_files(sorted({source for listed in sources.values() for source in listed}))
+    for name, (_, draw) in SOURCE_FIGURES.items():
+        for source in sources[name]:
+            figures[f"{name}_{files[source]}"] = partial(draw, source=source)
+    return figures | _plan_lfv_figures(marts, language)
+
+
+def _plan_lfv_figures(marts, language):
+    """Plan the LFV proof of each source and path, in folders as `published_form/` has them."""
+    sources = [Source(*listed, language) for listed in list_lfv_sources(marts)]
+    places = {
+        source: f"{source.source_id}_{source.inference_path}"
+        if source.is_measured
+        else source.source_id
+        for source in sources
+    }
+    files = name_files(sorted(places.values()))
+    return {
+        f"{LFV_FOLDER}/{files[places[source]]}/{name}": partial(draw, source=source)
+        for source in sources
+        for name, draw in LFV_FIGURES.items()
+    }
+
+
+def _plan_study_figures(marts, references):
+    if references is None:
+        raise StudyError(
+            "the warehouse has images of models, but no folder of references was given;"
+            " name it in the study file ([study] references)"
+        )
+    figures = dict(STUDY_FIGURES)
+    for name, quantity in plan_lesion_figures(marts).items():
+        figures[name] = partial(draw_lesion_risk, quantity=quantity)
+    if len(marts.models) > 1:
+        figures["restorer_audit"] = draw_restorer_audit
+    if not is_complete(marts):
+        figures["coverage"] = draw_coverage
+    for model_id in list_hyra_models(marts):
+        figures[f"hyra_{model_id}"] = partial(draw_hyra, model_id=model_id)
+    images = choose_images(marts)
+    limit = find_limit(marts, images)
+    for image_id in images:
+        figures[f"axis1_blockmap_{image_id}"] = partial(
+            draw_blockmap, references=Path(references), image_id=image_id, limit=limit
+        )
+    if not images:
+        figures["axis1_blockmap"] = _draw_no_map
+    return figures
+
+
+def _draw_no_map(_):
+    message = "No block has a score: Axis1 is not identifiable in this study."
+    return theme.draw_message(TITLE, [], message)
+
+
+def _remove_stale(folder, paths):
+    for path in [*folder.iterdir(), *folder.glob(f"{LFV_FOLDER}/*/*")]:
+        is_ours = path.stem in VARYING or path.stem.startswith(VARYING_STARTS)
+        if is_ours and path.suffix in ENDINGS and path not in paths:
+            path.unlink()
+    for place in [*folder.glob(f"{LFV_FOLDER}/*"), folder / LFV_FOLDER]:
+        if place.is_dir() and not any(place.iterdir()):
+            place.rmdir()

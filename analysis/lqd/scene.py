@@ -1,0 +1,238 @@
+"""Finding and decoding the images of a map, and what the warehouse knows of them."""
+
+import difflib
+import hashlib
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from upscale_audit.analysis.marts import Marts, quote_text
+from upscale_audit.ingest.errors import RejectedFileError, StudyError
+from upscale_audit.ingest.files import to_text
+from upscale_audit.ingest.images import decode_image, limit_bytes, read_bytes
+from upscale_audit.ingest.pairing import pair_study
+from upscale_audit.ingest.sources import name_source
+from upscale_audit.ingest.study import INFERENCE_PATHS
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One restored image of a scene.
+
+    Attributes
+    ----------
+    model_id, inference_path : str
+    restored : (M, N) uint8 array
+    directions : (K, M / 8, N / 8) float64 array or None
+        The scene's direction components of each 8 px block, rounded up to whole blocks at
+        the frame; NaN where NULL. None where the warehouse does not hold this image.
+    """
+
+    model_id: str
+    inference_path: str
+    restored: np.ndarray
+    directions: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A reference and restored images of it.
+
+    Attributes
+    ----------
+    image_id : str
+    reference : (M, N) uint8 array
+    views : tuple of View
+        The first is the one that was asked for.
+    components : tuple of dict
+        Rows of `dim_components`; empty before the first build.
+    sources : dict
+        SHA-256 of each file that was decoded, by its name within the study.
+    """
+
+    image_id: str
+    reference: np.ndarray
+    views: tuple[View, ...]
+    components: tuple[dict, ...] = ()
+    sources: dict[str, str] = field(default_factory=dict)
+
+
+def load_scene(
+    study, image_id, model_id, inference_path, also=(), *, with_directions=True, pairing=None
+):
+    """Decode a reference and its restored images.
+
+    Parameters
+    ----------
+    study : ingest.study.Study
+    image_id, model_id, inference_path : str
+        The image that is asked for; it must be there.
+    also : sequence of str
+        More models. Of every model, each inference path that has a file is loaded.
+    with_directions : bool
+        Whether the direction components are read; where not, they are None.
+    pairing : ingest.pairing.Pairing, optional
+        Of the study, for whoever loads more than one scene; see `pair_images`.
+
+    Returns
+    -------
+    Scene
+
+    Raises
+    ------
+    StudyError
+        Unknown image, model or inference path (the nearest names are given), no file, a
+        file that cannot be measured, another size than the reference, or a file that is
+        not the one the warehouse measured.
+    """
+    for name in (model_id, *also):
+        check_name("model", name, [model.model_id for model in study.models], study)
+    if inference_path not in INFERENCE_PATHS:
+        paths = " or ".join(INFERENCE_PATHS)
+        raise StudyError(f"inference path {inference_path!r}; expected {paths}")
+    pairing = pairing or pair_images(study)
+    check_name("image", image_id, sorted(pairing.references), study)
+    pairs = {(p.model_id, p.inference_path): p for p in pairing.pairs if p.image_id == image_id}
+    asked = model_id, inference_path
+    _check_status(pairs[asked], study)
+    wanted = [asked] + [
+        (name, path) for name in dict.fromkeys((model_id, *also)) for path in INFERENCE_PATHS
+    ]
+    files = {key: pairs[key].file for key in dict.fromkeys(wanted) if pairs[key].file}
+    known = _read_warehouse(study, image_id, tuple(files) if with_directions else ())
+    sources, views = {}, []
+
+    def decode(file, *key):
+        role, name, path = key
+        data = _read(file, study, known.hashes.get(key))
+        row = {"role": role, "model_id": name, "inference_path": path}
+        source = name_source(row | {"file_name": to_text(file.name)})
+        sources[source] = hashlib.sha256(data).hexdigest()
+        return _decode(file, data, study)
+
+    reference = decode(pairing.references[image_id], "reference", None, None)
+    for (name, path), file in files.items():
+        restored = decode(file, "restored", name, path)
+        _check_size(reference, restored, file)
+        views.append(View(name, path, restored, known.directions.get((name, path))))
+    return Scene(image_id, reference, tuple(views), known.components, sources)
+
+
+def check_name(kind, name, valid, study):
+    """Refuse a name that the study does not have, giving the nearest that it has."""
+    if name in valid:
+        return
+    near = difflib.get_close_matches(name, valid, n=3, cutoff=0.5)
+    near = near or [other for other in valid if name and name in other][:3] or valid[:3]
+    more = "" if len(valid) == len(near) else f" ({len(valid)} in all)"
+    listed = ", ".join(near) or "none"
+    raise StudyError(f"no {kind} {name!r} in {study.path}; the nearest: {listed}{more}")
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What the warehouse holds of an image: hashes by file, directions by view."""
+
+    hashes: dict
+    directions: dict
+    components: tuple
+
+
+def pair_images(study):
+    """Pair the study's images; one that has none is an error."""
+    if study.references is None:
+        raise StudyError(
+            f"{study.path} names no images; a map needs [study] references and [[models]]"
+        )
+    return pair_study(study)
+
+
+def _check_status(pair, study):
+    name = f"{pair.model_id} {pair.inference_path}"
+    if pair.status == "not_declared":
+        raise StudyError(
+            f"{pair.model_id} has no {pair.inference_path} folder in {study.path}; add"
+            f" {pair.inference_path} = ... to its [[models]] table, or ask for the other path"
+        )
+    if pair.status == "ambiguous":
+        raise StudyError(
+            f"several files of {name} could be {pair.image_id!r}; keep one"
+            " (mart_rejects lists them)"
+        )
+    if pair.status == "missing":
+        model = next(model for model in study.models if model.model_id == pair.model_id)
+        raise StudyError(
+            f"{name} has no restored image of {pair.image_id!r}; put it into"
+            f" {model.folder(pair.inference_path)}"
+        )
+
+
+def _read(path, study, expected):
+    """Read an image file; `expected` is the SHA-256 of the one that was measured, or None."""
+    try:
+        data = read_bytes(path, limit_bytes(study.ingest_parameters.max_image_px))
+    except RejectedFileError as error:
+        raise StudyError(f"cannot measure {path}: {error}; replace the file") from None
+    if expected is not None and hashlib.sha256(data).hexdigest() != expected:
+        raise StudyError(
+            f"{path} is not the file that was measured (its SHA-256 differs);"
+            " run upscale-audit ingest and build"
+        )
+    return data
+
+
+def _check_size(reference, restored, file):
+    if reference.shape != restored.shape:
+        raise StudyError(
+            f"{file} is {restored.shape[1]}x{restored.shape[0]} px and its reference"
+            f" {reference.shape[1]}x{reference.shape[0]} px; restore it to the reference's size"
+        )
+
+
+def _decode(path, data, study):
+    parameters = study.ingest_parameters
+    try:
+        return decode_image(
+            data, path.suffix.lower(), parameters.max_image_px, parameters.colour
+        ).grey
+    except RejectedFileError as error:
+        raise StudyError(f"cannot measure {path}: {error}; replace the file") from None
+
+
+def _read_warehouse(study, image_id, views):
+    """Hashes and direction components; both empty before the first build."""
+    if not study.warehouse.is_file():
+        return _Known({}, {}, ())
+    with Marts(study.warehouse) as marts:
+        rows = marts.rows(
+            "select role, model_id, inference_path, file_sha256 from dim_source_files"
+            f" where image_id = {quote_text(image_id)} and file_sha256 is not null"
+        )
+        hashes = {
+            (row["role"], row["model_id"], row["inference_path"]): row["file_sha256"]
+            for row in rows
+        }
+        components = tuple(marts.read_components())
+        directions = {
+            view: _read_directions(marts, components, image_id, *view)
+            for view in views
+            if ("restored", *view) in hashes
+        }
+    return _Known(hashes, directions, components)
+
+
+def _read_directions(marts, components, image_id, model_id, inference_path):
+    columns = [f"{item['column_stem']}_{inference_path}" for item in components]
+    values = ", ".join(f"cast({name} as double) as {name}" for name in columns)
+    blocks = marts.frame(
+        f"select block_row, block_col, {values} from fct_blocks"
+        f" where image_id = {quote_text(image_id)} and model_id = {quote_text(model_id)}"
+        " order by block_row, block_col"
+    )
+    if blocks.is_empty():
+        return None
+    row, col = blocks["block_row"].to_numpy(), blocks["block_col"].to_numpy()
+    directions = np.full((len(columns), row.max() + 1, col.max() + 1), np.nan)
+    for plane, name in zip(directions, columns, strict=True):
+        plane[row, col] = blocks[name].to_numpy()
+    return directions

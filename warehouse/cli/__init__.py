@@ -1,0 +1,1 @@
+"""The command line ``upscale-audit``; loads what a command needs when it runs."""

@@ -1,0 +1,230 @@
+"""Commands of the learned codecs: codec train, encode, decode, study, figure. Extra `codec`."""
+
+import importlib
+from pathlib import Path
+
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import writing
+from upscale_audit.ingest.study import load_study
+from upscale_audit.warehouse.cli.progress import Progress, say
+
+EXIT_OK, EXIT_REJECTS = 0, 3
+KINDS, LOSSES = ("ae", "vae"), ("mse", "ssim", "mixed")
+DEFAULT_RATIOS = (10.0, 25.0, 60.0, 97.0, 122.0)
+_SOURCE = ("SOURCE", "a study file, whose references are read, or a folder of images")
+
+
+def add_coding_commands(commands, add, positive):
+    """Add the commands to the parser.
+
+    Parameters
+    ----------
+    commands : argparse._SubParsersAction
+    add : callable
+        ``add(commands, name, run, summary, example, argument)``: a command with one positional
+        argument, `study`.
+    positive : callable
+        Reads a count of 1 or more.
+    """
+    summary = "train learned codecs, code images to a stated ratio, decode and audit them"
+    group = commands.add_parser("codec", help=summary, description=summary[0].upper() + summary[1:])
+    parts = group.add_subparsers(metavar="COMMAND", required=True)
+
+    def add_part(name, run, text, example, argument=_SOURCE):
+        part = add(parts, name, run, text, example, argument)
+        part.epilog = part.epilog.replace("upscale-audit ", "upscale-audit codec ")
+        return part
+
+    _add_train(add_part, positive)
+    _add_encode(add_part)
+    _add_decode(add_part)
+    _add_study(add_part, positive)
+    add_part(
+        "figure",
+        _figure,
+        "draw what the audit of a codec study says",
+        "build/codecs/study.toml",
+        ("STUDY.toml", "the study that codec study wrote, built by upscale-audit run"),
+    )
+
+
+def _add_train(add, positive):
+    example = "sample/study.toml --kind ae --loss ssim --out build/ae_ssim.npz"
+    train = add("train", _train, "train a codec on the images, in minutes", example)
+    train.add_argument("--kind", choices=KINDS, required=True, help="autoencoder or variational")
+    train.add_argument("--loss", choices=LOSSES, required=True, help="what it is trained for")
+    train.add_argument(
+        "--out", type=Path, required=True, metavar="FILE.npz", help="the weights to write"
+    )
+    train.add_argument(
+        "--hold-out",
+        metavar="PATTERN",
+        action="append",
+        default=[],
+        help="images, as 'rg1_*c1', not to train on; the curve shows them; may be given again",
+    )
+    _add_training_options(train, positive)
+
+
+def _add_training_options(command, positive):
+    command.add_argument("--steps", type=positive, default=600, help="batches (default: 600)")
+    command.add_argument("--seed", type=int, default=0, help="default: 0")
+    command.add_argument(
+        "--threads", type=positive, default=1, help="default: 1; the weights depend on it"
+    )
+    command.add_argument("--crop", type=positive, default=96, help="px, default: 96")
+
+
+def _add_encode(add):
+    example = "sample/study.toml --weights build/ae_ssim.npz --ratio 60 --out build/coded"
+    encode = add("encode", _encode, "code images as .uac files", example)
+    _add_weights(encode)
+    size = encode.add_mutually_exclusive_group(required=True)
+    size.add_argument(
+        "--ratio",
+        type=float,
+        help="bytes of the raw image (8 bits a pixel, one channel) over bytes of the file, to 2 %%",
+    )
+    size.add_argument(
+        "--tolerance", type=float, help="largest error of the residual instead, in grey levels"
+    )
+    encode.add_argument(
+        "--latent-step", type=float, default=1.0, help="with --tolerance: rounding (default: 1)"
+    )
+    encode.add_argument(
+        "--images", metavar="PATTERN", action="append", help="only these; may be given again"
+    )
+    encode.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="for the files")
+
+
+def _add_decode(add):
+    example = "build/coded --weights build/ae_ssim.npz --out build/decoded"
+    argument = ("SOURCE", "a .uac file or a folder of them")
+    decode = add("decode", _decode, "decode .uac files to PNG", example, argument)
+    _add_weights(decode)
+    decode.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="for the PNGs")
+
+
+def _add_weights(command):
+    network = command.add_mutually_exclusive_group(required=True)
+    network.add_argument("--weights", type=Path, metavar="FILE.npz", help="of codec train")
+    network.add_argument("--no-network", action="store_true", help="zfp alone")
+
+
+def _add_study(add, positive):
+    summary = "train every variant, code every image at every ratio, write a study of them"
+    study = add("study", _study, summary, "sample/study.toml --out build/codecs")
+    study.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="for all of it")
+    study.add_argument(
+        "--ratio",
+        type=float,
+        action="append",
+        help="may be given again (default: " + ", ".join(f"{r:g}" for r in DEFAULT_RATIOS) + ")",
+    )
+    _add_training_options(study, positive)
+
+
+def _train(options):
+    jobs = _load("upscale_audit.restore.codec.jobs")
+    with Progress("codec train", "steps") as progress, writing(options.out.parent):
+        codec, curve = jobs.train_from(
+            options.study,
+            options.kind,
+            options.loss,
+            options.out,
+            options.hold_out,
+            _read_parameters(options),
+            progress,
+        )
+    last = curve[-1]
+    say(f"wrote {options.out}; decoder {codec.sha256.hex()[:16]}, {codec.decoder_bytes} bytes")
+    say(f"loss {last['train_loss']:.4g} after {last['step']} steps")
+    if last["held_out_psnr_db"] is not None:
+        say(
+            f"held out: loss {last['held_out_loss']:.4g}, PSNR {last['held_out_psnr_db']:.2f} dB,"
+            f" SSIM {last['held_out_ssim']:.4f}"
+        )
+    csv_path = options.out.with_suffix(".csv")
+    try:
+        figures = importlib.import_module("upscale_audit.analysis.figures.codecs")
+    except ModuleNotFoundError as error:
+        say(f"the curve is {csv_path}; a picture of it needs {error.name} (extra figures)")
+        return EXIT_OK
+    title = f"Training of a codec: {options.kind}, {options.loss}"
+    paths = figures.write_training_curve(csv_path, title)
+    say(f"the curve: {csv_path} and {paths[0]}")
+    return EXIT_OK
+
+
+def _encode(options):
+    jobs = _load("upscale_audit.restore.codec.jobs")
+
+    def choose(coder):
+        if options.ratio is not None:
+            return coder.reach(options.ratio)
+        return coder.code(options.latent_step, options.tolerance)
+
+    _check_positive(options.tolerance, "--tolerance")
+    _check_positive(options.latent_step, "--latent-step")
+    with Progress("codec encode", "images") as progress, writing(options.out):
+        rows = jobs.encode_images(
+            options.study, options.weights, options.out, choose, options.images or ("*",), progress
+        )
+    raw, coded = (sum(row[name] for row in rows) for name in ("raw_bytes", "file_bytes"))
+    say(f"coded {len(rows)} images in {options.out}: {raw} raw bytes in {coded}")
+    say(f"ratio to 8-bit grey {raw / coded:.2f}; codes.csv there has every image's")
+    return EXIT_OK
+
+
+def _decode(options):
+    jobs = _load("upscale_audit.restore.codec.jobs")
+    with Progress("codec decode", "images") as progress, writing(options.out):
+        paths = jobs.decode_images(options.study, options.weights, options.out, progress)
+    say(f"decoded {len(paths)} images to {options.out}")
+    return EXIT_OK
+
+
+def _study(options):
+    audit = _load("upscale_audit.restore.codec.audit")
+    ratios = tuple(options.ratio or DEFAULT_RATIOS)
+    with Progress("codec study", "images") as progress, writing(options.out):
+        report = audit.make_codec_study(
+            options.study, options.out, ratios, _read_parameters(options), progress
+        )
+    say(f"trained {report.trained} codecs, kept {report.kept_codecs}")
+    say(f"coded {report.coded} images, kept {report.kept}")
+    for line in report.unreached:
+        say(f"not coded: {line}")
+    say(f"audit them: upscale-audit run {report.study}")
+    return EXIT_REJECTS if report.unreached else EXIT_OK
+
+
+def _figure(options):
+    figures = _load("upscale_audit.analysis.figures.codecs", "figures")
+    study = load_study(options.study)
+    codes = options.study.parent / "codes.csv"
+    with writing(study.output):
+        paths = figures.write_codec_figure(study.warehouse, codes, study.references, study.output)
+    say(f"drew {', '.join(str(path) for path in paths)}")
+    return EXIT_OK
+
+
+def _read_parameters(options):
+    return _load("upscale_audit.restore.codec.training").TrainingParameters(
+        steps=options.steps, seed=options.seed, threads=options.threads, crop_px=options.crop
+    )
+
+
+def _check_positive(value, option):
+    if value is not None and not 0 < value < 2**16:
+        raise StudyError(f"{option} = {value}; expected a number above 0 and below 65536")
+
+
+def _load(module, extra="codec"):
+    """Import a module that needs an extra."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise StudyError(
+            f"this needs {error.name}, which is not installed: pip install 'upscale-audit[{extra}]'"
+        ) from None

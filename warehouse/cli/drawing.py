@@ -1,0 +1,169 @@
+"""Commands that draw: figures, map, worst.
+
+What is drawn is signed off with the warehouse that stood before and after: one that was published
+in between is an error, for nothing would say which of the two was drawn.
+"""
+
+import contextlib
+import importlib
+import os
+import shutil
+
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import locked, sync
+from upscale_audit.ingest.manifests import MANIFEST, SUMS
+from upscale_audit.ingest.study import load_study
+from upscale_audit.warehouse.cli.progress import Progress, say
+
+EXIT_OK = 0
+_INFERENCE_PATHS, _PATCHES_PX, _LANGUAGES = ("notta", "tta"), (8, 16, 32, 64), ("en", "ja")
+
+
+def add_drawing_commands(commands, add):
+    """Add the commands to the parser.
+
+    Parameters
+    ----------
+    commands : argparse._SubParsersAction
+    add : callable
+        ``add(commands, name, run, summary, example)``: a command with the study as its first
+        argument.
+    """
+    figures = add(commands, "figures", draw_study, "draw figures as PNG, SVG and HTML")
+    figures.add_argument(
+        "--lang",
+        choices=_LANGUAGES,
+        default="en",
+        help="of the figures in lfv_proof/, which have published names (default: en)",
+    )
+    summary = "draw the local quality map of one image, with its published files and a page"
+    example = "sample/study.toml rg1_r0c1 upscayl_standard"
+    one = add(commands, "map", _draw_map, summary, example)
+    one.add_argument("image", metavar="IMAGE_ID", help="as in dim_images")
+    one.add_argument("model", metavar="MODEL_ID", help="as in the study file")
+    one.add_argument("--patch", type=int, choices=_PATCHES_PX, default=8, help="px (default: 8)")
+    one.add_argument(
+        "--also",
+        metavar="MODEL_ID",
+        action="append",
+        default=[],
+        help="another model for the page; may be given again",
+    )
+    example = "sample/study.toml upscayl_standard"
+    worst = add(commands, "worst", _draw_worst, "draw the images a model restored worst", example)
+    worst.add_argument("model", metavar="MODEL_ID", help="as in the study file")
+    worst.add_argument("--count", type=int, default=12, help="images (default: 12)")
+    for command in (one, worst):
+        command.add_argument("--path", choices=_INFERENCE_PATHS, default="notta")
+        command.add_argument("--lang", choices=_LANGUAGES, default="en")
+
+
+def draw_study(options):
+    """Draw every figure of a study, and list them with their hashes."""
+    from upscale_audit.warehouse.proof.provenance import seal_figures
+
+    figures = _load("upscale_audit.analysis.figures.study")
+    study = load_study(options.study)
+    folder = study.output / "figures"
+    with Progress("figures", "figures") as progress, _drawing(study) as parent:
+        (folder / MANIFEST).unlink(missing_ok=True)
+        files = figures.draw_figures(
+            study.warehouse, study.references, folder, progress, options.lang
+        )
+        seal_figures(study, files, parent, _spell_choices({"--lang": (options.lang, "en")}))
+    say(f"drew {len(files)} files in {folder}")
+    return EXIT_OK
+
+
+@contextlib.contextmanager
+def _drawing(study):
+    """Keep other drawings of the study out; the warehouse that is drawn, None before any build."""
+    from upscale_audit.warehouse.proof.provenance import find_parent
+
+    with locked(study.output, "figures, map or worst", ".drawing.lock"):
+        yield find_parent(study) if study.warehouse.is_file() else None
+
+
+def _draw_map(options):
+    study, draw_map = load_study(options.study), _load("upscale_audit.analysis.lqd").draw_map
+    arguments = [options.image, options.model]
+    choices = {"--path": (options.path, "notta"), "--patch": (options.patch, 8)}
+    choices["--lang"] = options.lang, "en"
+    arguments += _spell_choices(choices)
+    arguments += [word for name in options.also for word in ("--also", name)]
+    paths = _draw_sealed(
+        study,
+        "map",
+        arguments,
+        lambda folder: draw_map(
+            study,
+            options.image,
+            options.model,
+            options.path,
+            patch_px=options.patch,
+            language=options.lang,
+            also=options.also,
+            folder=folder,
+        ),
+    )
+    say(f"drew {len(paths)} files in {paths[0].parent}")
+    return EXIT_OK
+
+
+def _draw_worst(options):
+    study, draw_worst = load_study(options.study), _load("upscale_audit.analysis.lqd").draw_worst
+    choices = {"--path": (options.path, "notta"), "--count": (options.count, 12)}
+    choices["--lang"] = options.lang, "en"
+    arguments = [options.model, *_spell_choices(choices)]
+    paths = _draw_sealed(
+        study,
+        "worst",
+        arguments,
+        lambda folder: draw_worst(
+            study, options.model, options.path, options.count, options.lang, folder
+        ),
+    )
+    say(f"drew {paths[0]} and {paths[1].name}")
+    return EXIT_OK
+
+
+def _spell_choices(choices):
+    """Words of the options that are not at their default."""
+    return [
+        word
+        for option, (given, default) in choices.items()
+        if given != default
+        for word in (option, str(given))
+    ]
+
+
+def _draw_sealed(study, command, arguments, draw):
+    """Draw beside ``maps/``, sign off, then move each file into its place, the manifest last."""
+    from upscale_audit.warehouse.proof.provenance import seal_map
+
+    fresh = study.output / ".maps.next"
+    with _drawing(study) as parent:
+        shutil.rmtree(fresh, ignore_errors=True)
+        try:
+            paths, sources = draw(fresh)
+            seal_map(study, paths, command, arguments, sources, parent)
+            folder = study.output / "maps" / paths[0].parent.relative_to(fresh)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / MANIFEST).unlink(missing_ok=True)
+            for path in [*paths, paths[0].with_name(SUMS), paths[0].with_name(MANIFEST)]:
+                os.replace(path, folder / path.name)
+            sync(folder)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+    return [folder / path.name for path in paths]
+
+
+def _load(module):
+    """Import a module that draws; what it needs is an extra."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise StudyError(
+            f"figures need {error.name}, which is not installed:"
+            " pip install 'upscale-audit[figures]'"
+        ) from None

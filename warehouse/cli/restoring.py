@@ -1,0 +1,45 @@
+"""The command that makes restored images: restore. Needs the extra `restore`."""
+
+from upscale_audit.ingest.study import load_study
+from upscale_audit.warehouse.cli.progress import Progress, say
+
+EXIT_OK, EXIT_REJECTS = 0, 3
+
+
+def add_restoring_commands(commands, add, positive):
+    """Add the commands to the parser.
+
+    Parameters
+    ----------
+    commands : argparse._SubParsersAction
+    add : callable
+        ``add(commands, name, run, summary, example)``: a command with the study as its first
+        argument.
+    positive : callable
+        Reads a count of 1 or more.
+    """
+    summary = "make the restored images of each model that declares a restorer"
+    command = add(commands, "restore", _restore, summary, "sample/controls.toml")
+    command.add_argument(
+        "--workers", type=positive, help="processes (default: all cores); no pixel depends on it"
+    )
+
+
+def _restore(options):
+    study = load_study(options.study)
+    from upscale_audit.restore.run import restore_study
+
+    with Progress("restore", "% of the work") as progress:
+        report = restore_study(study, options.workers, progress)
+    kept = f", {report.kept} unchanged" if report.kept else ""
+    say(f"restored {report.made} images{kept}")
+    for folder in report.folders:
+        say(f"what made them: {folder / '.restored.json'}")
+    for name in report.set_aside:
+        say(f"not what restore had written, so moved away: {name}")
+    for name, why in list(report.rejects.items())[:5]:
+        say(f"not restored: {name!r}, {why}")
+    if report.rejects:
+        say(f"{len(report.rejects)} references were not restored in all")
+        return EXIT_REJECTS
+    return EXIT_OK

@@ -1,0 +1,1 @@
+"""Manifests signed and followed: verify, prove, hash lists, a paper's folder."""

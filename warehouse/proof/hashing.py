@@ -1,0 +1,81 @@
+"""Hash many files at once, every byte of each."""
+
+import hashlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from upscale_audit.warehouse.connect import THREADS
+
+CHUNK_BYTES = 1 << 20
+MEGABYTE = 1_000_000
+
+
+def hash_files(paths, progress=None, threads=None):
+    """SHA-256 of files, large ones first, several at a time.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+    progress : callable, optional
+        Called as ``progress(done, total, name)`` with megabytes, from one thread at a time.
+    threads : int, optional
+        All cores by default; no result depends on it.
+
+    Returns
+    -------
+    dict
+        Lower-case hex by path; None where the file cannot be read to its end.
+
+    Notes
+    -----
+    SHA-256 runs outside Python's lock, so threads share the work; one file is never split.
+    """
+    sizes = {path: _find_size(path) for path in paths}
+    order = sorted(sizes, key=lambda path: (-sizes[path], str(path)))
+    meter = _Meter(sum(sizes.values()), progress)
+    with ThreadPoolExecutor(threads or THREADS) as pool:
+        return dict(zip(order, pool.map(lambda path: _hash(path, meter), order), strict=True))
+
+
+def hash_stream(file, advance=None):
+    """SHA-256 of what is left of a binary stream, read in chunks."""
+    digest = hashlib.sha256()
+    while chunk := file.read(CHUNK_BYTES):
+        digest.update(chunk)
+        if advance is not None:
+            advance(len(chunk))
+    return digest.hexdigest()
+
+
+def _find_size(path):
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _hash(path, meter):
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return hash_stream(file, lambda count: meter.advance(count, path.name))
+    except OSError:
+        return None
+
+
+class _Meter:
+    """Counts bytes over threads and says so a megabyte at a time."""
+
+    def __init__(self, total, progress):
+        self.total, self.progress = total, progress
+        self.done = self.said = 0
+        self.lock = threading.Lock()
+
+    def advance(self, count, name):
+        if self.progress is None:
+            return
+        with self.lock:
+            self.done += count
+            if self.done - self.said >= MEGABYTE or self.done == self.total:
+                self.said = self.done
+                total = max(1, round(self.total / MEGABYTE))
+                self.progress(max(1, min(total, round(self.done / MEGABYTE))), total, name)

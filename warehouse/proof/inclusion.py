@@ -1,0 +1,67 @@
+"""Prove that a file belongs to a study, in steps that `sha256sum` can repeat."""
+
+from pathlib import Path
+
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import hash_file
+from upscale_audit.ingest.manifests import SOURCES, format_sum
+from upscale_audit.ingest.merkle import find_root, follow, hash_leaf, prove
+from upscale_audit.warehouse.lineage import read_sums
+
+
+def describe_proof(study, file=None):
+    """Describe how a source file leads to the study's Merkle root.
+
+    Parameters
+    ----------
+    study : ingest.study.Study
+    file : str, optional
+        A name in ``raw/sources.sha256``, or a path to a file with the same bytes; without it
+        only the root is given.
+
+    Returns
+    -------
+    list of str
+        Lines of ``word value``; ``left`` and ``right`` are siblings from the leaf up.
+
+    Raises
+    ------
+    StudyError
+        Nothing was ingested, or the file is no part of it.
+    """
+    path = study.raw / SOURCES
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError:
+        raise StudyError(f"no {path}; run upscale-audit ingest first") from None
+    sums = read_sums(text)
+    leaves = text.encode("utf-8").splitlines(keepends=True)
+    root = find_root(leaves)
+    if file is None:
+        return [f"leaves {len(leaves)}", f"root {root}"]
+    name = _find_name(sums, file, path)
+    line = format_sum(sums[name], name)
+    steps = prove(leaves, list(sums).index(name))
+    if follow(line.encode("utf-8"), steps) != root:
+        raise RuntimeError(f"the audit path of {name!r} does not lead to the root")
+    return [
+        "# leaf: SHA-256 of byte 00 and the line; each step: of byte 01, left and right",
+        f"line {line.removesuffix(chr(10))}",
+        f"leaf {hash_leaf(line.encode('utf-8')).hex()}",
+        *(f"{side} {sibling}" for side, sibling in steps),
+        f"root {root}",
+    ]
+
+
+def _find_name(sums, file, path):
+    if file in sums:
+        return file
+    if Path(file).is_file():
+        sha256 = hash_file(file)
+        for name, listed in sums.items():
+            if listed == sha256:
+                return name
+    raise StudyError(
+        f"{file} is no file of this study: {path} lists neither its name nor its bytes;"
+        " run upscale-audit ingest after adding it"
+    )

@@ -1,0 +1,359 @@
+"""A study as a folder and a zip that a data repository takes: results, SQL, hashes, citations."""
+
+import datetime
+import json
+import os
+import re
+import shutil
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from rocrate.model.contextentity import ContextEntity
+from rocrate.rocrate import ROCrate
+
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import hash_file, locked, replacing, write_text
+from upscale_audit.ingest.manifests import (
+    MANIFEST,
+    SOURCES,
+    describe_code,
+    format_sum,
+    hash_dependencies,
+    read_manifest,
+    seal_folder,
+)
+from upscale_audit.warehouse.dbt_runner import PROJECT
+from upscale_audit.warehouse.export import replace_folder
+from upscale_audit.warehouse.proof.citations import (
+    CHESTXRAY8_DOI,
+    CHESTXRAY8_URL,
+    cite_software,
+    describe_folder,
+    describe_licences,
+    read_licence,
+)
+from upscale_audit.warehouse.proof.hashing import hash_files
+from upscale_audit.warehouse.proof.provenance import WAREHOUSE_MANIFEST
+from upscale_audit.warehouse.proof.verify import STAGES, verify, walk
+
+CRATE = "ro-crate-metadata.json"
+CRATE_VERSION = "1.1"
+SQL_PARTS = ("models", "seeds", "macros", "tests", "dbt_project.yml", "profiles.yml")
+TYPES = {
+    ".parquet": "application/vnd.apache.parquet",
+    ".csv": "text/csv",
+    ".json": "application/json",
+    ".sql": "application/sql",
+    ".toml": "application/toml",
+    ".yml": "application/yaml",
+    ".cff": "application/yaml",
+    ".md": "text/markdown",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".html": "text/html",
+}
+
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+_CHESTXRAY8_NAME = re.compile(r"\d{8}_\d{3}")
+
+
+@dataclass(frozen=True)
+class PaperReport:
+    """What was written; `notes` are for the author to read before publishing."""
+
+    folder: Path
+    files: int
+    bytes: int
+    root: str
+    archive: Path
+    archive_sha256: str
+    date: str
+    notes: tuple[str, ...]
+
+
+def write_paper(study, folder=None, date=None, licence=None, progress=None):
+    """Write a study's results for a data repository.
+
+    Parameters
+    ----------
+    study : ingest.study.Study
+    folder : Path, optional
+        ``paper/`` beside the exports by default; replaced as a whole if a paper lies there.
+    date : str, optional
+        Date of publication, YYYY-MM-DD; by default that of SOURCE_DATE_EPOCH, else the day
+        on which the exports were written.
+    licence : str, optional
+        What holds for tables and figures: a URL, or an SPDX identifier such as ``CC-BY-4.0``.
+    progress : callable, optional
+        Called as ``progress(done, total, name)`` with megabytes hashed.
+
+    Returns
+    -------
+    PaperReport
+
+    Raises
+    ------
+    StudyError
+        A stage is missing, damaged or older than the one before it; a malformed date; the
+        folder holds something else.
+
+    Notes
+    -----
+    Made twice from the same outputs, folder and zip are the same bytes: fixed order, fixed
+    times, members stored as they are. The zip's hash list beside it, ``.sha256``, is written
+    last: without it, the zip is that of an earlier paper, or of none.
+    """
+    folder = Path(folder or study.output / "paper").absolute()
+    fresh = folder.with_name(f".{folder.name}.next")
+    with locked(study.output, "ingest, build or export"):
+        date, licence = find_date(study, date), find_licence(licence)
+        _check_folder(study, folder)
+        _check_stages(study, progress)
+        shutil.rmtree(fresh, ignore_errors=True)
+        try:
+            is_chestxray8 = find_chestxray8(study)
+            _collect(study, fresh, licence, is_chestxray8)
+            _describe_crate(study, fresh, date, licence, is_chestxray8)
+            manifest = _seal(study, fresh, date, licence)
+            archive = folder.with_name(f"{folder.name}.zip")
+            sums = archive.with_name(f"{archive.name}.sha256")
+            sums.unlink(missing_ok=True)
+            replace_folder(fresh, folder)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+        write_zip(folder, archive)
+        archive_sha256 = hash_file(archive)
+        write_text(sums, format_sum(archive_sha256, archive.name))
+    return PaperReport(
+        folder=folder,
+        files=len(manifest["files"]) + 1,
+        bytes=sum(manifest["bytes"].values()),
+        root=manifest["merkle_root"],
+        archive=archive,
+        archive_sha256=archive_sha256,
+        date=date,
+        notes=_list_notes(study, licence, is_chestxray8),
+    )
+
+
+def find_date(study, given):
+    """Date of publication, YYYY-MM-DD; never the time of the run."""
+    if given is not None:
+        try:
+            return datetime.date.fromisoformat(given).isoformat()
+        except ValueError:
+            raise StudyError(f"date {given!r}: expected YYYY-MM-DD") from None
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    if epoch is not None:
+        if not re.fullmatch(r"\d{1,11}", epoch):
+            raise StudyError(f"SOURCE_DATE_EPOCH={epoch!r}: expected seconds since 1970")
+        moment = int(epoch)
+    else:
+        path = study.output / "exports" / MANIFEST
+        read_manifest(path, f"upscale-audit export {study.path}")
+        moment = path.stat().st_mtime
+    return datetime.datetime.fromtimestamp(moment, datetime.UTC).date().isoformat()
+
+
+def find_licence(given):
+    """URL of a licence: as given, or SPDX's page of an identifier; None where none is given."""
+    if given is None or given.startswith("https://"):
+        return given
+    if not re.fullmatch(r"[A-Za-z0-9.+-]+", given):
+        raise StudyError(f"licence {given!r}: expected a https URL or an SPDX identifier")
+    return f"https://spdx.org/licenses/{given}"
+
+
+def find_chestxray8(study):
+    """Whether a study's labels or image names are ChestX-ray8's."""
+    if study.label_entries is not None or study.label_boxes is not None:
+        return True
+    for table in ("images", "published_results"):
+        file = pq.ParquetFile(study.raw / table / f"{table}.parquet")
+        names = file.read(columns=["image_id"]).column("image_id").to_pylist()
+        if any(_CHESTXRAY8_NAME.match(name) for name in names):
+            return True
+    return False
+
+
+def _check_folder(study, folder):
+    own = {study.output, *study.output.parents, Path.home(), PROJECT.parent}
+    if folder in own:
+        raise StudyError(f"--folder {folder} holds more than a paper; name a folder of its own")
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    manifest = folder / MANIFEST
+    kind = read_manifest(manifest, "upscale-audit paper")["kind"] if manifest.exists() else None
+    if kind != "paper":
+        raise StudyError(f"{folder} is there and no paper's folder: move it, or name another")
+
+
+def _check_stages(study, progress):
+    for stage, command in (("exports", "export"), ("figures", "figures")):
+        read_manifest(study.output / stage / MANIFEST, f"upscale-audit {command} {study.path}")
+    findings = verify(study.output, study, progress, kinds=STAGES).findings
+    if findings:
+        first = findings[0]
+        raise StudyError(
+            f"{len(findings)} files are not as their manifests say: {first.name}"
+            f" ({first.problem}); repair: {first.repair}; upscale-audit verify lists all"
+        )
+
+
+def _collect(study, fresh, licence, is_chestxray8):
+    """Copy and write everything but the crate's description and the hashes."""
+    for stage in ("exports", "figures"):
+        shutil.copytree(study.output / stage, fresh / stage, copy_function=shutil.copyfile)
+    for part in SQL_PARTS:
+        path = PROJECT / part
+        if path.is_dir():
+            shutil.copytree(path, fresh / "sql" / part, copy_function=shutil.copyfile)
+        else:
+            (fresh / "sql").mkdir(exist_ok=True)
+            shutil.copyfile(path, fresh / "sql" / part)
+    shutil.copyfile(study.path, fresh / "study.toml")
+    if study.frozen is not None:
+        shutil.copyfile(study.frozen, fresh / "study.frozen.toml")
+    (fresh / "provenance" / "raw").mkdir(parents=True)
+    for name in (WAREHOUSE_MANIFEST, f"raw/{MANIFEST}", f"raw/{SOURCES}"):
+        shutil.copyfile(study.output / name, fresh / "provenance" / name)
+    roots = [
+        read_manifest(study.output / stage / MANIFEST, "upscale-audit run")[root]
+        for stage, root in (("raw", "sources_root"), ("exports", "merkle_root"))
+    ]
+    write_text(fresh / "README.md", describe_folder(study.name, *roots, is_chestxray8))
+    version = describe_code("warehouse")["version"]
+    write_text(fresh / "LICENSES" / "software.txt", read_licence())
+    write_text(fresh / "LICENSES" / "README.md", describe_licences(licence, is_chestxray8))
+    write_text(fresh / "CITATION.cff", cite_software(version, is_chestxray8))
+
+
+def _describe_crate(study, folder, date, licence, is_chestxray8):
+    """Write the RO-Crate description through its library, with nothing of today in it."""
+    crate = ROCrate(version=CRATE_VERSION)
+    crate.metadata.extra_terms["sha256"] = "https://schema.org/sha256"
+    crate.name = f"{study.name}: block-level audit of image upscalers"
+    crate.description = (
+        "Tables, figures and SQL of an audit of what image upscalers did to every 8x8 block of"
+        " each radiograph, with the SHA-256 of every file it was made from."
+    )
+    crate.datePublished = date
+    root, entities = crate.root_dataset, _add_files(crate, folder)
+    root["license"] = entities["LICENSES/README.md"]
+    if licence is not None:
+        root["license"] = _add_entity(crate, licence, {"@type": "CreativeWork", "name": licence})
+    if is_chestxray8:
+        root["citation"] = _add_chestxray8(crate)
+    made = [item for name, item in entities.items() if name.startswith(("exports/", "figures/"))]
+    action = {
+        "@type": "CreateAction",
+        "name": "Measurement, build and export",
+        "instrument": _add_software(crate),
+        "object": entities[f"provenance/raw/{SOURCES}"],
+        "result": made,
+    }
+    _add_entity(crate, "#audit", action)
+    text = json.dumps(crate.metadata.generate(), indent=1, sort_keys=True, ensure_ascii=False)
+    write_text(folder / CRATE, text + "\n")
+
+
+def _add_files(crate, folder):
+    """Add every file there is; its entity by name."""
+    paths = list(walk(folder))
+    hashes = hash_files(paths)
+    entities = {}
+    for path in paths:
+        name = path.relative_to(folder).as_posix()
+        properties = {
+            "name": name,
+            "contentSize": str(path.stat().st_size),
+            "encodingFormat": TYPES.get(path.suffix, "text/plain"),
+            "sha256": hashes[path],
+        }
+        entities[name] = crate.add_file(path, dest_path=name, properties=properties)
+    return entities
+
+
+def _add_entity(crate, identifier, properties):
+    links = {name: value for name, value in properties.items() if not isinstance(value, str)}
+    plain = {name: value for name, value in properties.items() if isinstance(value, str)}
+    entity = crate.add(ContextEntity(crate, identifier, properties=plain))
+    for name, value in links.items():
+        entity[name] = value
+    return entity
+
+
+def _add_software(crate):
+    version = describe_code("warehouse")["version"]
+    properties = {"@type": "SoftwareApplication", "name": "upscale-audit"}
+    if version is not None:
+        properties |= {"softwareVersion": version}
+    return _add_entity(crate, "#upscale-audit", properties)
+
+
+def _add_chestxray8(crate):
+    return _add_entity(
+        crate,
+        CHESTXRAY8_DOI,
+        {
+            "@type": "ScholarlyArticle",
+            "name": "ChestX-ray8: Hospital-scale Chest X-ray Database and Benchmarks on"
+            " Weakly-Supervised Classification and Localization of Common Thorax Diseases",
+            "url": CHESTXRAY8_URL,
+        },
+    )
+
+
+def _seal(study, folder, date, licence):
+    names = [path.relative_to(folder).as_posix() for path in walk(folder)]
+    exports = read_manifest(folder / "exports" / MANIFEST, "upscale-audit export")
+    figures = read_manifest(folder / "figures" / MANIFEST, "upscale-audit figures")
+    stated = [] if licence is None else ["--license", licence]
+    recipe = {
+        "arguments": ["--date", date, *stated],
+        "code": describe_code("warehouse"),
+        "dependencies_sha256": hash_dependencies(),
+        "inputs": {
+            "exports": exports["content_sha256"],
+            "figures": figures["content_sha256"],
+        },
+    }
+    parents = {
+        name: hash_file(folder / name) for name in (f"exports/{MANIFEST}", f"figures/{MANIFEST}")
+    }
+    return seal_folder(folder, "paper", study.name, names, recipe, parents)
+
+
+def write_zip(folder, path):
+    """Write a folder as a zip whose bytes depend on names and contents alone.
+
+    Notes
+    -----
+    Members are stored, not deflated: what deflate writes differs between versions of zlib,
+    and Parquet and PNG are compressed already. The crate's description lies at the top, as
+    RO-Crate asks.
+    """
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for file in walk(folder):
+            info = zipfile.ZipInfo(file.relative_to(folder).as_posix(), _ZIP_TIME)
+            info.create_system, info.external_attr = 3, 0o100644 << 16
+            is_large = file.stat().st_size >= 1 << 31
+            with (
+                open(file, "rb") as source,
+                archive.open(info, "w", force_zip64=is_large) as member,
+            ):
+                shutil.copyfileobj(source, member, 1 << 20)
+
+
+def _list_notes(study, licence, is_chestxray8):
+    notes = []
+    if licence is None:
+        notes.append("no licence is stated for tables and figures: --license names one")
+    text = study.path.read_text(encoding="utf-8")
+    if re.search(r"=\s*[\"'](/|~|[A-Za-z]:)", text):
+        notes.append("study.toml names absolute folders of this machine: look at it first")
+    if is_chestxray8:
+        notes.append("LICENSES/README.md and CITATION.cff hold the citation ChestX-ray8 requires")
+    return tuple(notes)

@@ -1,0 +1,1 @@
+"""The block tables on Spark; extra ``spark``."""
