@@ -12,9 +12,8 @@ from upscale_audit.ingest.files import replacing, write_text
 PRINT_DPI = 300
 # Charts are laid out in points at print size; a screen shows them larger.
 _STYLE = "#vis { zoom: 1.7; }\nbody { margin: 1rem; }\n"
-# Expressions are interpreted, not compiled: the page's policy lets no text become a script. Vega's
-# editor is left out of the menu, for it sends the data away, and so is the view of the source, which
-# writes it into a page unescaped.
+# Expressions are interpreted, not compiled: the page's policy lets no text become a script. The
+# menu has no editor, which sends the data away, and no view of the source, which escapes nothing.
 _DRAW = """
 {
   const spec = JSON.parse(document.getElementById("spec").textContent);

@@ -1,4 +1,4 @@
-"""The one writer of HTML pages: texts are escaped for where they stand, and no script but ours runs.
+"""The one writer of HTML pages: texts escaped for where they stand, no script but ours run.
 
 Each page carries a Content-Security-Policy: scripts run by their SHA-256, nothing is loaded from
 anywhere, and what a page shows beside its own parts are images inside it.

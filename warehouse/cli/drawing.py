@@ -66,7 +66,6 @@ def draw_study(options):
     study = load_study(options.study)
     folder = study.output / "figures"
     with Progress("figures", "figures") as progress, _drawing(study) as parent:
-        (folder / MANIFEST).unlink(missing_ok=True)
         files = figures.draw_figures(
             study.warehouse, study.references, folder, progress, options.lang
         )
