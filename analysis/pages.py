@@ -157,11 +157,12 @@ class _Scripts(HTMLParser):
     def handle_starttag(self, tag, attrs):
         attributes = dict(attrs)
         kind = (attributes.get("type") or "").strip().lower()
-        self._is_script = tag == "script" and kind in _SCRIPT_TYPES
-        if self._is_script and attributes.get("src"):
-            self.loads.append(attributes["src"])
-        elif self._is_script:
+        is_run = tag == "script" and kind in _SCRIPT_TYPES
+        self._is_script = is_run and "src" not in attributes
+        if self._is_script:
             self.scripts.append("")
+        elif is_run:
+            self.loads.append(attributes["src"])
 
     def handle_data(self, data):
         if self._is_script:
