@@ -22,6 +22,7 @@ _POLICY = (
     "form-action 'none'",
 )
 _UNSAFE_IN_JSON = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&\u2028\u2029"}
+_MARKDOWN = re.compile(r"[!-+/:-@\[-`{-~]")
 _CLOSES_SCRIPT = re.compile(r"</script|<!--|<script", re.IGNORECASE)
 _CLOSES_STYLE = re.compile(r"</style|<!--", re.IGNORECASE)
 # Of these types a script element is run; any other holds data.
@@ -135,6 +136,23 @@ def spell_text(text):
     return _UNPRINTABLE.sub(
         lambda match: match[0].encode("unicode_escape", "surrogatepass").decode("ascii"), text
     )
+
+
+def spell_markdown(text):
+    r"""Spell a text so that Markdown shows it as it is: one line, no markup, no link.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+        Punctuation with a backslash before it, as CommonMark allows, but for ``-``, ``.`` and
+        ``,``, which mean nothing within a line; ``www.`` too, of which GitHub makes a link.
+    """
+    text = _MARKDOWN.sub(r"\\\g<0>", spell_text(text).replace("\n", r"\n"))
+    return re.sub(r"(?i)(www)\.", r"\1\.", text)
 
 
 def _spell_policy(scripts):

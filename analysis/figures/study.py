@@ -212,22 +212,25 @@ def _share_out(name, draw, models, most=MODELS_A_PICTURE):
     digits = len(str(count))
     return {
         f"{name}_{number:0{digits}d}of{count}": partial(
-            _draw_part, draw=draw, models=models, start=ends[number - 1], stop=ends[number]
+            _draw_part,
+            draw=draw,
+            models=models,
+            start=ends[number - 1],
+            stop=ends[number],
+            is_one_scale=name.startswith("axis1_blockmap"),
         )
         for number in range(1, count + 1)
     }
 
 
-def _draw_part(marts, draw, models, start, stop):
+def _draw_part(marts, draw, models, start, stop, is_one_scale):
     """Draw some of the models, and say which; what all models share stays that of all."""
     part = models[start:stop]
     with marts.narrowed(part):
         chart = draw(marts)
-    return theme.add_sentence(
-        chart,
-        f"Models {start + 1:,} to {stop:,} of {len(models):,} by name, {part[0]} to {part[-1]};"
-        " the others have pictures of their own, whose scales may differ.",
-    )
+    which = f"Models {start + 1:,} to {stop:,} of {len(models):,} by name, {part[0]} to {part[-1]}"
+    scales = "" if is_one_scale else ", whose scales may differ"
+    return theme.add_sentence(chart, f"{which}; the others have pictures of their own{scales}.")
 
 
 def _draw_no_map(_):
