@@ -7,6 +7,7 @@ from functools import cache
 import vl_convert
 
 from upscale_audit.analysis.pages import compose_page, spell_text
+from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import replacing, write_text
 
 PRINT_DPI = 300
@@ -41,15 +42,33 @@ def write_chart(chart, folder, name):
     list of Path
         The PNG (300 dpi at print size), the SVG (vector, in points) and the HTML page,
         which holds its scripts and needs no network.
+
+    Raises
+    ------
+    StudyError
+        The renderer could not start.
     """
     paths = [folder / f"{name}.{ending}" for ending in ("png", "svg", "html")]
     spec = clean_spec(chart.to_dict())
-    svg = vl_convert.vegalite_to_svg(spec)
+    svg = _render(spec)
     with replacing(paths[0]) as temporary:
         temporary.write_bytes(vl_convert.svg_to_png(svg, ppi=PRINT_DPI))
     write_text(paths[1], _to_points(_renumber(svg)))
     write_text(paths[2], _compose(spec, name))
     return paths
+
+
+def _render(spec):
+    """Draw a chart as SVG; a renderer that could not start, for want of file handles, says so."""
+    try:
+        return vl_convert.vegalite_to_svg(spec)
+    except ValueError as error:
+        if "oneshot canceled" not in str(error):
+            raise
+        raise StudyError(
+            "the renderer of figures did not start: expected some 20 free file handles beside those"
+            " in use; raise their limit (ulimit -n 256) and run this again"
+        ) from None
 
 
 def clean_spec(value):

@@ -10,8 +10,11 @@ import duckdb
 import pytest
 
 from tests.unit.analysis.conftest import Case, make_warehouse
+from upscale_audit.analysis import output
 from upscale_audit.analysis.figures.study import draw_figures, plan_figures
+from upscale_audit.analysis.lqd import texts
 from upscale_audit.analysis.marts import Marts, quote_name
+from upscale_audit.ingest.errors import StudyError
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 # Its rows are read in the order of the seed.
@@ -124,3 +127,27 @@ def test_a_drawing_that_was_stopped_leaves_what_stands_and_the_next_is_the_same(
     draw_figures(path, references, folder)
     assert {file: file.read_bytes() for file in folder.iterdir()} == before
     assert not [entry for entry in tmp_path.iterdir() if entry.name.startswith(".")]
+
+
+def test_a_language_without_a_font_is_refused_before_anything_is_touched(tmp_path, monkeypatch):
+    monkeypatch.setattr(texts, "can_draw_japanese", lambda: False)
+    path, references = make_warehouse(tmp_path, Case())
+    folder = tmp_path / "figures"
+    folder.mkdir()
+    (folder / "manifest.json").write_text("signed")
+    (folder / "frame_profile.png").write_text("drawn")
+    with pytest.raises(StudyError, match="apt-get install fonts-noto-cjk"):
+        draw_figures(path, references, folder, None, "ja")
+    assert (folder / "manifest.json").read_text() == "signed"
+    assert {entry.name for entry in folder.iterdir()} == {"manifest.json", "frame_profile.png"}
+
+
+def test_a_renderer_that_cannot_start_is_one_line(tmp_path, monkeypatch):
+    def fail(_):
+        raise ValueError("conversion failed: oneshot canceled")
+
+    monkeypatch.setattr(output.vl_convert, "vegalite_to_svg", fail)
+    path, references = make_warehouse(tmp_path, Case())
+    with pytest.raises(StudyError, match="ulimit -n 256"):
+        draw_figures(path, references, tmp_path / "figures")
+    assert not (tmp_path / "figures").exists()

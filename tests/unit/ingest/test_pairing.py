@@ -201,10 +201,3 @@ def test_a_folder_without_permissions_is_named(tiny_study, mode):
             pair_study(study)
     finally:
         folder.chmod(0o700)
-
-
-def test_names_that_are_not_utf8_are_paired_by_their_bytes(pair_names):
-    name = os.fsdecode(b"caf\xe9.png")
-    pairs, refused = pair_names([name, "b.png"], [name, "b.png"])
-    assert pairs[os.fsdecode(b"caf\xe9")] == ("matched", "exact", name)
-    assert refused == {}
