@@ -1,5 +1,6 @@
 """The published warehouse, opened read-only, and what it says about its own axis."""
 
+import contextlib
 from pathlib import Path
 
 import duckdb
@@ -86,6 +87,46 @@ class Marts:
         """Run a query; one dictionary per row."""
         return self.frame(query).to_dicts()
 
+    @contextlib.contextmanager
+    def narrowed(self, models):
+        """Show some models alone: in `models`, and in every table that names a row's model.
+
+        Parameters
+        ----------
+        models : list of str
+
+        Notes
+        -----
+        What is of all models together stays: rows without a model, and the pooled basis.
+        """
+        names = ", ".join(quote_text(model) for model in models)
+        bases = ", ".join(quote_text(f"model:{model}") for model in models)
+        tables = self.rows(
+            "select table_name, column_name from duckdb_columns()"
+            " where column_name in ('model_id', 'basis_id') and schema_name = 'main'"
+            " and database_name = current_database() order by table_name, column_name"
+        )
+        conditions = {
+            "model_id": f"model_id is null or model_id in ({names})",
+            "basis_id": f"not starts_with(basis_id, 'model:') or basis_id in ({bases})",
+        }
+        views = {table["table_name"]: conditions[table["column_name"]] for table in tables}
+        before, (place,) = self.models, self.rows("select current_database() as database")
+        database = quote_name(place["database"])
+        try:
+            for name, condition in views.items():
+                # A temporary view comes before the table of its name.
+                self._connection.execute(
+                    f"create temporary view {quote_name(name)} as select * from"
+                    f" {database}.main.{quote_name(name)} where {condition}"
+                )
+            self.models = [model for model in before if model in models]
+            yield
+        finally:
+            self.models = before
+            for name in views:
+                self._connection.execute(f"drop view if exists temp.{quote_name(name)}")
+
     def is_axis_identifiable(self):
         """Whether the basis of the scores has a first axis, so that blocks have one."""
         (row,) = self.rows(
@@ -120,6 +161,11 @@ class Marts:
         # A perfect block has all features at 0 but the error's, which is far below.
         side = "above" if weight and weight < 0 else "below"
         return f"{text} (a perfect block scores {side} 0)" if weight else text
+
+
+def quote_name(name):
+    """Quote an SQL name."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def quote_text(value):

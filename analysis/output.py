@@ -1,13 +1,29 @@
 """Writing a chart as PNG, SVG and one self-contained HTML page."""
 
-import io
+import math
 import re
+from functools import cache
 
+import vl_convert
+
+from upscale_audit.analysis.pages import compose_page, spell_text
+from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import replacing, write_text
 
 PRINT_DPI = 300
 # Charts are laid out in points at print size; a screen shows them larger.
-_SCREEN_STYLE = "<style>#vis { zoom: 1.7; } body { margin: 1rem; }</style>"
+_STYLE = "#vis { zoom: 1.7; }\nbody { margin: 1rem; }\n"
+# Expressions are interpreted, not compiled: the page's policy lets no text become a script. The
+# menu has no editor, which sends the data away, and no view of the source, which escapes nothing.
+_DRAW = """
+{
+  const spec = JSON.parse(document.getElementById("spec").textContent);
+  const actions = { export: true, source: false, compiled: false, editor: false };
+  vegaEmbed("#vis", spec, { mode: "vega-lite", renderer: "svg", ast: true, actions })
+    .then(() => { document.body.dataset.state = "drawn"; })
+    .catch((error) => { document.getElementById("vis").textContent = error; });
+}
+"""
 
 
 def write_chart(chart, folder, name):
@@ -26,20 +42,74 @@ def write_chart(chart, folder, name):
     list of Path
         The PNG (300 dpi at print size), the SVG (vector, in points) and the HTML page,
         which holds its scripts and needs no network.
+
+    Raises
+    ------
+    StudyError
+        The renderer could not start.
     """
     paths = [folder / f"{name}.{ending}" for ending in ("png", "svg", "html")]
-    png = io.BytesIO()
-    chart.save(png, format="png", ppi=PRINT_DPI)
+    spec = clean_spec(chart.to_dict())
+    svg = _render(spec)
     with replacing(paths[0]) as temporary:
-        temporary.write_bytes(png.getvalue())
-    svg = io.StringIO()
-    chart.save(svg, format="svg")
-    write_text(paths[1], _to_points(_renumber(svg.getvalue())))
-    # Vega's online editor is left out of the menu: the page must not send data anywhere.
-    options = {"renderer": "svg", "actions": {"editor": False, "export": True, "source": True}}
-    page = chart.to_html(inline=True, embed_options=options)
-    write_text(paths[2], page.replace("<head>", f"<head>\n{_SCREEN_STYLE}", 1))
+        temporary.write_bytes(vl_convert.svg_to_png(svg, ppi=PRINT_DPI))
+    write_text(paths[1], _to_points(_renumber(svg)))
+    write_text(paths[2], _compose(spec, name))
     return paths
+
+
+def _render(spec):
+    """Draw a chart as SVG; a renderer that could not start, for want of file handles, says so."""
+    try:
+        return vl_convert.vegalite_to_svg(spec)
+    except ValueError as error:
+        if "oneshot canceled" not in str(error):
+            raise
+        raise StudyError(
+            "the renderer of figures did not start: expected some 20 free file handles beside those"
+            " in use; raise their limit (ulimit -n 256) and run this again"
+        ) from None
+
+
+def clean_spec(value):
+    """Spell the texts of a chart so that each format can hold them; NaN is a missing value.
+
+    Parameters
+    ----------
+    value : object
+        A chart as JSON, or a part of it.
+
+    Returns
+    -------
+    object
+        As given, with every text as `analysis.pages.spell_text` spells it.
+    """
+    if isinstance(value, str):
+        return spell_text(value)
+    if isinstance(value, dict):
+        return {spell_text(key): clean_spec(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [clean_spec(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _compose(spec, name):
+    title = spec.get("title", name)
+    text = title.get("text", name) if isinstance(title, dict) else title
+    return compose_page(
+        " ".join(text) if isinstance(text, list) else text,
+        '<div id="vis"></div>',
+        styles=[_STYLE],
+        data={"spec": spec},
+        scripts=[_bundle_vega(), _DRAW],
+    )
+
+
+@cache
+def _bundle_vega():
+    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
 
 
 def _renumber(svg):

@@ -99,6 +99,19 @@ def make_title(title, caption, width_pt=DOUBLE_COLUMN_PT):
     return alt.TitleParams(heads[0] if len(heads) == 1 else heads, subtitle=lines or [""])
 
 
+def add_sentence(chart, sentence, width_pt=DOUBLE_COLUMN_PT):
+    """Put a sentence before the caption of a chart that has a title of `make_title`."""
+    lines = textwrap.wrap(sentence, int(width_pt / (CAPTION_PT * CHARACTER_EM)))
+    chart.title.subtitle = [*lines, *(line for line in chart.title.subtitle if line)]
+    return chart
+
+
+def name_some(names, most=12):
+    """Name the first of some names, and say how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 def finish(chart, font=FONT):
     """Give a top-level chart the project's look."""
     return chart.configure(**(_LOOK | {"font": font}))

@@ -29,6 +29,7 @@ REJECT_CODES = {
     "colour": "channels differ and the study rejects colour",
     "animated": "more than one frame",
     "size_mismatch": "another size than the reference",
+    "name_not_utf8": "a file name that is no UTF-8 text: rename the file",
     "unsupported_suffix": "no image suffix (.png, .jpg, .jpeg)",
     "ambiguous_name": "several files could belong to one reference",
     "no_reference": "no reference has this name",

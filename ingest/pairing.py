@@ -1,5 +1,6 @@
 """Which restored file belongs to which reference, stated as a table."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,8 +131,9 @@ def list_references(study):
         else:
             refused += _refuse_ambiguous(candidates, image_id, ("reference", None, None))
     if not references:
+        first = f" (refused: {to_text(refused[0].file.name)}, {refused[0].code})" if refused else ""
         raise StudyError(
-            f"no reference image in {study.references}: expected files ending in"
+            f"no reference image in {study.references}{first}: expected files ending in"
             f" {', '.join(FORMATS_BY_SUFFIX)}; [study] references in {study.path} names the folder"
         )
     return references, refused
@@ -187,12 +189,24 @@ def _list_images(folder, owner):
     for entry in sorted(entries, key=lambda entry: entry.name):
         if entry.name.startswith("."):
             continue
-        if entry.suffix.lower() in FORMATS_BY_SUFFIX:
+        if not _is_utf8(entry.name):
+            # Every later reader finds a file by its name as text, and no text names this one.
+            detail = f"{to_text(entry.name)}: rename it in UTF-8"
+            refused.append(RefusedName(*owner, entry, "name_not_utf8", detail))
+        elif entry.suffix.lower() in FORMATS_BY_SUFFIX:
             images.append(entry)
         else:
             detail = f"suffix {entry.suffix!r}"
             refused.append(RefusedName(*owner, entry, "unsupported_suffix", detail))
     return images, refused
+
+
+def _is_utf8(name):
+    try:
+        os.fsencode(name).decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _group(files, key):

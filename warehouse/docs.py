@@ -3,6 +3,7 @@
 import json
 import re
 
+from upscale_audit.analysis.pages import guard_page, spell_json
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import locked, write_text
 from upscale_audit.ingest.run import read_raw_manifest
@@ -56,12 +57,12 @@ def _compose_page(study):
     page = (target / "index.html").read_text(encoding="utf-8")
     for name in ("manifest", "catalog"):
         described = json.loads((target / f"{name}.json").read_text(encoding="utf-8"))
-        text = json.dumps(_strip(described, folders), sort_keys=True).replace("</", "<\\/")
+        text = spell_json(_strip(described, folders))
         marker = f'"{name.upper()}.JSON INLINE DATA"'
         if page.count(marker) != 1:
             raise StudyError(f"dbt's page has no place for its {name}; install the pinned dbt-core")
         page = page.replace(marker, text)
-    return page
+    return guard_page(page)
 
 
 def _strip(value, folders):
@@ -69,7 +70,7 @@ def _strip(value, folders):
     if isinstance(value, dict):
         return {
             key: None if _OF_A_RUN.fullmatch(key) else _strip(item, folders)
-            for key, item in value.items()
+            for key, item in sorted(value.items())
         }
     if isinstance(value, list):
         return [_strip(item, folders) for item in value]

@@ -61,13 +61,17 @@ def read_restorers(marts, components):
     for path in PATHS:
         for row in marts.rows(_spell_means(names, path)):
             rows[row["model_id"], path] = row | {"deficit": None, "hf_gain": None}
-    for row in marts.rows("select model_id, inference_path, deficit from mart_frame_effect"):
+    deficits = marts.rows(
+        "select model_id, inference_path, deficit from mart_frame_effect"
+        " order by model_id, inference_path"
+    )
+    for row in deficits:
         key = row["model_id"], row["inference_path"]
         if key in rows:
             rows[key]["deficit"] = row["deficit"]
     gains = marts.rows(
         "select model_id, median(restored_hf_gain) as hf_gain from mart_hyra"
-        " where is_current group by model_id"
+        " where is_current group by model_id order by model_id"
     )
     for row in gains:
         if (row["model_id"], "notta") in rows:
@@ -103,7 +107,7 @@ def _read_spreads(marts):
     """Read the robust spread of each component; None, or no entry, where it has none."""
     rows = marts.rows(
         "select component, max(robust_sd) as robust_sd from mart_direction_components"
-        " group by component"
+        " group by component order by component"
     )
     return {row["component"]: row["robust_sd"] for row in rows}
 

@@ -248,7 +248,7 @@ def _make_title(image_id, image, blocks, limit, origin):
         f"n = {theme.count_noun(count, 'block')} per model ({size}); above each map, their mean and"
         " the share of them that is positive.",
         f"One scale for all maps, ending at the largest |Axis1| of the images drawn, {limit:g}.",
-        f"Grey: no score ({theme.count_noun(missing, 'block')} over all models; mart_coverage"
+        f"Grey: no score ({theme.count_noun(missing, 'block')} of the models drawn; mart_coverage"
         " counts the causes)."
         if missing
         else "",

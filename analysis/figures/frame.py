@@ -41,7 +41,7 @@ def draw_frame_profile(marts):
         return theme.draw_message(FRAME_TITLE, [], "No block was measured.")
     effects = {
         (row["model_id"], row["inference_path"]): row
-        for row in marts.rows("select * from mart_frame_effect")
+        for row in marts.rows("select * from mart_frame_effect order by model_id, inference_path")
     }
     models = [model for model in marts.models if any(row["model_id"] == model for row in rows)]
     paths = [name for name in PATH_COLOURS if any(row["inference_path"] == name for row in rows)]

@@ -1,5 +1,8 @@
 """Figure of one network: its impulse responses, their profiles, and power by frequency."""
 
+import math
+from itertools import groupby
+
 import altair as alt
 import numpy as np
 
@@ -20,6 +23,7 @@ _SPECTRA = {
     "nonlin_power": ("G = N \u2212 H", theme.VERMILLION, [5, 2]),
     "best_nonlin_power": ("left by the best linear filter", theme.ORANGE, [1.5, 1.5]),
 }
+_SUMMARY = ("hyra_lin_contrast", "best_linear_contrast", "restored_hf_gain", "hf_correlation")
 
 
 def list_hyra_models(marts):
@@ -50,14 +54,19 @@ def draw_hyra(marts, model_id):
     responses = [_read_response(marts, where, network) for network in networks]
     offsets = np.arange(responses[0].shape[0]) - (responses[0].shape[0] - 1) / 2
     spectra = marts.rows(
-        f"select frequency, {', '.join(f'avg({name}) as {name}' for name in _SPECTRA)}"
-        f" from mart_hyra_spectra {where} group by frequency order by frequency"
+        f"select frequency, {', '.join(_SPECTRA)} from mart_hyra_spectra {where}"
+        " order by frequency, image_id"
     )
-    (images,) = marts.rows(
-        "select count(hyra_lin_energy) as image_count, avg(hyra_lin_contrast) as lin_contrast,"
-        " avg(best_linear_contrast) as best_contrast, avg(restored_hf_gain) as hf_gain,"
-        f" avg(hf_correlation) as hf_correlation from mart_hyra {where}"
+    spectra = [
+        {"frequency": frequency} | _average(list(rows), _SPECTRA)
+        for frequency, rows in groupby(spectra, key=lambda row: row["frequency"])
+    ]
+    images = marts.rows(
+        f"select hyra_lin_energy, {', '.join(_SUMMARY)} from mart_hyra {where} order by image_id"
     )
+    images = _average(images, _SUMMARY) | {
+        "image_count": sum(row["hyra_lin_energy"] is not None for row in images)
+    }
     maps = [
         _draw_map(response, offsets, network)
         for response, network in zip(responses, networks, strict=True)
@@ -70,6 +79,14 @@ def draw_hyra(marts, model_id):
     return alt.vconcat(*panels, spacing=12, title=title).resolve_scale(
         color="independent", strokeDash="independent"
     )
+
+
+def _average(rows, names):
+    """Average columns by exact sums, which no order of rows changes; None where none is known."""
+    known = {name: [row[name] for row in rows if row[name] is not None] for name in names}
+    return {
+        name: math.fsum(values) / len(values) if values else None for name, values in known.items()
+    }
 
 
 def _read_response(marts, where, network):
@@ -256,9 +273,11 @@ def _make_title(model_id, networks, images):
         caption += [
             f"Spectra: mean of {count}, Hann window; H is made of the response to"
             f" \u00b1{first['step_dn']:g} dn.",
-            _say("H has {:.2f} of the variance of N", images["lin_contrast"])
-            + _say("; the best linear filter explains {:.4f}.", images["best_contrast"]),
-            _say("Above LR Nyquist N has {:.2f} of the reference's power", images["hf_gain"])
+            _say("H has {:.2f} of the variance of N", images["hyra_lin_contrast"])
+            + _say("; the best linear filter explains {:.4f}.", images["best_linear_contrast"]),
+            _say(
+                "Above LR Nyquist N has {:.2f} of the reference's power", images["restored_hf_gain"]
+            )
             + _say(", correlation {:.2f}.", images["hf_correlation"]),
         ]
     return theme.make_title(f"HyRA of {model_id} [OWN]", caption)

@@ -44,7 +44,7 @@ def draw_rule_information(marts, source):
         "select population, rule_id, assessment, image_count, evaluated_count, flagged_count,"
         " sole_ratio, nearest_rule_id, nearest_jaccard_ratio"
         f" from mart_rule_information where source_id = {quote_text(source)}"
-        f" and rule_set = {quote_text(CURRENT)}"
+        f" and rule_set = {quote_text(CURRENT)} order by population, rule_id"
     )
     cells = {(row["population"], row["rule_id"]): row for row in rows}
     populations = [name for name in POPULATIONS if any(key[0] == name for key in cells)]

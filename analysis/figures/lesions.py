@@ -26,6 +26,7 @@ EVIDENCE = {
 }
 SIGNIFICANT = 0.05
 UNION = "any"
+MOST_FINDINGS, FINDING_CHARACTERS = 14, 34
 
 
 def plan_lesion_figures(marts):
@@ -71,11 +72,12 @@ def draw_lesion_risk(marts, quantity):
     )
     patients = _count_patients(rows)
     tested = {row["finding"] for row in rows if row["low"] is not None}
-    drawn = [row for row in rows if row["finding"] in tested]
+    most = sorted(tested - {UNION}, key=lambda finding: (-patients[finding], finding))
+    order = [*sorted(tested & {UNION}), *sorted(most[:MOST_FINDINGS])]
+    drawn = [row for row in rows if row["finding"] in order]
     if not drawn:
         message = f"{name}: no block inside a box and outside has a value."
         return theme.draw_message(TITLE, [], message)
-    order = [UNION, *sorted(tested - {UNION})]
     heads = {finding: _head_panel(finding, patients[finding]) for finding in order}
     for row in drawn:
         row["panel"] = heads[row["finding"]]
@@ -87,7 +89,10 @@ def draw_lesion_risk(marts, quantity):
         drawn,
         list(heads.values()),
         [model for model in marts.models if any(row["model_id"] == model for row in drawn)],
-        theme.make_title(f"{TITLE}: {short}", _describe(drawn, few, name, above)),
+        theme.make_title(
+            f"{TITLE}: {short}",
+            [*_describe(drawn, few, name, above), _count_findings(len(most))],
+        ),
         {"x_title": "Inside minus outside", "tick_count": 4, **_encode(drawn)},
     )
 
@@ -120,7 +125,17 @@ def _count_patients(rows):
 
 def _head_panel(finding, patients):
     name = "any finding (union of boxes)" if finding == UNION else finding
+    name = theme.label_model(name, FINDING_CHARACTERS)
     return f"{name}\n{patients:,} patients"
+
+
+def _count_findings(count):
+    if count <= MOST_FINDINGS:
+        return ""
+    return (
+        f"Drawn are the {MOST_FINDINGS} of {count:,} findings with the most patients;"
+        " mart_lesion_risk holds all."
+    )
 
 
 def _judge(row):
@@ -168,7 +183,7 @@ def _describe(rows, few, name, above):
         "Boxed regions differ from the rest in anatomy and texture, too: only a difference that"
         " the baseline does not have is a model's.",
         "Too few patients to draw: "
-        + ", ".join(f"{finding} ({count})" for finding, count in sorted(few.items()))
+        + theme.name_some([f"{finding} ({count})" for finding, count in sorted(few.items())])
         + "."
         if few
         else "",

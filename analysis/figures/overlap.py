@@ -39,13 +39,14 @@ def draw_rule_overlap(marts, source):
     images = marts.rows(
         "select list(rule_id order by rule_id) filter (where is_flagged) as rule_ids,"
         f" count(is_flagged) as evaluated_count {where}"
-        " group by model_id, inference_path, image_id"
+        " group by model_id, inference_path, image_id order by model_id, inference_path, image_id"
     )
     totals = {
         row["rule_id"]: row
         for row in marts.rows(
             "select rule_id, count(is_flagged) as evaluated_count,"
             f" count(*) filter (where is_flagged) as flagged_count {where} group by rule_id"
+            " order by rule_id"
         )
     }
     rules = read_rules(marts)

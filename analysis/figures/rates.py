@@ -52,7 +52,7 @@ def draw_flag_rates(marts, source):
         " evaluated_count, flagged_ratio as ratio, flagged_low_ratio as low,"
         f" flagged_high_ratio as high from mart_flag_rates where source_id = {quote_text(source)}"
         f" and inference_path in {BASE_PATHS} and population in ('frozen', 'pooled')"
-        " order by model_id, rule_id"
+        " order by population, model_id, inference_path, rule_id"
     )
     has_frozen = any(row["population"] == "frozen" for row in rows)
     population = "frozen" if has_frozen else "pooled"

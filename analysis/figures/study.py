@@ -1,6 +1,9 @@
 """The figures of a study, drawn from its published warehouse."""
 
 import logging
+import os
+import re
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -23,9 +26,16 @@ from upscale_audit.analysis.figures.verdicts import draw_verdicts
 from upscale_audit.analysis.lfv import LFV_FIGURES
 from upscale_audit.analysis.lfv.proof import Source, list_lfv_sources
 from upscale_audit.analysis.lqd.texts import font_family
-from upscale_audit.analysis.marts import Marts
+from upscale_audit.analysis.marts import Marts, quote_text
 from upscale_audit.analysis.output import write_chart
 from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import sync
+from upscale_audit.ingest.manifests import MANIFEST
+
+MODELS_A_PICTURE, MODELS_AN_AUDIT = 15, 40
+"""So many models are drawn on one picture; of more, each picture has a part."""
+MODELS_APART = ("flag_rates", "verdicts")
+"""Figures of a source in which every model has marks of its own."""
 
 # Drawn of every study with images.
 STUDY_FIGURES = {
@@ -56,6 +66,7 @@ VARYING_STARTS = (
 # Folder of the figures that have published names: one folder in it per source and path.
 LFV_FOLDER = "lfv_proof"
 ENDINGS = (".png", ".svg", ".html")
+_PART = re.compile(r"_\d+of\d+$")
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +83,8 @@ def draw_figures(warehouse_path, references, folder, progress=None, language="en
         files only.
     folder : str or Path
         Where the figures go; made if missing. Files of an earlier run that this study no
-        longer has (another image mapped, nothing missing any more) are removed.
+        longer has (another image mapped, nothing missing any more) are removed. Until all are
+        drawn, nothing in it is touched: what is refused or killed leaves it as it was signed.
     progress : callable, optional
         Called as ``progress(done, total, name)`` when a figure is written.
     language : {"en", "ja"}
@@ -91,18 +103,23 @@ def draw_figures(warehouse_path, references, folder, progress=None, language="en
         language's characters.
     """
     folder, font = Path(folder), font_family(language)
-    with Marts(warehouse_path) as marts:
-        figures = plan_figures(marts, references, language)
-        folder.mkdir(parents=True, exist_ok=True)
-        paths = []
-        for done, (name, draw) in enumerate(figures.items(), start=1):
-            chart = theme.finish(draw(marts), font) if "/" in name else theme.finish(draw(marts))
-            paths += write_chart(chart, folder, name)
-            logger.info("drew %s", name)
-            if progress is not None:
-                progress(done, len(figures), name)
-    _remove_stale(folder, paths)
-    return paths
+    fresh = folder.with_name(f".{folder.name}.next")
+    shutil.rmtree(fresh, ignore_errors=True)
+    try:
+        with Marts(warehouse_path) as marts:
+            figures = plan_figures(marts, references, language)
+            paths = []
+            for done, (name, draw) in enumerate(figures.items(), start=1):
+                chart = draw(marts)
+                paths += write_chart(
+                    theme.finish(chart, font) if "/" in name else theme.finish(chart), fresh, name
+                )
+                logger.info("drew %s", name)
+                if progress is not None:
+                    progress(done, len(figures), name)
+        return _put_in_place(fresh, folder, paths)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def plan_figures(marts, references, language="en"):
@@ -124,9 +141,11 @@ def plan_figures(marts, references, language="en"):
     figures = _plan_study_figures(marts, references) if marts.models else {}
     sources = {name: list_sources(marts, table) for name, (table, _) in SOURCE_FIGURES.items()}
     files = name_files(sorted({source for listed in sources.values() for source in listed}))
-    for name, (_, draw) in SOURCE_FIGURES.items():
+    for name, (table, draw) in SOURCE_FIGURES.items():
         for source in sources[name]:
-            figures[f"{name}_{files[source]}"] = partial(draw, source=source)
+            figure, drawn = f"{name}_{files[source]}", partial(draw, source=source)
+            models = _list_models(marts, table, source) if name in MODELS_APART else []
+            figures |= _share_out(figure, drawn, models)
     return figures | _plan_lfv_figures(marts, language)
 
 
@@ -153,24 +172,65 @@ def _plan_study_figures(marts, references):
             "the warehouse has images of models, but no folder of references was given;"
             " name it in the study file ([study] references)"
         )
-    figures = dict(STUDY_FIGURES)
+    planned = dict(STUDY_FIGURES)
     for name, quantity in plan_lesion_figures(marts).items():
-        figures[name] = partial(draw_lesion_risk, quantity=quantity)
-    if len(marts.models) > 1:
-        figures["restorer_audit"] = draw_restorer_audit
+        planned[name] = partial(draw_lesion_risk, quantity=quantity)
     if not is_complete(marts):
-        figures["coverage"] = draw_coverage
-    for model_id in list_hyra_models(marts):
-        figures[f"hyra_{model_id}"] = partial(draw_hyra, model_id=model_id)
+        planned["coverage"] = draw_coverage
     images = choose_images(marts)
-    limit = find_limit(marts, images)
+    limit, files = find_limit(marts, images), name_files(images)
     for image_id in images:
-        figures[f"axis1_blockmap_{image_id}"] = partial(
+        planned[f"axis1_blockmap_{files[image_id]}"] = partial(
             draw_blockmap, references=Path(references), image_id=image_id, limit=limit
         )
+    figures = {}
+    for name, draw in planned.items():
+        figures |= _share_out(name, draw, marts.models)
+    if len(marts.models) > 1:
+        figures |= _share_out("restorer_audit", draw_restorer_audit, marts.models, MODELS_AN_AUDIT)
+    for model_id in list_hyra_models(marts):
+        figures[f"hyra_{model_id}"] = partial(draw_hyra, model_id=model_id)
     if not images:
         figures["axis1_blockmap"] = _draw_no_map
     return figures
+
+
+def _list_models(marts, table, source):
+    rows = marts.rows(
+        f"select model_id from {table} where source_id = {quote_text(source)}"
+        " group by model_id order by model_id"
+    )
+    return [row["model_id"] for row in rows]
+
+
+def _share_out(name, draw, models, most=MODELS_A_PICTURE):
+    """Plan one picture of all models, or several of about as many each."""
+    count = max(1, -(-len(models) // most))
+    if count == 1:
+        return {name: draw}
+    ends = [len(models) * number // count for number in range(count + 1)]
+    digits = len(str(count))
+    return {
+        f"{name}_{number:0{digits}d}of{count}": partial(
+            _draw_part,
+            draw=draw,
+            models=models,
+            start=ends[number - 1],
+            stop=ends[number],
+            is_one_scale=name.startswith("axis1_blockmap"),
+        )
+        for number in range(1, count + 1)
+    }
+
+
+def _draw_part(marts, draw, models, start, stop, is_one_scale):
+    """Draw some of the models, and say which; what all models share stays that of all."""
+    part = models[start:stop]
+    with marts.narrowed(part):
+        chart = draw(marts)
+    which = f"Models {start + 1:,} to {stop:,} of {len(models):,} by name, {part[0]} to {part[-1]}"
+    scales = "" if is_one_scale else ", whose scales may differ"
+    return theme.add_sentence(chart, f"{which}; the others have pictures of their own{scales}.")
 
 
 def _draw_no_map(_):
@@ -178,9 +238,24 @@ def _draw_no_map(_):
     return theme.draw_message(TITLE, [], message)
 
 
+def _put_in_place(fresh, folder, paths):
+    """Move drawn files to where they belong; from here on, an older manifest holds no longer."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MANIFEST).unlink(missing_ok=True)
+    placed = [folder / path.relative_to(fresh) for path in paths]
+    for path, place in zip(paths, placed, strict=True):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(path, place)
+    _remove_stale(folder, placed)
+    for place in sorted({path.parent for path in placed} | {folder}):
+        sync(place)
+    return placed
+
+
 def _remove_stale(folder, paths):
     for path in [*folder.iterdir(), *folder.glob(f"{LFV_FOLDER}/*/*")]:
-        is_ours = path.stem in VARYING or path.stem.startswith(VARYING_STARTS)
+        stem = _PART.sub("", path.stem)
+        is_ours = stem in VARYING or stem.startswith(VARYING_STARTS)
         if is_ours and path.suffix in ENDINGS and path not in paths:
             path.unlink()
     for place in [*folder.glob(f"{LFV_FOLDER}/*"), folder / LFV_FOLDER]:

@@ -29,6 +29,7 @@ def draw_verdicts(marts, source):
         f" from fct_verdicts where source_id = {quote_text(source)}"
         f" and inference_path in {BASE_PATHS}"
         " group by rule_set, population, model_id, inference_path, confidence"
+        " order by rule_set, population, model_id, inference_path, confidence"
     )
     if not rows:
         message = "No image was measured without test-time augmentation."

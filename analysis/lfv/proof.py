@@ -12,6 +12,7 @@ from upscale_audit.analysis.marts import quote_text
 
 WIDTH_PT = theme.DOUBLE_COLUMN_PT - 12
 ROW_PT = 9.5
+MOST_MODELS = 40
 NONE = "\u2013"
 
 
@@ -85,6 +86,28 @@ def read_proof(marts, source):
         rows[0]["label"] = rows[1]["label"]
         rows = rows[:1]
     return rows
+
+
+def limit_rows(source, rows):
+    """Leave so many models in a table as a page holds, and say so.
+
+    Parameters
+    ----------
+    source : Source
+    rows : list of dict
+        As of `read_proof`.
+
+    Returns
+    -------
+    shown : list of dict
+    note : str
+        A sentence for the caption; empty where all are shown.
+    """
+    count = len(rows) - 1
+    if count <= MOST_MODELS:
+        return rows, ""
+    note = source.texts["rows_cut"].format(shown=MOST_MODELS, count=f"{count:,}")
+    return rows[: MOST_MODELS + 1], note
 
 
 def make_title(source, key, caption):

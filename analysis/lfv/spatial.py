@@ -11,6 +11,7 @@ from upscale_audit.analysis.lfv.proof import (
     cut,
     describe_clusters,
     draw_table,
+    limit_rows,
     make_title,
     read_proof,
     spell,
@@ -45,7 +46,9 @@ def draw_spatial_dependency(marts, source):
     if every.total > lfv.total:
         drawn.append(("b", texts["spatial_b"], every))
     drawn = [item for item in drawn if item[2].total]
-    title = make_title(source, "spatial_title", _describe(source, rows[0], lfv, drawn))
+    shown, note = limit_rows(source, rows)
+    caption = [*_describe(source, rows[0], lfv, drawn), note] if drawn else []
+    title = make_title(source, "spatial_title", caption)
     if not drawn:
         return theme.draw_message("", [], texts["no_places"]).properties(title=title)
     canvas, bottom = Canvas(), 0.0
@@ -55,7 +58,7 @@ def draw_spatial_dependency(marts, source):
         canvas.add_texts([make_text(x, 4, letter)], weight="bold")
         canvas.add_texts([make_text(x + 9, 4, text)], size=theme.TEXT_PT + 0.5)
         bottom = max(bottom, _draw_map(canvas, x, HEAD_PT, places, texts))
-    bottom = _draw_statistics(canvas, bottom + 12, source, rows)
+    bottom = _draw_statistics(canvas, bottom + 12, source, shown)
     return canvas.draw(WIDTH_PT, bottom + 2, title)
 
 
@@ -189,8 +192,6 @@ def _list_cells(source, row):
 
 
 def _describe(source, pooled, lfv, drawn):
-    if not drawn:
-        return []
     texts = source.texts
     places = drawn[0][2]
     rows, cols = places.grid

@@ -1,5 +1,7 @@
 """LFV proof 1: the worst block against texture as published, and the mean block beside it."""
 
+import math
+
 import numpy as np
 
 from upscale_audit.analysis import theme
@@ -11,6 +13,7 @@ from upscale_audit.analysis.lfv.proof import (
     cut,
     describe_clusters,
     draw_table,
+    limit_rows,
     make_title,
     read_proof,
     spell,
@@ -57,7 +60,9 @@ def draw_texture_dependency(marts, source):
     if minimum is None and mean is None:
         title = make_title(source, "texture_title", [])
         return theme.draw_message("", [], texts["no_texture"]).properties(title=title)
-    title = make_title(source, "texture_title", _describe(source, pooled, minimum, mean))
+    shown, note = limit_rows(source, rows)
+    caption = [*_describe(source, pooled, minimum, mean), note]
+    title = make_title(source, "texture_title", caption)
     canvas = Canvas()
     panels = (
         ("a", texts["texture_a"], minimum, texts["texture_complexity"], texts["local_ssim_min"]),
@@ -81,7 +86,7 @@ def draw_texture_dependency(marts, source):
         panel.draw_frame(canvas)
     has_points = any(samples and samples["points"] for samples in (minimum, mean))
     y = _draw_key(canvas, TOP_PT + PANEL_PT + 27, colours if has_points else {})
-    bottom = _draw_statistics(canvas, y, source, rows)
+    bottom = _draw_statistics(canvas, y, source, shown)
     return canvas.draw(WIDTH_PT, bottom + 2, title)
 
 
@@ -91,13 +96,10 @@ def _read_samples(marts, source, x, y):
         f"select model_id, image_id, cast({x} as double) as x, cast({y} as double) as y"
         f" from mart_lfv_images where {source.where} and {x} is not null and {y} is not null"
     )
-    (summary,) = marts.rows(
-        "select count(*) as n, min(x) as low_x, max(x) as high_x, min(y) as low_y,"
-        " max(y) as high_y, avg(x) as mean_x, avg(y) as mean_y, regr_slope(y, x) as slope"
-        f" from ({pairs})"
-    )
-    if not summary["n"]:
+    known = marts.frame(f"select x, y from ({pairs}) order by image_id, model_id")
+    if known.is_empty():
         return None
+    summary = _summarise(known["x"].to_numpy(), known["y"].to_numpy())
     low_x, high_x = _widen(summary["low_x"], summary["high_x"])
     low_y, high_y = _widen(summary["low_y"], summary["high_y"])
     samples = summary | {"range": (low_x, high_x, low_y, high_y), "cells": None, "points": None}
@@ -113,6 +115,22 @@ def _read_samples(marts, source, x, y):
         f" from ({pairs}) group by col, row order by col, row"
     )
     return samples
+
+
+def _summarise(x, y):
+    """Count, ends, means and slope; sums are exact, so that the order of rows changes no digit."""
+    mean_x, mean_y = math.fsum(x) / len(x), math.fsum(y) / len(y)
+    squares = math.fsum((x - mean_x) ** 2)
+    return {
+        "n": len(x),
+        "low_x": float(x.min()),
+        "high_x": float(x.max()),
+        "low_y": float(y.min()),
+        "high_y": float(y.max()),
+        "mean_x": mean_x,
+        "mean_y": mean_y,
+        "slope": math.fsum((x - mean_x) * (y - mean_y)) / squares if squares else None,
+    }
 
 
 def _widen(low, high):

@@ -1,7 +1,6 @@
 """The interactive page of a map: one file that works offline."""
 
 import base64
-import json
 from html import escape
 from importlib.resources import files
 from string import Template
@@ -20,6 +19,7 @@ from upscale_audit.analysis.lqd.classes import (
 from upscale_audit.analysis.lqd.measure import PATCH_SIZES_PX, has_whole_patch, measure_map
 from upscale_audit.analysis.lqd.picture import DIFFERENCE_LIMITS_DN, choose_limit
 from upscale_audit.analysis.lqd.texts import get_texts
+from upscale_audit.analysis.pages import compose_page
 from upscale_audit.analysis.png import encode_png
 from upscale_audit.ingest.files import write_text
 
@@ -54,16 +54,13 @@ def write_page(scene, folder, *, patch_px=8, language="en"):
     base64. It loads nothing: a content security policy forbids it.
     """
     texts = get_texts(language)
-    content = json.dumps(describe_scene(scene, patch_px, language), separators=(",", ":"))
-    parts = {name: _read_part(f"page.{name}") for name in ("css", "js")}
-    page = Template(_read_part("page.html")).substitute(
+    page = compose_page(
+        f"{texts['title']}: {scene.image_id}",
+        Template(_read_part("page.html")).substitute(no_script=escape(texts["no_script"])),
         language=language,
-        title=escape(f"{texts['title']}: {scene.image_id}"),
-        no_script=escape(texts["no_script"]),
-        style=parts["css"],
-        # "<" would let a name close the script element.
-        data=content.replace("<", "\\u003c"),
-        script=parts["js"],
+        styles=[_read_part("page.css")],
+        data={"data": describe_scene(scene, patch_px, language)},
+        scripts=[_read_part("page.js")],
     )
     write_text(folder / NAME, page)
     return folder / NAME

@@ -207,6 +207,7 @@ def _read_warehouse(study, image_id, views):
         rows = marts.rows(
             "select role, model_id, inference_path, file_sha256 from dim_source_files"
             f" where image_id = {quote_text(image_id)} and file_sha256 is not null"
+            " order by role, model_id, inference_path"
         )
         hashes = {
             (row["role"], row["model_id"], row["inference_path"]): row["file_sha256"]

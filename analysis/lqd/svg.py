@@ -9,6 +9,7 @@ from PIL import Image
 from upscale_audit.analysis import theme
 from upscale_audit.analysis.lqd.texts import wrap_text
 from upscale_audit.analysis.output import PRINT_DPI
+from upscale_audit.analysis.pages import spell_text
 from upscale_audit.analysis.png import encode_png
 from upscale_audit.ingest.files import replacing, write_text
 
@@ -38,7 +39,7 @@ class Drawing:
         weight = ' font-weight="bold"' if bold else ""
         self.add(
             f'<text x="{_n(x)}" y="{_n(y)}" font-size="{_n(size)}" text-anchor="{anchor}"'
-            f'{weight} fill="{fill}">{escape(text, quote=False)}</text>'
+            f'{weight} fill="{fill}">{escape(spell_text(text), quote=False)}</text>'
         )
 
     def add_paragraph(self, x, y, text, width, size=theme.CAPTION_PT):

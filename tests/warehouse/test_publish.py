@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.browser import dump_page, needs_browser
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file, locked
 from upscale_audit.ingest.manifests import MANIFEST, SOURCES, restate, write_manifest
@@ -299,6 +301,21 @@ def test_the_documentation_builds_offline_as_one_page(small_study):
     assert "fct_blocks" in text
     assert "Score of the notta block on the shared first axis" in text
     assert "JSON INLINE DATA" not in text
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)[1]
+    assert "default-src 'none'" in policy
+    assert "unsafe-eval" not in policy
+    assert re.search(r"script-src 'sha256-[A-Za-z0-9+/=]{44}'", policy)
+
+
+# What the page's program writes when it has read its data.
+READY = "Welcome!</h1>"
+
+
+@needs_browser
+def test_a_browser_shows_the_documentation_under_its_policy(small_study, tmp_path):
+    page = write_docs(small_study)
+    shown = re.sub("<script.*?</script>", "", dump_page(page.as_uri(), tmp_path, READY), flags=16)
+    assert READY in shown
 
 
 def test_the_documentation_is_the_same_bytes_twice_and_of_no_machine(small_study, repository):

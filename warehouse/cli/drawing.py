@@ -66,7 +66,6 @@ def draw_figures(study, language="en"):
     figures = _load("analysis.figures.study")
     folder = study.output / "figures"
     with Progress("figures", "figures") as progress, _drawing(study) as parent:
-        (folder / MANIFEST).unlink(missing_ok=True)
         files = figures.draw_figures(study.warehouse, study.references, folder, progress, language)
         seal_figures(study, files, parent, _spell_choices({"--lang": (language, "en")}))
     say(f"drew {len(files)} files in {folder}")

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from upscale_audit.analysis.pages import spell_markdown
+
 CHESTXRAY8_URL = "https://nihcc.app.box.com/v/ChestXray-NIHCC"
 CHESTXRAY8_DOI = "https://doi.org/10.1109/CVPR.2017.369"
 
@@ -102,9 +104,10 @@ def describe_licences(licence, is_chestxray8):
 
 
 def describe_folder(study_name, sources_root, exports_root, is_chestxray8):
-    """Text of README.md."""
+    """Text of README.md; a study's name may hold anything, and is shown as it is."""
     data = ", the data too, as its terms ask" if is_chestxray8 else ""
-    return _README.format(study=study_name, sources=sources_root, exports=exports_root, data=data)
+    study = spell_markdown(study_name)
+    return _README.format(study=study, sources=sources_root, exports=exports_root, data=data)
 
 
 def cite_software(version, is_chestxray8):

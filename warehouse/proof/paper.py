@@ -159,7 +159,8 @@ def find_date(study, given):
 
 def find_licence(given):
     """URL of a licence: as given, or SPDX's page of an identifier; None where none is given."""
-    if given is None or given.startswith("https://"):
+    # It stands in Markdown, where a space or a bracket would begin something else.
+    if given is None or re.fullmatch(r"https://[A-Za-z0-9._~:/?#@$&+,;=%-]+", given):
         return given
     if not re.fullmatch(r"[A-Za-z0-9.+-]+", given):
         raise StudyError(f"licence {given!r}: expected a https URL or an SPDX identifier")

@@ -130,6 +130,24 @@ def test_other_suffixes_are_refused_on_both_sides(pair_names):
     assert {code for _, code in refused.values()} <= set(REJECT_CODES)
 
 
+def test_a_name_that_is_no_utf8_is_refused_on_both_sides(pair_names):
+    bad, spelt = os.fsdecode(b"\xff\xfe5.png"), r"\xff\xfe5.png"
+    pairs, refused = pair_names(["a.png", bad, spelt], ["a.png", bad, "\u00e9.png"])
+    assert {name: pair[0] for name, pair in pairs.items()} == {
+        "a": "matched",
+        spelt[:-4]: "missing",
+    }
+    assert refused == {
+        bad: ("restored", "name_not_utf8"),
+        "\u00e9.png": ("restored", "no_reference"),
+    }
+
+
+def test_where_every_reference_is_refused_the_first_is_named(pair_names):
+    with pytest.raises(StudyError, match=r"refused: \\xff\.png, name_not_utf8"):
+        pair_names([os.fsdecode(b"\xff.png")], [])
+
+
 def test_hidden_files_and_folders_take_no_part(pair_names, study_folder):
     study_folder.put(".DS_Store", b"x")
     study_folder.put(".b.png", GREY)
@@ -183,10 +201,3 @@ def test_a_folder_without_permissions_is_named(tiny_study, mode):
             pair_study(study)
     finally:
         folder.chmod(0o700)
-
-
-def test_names_that_are_not_utf8_are_paired_by_their_bytes(pair_names):
-    name = os.fsdecode(b"caf\xe9.png")
-    pairs, refused = pair_names([name, "b.png"], [name, "b.png"])
-    assert pairs[os.fsdecode(b"caf\xe9")] == ("matched", "exact", name)
-    assert refused == {}

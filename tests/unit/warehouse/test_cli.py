@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from upscale_audit.ingest.errors import StudyError
 from upscale_audit.warehouse.cli import drawing
 from upscale_audit.warehouse.cli import main as cli
 from upscale_audit.warehouse.cli.options import LABEL_LANGUAGES
@@ -115,6 +116,19 @@ def test_figures_are_drawn_and_signed_off_in_the_language_asked_for(
         assert run_cli(capsys, "figures", str(study.path), *words)[0] == 0
     assert [given[1] for given in sealed] == [["en"], ["ja"]]
     assert [given[3] for given in sealed] == [[], ["--lang", "ja"]]
+
+
+def test_a_refused_drawing_leaves_the_figures_that_stand_signed(monkeypatch, capsys, tiny_study):
+    def refuse(*_):
+        raise StudyError("no font")
+
+    study = tiny_study.load()
+    manifest = study.output / "figures" / "manifest.json"
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text("signed")
+    monkeypatch.setattr(drawing, "_load", lambda _: SimpleNamespace(draw_figures=refuse))
+    assert run_cli(capsys, "figures", str(study.path), "--lang", "ja")[0] == 1
+    assert manifest.read_text() == "signed"
 
 
 def test_an_ingest_with_rejects_is_done_and_exits_with_3(capsys, tiny_study):
