@@ -4,6 +4,8 @@ from pathlib import Path
 
 import duckdb
 
+from upscale_audit.analysis.connection import open_published
+from upscale_audit.analysis.connection import quote_text as quote_text
 from upscale_audit.ingest.errors import StudyError
 
 
@@ -32,7 +34,7 @@ class Marts:
             raise StudyError(f"no warehouse at {path}; run upscale-audit build first")
         self._connection = None
         try:
-            self._connection = duckdb.connect(str(self._path), read_only=True)
+            self._connection = open_published(path)
             self.models = [
                 row["model_id"]
                 for row in self.rows("select model_id from dim_models order by model_id")
@@ -120,8 +122,3 @@ class Marts:
         # A perfect block has all features at 0 but the error's, which is far below.
         side = "above" if weight and weight < 0 else "below"
         return f"{text} (a perfect block scores {side} 0)" if weight else text
-
-
-def quote_text(value):
-    """Quote an SQL string literal."""
-    return "'" + str(value).replace("'", "''") + "'"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import locked, sync
+from upscale_audit.ingest.plain_paths import plain_path
 from upscale_audit.warehouse.connect import (
     THREADS,
     memory_limit,
@@ -72,8 +73,13 @@ def export_tables(study, tables=None, progress=None, labels="published"):
     ):
         shutil.rmtree(fresh, ignore_errors=True)
         try:
-            with open_warehouse(study.warehouse) as connection:
-                _configure(connection, study.output / ".exports.spill")
+            spill = plain_path(study.output / ".exports.spill")
+            settings = {
+                "threads": THREADS,
+                "memory_limit": memory_limit(),
+                "temp_directory": str(spill),
+            }
+            with open_warehouse(study.warehouse, plain_path(fresh), settings) as connection:
                 grains = _select_tables(connection, tables)
                 for number, (table, grain) in enumerate(grains.items(), start=1):
                     _export_table(connection, table, grain, fresh)
@@ -97,12 +103,6 @@ def _list_arguments(tables, labels):
     if tables is not None:
         return [argument for table in tables for argument in ("--table", table)]
     return [] if labels == "published" else ["--labels", labels]
-
-
-def _configure(connection, spill):
-    connection.execute(f"set threads = {THREADS}")
-    connection.execute(f"set memory_limit = {quote_text(memory_limit())}")
-    connection.execute(f"set temp_directory = {quote_text(spill)}")
 
 
 def _select_tables(connection, wanted):
@@ -165,7 +165,8 @@ def _lies_in_order(connection, model_id):
 def _copy(connection, query, stem):
     path = stem.with_name(stem.name + ".parquet")
     path.parent.mkdir(parents=True, exist_ok=True)
-    connection.execute(f"copy ({query}) to {quote_text(path)} (format parquet, compression zstd)")
+    target = quote_text(plain_path(path))
+    connection.execute(f"copy ({query}) to {target} (format parquet, compression zstd)")
     sync(path)
 
 
