@@ -20,7 +20,7 @@ from upscale_audit.warehouse.connect import (
     quote_text,
     saying_database_errors,
 )
-from upscale_audit.warehouse.proof.provenance import seal_exports
+from upscale_audit.warehouse.proof.provenance import EXPORTS_MANIFEST, link_exports, seal_exports
 from upscale_audit.warehouse.published_form import write_published_form
 
 SPLIT_BY_MODEL = ("fct_blocks", "fct_block_states")
@@ -62,8 +62,9 @@ def export_tables(study, tables=None, progress=None, labels="published"):
     -----
     ``exports/`` is replaced as a whole: what was exported before and is not asked for now
     is gone from it. Rows are ordered by the table's grain and each file is written by one
-    ordered COPY, so an unchanged warehouse gives the same bytes. ``SHA256SUMS`` is what
-    ``sha256sum --check`` reads; ``manifest.json``, written last, adds what they were made from.
+    ordered COPY, so the same inputs give the same bytes, whatever the bytes of the warehouse.
+    ``SHA256SUMS`` is what ``sha256sum --check`` reads; ``manifest.json`` adds what they were made
+    from, and ``exports.manifest.json`` beside the folder, written last, from which file.
     """
     folder = study.output / "exports"
     fresh = study.output / ".exports.next"
@@ -90,7 +91,9 @@ def export_tables(study, tables=None, progress=None, labels="published"):
             files = _list_files(fresh)
             arguments = _list_arguments(tables, labels)
             manifest = seal_exports(study, fresh, grains, files, arguments)
+            (study.output / EXPORTS_MANIFEST).unlink(missing_ok=True)
             replace_folder(fresh, folder)
+            link_exports(study, manifest)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
             shutil.rmtree(study.output / ".exports.spill", ignore_errors=True)
