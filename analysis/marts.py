@@ -5,6 +5,8 @@ from pathlib import Path
 
 import duckdb
 
+from upscale_audit.analysis.connection import open_published
+from upscale_audit.analysis.connection import quote_text as quote_text
 from upscale_audit.ingest.errors import StudyError
 
 
@@ -33,7 +35,7 @@ class Marts:
             raise StudyError(f"no warehouse at {path}; run upscale-audit build first")
         self._connection = None
         try:
-            self._connection = duckdb.connect(str(self._path), read_only=True)
+            self._connection = open_published(path)
             self.models = [
                 row["model_id"]
                 for row in self.rows("select model_id from dim_models order by model_id")
@@ -166,8 +168,3 @@ class Marts:
 def quote_name(name):
     """Quote an SQL name."""
     return '"' + name.replace('"', '""') + '"'
-
-
-def quote_text(value):
-    """Quote an SQL string literal."""
-    return "'" + str(value).replace("'", "''") + "'"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.plain_paths import check_database_folder
 from upscale_audit.ingest.restorers import DECLARATIONS, RestoreParameters
 
 INFERENCE_PATHS = ("notta", "tta")
@@ -239,6 +240,7 @@ def _parse_study(path, document):
         ),
     )
     _check_apart(parsed)
+    check_database_folder(parsed.output, f"{path}: [study] output")
     return parsed
 
 

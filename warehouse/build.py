@@ -187,7 +187,7 @@ class _Job:
         inputs, manifest = self.inputs, self.inputs.manifest
         if self.growth.reason is None:
             manifest = manifest | {"block_shards": list(self.growth.shards)}
-        create_raw_views(self.database, self.study.raw, manifest)
+        create_raw_views(self.database, self.study, manifest)
         create_hyra_views(self.database, inputs.hyra)
         create_frozen_tables(self.database, inputs.frozen)
         create_lineage(

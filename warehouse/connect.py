@@ -1,4 +1,9 @@
-"""DuckDB connections and the names that go into SQL."""
+"""DuckDB connections and the names that go into SQL.
+
+Every connection is locked before its first query (`analysis.connection`): what a view, or a text
+that slipped into SQL, can reach are the folders that the work needs, and no other file, no network
+and no extension.
+"""
 
 import contextlib
 import errno
@@ -7,14 +12,12 @@ from pathlib import Path
 
 import duckdb
 
+from upscale_audit.analysis.connection import lock, open_published
+from upscale_audit.analysis.connection import quote_text as quote_text
 from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.plain_paths import plain_path
 
 THREADS = os.cpu_count() or 1
-
-
-def quote_text(value):
-    """Quote a value as an SQL string literal."""
-    return "'" + str(value).replace("'", "''") + "'"
 
 
 def quote_name(value):
@@ -22,12 +25,16 @@ def quote_name(value):
     return '"' + str(value).replace('"', '""') + '"'
 
 
-def open_warehouse(path):
+def open_warehouse(path, folder=None, settings=None):
     """Open a published warehouse read-only; any number of readers may.
 
     Parameters
     ----------
     path : str or Path
+    folder : Path, optional
+        Of a plain name: where this connection may write other files. By default nowhere.
+    settings : dict, optional
+        DuckDB's, by name.
 
     Returns
     -------
@@ -42,7 +49,7 @@ def open_warehouse(path):
     if not path.is_file():
         raise StudyError(f"no warehouse at {path}; run upscale-audit build first")
     try:
-        return duckdb.connect(str(path), read_only=True)
+        return open_published(path, folder, settings)
     except duckdb.Error as error:
         first_line = str(error).splitlines()[0]
         raise StudyError(
@@ -51,12 +58,14 @@ def open_warehouse(path):
 
 
 @contextlib.contextmanager
-def open_build(path):
+def open_build(path, folders=()):
     """Open, or create, the database of a build for the time of a ``with`` block.
 
     Parameters
     ----------
     path : Path
+    folders : iterable of Path
+        Of plain names: where else this connection may read and write.
 
     Yields
     ------
@@ -70,7 +79,8 @@ def open_build(path):
     config = {"max_vacuum_tasks": 0}
     if not Path(path).exists():
         config["storage_compatibility_version"] = "v1.5.0"
-    with duckdb.connect(str(path), config=config) as connection:
+    with duckdb.connect(str(plain_path(path)), config=config) as connection:
+        lock(connection, folders)
         yield connection
 
 

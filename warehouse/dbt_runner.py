@@ -4,13 +4,19 @@ import contextlib
 import gc
 import json
 import os
+import re
 from dataclasses import asdict
 from pathlib import Path
 
 from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.plain_paths import plain_path
 from upscale_audit.warehouse.connect import THREADS, memory_limit
+from upscale_audit.warehouse.raw import PARAMETER_TEXTS
 
 PROJECT = Path(__file__).resolve().parents[1] / "dbt_project"
+
+_DBT_VARIABLES = re.compile("DBT_", re.IGNORECASE)
+"""dbt takes most of its options from them: a shell's may be for another project of its user."""
 
 
 def run_dbt(
@@ -18,22 +24,43 @@ def run_dbt(
 ):
     """Run a dbt command on a database with a study's parameters, in this process.
 
+    Parameters
+    ----------
+    study : ingest.study.Study
+    database : Path
+    arguments : sequence of str
+    threads : int, optional
+        DuckDB's.
+    progress : callable, optional
+        As `warehouse.build.build_warehouse` takes it.
+    variables : dict, optional
+        More dbt variables. dbt renders them as Jinja: no text of a user may be one.
+    target : {"build", "spark"}
+
     Returns
     -------
     list
         dbt's results.
     """
-    folder = study.output / "dbt"
+    output = plain_path(study.output)
+    folders = [output / name for name in ("raw", "hyra", "dbt/spark")]
+    folders.append(plain_path(PROJECT) / "seeds")
     environment = {
-        "UPSCALE_AUDIT_DB": str(database),
+        "UPSCALE_AUDIT_DB": str(plain_path(database)),
         "UPSCALE_AUDIT_THREADS": str(threads or THREADS),
         "UPSCALE_AUDIT_MEMORY": memory_limit(),
-        "UPSCALE_AUDIT_TEMP": str(folder / "spill"),
+        "UPSCALE_AUDIT_TEMP": str(output / "dbt" / "spill"),
+        "UPSCALE_AUDIT_FOLDERS": json.dumps([*map(str, folders)]),
     }
-    variables = json.dumps(asdict(study.analysis_parameters) | (variables or {}))
+    numbers = {
+        name: value
+        for name, value in asdict(study.analysis_parameters).items()
+        if name not in PARAMETER_TEXTS
+    }
+    variables = json.dumps(numbers | (variables or {}))
     arguments = [*arguments, "--target", target, "--vars", variables]
     with _environment(environment):
-        return invoke_dbt(arguments, folder, progress)
+        return invoke_dbt(arguments, study.output / "dbt", progress)
 
 
 def invoke_dbt(arguments, folder, progress=None):
@@ -49,9 +76,6 @@ def invoke_dbt(arguments, folder, progress=None):
     StudyError
         A dbt model or test failed, named with its first lines.
     """
-    os.environ.setdefault("DO_NOT_TRACK", "1")
-    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-    from dbt.cli.main import dbtRunner
 
     def announce(event):
         if progress is None:
@@ -61,23 +85,18 @@ def invoke_dbt(arguments, folder, progress=None):
         elif event.info.name == "LogTestResult":
             progress(event.data.index, event.data.num_models, event.data.node_info.node_name)
 
-    result = dbtRunner(callbacks=[announce]).invoke(
-        [
-            *arguments,
-            "--project-dir",
-            str(PROJECT),
-            "--profiles-dir",
-            str(PROJECT),
-            "--target-path",
-            str(folder / "target"),
-            "--log-path",
-            str(folder / "logs"),
-            "--log-level",
-            "none",
-        ]
-    )
-    # dbt-duckdb keeps its database open for the next run in this process; no one else could.
-    DuckDBConnectionManager.close_all_connections()
+    project, artefacts = str(plain_path(PROJECT)), plain_path(folder)
+    places = ["--project-dir", project, "--profiles-dir", project]
+    places += ["--target-path", str(artefacts / "target"), "--log-path", str(artefacts / "logs")]
+    with _environment({"DO_NOT_TRACK": "1"}, without=_DBT_VARIABLES):
+        # dbt reads variables when it is imported, too.
+        from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+        from dbt.cli.main import dbtRunner
+
+        runner = dbtRunner(callbacks=[announce])
+        result = runner.invoke([*arguments, *places, "--log-level", "none"])
+        # dbt-duckdb keeps its database open for the next run in this process; no one else could.
+        DuckDBConnectionManager.close_all_connections()
     gc.collect()
     if isinstance(result.exception, KeyboardInterrupt):
         raise result.exception
@@ -98,14 +117,15 @@ def invoke_dbt(arguments, folder, progress=None):
 
 
 @contextlib.contextmanager
-def _environment(values):
-    before = {name: os.environ.get(name) for name in values}
+def _environment(values, without=None):
+    """Set variables for the time of a ``with`` block, and take out those whose name matches."""
+    before = dict(os.environ)
+    for name in filter(without.match, before) if without else ():
+        del os.environ[name]
     os.environ.update(values)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)

@@ -6,13 +6,16 @@ import re
 from upscale_audit.analysis.pages import guard_page, spell_json
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import locked, write_text
+from upscale_audit.ingest.plain_paths import plain_path
 from upscale_audit.ingest.run import read_raw_manifest
 from upscale_audit.warehouse.connect import remove_database
 from upscale_audit.warehouse.dbt_runner import PROJECT, run_dbt
 from upscale_audit.warehouse.proof.provenance import DOCS_MANIFEST, seal_docs
 from upscale_audit.warehouse.raw import create_raw_views
 
-_OF_A_RUN = re.compile(r"generated_at|created_at|invocation_(id|started_at)|user_id|completed_at")
+_OF_A_RUN = re.compile(
+    r"generated_at|created_at|run_started_at|invocation_(id|started_at)|user_id|completed_at"
+)
 
 
 def write_docs(study):
@@ -39,7 +42,7 @@ def write_docs(study):
         database = study.output / ".docs.duckdb"
         remove_database(database)
         try:
-            create_raw_views(database, study.raw, read_raw_manifest(study.raw))
+            create_raw_views(database, study, read_raw_manifest(study.raw))
             variables = {"is_frozen": study.frozen is not None}
             run_dbt(study, database, ["docs", "generate"], variables=variables)
             (study.output / DOCS_MANIFEST).unlink(missing_ok=True)
@@ -53,7 +56,8 @@ def write_docs(study):
 def _compose_page(study):
     """Put dbt's descriptions, without what is of this run or machine, into dbt's empty page."""
     target = study.output / "dbt" / "target"
-    folders = [str(folder) for folder in (target, study.output, PROJECT, study.path.parent)]
+    own = (target, study.output, PROJECT, study.path.parent)
+    folders = [str(name) for folder in own for name in (plain_path(folder), folder)]
     page = (target / "index.html").read_text(encoding="utf-8")
     for name in ("manifest", "catalog"):
         described = json.loads((target / f"{name}.json").read_text(encoding="utf-8"))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import locked, sync
+from upscale_audit.ingest.plain_paths import plain_path
 from upscale_audit.warehouse.connect import (
     THREADS,
     memory_limit,
@@ -19,7 +20,7 @@ from upscale_audit.warehouse.connect import (
     quote_text,
     saying_database_errors,
 )
-from upscale_audit.warehouse.proof.provenance import seal_exports
+from upscale_audit.warehouse.proof.provenance import EXPORTS_MANIFEST, link_exports, seal_exports
 from upscale_audit.warehouse.published_form import write_published_form
 
 SPLIT_BY_MODEL = ("fct_blocks", "fct_block_states")
@@ -61,8 +62,9 @@ def export_tables(study, tables=None, progress=None, labels="published"):
     -----
     ``exports/`` is replaced as a whole: what was exported before and is not asked for now
     is gone from it. Rows are ordered by the table's grain and each file is written by one
-    ordered COPY, so an unchanged warehouse gives the same bytes. ``SHA256SUMS`` is what
-    ``sha256sum --check`` reads; ``manifest.json``, written last, adds what they were made from.
+    ordered COPY, so the same inputs give the same bytes, whatever the bytes of the warehouse.
+    ``SHA256SUMS`` is what ``sha256sum --check`` reads; ``manifest.json`` adds what they were made
+    from, and ``exports.manifest.json`` beside the folder, written last, from which file.
     """
     folder = study.output / "exports"
     fresh = study.output / ".exports.next"
@@ -72,8 +74,13 @@ def export_tables(study, tables=None, progress=None, labels="published"):
     ):
         shutil.rmtree(fresh, ignore_errors=True)
         try:
-            with open_warehouse(study.warehouse) as connection:
-                _configure(connection, study.output / ".exports.spill")
+            spill = plain_path(study.output / ".exports.spill")
+            settings = {
+                "threads": THREADS,
+                "memory_limit": memory_limit(),
+                "temp_directory": str(spill),
+            }
+            with open_warehouse(study.warehouse, plain_path(fresh), settings) as connection:
                 grains = _select_tables(connection, tables)
                 for number, (table, grain) in enumerate(grains.items(), start=1):
                     _export_table(connection, table, grain, fresh)
@@ -84,7 +91,9 @@ def export_tables(study, tables=None, progress=None, labels="published"):
             files = _list_files(fresh)
             arguments = _list_arguments(tables, labels)
             manifest = seal_exports(study, fresh, grains, files, arguments)
+            (study.output / EXPORTS_MANIFEST).unlink(missing_ok=True)
             replace_folder(fresh, folder)
+            link_exports(study, manifest)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
             shutil.rmtree(study.output / ".exports.spill", ignore_errors=True)
@@ -97,12 +106,6 @@ def _list_arguments(tables, labels):
     if tables is not None:
         return [argument for table in tables for argument in ("--table", table)]
     return [] if labels == "published" else ["--labels", labels]
-
-
-def _configure(connection, spill):
-    connection.execute(f"set threads = {THREADS}")
-    connection.execute(f"set memory_limit = {quote_text(memory_limit())}")
-    connection.execute(f"set temp_directory = {quote_text(spill)}")
 
 
 def _select_tables(connection, wanted):
@@ -165,7 +168,8 @@ def _lies_in_order(connection, model_id):
 def _copy(connection, query, stem):
     path = stem.with_name(stem.name + ".parquet")
     path.parent.mkdir(parents=True, exist_ok=True)
-    connection.execute(f"copy ({query}) to {quote_text(path)} (format parquet, compression zstd)")
+    target = quote_text(plain_path(path))
+    connection.execute(f"copy ({query}) to {target} (format parquet, compression zstd)")
     sync(path)
 
 

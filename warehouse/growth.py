@@ -17,6 +17,7 @@ from upscale_audit.ingest.files import hash_file
 from upscale_audit.ingest.manifests import MANIFEST, read_manifest
 from upscale_audit.warehouse.connect import open_build, open_warehouse, quote_name
 from upscale_audit.warehouse.proof.provenance import WAREHOUSE_MANIFEST
+from upscale_audit.warehouse.raw import find_shard_model
 
 CARRIED_SCHEMA = "intermediate"
 """Holds, in a published file that can grow, the sums per image that later builds add to."""
@@ -123,7 +124,7 @@ def _find_added(before, models, manifest, frozen):
         gone = min(models - set(manifest["models"]))
         return Growth(reason=f"the model {gone} is no longer in the study")
     shards = [name for name in manifest["block_shards"] if name not in before]
-    for model_id in sorted({name.split("/")[1].removeprefix("model_id=") for name in shards}):
+    for model_id in sorted(set(map(find_shard_model, shards))):
         if model_id in models - frozen.models:
             return Growth(
                 reason=f"images were added to {model_id}, which has no limits in the frozen file"

@@ -6,8 +6,10 @@ from pathlib import Path
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file
 from upscale_audit.ingest.manifests import MANIFEST, read_manifest
-from upscale_audit.ingest.schema import HYRA_TABLES, SCHEMA_VERSION, arrow_schema
-from upscale_audit.warehouse.connect import open_build, quote_name, quote_text
+from upscale_audit.ingest.plain_paths import plain_path
+from upscale_audit.ingest.schema import HYRA_TABLES, SCHEMA_VERSION
+from upscale_audit.warehouse.connect import open_build
+from upscale_audit.warehouse.raw import create_empty_table, create_file_view
 
 
 @dataclass(frozen=True)
@@ -92,17 +94,11 @@ def create_hyra_views(database, hyra):
     database : Path
     hyra : HyraFolder
     """
-    with open_build(database) as connection:
+    files = {table: plain_path(path) for table, path in hyra.files.items()}
+    with open_build(database, {path.parent for path in files.values()}) as connection:
         connection.execute("create schema if not exists raw")
         for table in HYRA_TABLES:
-            name = f"raw.{quote_name(table)}"
-            if table in hyra.files:
-                file = quote_text(hyra.files[table])
-                connection.execute(
-                    f"create view {name} as select * from"
-                    f" read_parquet([{file}], hive_partitioning = false)"
-                )
-                continue
-            connection.register("no_rows", arrow_schema(table).empty_table())
-            connection.execute(f"create table {name} as select * from no_rows")
-            connection.unregister("no_rows")
+            if table in files:
+                create_file_view(connection, table, files[table])
+            else:
+                create_empty_table(connection, table)

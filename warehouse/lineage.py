@@ -12,6 +12,7 @@ from upscale_audit.ingest.files import hash_file
 from upscale_audit.ingest.manifests import MANIFEST, SOURCES, SUMS
 from upscale_audit.ingest.sources import list_table_sources, list_unit_sources
 from upscale_audit.warehouse.connect import open_build, quote_name
+from upscale_audit.warehouse.raw import PARAMETERS
 
 UNIT_TABLES = ("images", "source_files", "image_metrics", "pairs", "rejects")
 """Raw tables that are collected from the units' manifests."""
@@ -171,7 +172,8 @@ class Graph:
     def __init__(self, project, dbt_manifest, manifest, manifest_sha256):
         self.project, self.manifest = project, manifest
         self.raw_manifest = ("raw_file", MANIFEST, "bytes", manifest_sha256)
-        self.files = {table: [self.raw_manifest] for table in TABLES}
+        # The study file's parameters are in the build's recipe, of which dim_study has the hash.
+        self.files = {table: [self.raw_manifest] for table in TABLES} | {PARAMETERS: []}
         self.nodes = {
             name: node
             for name, node in dbt_manifest["nodes"].items()

@@ -6,6 +6,7 @@ thresholds pooled over the rows of a file, as its program does.
 
 import csv
 import json
+import re
 
 import numpy as np
 
@@ -68,6 +69,9 @@ _FILE_JOINS = {
         " and quality.row_number = files.row_number"
     ),
 }
+
+_FORMULA = re.compile(r"'*[=+@\t\r-]")
+"""How a text begins that a spreadsheet runs, or that `write_as_text` has made harmless."""
 
 _NO_LOCATION = "N/A"
 # The published column, and ours.
@@ -157,9 +161,9 @@ def write_published_form(connection, folder, language="published"):
     is not defined is an empty cell. Of measured images they come from 8 px blocks at six
     decimals, and ``min_ssim_value`` is rounded to the published four.
 
-    Cells are data and stay as they are: an image named ``=1+1`` is written so, and a
-    spreadsheet may take it, like one that begins with ``+``, ``-`` or ``@``, for a formula.
-    Import the file there as text.
+    No text runs as a formula in a spreadsheet: one that begins with ``=``, ``+``, ``-``, ``@``, a
+    tab or a carriage return, as an image named ``=1+1`` does, gets an apostrophe before it
+    (`write_as_text`). Numbers and all other texts are as they are.
     """
     if language not in LANGUAGES:
         raise ValueError(f"language = {language!r}; expected one of {', '.join(LANGUAGES)}")
@@ -323,9 +327,27 @@ def _write_csv(path, header, rows, encoding="utf-8-sig"):
     with path.open("w", encoding=encoding, newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
-        writer.writerows(rows)
+        writer.writerows([write_as_text(cell) for cell in row] for row in rows)
     sync(path)
     return path
+
+
+def write_as_text(cell):
+    """Keep a spreadsheet from taking a text for a formula.
+
+    Parameters
+    ----------
+    cell : str, float, int, bool or None
+
+    Returns
+    -------
+    str, float, int, bool or None
+        A text that begins as a formula does, with one apostrophe more; so does one that apostrophes
+        and such a beginning make, so that taking one away gives every text back. All else as it is.
+    """
+    if isinstance(cell, str) and _FORMULA.match(cell):
+        return f"'{cell}"
+    return cell
 
 
 def _write_json(path, value):

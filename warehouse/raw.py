@@ -1,15 +1,24 @@
 """The raw folder as a build finds it: checked to the last byte, and seen through views."""
 
+import itertools
+import re
 from concurrent.futures import ThreadPoolExecutor
-
-import pyarrow.parquet as pq
+from dataclasses import fields
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file
 from upscale_audit.ingest.manifests import MANIFEST, SOURCES, restate
 from upscale_audit.ingest.merkle import find_root
+from upscale_audit.ingest.plain_paths import plain_path
 from upscale_audit.ingest.schema import TABLES, arrow_schema
-from upscale_audit.warehouse.connect import THREADS, open_build, quote_text
+from upscale_audit.ingest.study import MODEL_ID_PATTERN, AnalysisParameters
+from upscale_audit.warehouse.connect import THREADS, open_build, quote_name, quote_text
+
+PARAMETERS = "parameters"
+PARAMETER_TEXTS = tuple(item.name for item in fields(AnalysisParameters) if item.type is str)
+"""Raw table of the study file's texts, and its columns. Numbers reach dbt as variables."""
+
+_SHARD = re.compile(rf"blocks/model_id=({MODEL_ID_PATTERN.pattern})/[0-9a-f]{{16}}\.parquet")
 
 
 def check_sign_off(study, manifest):
@@ -74,29 +83,109 @@ def _hash_or_none(path):
         return None
 
 
-def create_raw_views(database, raw, manifest):
-    """Create views over exactly the files of the manifest, in its order."""
-    with open_build(database) as connection:
+def find_shard_model(shard):
+    """Give the model of a block shard, which is part of the name that the manifest lists it by.
+
+    Parameters
+    ----------
+    shard : str
+
+    Returns
+    -------
+    str
+        `model_id`.
+
+    Raises
+    ------
+    StudyError
+        Ingest writes no shard of such a name.
+    """
+    match = _SHARD.fullmatch(shard)
+    if match is None:
+        raise StudyError(
+            f"{MANIFEST} of the raw folder lists the block shard {shard!r}; expected"
+            " blocks/model_id=NAME/ and 16 hexadecimal digits: run upscale-audit ingest, which"
+            " mends it"
+        )
+    return match[1]
+
+
+def create_raw_views(database, study, manifest):
+    """Create views over exactly the files of the manifest, in its order, and the study's texts.
+
+    Parameters
+    ----------
+    database : Path
+    study : ingest.study.Study
+    manifest : dict
+        The raw folder's, or what of it is to be built.
+
+    Notes
+    -----
+    Files are read by plain names, and the model of a block's row is that of the manifest: no folder
+    above the files, whatever its name, has a part in either.
+    """
+    raw = plain_path(study.raw)
+    with open_build(database, [raw]) as connection:
         connection.execute("create schema raw")
+        _create_parameters(connection, study.analysis_parameters)
         for table in TABLES:
-            shards = [raw / table / f"{table}.parquet"]
             if table == "blocks":
-                shards = [raw / name for name in manifest["block_shards"]] or [_no_blocks(database)]
-            files = ", ".join(map(quote_text, shards))
-            options = "hive_partitioning = false"
-            if table == "blocks":
-                options = (
-                    "hive_partitioning = true, hive_types_autocast = false,"
-                    " hive_types = {'model_id': varchar}"
-                )
-            connection.execute(
-                f"create view raw.{table} as select * from read_parquet([{files}], {options})"
-            )
+                _create_blocks(connection, raw, manifest["block_shards"])
+            else:
+                create_file_view(connection, table, raw / table / f"{table}.parquet")
 
 
-def _no_blocks(database):
-    """Write a shard without rows, for a study of published files only."""
-    path = database.parent / "dbt" / "no_blocks" / "model_id=none" / "blocks.parquet"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(arrow_schema("blocks").empty_table(), path)
-    return path
+def _create_parameters(connection, parameters):
+    """Add the texts among the parameters as one row: dbt renders its variables, but no data."""
+    columns = ", ".join(f"{quote_name(name)} varchar" for name in PARAMETER_TEXTS)
+    connection.execute(f"create table raw.{PARAMETERS} ({columns})")
+    marks = ", ".join("?" * len(PARAMETER_TEXTS))
+    texts = [getattr(parameters, name) for name in PARAMETER_TEXTS]
+    connection.execute(f"insert into raw.{PARAMETERS} values ({marks})", texts)
+
+
+def _create_blocks(connection, raw, shards):
+    """Show block shards as one table, with the model of each, which the file does not hold."""
+    parts = [
+        f"select *, {quote_text(model_id)} as model_id from {_read(raw / name for name in names)}"
+        for model_id, names in itertools.groupby(shards, find_shard_model)
+    ]
+    if parts:
+        connection.execute(f"create view raw.blocks as {' union all '.join(parts)}")
+    else:
+        # A study of published files only.
+        create_empty_table(connection, "blocks")
+        connection.execute("alter table raw.blocks add column model_id varchar")
+
+
+def create_file_view(connection, table, path):
+    """Show a file as a raw table.
+
+    Parameters
+    ----------
+    connection : duckdb.DuckDBPyConnection
+    table : str
+    path : Path
+        Of plain names.
+    """
+    connection.execute(f"create view raw.{quote_name(table)} as select * from {_read([path])}")
+
+
+def _read(paths):
+    """Spell the reading of some files, and of nothing that their folders' names may say."""
+    return f"read_parquet([{', '.join(map(quote_text, paths))}], hive_partitioning = false)"
+
+
+def create_empty_table(connection, table):
+    """Add a raw table without rows, where nothing was measured.
+
+    Parameters
+    ----------
+    connection : duckdb.DuckDBPyConnection
+    table : str
+        Of `ingest.schema.TABLES` or `HYRA_TABLES`.
+    """
+    connection.register("no_rows", arrow_schema(table).empty_table())
+    connection.execute(f"create table raw.{quote_name(table)} as select * from no_rows")
+    connection.unregister("no_rows")

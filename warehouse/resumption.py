@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import duckdb
 
+from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import write_text
-from upscale_audit.warehouse.connect import open_build
+from upscale_audit.warehouse.connect import open_build, open_warehouse
 
 NOTE = "unfinished.json"
 """In dbt's folder while a build from nothing runs: which build it is, and what it has counted."""
@@ -63,14 +64,14 @@ def find_interrupted(folder, database, recipe_sha256):
             return None
         if note["counts"] is not None:
             found = Interrupted(counts=note["counts"])
-            with duckdb.connect(str(database), read_only=True) as connection:
+            with open_warehouse(database) as connection:
                 return _check(connection, "dim_study", recipe_sha256, found)
         with open_build(database) as connection:
             tables = _list_tables(connection)
             found = _check(connection, "raw.study", recipe_sha256, Interrupted(tables))
             connection.execute("drop schema raw cascade")
             return found
-    except (OSError, ValueError, TypeError, KeyError, duckdb.Error):
+    except (StudyError, OSError, ValueError, TypeError, KeyError, duckdb.Error):
         return None
 
 
@@ -83,6 +84,8 @@ def _list_tables(connection):
     rows = connection.sql(
         "select table_name from information_schema.tables where table_type = 'BASE TABLE'"
         " and table_schema in ('main', 'intermediate')"
+        # These become arguments of dbt: a name of any other kind was not given by it.
+        " and regexp_full_match(table_name, '[a-z0-9_]+')"
         " and not suffix(table_name, '__dbt_tmp') and not suffix(table_name, '__dbt_backup')"
         " order by table_name"
     ).fetchall()

@@ -13,14 +13,16 @@
 {%- endmacro %}
 
 {#- dbt-duckdb's own, save that a table which Spark has computed is read from its files, in the
-    order of its grain. `block_results` is the folder of Spark's tables, `schema.name`. -#}
+    order of its grain. `block_results` is the folder of Spark's tables, `schema.name`; it is a plain
+    name, for dbt renders variables. -#}
 {% macro duckdb__create_table_as(temporary, relation, compiled_code, language='sql') -%}
     {%- set table = this.schema ~ '.' ~ this.identifier -%}
     {%- if table in var('block_tables', []) -%}
         {%- set grain = config.get('meta', {}).get('grain', []) -%}
         {%- set compiled_code -%}
             select * from read_parquet(
-                {{ quoted_path(var('block_results') ~ '/' ~ table ~ '/*.parquet') }}
+                {{ quoted_path(var('block_results') ~ '/' ~ table ~ '/*.parquet') }},
+                hive_partitioning = false
             )
             {%- if grain %} order by {{ grain | join(', ') }}{% endif %}
         {%- endset -%}

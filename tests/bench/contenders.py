@@ -153,7 +153,7 @@ def run_warehouse(study):
     """Build the tables up to the answer with dbt, as `upscale-audit build` does."""
     database = study.output / "contenders" / "warehouse.duckdb"
     remove_database(database)
-    create_raw_views(database, study.raw, read_raw_manifest(study.raw))
+    create_raw_views(database, study, read_raw_manifest(study.raw))
     run_dbt(study, database, ["run", "--select", "+mart_direction_components"])
     return _read_answer(database)
 

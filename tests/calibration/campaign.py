@@ -154,7 +154,7 @@ def answer(study, questions):
     """
     database = study.output / "calibration.duckdb"
     marts = sorted({f"+{question.mart}" for question in questions})
-    create_raw_views(database, study.raw, read_raw_manifest(study.raw))
+    create_raw_views(database, study, read_raw_manifest(study.raw))
     command = ("build", "--exclude-resource-type", "test", "unit_test", "--select", *marts)
     run_dbt(study, database, command, threads=1)
     answers = defaultdict(list)

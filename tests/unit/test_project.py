@@ -11,7 +11,7 @@ import yaml
 from upscale_audit.ingest import schema
 from upscale_audit.ingest.restorers import DECLARATIONS
 from upscale_audit.ingest.study import AnalysisParameters, load_study
-from upscale_audit.warehouse import frozen, lineage
+from upscale_audit.warehouse import frozen, lineage, raw
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +35,7 @@ def test_dbt_sources_describe_exactly_the_raw_columns(dbt_yaml):
     declared["blocks"].insert(0, "model_id")
     declared |= {name: list(columns) for name, columns in lineage.TABLES.items()}
     declared |= {name: list(columns) for name, columns in frozen.TABLES.items()}
+    declared[raw.PARAMETERS] = list(raw.PARAMETER_TEXTS)
     assert described == declared
 
 
@@ -53,7 +54,10 @@ def test_every_dbt_model_has_a_description_that_ends_with_its_grain(dbt_yaml, re
 
 def test_dbt_variables_default_to_the_study_files_defaults(dbt_yaml, repository):
     project = dbt_yaml[repository / "dbt_project" / "dbt_project.yml"]
-    assert project["vars"] == vars(AnalysisParameters())
+    parameters = vars(AnalysisParameters())
+    numbers = {name for name in parameters if name not in raw.PARAMETER_TEXTS}
+    assert project["vars"] == {name: parameters[name] for name in numbers}
+    assert all(isinstance(parameters[name], int) for name in numbers)
 
 
 def uncomment_example(repository):

@@ -181,7 +181,11 @@ def test_the_chain_holds_from_the_paper_to_the_source_files(paper):
         folder / "exports" / MANIFEST
     )
     warehouse = provenance / "warehouse.manifest.json"
-    assert parent(folder / "exports" / MANIFEST) == {warehouse.name: hash_file(warehouse)}
+    linked = provenance / "exports.manifest.json"
+    assert parent(linked) == {warehouse.name: hash_file(warehouse)}
+    assert read_manifest(linked, "x")["files"] == {
+        "exports/manifest.json": hash_file(folder / "exports" / MANIFEST)
+    }
     assert parent(warehouse) == {"raw/manifest.json": hash_file(provenance / "raw" / MANIFEST)}
     raw = read_manifest(provenance / "raw" / MANIFEST, "x")
     assert raw["files"]["sources.sha256"] == hash_file(provenance / "raw" / "sources.sha256")

@@ -17,7 +17,7 @@ from upscale_audit.warehouse.dbt_runner import PROJECT
 from upscale_audit.warehouse.export import export_tables
 from upscale_audit.warehouse.lineage import read_sums
 from upscale_audit.warehouse.proof.inclusion import describe_proof
-from upscale_audit.warehouse.proof.provenance import WAREHOUSE_MANIFEST
+from upscale_audit.warehouse.proof.provenance import EXPORTS_MANIFEST, WAREHOUSE_MANIFEST
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +135,10 @@ def test_each_manifest_names_the_one_before(sample_study):
     warehouse = read_manifest(output / WAREHOUSE_MANIFEST, "x")
     exports = read_manifest(output / "exports" / MANIFEST, "x")
     assert warehouse["parents"] == {f"raw/{MANIFEST}": hash_file(output / "raw" / MANIFEST)}
-    assert exports["parents"] == {WAREHOUSE_MANIFEST: hash_file(output / WAREHOUSE_MANIFEST)}
+    linked = read_manifest(output / EXPORTS_MANIFEST, "x")
+    assert linked["parents"] == {WAREHOUSE_MANIFEST: hash_file(output / WAREHOUSE_MANIFEST)}
+    assert linked["files"] == {f"exports/{MANIFEST}": hash_file(output / "exports" / MANIFEST)}
+    assert exports["parents"] == {}
     assert warehouse["files"] == {"warehouse.duckdb": hash_file(sample_study.warehouse)}
     assert exports["recipe"]["inputs"]["warehouse"] == warehouse["recipe_sha256"]
 

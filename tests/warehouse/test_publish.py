@@ -98,7 +98,7 @@ def test_block_tables_are_exported_a_file_a_model(sample_study):
 def test_blocks_that_lie_in_order_are_exported_unsorted_with_the_same_bytes(
     sample_study, tmp_path, monkeypatch
 ):
-    with open_warehouse(sample_study.warehouse) as connection:
+    with open_warehouse(sample_study.warehouse, tmp_path) as connection:
         ((grain,),) = connection.sql(
             "select grain from dim_tables where table_name = 'fct_blocks'"
         ).fetchall()

@@ -72,6 +72,16 @@ def test_a_shard_that_no_manifest_lists_stops_spark_which_reads_whole_folders(ti
         build_warehouse(study, spark="local[1]")
 
 
+def test_a_folder_in_whose_name_spark_reads_more_is_refused(new_study_folder, tmp_path):
+    folder = new_study_folder(tmp_path / "model_id=x" / "{a,b}")
+    folder.add_model("alpha")
+    folder.add_image("a")
+    study = folder.load()
+    ingest_study(study, workers=1)
+    with pytest.raises(StudyError, match=r"Spark cannot be given .*\{a,b\}.* without --spark"):
+        build_warehouse(study, spark="local[1]")
+
+
 def test_without_the_extra_the_error_names_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyspark.sql", None)
     with (

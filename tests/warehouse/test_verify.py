@@ -20,7 +20,12 @@ from upscale_audit.ingest.manifests import (
 )
 from upscale_audit.warehouse.cli import main as cli
 from upscale_audit.warehouse.docs import write_docs
-from upscale_audit.warehouse.proof.provenance import DOCS_MANIFEST, WAREHOUSE_MANIFEST, seal_figures
+from upscale_audit.warehouse.proof.provenance import (
+    DOCS_MANIFEST,
+    EXPORTS_MANIFEST,
+    WAREHOUSE_MANIFEST,
+    seal_figures,
+)
 from upscale_audit.warehouse.proof.verify import verify
 
 REPAIRS = {"raw": "ingest", "warehouse": "build", "exports": "export", "figures": "figures"}
@@ -242,6 +247,26 @@ def test_a_manifest_that_names_files_outside_reads_none_of_them(outputs, change)
     assert "differs" not in {problem for problem, _ in found}
 
 
+def test_exports_forged_whole_are_caught_by_the_manifest_beside_them(outputs, change):
+    def forge(path):
+        truth = json.loads(path.read_text())
+        files = truth["files"] | {"dim_models.parquet": "0" * 64}
+        keys = (truth["study"], files, truth["bytes"], truth["recipe"], {})
+        write_manifest(path, make_manifest("exports", *keys))
+
+    change(f"exports/{MANIFEST}", forge)
+    found = {(item.problem, item.name) for item in verify(outputs.output).findings}
+    assert ("differs", f"exports/{MANIFEST}") in found
+
+
+def test_without_the_manifest_beside_them_exports_are_to_be_written_again(outputs):
+    path = outputs.output / EXPORTS_MANIFEST
+    away = path.rename(path.with_name("away"))
+    (item,) = (one for one in verify(outputs.output).findings if one.name == EXPORTS_MANIFEST)
+    away.rename(path)
+    assert (item.problem, item.repair) == ("missing", "upscale-audit export STUDY.toml")
+
+
 @pytest.fixture(scope="module")
 def run_drawing(outputs, sample_study_file, tmp_path_factory):
     """Give a runner of commands that draw, on a study file whose output is the copy."""
@@ -318,7 +343,7 @@ def test_what_was_made_from_another_warehouse_is_outdated(drawn, change):
     outdated = {i.name.split(":")[0] for i in verify(drawn.output).findings}
     assert outdated == {
         "docs.manifest.json",
-        "exports/manifest.json",
+        "exports.manifest.json",
         "figures/manifest.json",
         "maps/notta_16px/bicubic/rg1_r0c1/manifest.json",
         "maps/notta_worst/bicubic/manifest.json",

@@ -35,7 +35,7 @@ from upscale_audit.warehouse.proof.citations import (
     read_licence,
 )
 from upscale_audit.warehouse.proof.hashing import hash_files
-from upscale_audit.warehouse.proof.provenance import WAREHOUSE_MANIFEST
+from upscale_audit.warehouse.proof.provenance import EXPORTS_MANIFEST, WAREHOUSE_MANIFEST
 from upscale_audit.warehouse.proof.verify import STAGES, verify, walk
 
 CRATE = "ro-crate-metadata.json"
@@ -218,7 +218,7 @@ def _collect(study, fresh, licence, is_chestxray8):
     if study.frozen is not None:
         shutil.copyfile(study.frozen, fresh / "study.frozen.toml")
     (fresh / "provenance" / "raw").mkdir(parents=True)
-    for name in (WAREHOUSE_MANIFEST, f"raw/{MANIFEST}", f"raw/{SOURCES}"):
+    for name in (WAREHOUSE_MANIFEST, EXPORTS_MANIFEST, f"raw/{MANIFEST}", f"raw/{SOURCES}"):
         shutil.copyfile(study.output / name, fresh / "provenance" / name)
     roots = [
         read_manifest(study.output / stage / MANIFEST, "upscale-audit run")[root]

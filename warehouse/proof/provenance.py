@@ -20,6 +20,9 @@ from upscale_audit.ingest.manifests import (
 )
 
 WAREHOUSE_MANIFEST, DOCS_MANIFEST = "warehouse.manifest.json", "docs.manifest.json"
+EXPORTS_MANIFEST = "exports.manifest.json"
+"""Beside ``exports/``: from which warehouse file those were made. Its bytes differ from build to
+build of the same inputs, and so would theirs, were it named in one of them."""
 
 
 def describe_build(study, raw_manifest, hyra, frozen_sha256=None):
@@ -127,14 +130,42 @@ def _join_parent(recipe, parent):
 
 
 def seal_exports(study, folder, tables, names, arguments):
-    """Sign off exported tables, and the published files in their language."""
+    """Sign off exported tables, and the published files in their language.
+
+    Returns
+    -------
+    dict
+        The manifest. It names the warehouse by its recipe only: `link_exports` says which file.
+    """
     recipe = {
         "arguments": arguments,
         "tables": sorted(tables),
         "code": describe_code("warehouse"),
         "duckdb_version": duckdb.__version__,
     }
-    return seal_output(study, folder, "exports", names, recipe)
+    recipe, _ = _join_parent(recipe, find_parent(study))
+    return seal_folder(folder, "exports", study.name, names, recipe, {})
+
+
+def link_exports(study, manifest):
+    """Say, beside the exports in their place, from which warehouse file they were made.
+
+    Parameters
+    ----------
+    study : ingest.study.Study
+    manifest : dict
+        Theirs, of `seal_exports`.
+    """
+    path = study.output / "exports" / MANIFEST
+    name = f"exports/{MANIFEST}"
+    recipe = {
+        "arguments": manifest["recipe"]["arguments"],
+        "inputs": {"exports": manifest["recipe_sha256"]},
+    }
+    parents = {WAREHOUSE_MANIFEST: find_parent(study).manifest_sha256}
+    files, sizes = {name: hash_file(path)}, {name: path.stat().st_size}
+    linked = make_manifest("exported", study.name, files, sizes, recipe, parents)
+    write_manifest(study.output / EXPORTS_MANIFEST, linked)
 
 
 def seal_figures(study, paths, parent=None, arguments=()):

@@ -26,9 +26,19 @@ from upscale_audit.ingest.merkle import find_root
 from upscale_audit.ingest.sources import find_sources
 from upscale_audit.warehouse.lineage import read_sums
 from upscale_audit.warehouse.proof.hashing import hash_files
-from upscale_audit.warehouse.proof.provenance import DOCS_MANIFEST, WAREHOUSE_MANIFEST
+from upscale_audit.warehouse.proof.provenance import (
+    DOCS_MANIFEST,
+    EXPORTS_MANIFEST,
+    WAREHOUSE_MANIFEST,
+)
 
-STAGES = {"raw": "ingest", "warehouse": "build", "exports": "export", "figures": "figures"}
+STAGES = {
+    "raw": "ingest",
+    "warehouse": "build",
+    "exports": "export",
+    "exported": "export",
+    "figures": "figures",
+}
 """What a paper is made from, and the command that writes it, in that order."""
 
 COMMANDS = STAGES | {"hyra": "hyra", "docs": "docs", "maps": "map", "paper": "paper"}
@@ -36,6 +46,7 @@ COMMANDS = STAGES | {"hyra": "hyra", "docs": "docs", "maps": "map", "paper": "pa
 _FILES = {
     "warehouse": ("warehouse.duckdb", WAREHOUSE_MANIFEST),
     "docs": ("docs.html", DOCS_MANIFEST),
+    "exported": (f"exports/{MANIFEST}", EXPORTS_MANIFEST),
 }
 """Stages of one file, with a manifest beside it."""
 
@@ -204,7 +215,10 @@ def _find_stages(path, study_path):
     if own is not None:
         # A paper's folder holds other stages, whose files it lists among its own.
         inner = [stage for stage in stages if stage.kind in ("exports", "figures")]
-        return [own, *(replace(stage, base=path / "provenance", owner=own) for stage in inner)]
+        provenance = path / "provenance"
+        if (provenance / EXPORTS_MANIFEST).exists():
+            inner.append(_Stage("exported", path, provenance / EXPORTS_MANIFEST, study_path))
+        return [own, *(replace(stage, base=provenance, owner=own) for stage in inner)]
     if not stages:
         raise StudyError(
             f"{path} holds no {MANIFEST} and no stage of a study; run upscale-audit run first"
@@ -407,7 +421,7 @@ def _list_roots(manifests):
     roots = {
         stage.kind: manifest["merkle_root"]
         for stage, manifest in manifests.items()
-        if stage.kind != "maps"
+        if stage.kind not in ("maps", "exported")
     }
     for manifest in manifests.values():
         if isinstance(manifest.get("sources_root"), str):

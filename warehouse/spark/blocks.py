@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.plain_paths import is_plain
 from upscale_audit.warehouse.connect import open_build, quote_name, quote_text
 from upscale_audit.warehouse.spark.session import open_session
 
@@ -94,6 +95,7 @@ class BlocksOnSpark:
         dict
             dbt variables with which a DuckDB build takes Spark's tables for its own.
         """
+        self._check_name()
         self._check_shards()
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
@@ -114,6 +116,15 @@ class BlocksOnSpark:
                 self._run_phase(session, engine, phase, manifest, computed, variables)
         self._drop_incremental(manifest["nodes"].values())
         return variables
+
+    def _check_name(self):
+        """Refuse a folder in whose name Spark or dbt reads more than a name, as ``{a,b}``."""
+        if not is_plain(self.study.output):
+            raise StudyError(
+                f"Spark cannot be given {self.study.output}: it takes some of the characters for"
+                " patterns, keys or parts of an address; name a folder with letters, digits and"
+                " ordinary marks only as [study] output, or build without --spark"
+            )
 
     def _check_shards(self):
         listed = set(self.raw_manifest["block_shards"])
@@ -175,7 +186,7 @@ class BlocksOnSpark:
 
     def _lend(self, session, relations):
         """Copy small DuckDB tables to where Spark reads them."""
-        with open_build(self.database) as connection:
+        with open_build(self.database, [self.study.raw, self.folder]) as connection:
             for schema, name in relations:
                 path = Path(self.folder) / "inputs" / f"{schema}.{name}"
                 if path.exists():

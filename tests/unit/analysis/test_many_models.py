@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.unit.analysis.conftest import Case, make_warehouse
+from upscale_audit.analysis.figures import study as figures_study
 from upscale_audit.analysis.figures.lesions import MOST_FINDINGS, draw_lesion_risk
 from upscale_audit.analysis.figures.study import MODELS_A_PICTURE, draw_figures, plan_figures
 from upscale_audit.analysis.lfv.proof import MOST_MODELS, Source
@@ -95,8 +96,8 @@ def test_a_narrowing_that_fails_leaves_the_tables_whole(many):
 
 
 def test_pictures_of_parts_that_are_no_more_are_removed(many, tmp_path, monkeypatch):
-    monkeypatch.setattr(study_figures, "write_chart", lambda *_: [])
-    monkeypatch.setattr(study_figures, "plan_figures", lambda *_: {})
+    monkeypatch.setattr(figures_study, "write_chart", lambda *_: [])
+    monkeypatch.setattr(figures_study, "plan_figures", lambda *_: {})
     stale = ("frame_profile_03of20.png", "frame_profile.svg", "axis1_blockmap_a_1of2.html")
     kept = ("frame_profile_of.png", "mine_1of2.png", "frame_profile_1of2.txt")
     for name in (*stale, *kept):

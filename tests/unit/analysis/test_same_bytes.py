@@ -11,6 +11,7 @@ import pytest
 
 from tests.unit.analysis.conftest import Case, make_warehouse
 from upscale_audit.analysis import output
+from upscale_audit.analysis.figures import study as figures_study
 from upscale_audit.analysis.figures.study import draw_figures, plan_figures
 from upscale_audit.analysis.lqd import texts
 from upscale_audit.analysis.marts import Marts, quote_name
@@ -105,12 +106,12 @@ def test_a_drawing_that_was_stopped_leaves_what_stands_and_the_next_is_the_same(
     tmp_path, monkeypatch, stopped_at
 ):
     path, references = make_warehouse(tmp_path, Case())
-    plan = study_figures.plan_figures
+    plan = figures_study.plan_figures
 
     def plan_some(*arguments):
         return dict(list(plan(*arguments).items())[3:6])
 
-    monkeypatch.setattr(study_figures, "plan_figures", plan_some)
+    monkeypatch.setattr(figures_study, "plan_figures", plan_some)
     folder = tmp_path / "figures"
     draw_figures(path, references, folder)
     before = {file: file.read_bytes() for file in folder.iterdir()}

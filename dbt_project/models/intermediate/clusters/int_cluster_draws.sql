@@ -10,6 +10,12 @@ with clusters as (
 
 ),
 
+parameters as (
+
+    select * from {{ ref('stg_raw__parameters') }}
+
+),
+
 sizes as (
 
     select count(*) as cluster_count
@@ -31,7 +37,7 @@ draws as (
         cast(
             '0x' || substr(
                 sha256(
-                    {{ dbt.string_literal(dbt.escape_single_quotes(var('bootstrap_seed'))) }}
+                    parameters.bootstrap_seed
                     || ':' || replicates.replicate || ':' || clusters.position
                 ),
                 1,
@@ -42,6 +48,7 @@ draws as (
     from replicates
     cross join clusters
     cross join sizes
+    cross join parameters
 
 ),
 

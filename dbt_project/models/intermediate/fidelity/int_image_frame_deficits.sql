@@ -13,6 +13,12 @@ clusters as (
 
 ),
 
+parameters as (
+
+    select * from {{ ref('stg_raw__parameters') }}
+
+),
+
 summed as (
 
     {%- for path in inference_paths() %}
@@ -51,7 +57,7 @@ deficits as (
 baselines as (
 
     select * from deficits
-    where model_id = {{ dbt.string_literal(dbt.escape_single_quotes(var('baseline_model'))) }}
+    where model_id = (select baseline_model from parameters)
         and inference_path = 'notta'
 
 ),

@@ -6,6 +6,12 @@ with images as (
 
 ),
 
+parameters as (
+
+    select * from {{ ref('stg_raw__parameters') }}
+
+),
+
 baselines as (
 
     select
@@ -16,7 +22,7 @@ baselines as (
         local_ssim_mean,
         is_frame
     from images
-    where model_id = {{ dbt.string_literal(dbt.escape_single_quotes(var('baseline_model'))) }}
+    where model_id = (select baseline_model from parameters)
         and inference_path in ('notta', 'unstated')
 
 ),

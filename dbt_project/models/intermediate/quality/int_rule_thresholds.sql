@@ -12,6 +12,12 @@ with metric_values as (
 
 ),
 
+parameters as (
+
+    select * from {{ ref('stg_raw__parameters') }}
+
+),
+
 configurations as (
 
     select
@@ -53,7 +59,7 @@ samples as (
         metric,
         list(value order by value) filter (where value is not null) as ordered
     from metric_values
-    where model_id = {{ dbt.string_literal(dbt.escape_single_quotes(var('baseline_model'))) }}
+    where model_id = (select baseline_model from parameters)
         and inference_path in ('notta', 'unstated')
     group by source_id, metric
 
