@@ -102,6 +102,18 @@ def read_header(data):
     return Header(width, height, depth, components, len(scans), process, exif, joined, frames)
 
 
+def find_frame(head):
+    """Width, height and components in the first frame header; None where `head` ends before."""
+    try:
+        for marker, body in _walk(head):
+            if marker in _FRAMES and len(body) >= 6:
+                _, height, width, components = struct.unpack_from(">BHHB", body)
+                return width, height, components
+    except RejectedFileError:
+        pass
+    return None
+
+
 def decode_pixels(data, components):
     """Decode a JPEG of one or three components by libjpeg, its warnings taken as errors.
 

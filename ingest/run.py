@@ -1,6 +1,7 @@
 """Ingest a study: plan the units, measure what is missing or changed, write the small tables."""
 
 import json
+import logging
 import os
 import re
 from collections import defaultdict
@@ -31,6 +32,7 @@ from upscale_audit.ingest.manifests import (
     make_manifest,
     write_manifest,
 )
+from upscale_audit.ingest.memory import count_workers, estimate_need
 from upscale_audit.ingest.metrics import METRICS
 from upscale_audit.ingest.pairing import Pairing, pair_study
 from upscale_audit.ingest.perceptual import describe_weights
@@ -54,6 +56,8 @@ from upscale_audit.ingest.workers import map_units
 
 IMAGES_PER_UNIT = 32
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class IngestReport:
@@ -68,18 +72,22 @@ class IngestReport:
     colour_reduced: int
 
 
-def ingest_study(study, workers=None, progress=None, executor=None):
+def ingest_study(study, workers=None, progress=None, executor=None, memory_bytes=None):
     """Bring a study's raw tables up to date with its files.
 
     Parameters
     ----------
     study : ingest.study.Study
     workers : int, optional
-        Processes; all cores by default. No result depends on it.
+        Processes. By default one a core, but no more than the memory holds beside each other
+        at the largest image. No result depends on it.
     progress : callable, optional
         Called as ``progress(done, total)`` with image counts after each unit.
     executor : concurrent.futures.Executor, optional
         Measures instead of processes of this machine, `workers` units at once.
+    memory_bytes : int, optional
+        What the default number of workers may take together; by default nine tenths of what
+        is free.
 
     Returns
     -------
@@ -96,13 +104,13 @@ def ingest_study(study, workers=None, progress=None, executor=None):
     manifest is measured again, and ``raw/manifest.json``, without which no build starts,
     is written last.
     """
-    workers = workers or os.cpu_count() or 1
     with locked(study.output, "ingest or build"):
         pairing = pair_study(study) if study.references else Pairing({}, (), ())
         tables_sha256 = _hash_tables(study)
         labels = _read_labels(study) | _read_published(study)
         _check_unchanged(study, tables_sha256)
         weights = describe_weights(study.perceptual)
+        workers = workers or _count_workers(study, pairing, weights, memory_bytes)
         units = plan_units(study, pairing, weights)
         total = sum(len(unit.images) for unit in units)
         manifests, kept = [], 0
@@ -117,6 +125,21 @@ def ingest_study(study, workers=None, progress=None, executor=None):
         tables = _small_tables(pairing, manifests, weights) | labels
         _write_tables(study, manifests, tables, weights, tables_sha256)
     return _report(manifests, tables, kept)
+
+
+def _count_workers(study, pairing, weights, memory_bytes):
+    """As many workers as cores, or as the memory holds; said where that is fewer."""
+    files = [pair.file for pair in pairing.pairs if pair.file is not None]
+    paths = [*pairing.references.values(), *files]
+    need = estimate_need(paths, study.ingest_parameters, weights is not None)
+    cores = os.cpu_count() or 1
+    workers = count_workers(cores, need, memory_bytes)
+    if workers < cores:
+        logger.warning(
+            "%d of %d cores are used: the largest image takes %.1f GB a worker",
+            workers, cores, need / 1e9,
+        )  # fmt: skip
+    return workers
 
 
 def plan_units(study, pairing, weights=None):

@@ -55,9 +55,7 @@ def make_parser():
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    _add(commands, "run", _run, "ingest, build, export and draw: the main job").add_argument(
-        "--workers", type=_positive, help="ingest processes (default: all cores)"
-    )
+    _add_workers(_add(commands, "run", _run, "ingest, build, export and draw: the main job"))
     _add_ingest(commands)
     _add_build(commands)
     _add(commands, "freeze", _freeze, "keep the axis and the limits, so that builds only add")
@@ -101,13 +99,26 @@ def _add_export(commands):
 
 def _add_ingest(commands):
     command = _add(commands, "ingest", _ingest, "measure a study's images into raw Parquet")
-    command.add_argument(
-        "--workers", type=_positive, help="processes (default: all cores); no result depends on it"
-    )
+    _add_workers(command)
     command.add_argument(
         "--cluster",
         metavar="ADDRESS",
         help="measure on the workers of this dask scheduler, for instance tcp://10.0.0.1:8786",
+    )
+
+
+def _add_workers(command):
+    command.add_argument(
+        "--workers",
+        type=_positive,
+        help="ingest processes (default: one a core, as many as the memory holds); no result"
+        " depends on it",
+    )
+    command.add_argument(
+        "--memory",
+        type=_positive,
+        metavar="GIB",
+        help="what the default number of ingest processes may take (default: 9/10 of what is free)",
     )
 
 
@@ -136,7 +147,8 @@ def _ingest(options):
 
     study = load_study(options.study)
     with Progress("ingest", "images") as progress, _open_workers(options) as (executor, workers):
-        report = ingest_study(study, workers, progress, executor)
+        memory = None if options.memory is None else options.memory << 30
+        report = ingest_study(study, workers, progress, executor, memory)
     kept = f", {report.units_kept} units unchanged" if report.units_kept else ""
     say(f"ingested {report.images} images, {report.blocks} block rows{kept}")
     if report.missing:
