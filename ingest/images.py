@@ -35,7 +35,8 @@ REJECT_CODES = {
     "animated": "a PNG of more than one frame",
     "several_pictures": "a JPEG file of several pictures (MPO)",
     "size_mismatch": "another size than the reference",
-    "unsupported_suffix": "no image suffix (.png, .jpg, .jpeg, .jpe, .jfif)",
+    "unsupported_suffix": "another image suffix, or none; .png, .jpg, .jpeg, .jpe, .jfif are read",
+    "other_file": "no image by its suffix: a list, a log, a licence; nothing is missing by it",
     "ambiguous_name": "several files could belong to one reference",
     "no_reference": "no reference has this name",
 }

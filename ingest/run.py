@@ -15,6 +15,7 @@ from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import (
     hash_file,
     locked,
+    name_within,
     replacing,
     to_text,
     write_text,
@@ -152,7 +153,7 @@ def plan_units(study, pairing, weights=None):
         and all its images and models are still wanted; what no unit covers is divided anew,
         in name order.
     """
-    inputs = _inputs_by_image(pairing)
+    inputs = _inputs_by_image(study, pairing)
     uncovered = {image_id: {model.model_id for model in study.models} for image_id in inputs}
     units = []
     for path in sorted((study.raw / "units").glob("*.json")):
@@ -175,14 +176,14 @@ def plan_units(study, pairing, weights=None):
     return units
 
 
-def _inputs_by_image(pairing):
+def _inputs_by_image(study, pairing):
     inputs = {}
     for image_id, path in pairing.references.items():
-        inputs[image_id] = [Input("reference", None, None, to_text(image_id), path)]
+        name = name_within(path, study.references)
+        inputs[image_id] = [Input("reference", None, None, to_text(image_id), path, name)]
     for pair in pairing.pairs:
-        item = Input(
-            "restored", pair.model_id, pair.inference_path, to_text(pair.image_id), pair.file
-        )
+        owner = "restored", pair.model_id, pair.inference_path
+        item = Input(*owner, to_text(pair.image_id), pair.file, pair.name)
         inputs[pair.image_id].append(item)
     return {to_text(image_id): tuple(items) for image_id, items in inputs.items()}
 
@@ -248,7 +249,7 @@ def _small_tables(pairing, manifests, weights):
             "role": name.role,
             "model_id": name.model_id,
             "inference_path": name.inference_path,
-            "file_name": to_text(name.file.name),
+            "file_name": name.name,
         }
         reason = {"reason": name.code, "detail": to_text(name.detail)}
         rejects.append(owner | reason | identify(name.file))
@@ -295,7 +296,7 @@ def _describe_pair(pair, measured):
         "inference_path": pair.inference_path,
         "status": status,
         "match_rule": pair.match_rule,
-        "file_name": None if pair.file is None else to_text(pair.file.name),
+        "file_name": pair.name,
     }
 
 

@@ -81,7 +81,7 @@ def test_a_file_larger_than_memory_is_hashed_and_not_read(tmp_path, read_rows, s
     os.truncate(study.references / "a.png", 100_000_000)
     ingest_study(study, workers=1)
     found = {row["file_name"]: row for row in read_rows(study.raw, "rejects")}
-    assert found["archive.tar.gz"]["reason"] == "unsupported_suffix"
+    assert found["archive.tar.gz"]["reason"] == "other_file"
     assert {found["archive.tar.gz"]["bytes"]} == {100_000_000}
     zeros = hashlib.sha256(bytes(100_000_000)).hexdigest()
     assert found["archive.tar.gz"]["file_sha256"] == zeros

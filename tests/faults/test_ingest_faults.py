@@ -192,7 +192,7 @@ def test_a_missing_an_ambiguous_and_an_unasked_file_are_said(bad_restored, read_
     assert "unasked" not in status
     reasons = {row["file_name"]: row["reason"] for row in read_rows(study.raw, "rejects")}
     assert reasons["unasked.png"] == "no_reference"
-    assert reasons["notes.txt"] == "unsupported_suffix"
+    assert reasons["notes.txt"] == "other_file"
     assert reasons["double.png"] == reasons["double.jpg"] == "ambiguous_name"
     assert report.missing == 3  # lost has neither path, double no tta
     assert len(reasons) == len(BAD) + 4

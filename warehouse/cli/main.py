@@ -155,10 +155,13 @@ def _ingest(options):
         say(f"{report.missing} restored images are missing: mart_coverage counts them")
     if report.colour_reduced:
         say(f"{report.colour_reduced} colour files were reduced to grey (Rec. 601)")
-    for reject in report.rejects[:5]:
+    rejects = [reject for reject in report.rejects if reject["reason"] != "other_file"]
+    if len(rejects) < len(report.rejects):
+        say(f"{len(report.rejects) - len(rejects)} files are no images: mart_rejects lists them")
+    for reject in rejects[:5]:
         say(f"refused {reject['file_name']!r}: {reject['reason']}, {reject['detail']}")
-    if report.rejects:
-        say(f"{len(report.rejects)} files were refused in all: mart_rejects lists them")
+    if rejects:
+        say(f"{len(rejects)} files were refused in all: mart_rejects lists them")
         return EXIT_REJECTS
     return EXIT_OK
 
