@@ -15,6 +15,9 @@ from upscale_audit.ingest.errors import StudyError
 MAX_TABLE_BYTES = 1 << 28
 """Largest label or result file that is read, packed or not: the largest known has 8 MB."""
 
+_DEBRIS_FOLDERS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information")
+_DEBRIS_FOLDERS += ("lost+found",)
+
 _OUTPUT_REPAIRS = {
     errno.ENOSPC: "free some space there",
     errno.EDQUOT: "free some of the quota",
@@ -113,6 +116,49 @@ def sync(path):
 def to_text(name):
     r"""Spell a file name as text; bytes that are not UTF-8 appear as ``\xNN``."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def name_within(path, folder):
+    """Name a file by its place in a folder, as text: sub-folders and all."""
+    return to_text(Path(path).relative_to(folder).as_posix())
+
+
+def walk_files(folder, excluded=()):
+    """List the files in a folder and below.
+
+    Parameters
+    ----------
+    folder : Path
+    excluded : iterable of Path
+        Folders that are passed over where they lie below.
+
+    Returns
+    -------
+    list of Path
+        In order of their names; of hidden folders, of links to folders and of the folders that
+        desktops and archives leave (`_DEBRIS_FOLDERS`) nothing is listed.
+
+    Raises
+    ------
+    OSError
+        A folder cannot be listed.
+    """
+    passed = {os.path.realpath(place) for place in excluded}
+    files = []
+
+    def fail(error):
+        raise error
+
+    for place, folders, names in os.walk(folder, onerror=fail):
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".")
+            and name not in _DEBRIS_FOLDERS
+            and os.path.realpath(os.path.join(place, name)) not in passed
+        ]
+        files += [Path(place, name) for name in names]
+    return sorted(files)
 
 
 @contextlib.contextmanager

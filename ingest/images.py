@@ -1,7 +1,6 @@
 """Decode one image file, once, into the grey values that are measured."""
 
 import hashlib
-import io
 import stat
 import warnings
 from dataclasses import dataclass
@@ -9,28 +8,36 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from upscale_audit.ingest import jpeg, png
 from upscale_audit.ingest.errors import RejectedFileError
 
-FORMATS_BY_SUFFIX = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+FORMATS_BY_SUFFIX = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG"}
+FORMATS_BY_SUFFIX |= {".jfif": "JPEG"}
 
 REJECT_CODES = {
     "unreadable": "the operating system refused the file",
     "empty": "zero bytes",
     "too_many_bytes": "more bytes than an image of max_image_px pixels needs",
-    "not_an_image": "the content is no PNG or JPEG",
+    "not_an_image": "the content is no image format that is known here",
     "wrong_format": "the content is another format than the file's suffix says",
-    "undecodable": "truncated or damaged image data",
+    "truncated": "the file, or the pixel data in it, end early",
+    "bad_checksum": "a checksum in the file does not match its bytes: they were changed",
+    "undecodable": "damaged image data, or chunks and segments that contradict each other",
     "too_many_pixels": "more pixels than max_image_px",
+    "too_many_scans": "a JPEG of more scans than any encoder writes",
     "too_small": "a side shorter than one block of 8 px",
     "bit_depth": "more than 8 bits a channel",
     "colour_mode": "a colour mode with no stated way to grey",
     "colour": "channels differ and the study rejects colour",
-    "animated": "more than one frame",
+    "jpeg_process": "an arithmetic-coded, lossless or hierarchical JPEG",
+    "animated": "a PNG of more than one frame",
+    "several_pictures": "a JPEG file of several pictures (MPO)",
     "size_mismatch": "another size than the reference",
     "name_not_utf8": "a file name that is no UTF-8 text: rename the file",
-    "unsupported_suffix": "no image suffix (.png, .jpg, .jpeg)",
+    "unsupported_suffix": "another image suffix, or none; .png, .jpg, .jpeg, .jpe, .jfif are read",
+    "other_file": "no image by its suffix: a list, a log, a licence; nothing is missing by it",
     "ambiguous_name": "several files could belong to one reference",
     "no_reference": "no reference has this name",
 }
@@ -49,13 +56,22 @@ class ImageFacts:
         Of the file, and of the decoded channels (one where they are equal, else RGB)
         preceded by ``"<channels> <height> <width>\n"``.
     width_px, height_px : int
+        As measured: turned, where the file says so.
     colour_mode : str
-        Pillow's mode of the file.
+        Pillow's name of the file's mode.
     bit_depth : int
         Bits a channel.
     grey_rule : str
         ``none`` (one channel), ``equal_channels``, ``rec601``, or, where a real alpha was
         composited on white, ``on_white`` or ``rec601_on_white``.
+    transparent_px : int or None
+        Pixels that were composited on white: of an alpha below 255. None without alpha.
+    orientation : int or None
+        EXIF orientation that was applied, 1..8; None where the file states none.
+    gamma : float or None
+        Exponent that a PNG states (gAMA). Recorded, not applied.
+    icc_sha256 : str or None
+        SHA-256 of the embedded ICC profile, unpacked. Recorded, not applied.
     """
 
     bytes: int
@@ -66,6 +82,10 @@ class ImageFacts:
     colour_mode: str
     bit_depth: int
     grey_rule: str
+    transparent_px: int | None = None
+    orientation: int | None = None
+    gamma: float | None = None
+    icc_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -146,44 +166,39 @@ def decode_image(data, suffix, max_image_px, colour):
 
     Notes
     -----
-    The rule of the published generator (definitions A.0): RGBA is composited on white, any
-    other mode converted to RGB, then Y = 0.299 R + 0.587 G + 0.114 B in OpenCV's fixed
-    point. Where R = G = B, Y is that value exactly. Deviation: 16-bit, CMYK and animated
-    files are rejected, where the generator would clip, convert or take the first frame.
+    The rule of the published generator (definitions A.0): alpha is composited on white, then
+    Y = 0.299 R + 0.587 G + 0.114 B in OpenCV's fixed point. Where R = G = B, Y is that value
+    exactly. Deviations: the generator composites RGBA only, and leaves files turned that say
+    by EXIF that they are; damaged, 16-bit, CMYK and animated files are refused here, where it
+    would fill in, clip, convert or take the first frame. Gamma and ICC profile are not applied.
     """
     if not data:
         raise RejectedFileError("empty", "0 bytes")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
-                _check_header(image, data, suffix, max_image_px)
-                image.load()
-                rgb, has_alpha = _to_channels(image)
-                mode, depth = image.mode, _bit_depth(image, data)
-        except (RejectedFileError, MemoryError):
-            raise  # a full memory says nothing about the file
-        except UnidentifiedImageError:
-            raise RejectedFileError("not_an_image", f"starts with {data[:8]!r}") from None
-        except Image.DecompressionBombError as error:
-            raise RejectedFileError("too_many_pixels", str(error)) from None
-        except Exception as error:  # damaged data surfaces as many types; none may stop the study
-            if "out of memory" in str(error):  # Pillow's decoders say it as an OSError
-                raise MemoryError(str(error)) from None
-            raise RejectedFileError("undecodable", f"{type(error).__name__}: {error}") from None
-    grey, grey_rule = _to_grey(rgb, has_alpha)
+    kind = _find_format(data, suffix)
+    reader = png if kind == "PNG" else jpeg
+    header = reader.read_header(data)
+    _check_header(header, kind, max_image_px)
+    orientation = read_orientation(header.exif)
+    channels, transparent = _decode_png(header) if kind == "PNG" else _decode_jpeg(header, data)
+    channels = np.ascontiguousarray(_TURNS[orientation or 1](channels))
+    grey, grey_rule = _to_grey(channels, bool(transparent))
     if grey_rule.startswith("rec601") and colour == "reject":
-        raise RejectedFileError("colour", f"mode {mode} with unequal channels")
-    colours = rgb if grey_rule.startswith("rec601") else None
+        raise RejectedFileError("colour", f"mode {header.mode} with unequal channels")
+    colours = channels if grey_rule.startswith("rec601") else None
+    profile = png.read_profile(header) if kind == "PNG" else header.profile
     facts = ImageFacts(
         bytes=len(data),
         file_sha256=hashlib.sha256(data).hexdigest(),
         pixel_sha256=hash_pixels(grey if colours is None else colours),
         width_px=grey.shape[1],
         height_px=grey.shape[0],
-        colour_mode=mode,
-        bit_depth=depth,
+        colour_mode=header.mode,
+        bit_depth=header.bit_depth,
         grey_rule=grey_rule,
+        transparent_px=transparent,
+        orientation=orientation,
+        gamma=header.gamma if kind == "PNG" else None,
+        icc_sha256=None if profile is None else hashlib.sha256(profile).hexdigest(),
     )
     return DecodedImage(grey, facts, colours)
 
@@ -196,47 +211,169 @@ def hash_pixels(pixels):
     return digest.hexdigest()
 
 
-def _check_header(image, data, suffix, max_image_px):
-    expected = FORMATS_BY_SUFFIX.get(suffix)
-    if image.format != expected:
-        raise RejectedFileError("wrong_format", f"{image.format} data in a {suffix} file")
-    width, height = image.size
+def read_orientation(exif):
+    """Read the orientation that EXIF data state.
+
+    Parameters
+    ----------
+    exif : bytes or None
+        From the TIFF header on.
+
+    Returns
+    -------
+    int or None
+        1..8; None where there is none, or none that EXIF knows: viewers then turn nothing.
+    """
+    if exif is None:
+        return None
+    tags = Image.Exif()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            tags.load(exif)
+            value = tags.get(_ORIENTATION)
+        except Exception:  # damaged EXIF surfaces as many types, and says nothing of the pixels
+            return None
+    return value if value in _TURNS else None
+
+
+_ORIENTATION = 0x0112
+_TURNS = {
+    1: lambda pixels: pixels,
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: pixels.swapaxes(0, 1)[:, ::-1],
+    7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
+    8: lambda pixels: pixels.swapaxes(0, 1)[::-1],
+}
+
+
+# How other files begin that are found under an image's name, and what they are.
+_OTHERS = (
+    (b"GIF8", 0, "GIF"), (b"BM", 0, "BMP"), (b"II*\0", 0, "TIFF"), (b"MM\0*", 0, "TIFF"),
+    (b"WEBP", 8, "WebP"), (b"DICM", 128, "DICOM"), (b"\0\0\0\x0cjP  ", 0, "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", 0, "JPEG 2000"), (b"\xff\x0a", 0, "JPEG XL"),
+    (b"\0\0\0\x0cJXL ", 0, "JPEG XL"), (b"ftypavif", 4, "AVIF"), (b"ftyphei", 4, "HEIC"),
+    (b"ftypmif1", 4, "HEIC"), (b"8BPS", 0, "Photoshop"), (b"v/1\x01", 0, "OpenEXR"),
+)  # fmt: skip
+_NO_IMAGES = (
+    (b"version https://git-lfs", "a Git LFS pointer: run git lfs pull"),
+    (b"PK\x03\x04", "a zip archive"),
+    (b"\x1f\x8b", "gzip data"),
+    (b"<", "a web page or XML"),
+    (b"%PDF", "a PDF"),
+)
+
+
+def _find_format(data, suffix):
+    """PNG or JPEG, from the first bytes; anything else is refused by its name."""
+    if data.startswith(png.SIGNATURE):
+        found = "PNG"
+    elif data.startswith(jpeg.SIGNATURE):
+        found = "JPEG"
+    else:
+        names = (name for magic, at, name in _OTHERS if data.startswith(magic, at))
+        found = next(names, None)
+    if found is None:
+        if data[12:16] == b"IHDR":
+            raise RejectedFileError(
+                "undecodable", f"a PNG whose signature was changed to {data[:8]!r}"
+            )
+        what = (name for magic, name in _NO_IMAGES if data.startswith(magic))
+        raise RejectedFileError("not_an_image", next(what, f"starts with {data[:8]!r}"))
+    if found != FORMATS_BY_SUFFIX.get(suffix):
+        raise RejectedFileError("wrong_format", f"{found} data in a {suffix} file")
+    return found
+
+
+def _check_header(header, kind, max_image_px):
+    width, height = header.width_px, header.height_px
     if width * height > max_image_px:
         raise RejectedFileError(
             "too_many_pixels", f"{width}x{height} px; max_image_px is {max_image_px}"
         )
     if min(width, height) < MIN_SIDE_PX:
         raise RejectedFileError("too_small", f"{width}x{height} px")
-    if getattr(image, "n_frames", 1) > 1:
-        raise RejectedFileError("animated", f"{image.n_frames} frames")
-    depth = _bit_depth(image, data)
-    if depth > 8:
-        raise RejectedFileError("bit_depth", f"{depth} bits a channel, mode {image.mode}")
-    if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):
-        raise RejectedFileError("colour_mode", f"mode {image.mode}")
+    if header.frames > 1 and kind == "PNG":
+        raise RejectedFileError("animated", f"{header.frames} frames")
+    if header.frames > 1:
+        raise RejectedFileError("several_pictures", f"{header.frames} pictures in one file")
+    if header.bit_depth > 8:
+        raise RejectedFileError("bit_depth", f"{header.bit_depth} bits a channel")
+    if kind == "JPEG":
+        if header.process is not None:
+            raise RejectedFileError("jpeg_process", f"{header.process} JPEG")
+        if header.scans > jpeg.MAX_SCANS:
+            raise RejectedFileError("too_many_scans", f"{header.scans} scans")
+        if header.components not in (1, 3):
+            raise RejectedFileError("colour_mode", f"mode {header.mode}")
 
 
-def _bit_depth(image, data):
-    # Pillow silently reduces 16-bit RGB PNGs to 8 bits, so the header itself is asked: the
-    # depth is the byte after signature (8), IHDR length and name (8), width and height (8).
-    return data[24] if image.format == "PNG" else 8
+def _decode_jpeg(header, data):
+    return jpeg.decode_pixels(data, header.components), None
 
 
-def _to_channels(image):
-    """Channels of a loaded image: (M, N) where there is one, else (M, N, 3); and alpha's use."""
-    if image.mode == "L":
-        return np.asarray(image), False
-    if image.mode == "RGBA":
-        has_alpha = image.getchannel("A").getextrema()[0] < 255
-        white = Image.new("RGB", image.size, (255, 255, 255))
-        white.paste(image, mask=image.getchannel("A"))
-        return np.asarray(white), has_alpha
-    return np.asarray(image.convert("RGB")), False
+def _decode_png(header):
+    """Channels of a PNG on white, (M, N) or (M, N, 3), and how many pixels were not opaque."""
+    samples = png.decode_samples(header)
+    clear = header.chunks.get(b"tRNS")
+    if header.colour_type == png.PALETTE:
+        return _look_up(samples, header.chunks[b"PLTE"], clear)
+    if header.colour_type in (png.GREY_ALPHA, png.RGBA):
+        alpha, channels = samples[..., -1], samples[..., :-1]
+        count = int(np.count_nonzero(alpha != 255))
+        channels = channels[..., 0] if channels.shape[-1] == 1 else channels
+        return (_put_on_white(channels, alpha) if count else channels), count
+    is_clear = None
+    if clear is not None:
+        # Only the bits of a sample count, as in libpng.
+        mask = (1 << header.bit_depth) - 1
+        key = np.frombuffer(clear, ">u2") & mask
+        is_clear = samples == key if samples.ndim == 2 else (samples == key).all(axis=-1)
+    channels = samples
+    if header.bit_depth < 8:
+        channels = samples * np.uint8(255 // ((1 << header.bit_depth) - 1))
+    if is_clear is None:
+        return channels, None
+    channels = channels.copy()
+    channels[is_clear] = 255
+    return channels, int(np.count_nonzero(is_clear))
+
+
+def _look_up(samples, palette, clear):
+    """Colours of palette indices, each colour of the palette put on white first."""
+    colours = np.frombuffer(palette, np.uint8).reshape(-1, 3)
+    highest = int(samples.max())
+    if highest >= len(colours):
+        raise RejectedFileError(
+            "undecodable", f"palette index {highest} of a palette of {len(colours)} colours"
+        )
+    if clear is None:
+        return colours[samples], None
+    alpha = np.full(len(colours), 255, np.uint8)
+    alpha[: len(clear)] = np.frombuffer(clear, np.uint8)
+    count = int(np.count_nonzero(alpha[samples] != 255))
+    return _put_on_white(colours, alpha)[samples], count
+
+
+def _put_on_white(channels, alpha):
+    """Composite on white: (a c + (255 - a) 255) / 255, to the nearest (there are no halves)."""
+    weight = alpha.astype(np.uint16)
+    white = (255 - weight) * np.uint16(255) + np.uint16(128)
+    mixed = np.empty(channels.shape, np.uint8)
+    for channel in range(1 if channels.ndim == alpha.ndim else channels.shape[-1]):
+        whole = channels.ndim == alpha.ndim
+        source = channels if whole else channels[..., channel]
+        total = source * weight + white
+        (mixed if whole else mixed[..., channel])[...] = (total + (total >> 8)) >> 8
+    return mixed
 
 
 def _to_grey(channels, has_alpha):
     if channels.ndim == 2:
-        return channels, "none"
+        return channels, "on_white" if has_alpha else "none"
     red = channels[..., 0]
     if np.array_equal(red, channels[..., 1]) and np.array_equal(red, channels[..., 2]):
         return np.ascontiguousarray(red), "on_white" if has_alpha else "equal_channels"

@@ -1,15 +1,30 @@
 """Which restored file belongs to which reference, stated as a table."""
 
 import os
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
 from upscale_audit.ingest.errors import StudyError
-from upscale_audit.ingest.files import to_text
+from upscale_audit.ingest.files import name_within, to_text, walk_files
 from upscale_audit.ingest.images import FORMATS_BY_SUFFIX
 from upscale_audit.ingest.study import INFERENCE_PATHS
 
 SEPARATORS = "_-. ("
+"""What stands between an image's name and what an upscaler adds behind it."""
+
+PREFIX_SEPARATORS = "_-. )"
+"""The same of what it adds before."""
+
+OTHER_IMAGES = {
+    "", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".dcm", ".dicom", ".jp2", ".j2k", ".jxl",
+    ".avif", ".heic", ".heif", ".ppm", ".pgm", ".pnm", ".pbm", ".pfm", ".tga", ".exr", ".psd",
+    ".npy", ".nii", ".mha", ".nrrd", ".raw", ".dng",
+}  # fmt: skip
+"""Suffixes of images that are not read, and a name without one; any other is no image's."""
+
+DEBRIS = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", ".ds_store")
+"""Files that desktops leave in folders, in lower case; passed over like hidden ones."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +38,10 @@ class Pair:
         ``matched``, ``missing``, ``ambiguous`` or ``not_declared`` (the model has no such
         inference path).
     match_rule : str or None
-        ``exact`` or ``suffix`` where matched.
+        ``exact``, ``suffix``, ``prefix`` or ``case`` where matched.
     file : Path or None
+    name : str or None
+        Its place in its folder, as text.
     """
 
     image_id: str
@@ -33,16 +50,21 @@ class Pair:
     status: str
     match_rule: str | None = None
     file: Path | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True)
 class RefusedName:
-    """A file that takes no part, and why (`code` is a key of `REJECT_CODES`)."""
+    """A file that takes no part, and why (`code` is a key of `REJECT_CODES`).
+
+    `name` is its place in its folder, as text.
+    """
 
     role: str
     model_id: str | None
     inference_path: str | None
     file: Path
+    name: str
     code: str
     detail: str
 
@@ -76,10 +98,15 @@ def pair_study(study):
 
     Notes
     -----
+    Folders are read with their sub-folders; an image's name is its file's stem, in Unicode's
+    composed form (NFC), wherever it lies. Of two files of one name the one nearer to the top
+    counts, the other is refused.
+
     Under the rule ``exact`` a restored file's stem equals the image_id. Under ``suffix`` it
-    may also be the image_id followed by one of ``_-. (`` and anything. The longest image_id
-    wins (``a_b_x2`` belongs to ``a_b``, not to ``a``), so ``img1`` never takes ``img10``.
-    Two candidates for one reference are ambiguous: neither is used.
+    may also be the image_id followed by one of ``_-. (`` and anything; failing that, anything
+    that ends in one of ``_-. )`` and the image_id; failing that, either in other case. The
+    longest image_id wins (``a_b_x2`` belongs to ``a_b``, not to ``a``), so ``img1`` never takes
+    ``img10``. Two candidates for one reference are ambiguous: neither is used.
     """
     references, refused = list_references(study)
     pairs = []
@@ -98,7 +125,7 @@ def pair_study(study):
                     f" run upscale-audit restore {study.path} first"
                 )
             owner = ("restored", model.model_id, inference_path)
-            found, names = _match_folder(folder, references, study.pairing, owner)
+            found, names = _match_folder(study, folder, references, owner)
             refused += names
             pairs += found
     pairs.sort(key=lambda pair: (pair.image_id, pair.model_id, pair.inference_path))
@@ -115,7 +142,7 @@ def list_references(study):
     Returns
     -------
     references : dict
-        Path by image_id, which is the file's stem.
+        Path by image_id, which is the file's stem in Unicode's composed form.
     refused : list of RefusedName
 
     Raises
@@ -123,13 +150,14 @@ def list_references(study):
     StudyError
         The folder cannot be listed, or holds no reference image.
     """
-    files, refused = _list_images(study.references, ("reference", None, None))
+    owner = ("reference", None, None)
+    files, refused = _list_images(study, study.references, owner)
     references = {}
-    for image_id, candidates in _group(files, lambda file: to_text(file.stem)).items():
-        if len(candidates) == 1:
-            references[candidates[0].stem] = candidates[0]
-        else:
-            refused += _refuse_ambiguous(candidates, image_id, ("reference", None, None))
+    for image_id, candidates in _group(files, lambda file: _normalise(file.stem)).items():
+        chosen, names = _choose(candidates, image_id, study.references, owner)
+        refused += names
+        if chosen is not None:
+            references[image_id] = chosen
     if not references:
         first = f" (refused: {to_text(refused[0].file.name)}, {refused[0].code})" if refused else ""
         raise StudyError(
@@ -139,65 +167,112 @@ def list_references(study):
     return references, refused
 
 
-def _match_folder(folder, references, rule, owner):
-    files, refused = _list_images(folder, owner)
+def _match_folder(study, folder, references, owner):
+    files, refused = _list_images(study, folder, owner)
     _, model_id, inference_path = owner
-    owned = _group(files, lambda file: _find_reference(file.stem, references, rule))
+    finder = _Finder(references, study.pairing)
+    owned = _group(files, finder.find)
     for file in owned.pop(None, []):
-        detail = f"no reference is called {file.stem!r} under the rule {rule!r}"
-        refused.append(RefusedName(*owner, file, "no_reference", detail))
+        detail = f"no reference is called {file.stem!r} under the rule {study.pairing!r}"
+        refused.append(_refuse(owner, file, folder, "no_reference", detail))
     pairs = []
     for image_id in references:
         candidates = owned.get(image_id, [])
-        if len(candidates) == 1:
-            match_rule = "exact" if candidates[0].stem == image_id else "suffix"
-            status, file = "matched", candidates[0]
+        file, names = _choose(candidates, image_id, folder, owner)
+        refused += names
+        pair = (image_id, model_id, inference_path)
+        if file is None:
+            pairs.append(Pair(*pair, "ambiguous" if candidates else "missing"))
         else:
-            status, file, match_rule = "ambiguous" if candidates else "missing", None, None
-            refused += _refuse_ambiguous(candidates, image_id, owner)
-        pairs.append(Pair(image_id, model_id, inference_path, status, match_rule, file))
+            rule = finder.name_rule(file, image_id)
+            pairs.append(Pair(*pair, "matched", rule, file, name_within(file, folder)))
     return pairs, refused
 
 
-def _find_reference(stem, references, rule):
-    if stem in references:
-        return stem
-    if rule == "suffix":
-        for length in range(len(stem) - 1, 0, -1):
-            if stem[length] in SEPARATORS and stem[:length] in references:
-                return stem[:length]
+class _Finder:
+    """Finds the reference that a file name belongs to under a rule."""
+
+    def __init__(self, references, rule):
+        self.rule = rule
+        self.names = {image_id: image_id for image_id in references}
+        folded = _group(references, str.casefold)
+        self.folded = {name: ids[0] for name, ids in folded.items() if len(ids) == 1}
+
+    def find(self, file):
+        """Give the image_id, or None."""
+        stem = _normalise(file.stem)
+        if stem in self.names or self.rule == "exact":
+            return self.names.get(stem)
+        return _find_affixed(stem, self.names) or _find_affixed(stem.casefold(), self.folded)
+
+    def name_rule(self, file, image_id):
+        """Name what made a file match."""
+        stem = _normalise(file.stem)
+        if stem == image_id:
+            return "exact"
+        if stem.startswith(image_id):
+            return "suffix"
+        return "prefix" if stem.endswith(image_id) else "case"
+
+
+def _find_affixed(stem, names):
+    """Find the longest name that a stem begins with, else ends with; None where there is none."""
+    if stem in names:
+        return names[stem]
+    for length in range(len(stem) - 1, 0, -1):
+        if stem[length] in SEPARATORS and stem[:length] in names:
+            return names[stem[:length]]
+    for begin in range(1, len(stem)):
+        if stem[begin - 1] in PREFIX_SEPARATORS and stem[begin:] in names:
+            return names[stem[begin:]]
     return None
 
 
-def _refuse_ambiguous(candidates, image_id, owner):
-    names = ", ".join(repr(file.name) for file in candidates)
-    return [
-        RefusedName(*owner, file, "ambiguous_name", f"{names} all claim {image_id!r}")
+def _choose(candidates, image_id, folder, owner):
+    """Choose the one file nearest to the top; None where there are more, or none."""
+    depth = min((len(file.parts) for file in candidates), default=0)
+    nearest = [file for file in candidates if len(file.parts) == depth]
+    chosen = nearest[0] if len(nearest) == 1 else None
+    names = ", ".join(repr(name_within(file, folder)) for file in candidates)
+    detail = f"{names} all claim {image_id!r}"
+    refused = [
+        _refuse(owner, file, folder, "ambiguous_name", detail)
         for file in candidates
+        if file is not chosen
     ]
+    return chosen, refused
 
 
-def _list_images(folder, owner):
-    """Image files of a folder in name order; hidden files and sub-folders are passed over."""
+def _refuse(owner, file, folder, code, detail):
+    return RefusedName(*owner, file, name_within(file, folder), code, detail)
+
+
+def _list_images(study, folder, owner):
+    """List the image files of a folder and below, but of no other folder that the study names."""
+    others = [model.folder(path) for model in study.models for path in INFERENCE_PATHS]
+    others += [study.references, study.output]
     try:
-        entries = [entry for entry in folder.iterdir() if not entry.is_dir()]
+        files = walk_files(folder, [place for place in others if place not in (None, folder)])
     except OSError as error:
         raise StudyError(
-            f"cannot list {folder}: {error.strerror}; make the folder readable"
+            f"cannot list {error.filename or folder}: {error.strerror}; make the folder readable"
         ) from None
     images, refused = [], []
-    for entry in sorted(entries, key=lambda entry: entry.name):
-        if entry.name.startswith("."):
+    for file in files:
+        if file.name.startswith(".") or file.name.lower() in DEBRIS or file.is_dir():
             continue
-        if not _is_utf8(entry.name):
+        if not _is_utf8(file.name):
             # Every later reader finds a file by its name as text, and no text names this one.
-            detail = f"{to_text(entry.name)}: rename it in UTF-8"
-            refused.append(RefusedName(*owner, entry, "name_not_utf8", detail))
-        elif entry.suffix.lower() in FORMATS_BY_SUFFIX:
-            images.append(entry)
+            detail = f"{to_text(file.name)}: rename it in UTF-8"
+            refused.append(_refuse(owner, file, folder, "name_not_utf8", detail))
+        elif file.suffix.lower() in FORMATS_BY_SUFFIX:
+            images.append(file)
+        elif file.suffix.lower() in OTHER_IMAGES:
+            detail = f"suffix {file.suffix!r}"
+            refused.append(_refuse(owner, file, folder, "unsupported_suffix", detail))
         else:
-            detail = f"suffix {entry.suffix!r}"
-            refused.append(RefusedName(*owner, entry, "unsupported_suffix", detail))
+            detail = f"suffix {file.suffix!r}"
+            refused.append(_refuse(owner, file, folder, "other_file", detail))
     return images, refused
 
 
@@ -207,6 +282,11 @@ def _is_utf8(name):
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _normalise(stem):
+    """Spell a name in Unicode's composed form: a Mac's file names are decomposed."""
+    return unicodedata.normalize("NFC", stem)
 
 
 def _group(files, key):

@@ -1,6 +1,7 @@
 """Ingest a study: plan the units, measure what is missing or changed, write the small tables."""
 
 import json
+import logging
 import os
 import re
 from collections import defaultdict
@@ -14,6 +15,7 @@ from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import (
     hash_file,
     locked,
+    name_within,
     replacing,
     to_text,
     write_text,
@@ -31,6 +33,7 @@ from upscale_audit.ingest.manifests import (
     make_manifest,
     write_manifest,
 )
+from upscale_audit.ingest.memory import count_workers, estimate_need
 from upscale_audit.ingest.metrics.declared import METRICS
 from upscale_audit.ingest.pairing import Pairing, pair_study
 from upscale_audit.ingest.perceptual import describe_weights
@@ -54,6 +57,8 @@ from upscale_audit.ingest.workers import map_units
 
 IMAGES_PER_UNIT = 32
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class IngestReport:
@@ -68,18 +73,22 @@ class IngestReport:
     colour_reduced: int
 
 
-def ingest_study(study, workers=None, progress=None, executor=None):
+def ingest_study(study, workers=None, progress=None, executor=None, memory_bytes=None):
     """Bring a study's raw tables up to date with its files.
 
     Parameters
     ----------
     study : ingest.study.Study
     workers : int, optional
-        Processes; all cores by default. No result depends on it.
+        Processes. By default one a core, but no more than the memory holds beside each other
+        at the largest image. No result depends on it.
     progress : callable, optional
         Called as ``progress(done, total)`` with image counts after each unit.
     executor : concurrent.futures.Executor, optional
         Measures instead of processes of this machine, `workers` units at once.
+    memory_bytes : int, optional
+        What the default number of workers may take together; by default nine tenths of what
+        is free.
 
     Returns
     -------
@@ -96,13 +105,13 @@ def ingest_study(study, workers=None, progress=None, executor=None):
     manifest is measured again, and ``raw/manifest.json``, without which no build starts,
     is written last.
     """
-    workers = workers or os.cpu_count() or 1
     with locked(study.output, "ingest or build"):
         pairing = pair_study(study) if study.references else Pairing({}, (), ())
         tables_sha256 = _hash_tables(study)
         labels = _read_labels(study) | _read_published(study)
         _check_unchanged(study, tables_sha256)
         weights = describe_weights(study.perceptual)
+        workers = workers or _count_workers(study, pairing, weights, memory_bytes)
         units = plan_units(study, pairing, weights)
         total = sum(len(unit.images) for unit in units)
         manifests, kept = [], 0
@@ -119,6 +128,21 @@ def ingest_study(study, workers=None, progress=None, executor=None):
     return _report(manifests, tables, kept)
 
 
+def _count_workers(study, pairing, weights, memory_bytes):
+    """As many workers as cores, or as the memory holds; said where that is fewer."""
+    files = [pair.file for pair in pairing.pairs if pair.file is not None]
+    paths = [*pairing.references.values(), *files]
+    need = estimate_need(paths, study.ingest_parameters, weights is not None)
+    cores = os.cpu_count() or 1
+    workers = count_workers(cores, need, memory_bytes)
+    if workers < cores:
+        logger.warning(
+            "%d of %d cores are used: the largest image takes %.1f GB a worker",
+            workers, cores, need / 1e9,
+        )  # fmt: skip
+    return workers
+
+
 def plan_units(study, pairing, weights=None):
     """Divide a study into units, keeping the units that stand.
 
@@ -129,7 +153,7 @@ def plan_units(study, pairing, weights=None):
         and all its images and models are still wanted; what no unit covers is divided anew,
         in name order.
     """
-    inputs = _inputs_by_image(pairing)
+    inputs = _inputs_by_image(study, pairing)
     uncovered = {image_id: {model.model_id for model in study.models} for image_id in inputs}
     units = []
     for path in sorted((study.raw / "units").glob("*.json")):
@@ -152,14 +176,14 @@ def plan_units(study, pairing, weights=None):
     return units
 
 
-def _inputs_by_image(pairing):
+def _inputs_by_image(study, pairing):
     inputs = {}
     for image_id, path in pairing.references.items():
-        inputs[image_id] = [Input("reference", None, None, to_text(image_id), path)]
+        name = name_within(path, study.references)
+        inputs[image_id] = [Input("reference", None, None, to_text(image_id), path, name)]
     for pair in pairing.pairs:
-        item = Input(
-            "restored", pair.model_id, pair.inference_path, to_text(pair.image_id), pair.file
-        )
+        owner = "restored", pair.model_id, pair.inference_path
+        item = Input(*owner, to_text(pair.image_id), pair.file, pair.name)
         inputs[pair.image_id].append(item)
     return {to_text(image_id): tuple(items) for image_id, items in inputs.items()}
 
@@ -225,7 +249,7 @@ def _small_tables(pairing, manifests, weights):
             "role": name.role,
             "model_id": name.model_id,
             "inference_path": name.inference_path,
-            "file_name": to_text(name.file.name),
+            "file_name": name.name,
         }
         reason = {"reason": name.code, "detail": to_text(name.detail)}
         rejects.append(owner | reason | identify(name.file))
@@ -272,7 +296,7 @@ def _describe_pair(pair, measured):
         "inference_path": pair.inference_path,
         "status": status,
         "match_rule": pair.match_rule,
-        "file_name": None if pair.file is None else to_text(pair.file.name),
+        "file_name": pair.name,
     }
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from upscale_audit.ingest.metrics.declared import METRICS, PUBLISHED_NAMES
 from upscale_audit.ingest.published import METRIC_COLUMNS
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised when a column or a manifest is changed or redefined; part of every shard's recipe."""
 
 
@@ -93,15 +93,19 @@ SOURCE_FILES = (
     Column("model_id", _TEXT, "", "NULL for references."),
     Column("inference_path", _TEXT, "", "notta or tta; NULL for references."),
     Column("image_id", _TEXT, "", "The image it belongs to.", nullable=False),
-    Column("file_name", _TEXT, "", "Name within its folder.", nullable=False),
+    Column("file_name", _TEXT, "", "Name within its folder, sub-folders and all.", nullable=False),
     Column("bytes", _COUNT, "bytes", "Size of the file."),
     Column("file_sha256", _TEXT, "", "SHA-256 of the file."),
     Column("pixel_sha256", _TEXT, "", "SHA-256 of the decoded channels with their shape."),
-    Column("width_px", pa.int32(), "px", "Decoded width."),
-    Column("height_px", pa.int32(), "px", "Decoded height."),
+    Column("width_px", pa.int32(), "px", "Width as measured, turned where the file says so."),
+    Column("height_px", pa.int32(), "px", "Height as measured, likewise."),
     Column("colour_mode", _TEXT, "", "Pillow mode of the file."),
     Column("bit_depth", pa.int32(), "bits", "Bits a channel in the file."),
     Column("grey_rule", _TEXT, "", "How grey values were made from the channels."),
+    Column("transparent_px", _COUNT, "px", "Pixels put on white; NULL without alpha."),
+    Column("orientation", pa.int32(), "", "EXIF orientation that was undone; NULL where none."),
+    Column("gamma", pa.float64(), "", "Exponent a PNG states; not applied; NULL where none."),
+    Column("icc_sha256", _TEXT, "", "SHA-256 of the ICC profile; not applied; NULL where none."),
 )
 """One row per file that was measured."""
 
@@ -125,7 +129,7 @@ REJECTS = (
     Column("role", _TEXT, "", "reference or restored.", nullable=False),
     Column("model_id", _TEXT, "", "NULL for references."),
     Column("inference_path", _TEXT, "", "notta or tta; NULL for references."),
-    Column("file_name", _TEXT, "", "Name within its folder.", nullable=False),
+    Column("file_name", _TEXT, "", "Name within its folder, sub-folders and all.", nullable=False),
     Column("reason", _TEXT, "", "Reason code; ingest.images.REJECT_CODES.", nullable=False),
     Column("detail", _TEXT, "", "What was found."),
     Column("bytes", _COUNT, "bytes", "Size of the file; NULL where unreadable."),

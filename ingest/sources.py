@@ -1,6 +1,6 @@
 """Source files by their name within the study: the names that hash lists and proofs use."""
 
-from upscale_audit.ingest.files import to_text
+from upscale_audit.ingest.files import name_within, to_text, walk_files
 from upscale_audit.ingest.published import detect_kind
 
 _PUBLISHED_TABLES = {
@@ -72,9 +72,9 @@ def find_sources(study):
             if folder is not None and folder.is_dir():  # restore may have yet to make it
                 folders[f"restored/{model.model_id}/{inference_path}"] = folder
     found = {
-        f"{name}/{to_text(path.name)}": path
+        f"{name}/{name_within(path, folder)}": path
         for name, folder in folders.items()
-        for path in folder.iterdir()
+        for path in walk_files(folder, {*folders.values(), study.output} - {folder})
         if path.is_file()
     }
     return found | {name: path for name, (path, _) in list_table_sources(study).items()}

@@ -16,14 +16,7 @@ import pyarrow.parquet as pq
 from upscale_audit.ingest.blocks import Measured, build_batch, measure_pair
 from upscale_audit.ingest.edges import find_thresholds, mark_ringing_pixels
 from upscale_audit.ingest.errors import RejectedFileError
-from upscale_audit.ingest.files import (
-    canonical_json,
-    hash_file,
-    hash_json,
-    replacing,
-    to_text,
-    write_text,
-)
+from upscale_audit.ingest.files import canonical_json, hash_file, hash_json, replacing, write_text
 from upscale_audit.ingest.images import decode_image, limit_bytes, read_bytes
 from upscale_audit.ingest.manifests import describe_code
 from upscale_audit.ingest.metrics.declared import round_published
@@ -39,13 +32,17 @@ ROWS_PER_GROUP = 131_072
 
 @dataclass(frozen=True)
 class Input:
-    """One file that enters a unit. `path` is None where the pair has no file."""
+    """One file that enters a unit. `path` is None where the pair has no file.
+
+    `name` is its place in its folder, as text.
+    """
 
     role: str
     model_id: str | None
     inference_path: str | None
     image_id: str
     path: Path | None
+    name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -144,7 +141,7 @@ def _is_current(unit, manifest):
 
 
 def _input_key(item):
-    return [item.role, item.model_id, item.inference_path, item.image_id, to_text(item.path.name)]
+    return [item.role, item.model_id, item.inference_path, item.image_id, item.name]
 
 
 class _Ledger:
@@ -157,12 +154,11 @@ class _Ledger:
 
     def decode(self, item, expected_size=None):
         """Decode one input, recording it; None where it was refused."""
-        name = to_text(item.path.name)
         owner = {
             "role": item.role,
             "model_id": item.model_id,
             "inference_path": item.inference_path,
-            "file_name": name,
+            "file_name": item.name,
         }
         data, sha256 = None, None
         try:

@@ -116,7 +116,7 @@ def restore_study(study, workers=None, progress=None):
         for key, shelf in shelves.items():
             shelf.finish(study.name, key[0], inputs, unreadable | rejects[key])
     whys = unreadable | {name: why for shelf in rejects.values() for name, why in shelf.items()}
-    named = {to_text(name.file.name): name.detail for name in refused}
+    named = {name.name: name.detail for name in refused}
     return RestoreReport(
         made=len(tasks) - sum(map(len, rejects.values())),
         kept=len(shelves) * len(inputs) - len(tasks),

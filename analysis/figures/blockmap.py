@@ -11,6 +11,7 @@ from upscale_audit.analysis.marts import quote_text
 from upscale_audit.analysis.png import encode_png
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file
+from upscale_audit.ingest.images import decode_image
 
 TITLE = "Axis1, block by block"
 REFERENCE_PX = 640
@@ -134,8 +135,8 @@ def read_reference(references, image):
             f"{path} is not the reference that was measured (its SHA-256 differs);"
             " run upscale-audit ingest and build"
         )
-    with Image.open(path) as opened:
-        grey = np.asarray(opened.convert("L"))
+    pixels = image["width_px"] * image["height_px"]
+    grey = decode_image(path.read_bytes(), path.suffix.lower(), pixels, "reduce").grey
     whole = np.full((8 * image["block_rows"], 8 * image["block_cols"]), 255, np.uint8)
     whole[: grey.shape[0], : grey.shape[1]] = grey
     shrunk = Image.fromarray(whole)

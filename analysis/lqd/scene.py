@@ -8,7 +8,7 @@ import numpy as np
 
 from upscale_audit.analysis.marts import Marts, quote_text
 from upscale_audit.ingest.errors import RejectedFileError, StudyError
-from upscale_audit.ingest.files import to_text
+from upscale_audit.ingest.files import name_within
 from upscale_audit.ingest.images import decode_image, limit_bytes, read_bytes
 from upscale_audit.ingest.pairing import pair_study
 from upscale_audit.ingest.sources import name_source
@@ -100,13 +100,15 @@ def load_scene(
     ]
     files = {key: pairs[key].file for key in dict.fromkeys(wanted) if pairs[key].file}
     known = _read_warehouse(study, image_id, tuple(files) if with_directions else ())
+    folders = {(m.model_id, path): m.folder(path) for m in study.models for path in INFERENCE_PATHS}
     sources, views = {}, []
 
     def decode(file, *key):
         role, name, path = key
         data = _read(file, study, known.hashes.get(key))
         row = {"role": role, "model_id": name, "inference_path": path}
-        source = name_source(row | {"file_name": to_text(file.name)})
+        folder = folders.get((name, path), study.references)
+        source = name_source(row | {"file_name": name_within(file, folder)})
         sources[source] = hashlib.sha256(data).hexdigest()
         return _decode(file, data, study)
 

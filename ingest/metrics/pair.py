@@ -9,6 +9,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from upscale_audit.ingest.kernel import C1, C2
 from upscale_audit.ingest.metrics.declared import METRIC_NAMES
 from upscale_audit.ingest.metrics.image import SCALE_WEIGHTS, linearise_srgb, pad, spread
 from upscale_audit.ingest.metrics.image_loops import convert_to_lab, sum_plane
@@ -21,6 +22,7 @@ from upscale_audit.ingest.metrics.pair_loops import (
     sum_table,
 )
 
+_BLOCK_PX, _BLOCK_WINDOW_PX = 8, 7
 _HIGH_PASS_PX = 9
 _HIGH_PASS_AREA = _HIGH_PASS_PX**2
 
@@ -73,7 +75,7 @@ def compare_images(reference, restored, local_ssim, *, ring_mask=None, lpips=Non
     values["ringing_fr"] = measure_ringing_error(reference.grey, restored.grey, mask)
     values["fsds"] = measure_fsds(reference, restored)
     values |= _compare_measures(reference.measures, restored.measures)
-    values |= summarise_local_ssim(local_ssim)
+    values |= summarise_local_ssim(local_ssim, compare_edge_blocks(reference.grey, restored.grey))
     return {name: values[name] for name in METRIC_NAMES}
 
 
@@ -295,13 +297,69 @@ def compare_spectra(reference, restored, reference_deviation, restored_deviation
     return -10 * math.log10(difference / energy) if difference and energy else None
 
 
-def summarise_local_ssim(local_ssim):
+def compare_edge_blocks(reference, restored):
+    """Block SSIM of the blocks that the frame clips to exactly 7 px on a side or two.
+
+    Parameters
+    ----------
+    reference, restored : (M, N) uint8 array, dn
+
+    Returns
+    -------
+    (K,) float32 array
+        Bottom row, right column, corner; empty unless a side is 7 modulo 8.
+
+    Notes
+    -----
+    The generator measures a clipped block that holds a window of 7 px, and counts it among
+    those behind mean, deviation and minimum; smaller ones it does not. As for whole blocks:
+    7x7 uniform windows, sample covariance, the mean over all that fit.
+    """
+    rows, cols = (side // _BLOCK_PX for side in reference.shape)
+    is_bottom, is_right = (side % _BLOCK_PX == _BLOCK_WINDOW_PX for side in reference.shape)
+    values = [np.empty(0, np.float32)]
+    whole = (slice(rows * _BLOCK_PX), slice(cols * _BLOCK_PX))
+    beyond = (slice(rows * _BLOCK_PX, None), slice(cols * _BLOCK_PX, None))
+    for exists, place, shape in (
+        (is_bottom, (beyond[0], whole[1]), (1, _BLOCK_WINDOW_PX, cols, _BLOCK_PX)),
+        (is_right, (whole[0], beyond[1]), (rows, _BLOCK_PX, 1, _BLOCK_WINDOW_PX)),
+        (is_bottom and is_right, beyond, (1, _BLOCK_WINDOW_PX, 1, _BLOCK_WINDOW_PX)),
+    ):
+        if exists:
+            x, y = (image[place].reshape(shape).swapaxes(1, 2) for image in (reference, restored))
+            values.append(_compare_windows(x, y).ravel().astype(np.float32))
+    return np.concatenate(values)
+
+
+def _compare_windows(x, y):
+    """SSIM of (R, C, H, W) blocks: the mean of all 7x7 windows that fit in each."""
+    area = _BLOCK_WINDOW_PX**2
+    x, y = (
+        np.lib.stride_tricks.sliding_window_view(
+            image.astype(np.int64), (_BLOCK_WINDOW_PX, _BLOCK_WINDOW_PX), axis=(2, 3)
+        )
+        for image in (x, y)
+    )
+    sum_x, sum_y = x.sum(axis=(4, 5)), y.sum(axis=(4, 5))
+    square = (x * x).sum(axis=(4, 5)) + (y * y).sum(axis=(4, 5))
+    cross = (x * y).sum(axis=(4, 5))
+    # Both fractions times the area squared, so that all but the constants are whole numbers.
+    luminance = (2 * sum_x * sum_y + C1 * area**2) / (sum_x**2 + sum_y**2 + C1 * area**2)
+    spread = area * square - sum_x**2 - sum_y**2
+    c2 = C2 * area * (area - 1)
+    structure = (2 * (area * cross - sum_x * sum_y) + c2) / (spread + c2)
+    return (luminance * structure).mean(axis=(2, 3))
+
+
+def summarise_local_ssim(local_ssim, edge=None):
     """Mean, population standard deviation and minimum of the block SSIM.
 
     Parameters
     ----------
     local_ssim : (R, C) float32 array or None
-        Valid blocks only.
+        Whole blocks.
+    edge : (K,) float32 array, optional
+        Of the clipped blocks that count, `compare_edge_blocks`.
 
     Returns
     -------
@@ -326,6 +384,8 @@ def summarise_local_ssim(local_ssim):
             f"with {np.count_nonzero(~np.isfinite(local_ssim))} values that are not finite"
         )
     blocks = local_ssim.astype(np.float64).ravel()
+    if edge is not None:
+        blocks = np.concatenate([blocks, edge])
     mean = math.fsum(blocks) / blocks.size
     deviation = math.sqrt(math.fsum((blocks - mean) ** 2) / blocks.size)
     return dict(zip(names, (mean, deviation, float(blocks.min())), strict=True))

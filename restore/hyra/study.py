@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from upscale_audit.ingest.errors import RejectedFileError, StudyError
-from upscale_audit.ingest.files import locked, replacing, to_text
+from upscale_audit.ingest.files import locked, name_within, replacing, to_text
 from upscale_audit.ingest.images import decode_image, limit_bytes, read_bytes
 from upscale_audit.ingest.manifests import MANIFEST, describe_code, hash_dependencies, seal_folder
 from upscale_audit.ingest.pairing import list_references
@@ -139,7 +139,7 @@ def analyse_study(study, networks=None, parameters=None, workers=None, progress=
         tasks = _plan_tasks(study, references, declared, found, impulses)
         images, spectra = _carry_out(tasks, workers or os.cpu_count() or 1, progress)
         recipe = _describe_recipe(study, networks, parameters, declared, found)
-        recipe["inputs"] = {"sources": _list_sources(images, references)}
+        recipe["inputs"] = {"sources": _list_sources(images, references, study.references)}
         tables = _describe_networks(declared, found, impulses)
         _write_tables(study, tables | {"hyra_images": images, "hyra_spectra": spectra}, recipe)
     skipped = {
@@ -369,11 +369,12 @@ def _list_impulse(model_id, impulse):
     ]
 
 
-def _list_sources(images, references):
+def _list_sources(images, references, folder):
     """SHA-256 of each reference that was read, by its name within the study."""
+    files = {to_text(name): name_within(path, folder) for name, path in references.items()}
     names = {
-        to_text(image_id): name_source({"role": "reference", "file_name": to_text(path.name)})
-        for image_id, path in references.items()
+        image_id: name_source({"role": "reference", "file_name": name})
+        for image_id, name in files.items()
     }
     read = {row["image_id"]: row["reference_sha256"] for row in images if row["reference_sha256"]}
     return {names[image_id]: read[image_id] for image_id in sorted(read)}

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from tests.conftest import StudyFolder
 from tests.faults.common import Failure, attempt, expect, make_study
+from tests.faults.corpora import keep_section
 from tests.faults.hostile import attack, encode
 from upscale_audit.ingest import run, units
 from upscale_audit.ingest.errors import StudyError
@@ -642,7 +643,7 @@ def main():
         for kind, counts in hostile.items():
             say(f"{kind}: {dict(counts)}")
         faults = disturb(folder, options.seed, say)
-        page = format_page(faults, hostile, options.cases, folder / "study")
+        page = format_page(faults, hostile, options.cases, folder / "study") + keep_section(PAGE)
     PAGE.write_text(page, encoding="utf-8")
     say(f"wrote {PAGE}")
     if any(tally.wrong for tally in faults.values()):

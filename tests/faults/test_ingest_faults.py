@@ -57,7 +57,8 @@ def pack_bomb(side):
 
 
 BAD = {
-    "truncated.png": (encode(GREY)[:-60], "undecodable"),
+    "truncated.png": (encode(GREY)[:-60], "truncated"),
+    "cut_and_ended.jpg": (encode(GREY, "JPEG")[:-150] + b"\xff\xd9", "truncated"),
     "zero_bytes.png": (b"", "empty"),
     "text.png": (b"this is a text file\n", "not_an_image"),
     "larger.png": (encode(np.zeros((24, 24), np.uint8)), "size_mismatch"),
@@ -82,8 +83,8 @@ GOOD = {
     "clear_rgba.png": (encode(HALF_CLEAR), "on_white", "RGBA"),
     "unequal.png": (encode(UNEQUAL), "rec601", "RGB"),
     "palette.png": (encode(Image.fromarray(GREY).convert("P")), "equal_channels", "P"),
-    "one_bit.png": (encode(Image.fromarray(GREY).convert("1")), "equal_channels", "1"),
-    "grey_alpha.png": (encode(Image.fromarray(GREY).convert("LA")), "equal_channels", "LA"),
+    "one_bit.png": (encode(Image.fromarray(GREY).convert("1")), "none", "1"),
+    "grey_alpha.png": (encode(Image.fromarray(GREY).convert("LA")), "none", "LA"),
     "real.jpg": (encode(GREY, "JPEG"), "none", "L"),
 }
 
@@ -191,7 +192,7 @@ def test_a_missing_an_ambiguous_and_an_unasked_file_are_said(bad_restored, read_
     assert "unasked" not in status
     reasons = {row["file_name"]: row["reason"] for row in read_rows(study.raw, "rejects")}
     assert reasons["unasked.png"] == "no_reference"
-    assert reasons["notes.txt"] == "unsupported_suffix"
+    assert reasons["notes.txt"] == "other_file"
     assert reasons["double.png"] == reasons["double.jpg"] == "ambiguous_name"
     assert report.missing == 3  # lost has neither path, double no tta
     assert len(reasons) == len(BAD) + 4

@@ -18,7 +18,7 @@ from upscale_audit.warehouse.cli.progress import Progress, say
 def add_commands(commands):
     """Add the commands to the parser."""
     run = add_command(commands, "run", _run, "ingest, build, export and draw: the main job")
-    run.add_argument("--workers", type=read_count, help="ingest processes (default: all cores)")
+    _add_workers(run)
     _add_ingest(commands)
     _add_build(commands)
     add_command(
@@ -30,13 +30,26 @@ def add_commands(commands):
 
 def _add_ingest(commands):
     command = add_command(commands, "ingest", _ingest, "measure a study's images into raw Parquet")
-    command.add_argument(
-        "--workers", type=read_count, help="processes (default: all cores); no result depends on it"
-    )
+    _add_workers(command)
     command.add_argument(
         "--cluster",
         metavar="ADDRESS",
         help="measure on the workers of this dask scheduler, for instance tcp://10.0.0.1:8786",
+    )
+
+
+def _add_workers(command):
+    command.add_argument(
+        "--workers",
+        type=read_count,
+        help="ingest processes (default: one a core, as many as the memory holds); no result"
+        " depends on it",
+    )
+    command.add_argument(
+        "--memory",
+        type=read_count,
+        metavar="GIB",
+        help="what the default number of ingest processes may take (default: 9/10 of what is free)",
     )
 
 
@@ -68,7 +81,7 @@ def _add_export(commands):
 
 def _run(options):
     study = load_study(options.study)
-    code = ingest(study, options.workers)
+    code = ingest(study, options.workers, memory_gib=options.memory)
     build(study)
     export(study)
     draw_figures(study)
@@ -76,10 +89,10 @@ def _run(options):
 
 
 def _ingest(options):
-    return ingest(load_study(options.study), options.workers, options.cluster)
+    return ingest(load_study(options.study), options.workers, options.cluster, options.memory)
 
 
-def ingest(study, workers=None, cluster=None):
+def ingest(study, workers=None, cluster=None, memory_gib=None):
     """Measure a study's images and say what came of it; the exit code."""
     from upscale_audit.ingest.run import ingest_study
 
@@ -87,17 +100,21 @@ def ingest(study, workers=None, cluster=None):
         Progress("ingest", "images") as progress,
         _open_workers(workers, cluster) as (executor, workers),
     ):
-        report = ingest_study(study, workers, progress, executor)
+        memory = None if memory_gib is None else memory_gib << 30
+        report = ingest_study(study, workers, progress, executor, memory)
     kept = f", {report.units_kept} units unchanged" if report.units_kept else ""
     say(f"ingested {report.images} images, {report.blocks} block rows{kept}")
     if report.missing:
         say(f"{report.missing} restored images are missing: mart_coverage counts them")
     if report.colour_reduced:
         say(f"{report.colour_reduced} colour files were reduced to grey (Rec. 601)")
-    for reject in report.rejects[:5]:
+    rejects = [reject for reject in report.rejects if reject["reason"] != "other_file"]
+    if len(rejects) < len(report.rejects):
+        say(f"{len(report.rejects) - len(rejects)} files are no images: mart_rejects lists them")
+    for reject in rejects[:5]:
         say(f"refused {reject['file_name']!r}: {reject['reason']}, {reject['detail']}")
-    if report.rejects:
-        say(f"{len(report.rejects)} files were refused in all: mart_rejects lists them")
+    if rejects:
+        say(f"{len(rejects)} files were refused in all: mart_rejects lists them")
         return EXIT_INCOMPLETE
     return EXIT_OK
 

@@ -19,7 +19,11 @@ renamed as (
         height_px,
         colour_mode,
         bit_depth,
-        grey_rule
+        grey_rule,
+        transparent_px,
+        orientation,
+        gamma,
+        icc_sha256
     from source
 
 )

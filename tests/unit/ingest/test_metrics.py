@@ -16,6 +16,7 @@ from skimage import color
 from skimage.measure import shannon_entropy
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from upscale_audit.ingest.blocks import Measured, measure_pair
 from upscale_audit.ingest.metrics.declared import (
     METRIC_NAMES,
     METRICS,
@@ -23,7 +24,7 @@ from upscale_audit.ingest.metrics.declared import (
     round_published,
 )
 from upscale_audit.ingest.metrics.image import profile_image, score_total
-from upscale_audit.ingest.metrics.pair import compare_images, compare_spectra
+from upscale_audit.ingest.metrics.pair import compare_edge_blocks, compare_images, compare_spectra
 
 ROOT = Path(__file__).parents[3]
 SAMPLE = ROOT / "sample"
@@ -506,7 +507,7 @@ def test_fsds_equals_its_equation(pair, colour_pair):
 def test_local_quality_equals_numpy(pair):
     blocks = np.random.default_rng(4).random((22, 25), dtype=np.float32)
     values = compare(*pair[:2], blocks)
-    exact = blocks.astype(float)
+    exact = np.concatenate([blocks.ravel(), compare_edge_blocks(*pair[:2])]).astype(float)
     assert values["local_quality_mean"] == pytest.approx(exact.mean(), rel=1e-14)
     assert values["local_quality_std"] == pytest.approx(exact.std(), rel=1e-13)
     assert values["local_quality_min"] == exact.min()
@@ -731,6 +732,31 @@ def test_compare_refuses_images_of_two_sizes():
 def test_compare_refuses_bad_block_ssim(blocks):
     with pytest.raises(ValueError, match="local_ssim"):
         compare(draw((16, 16)), draw((16, 16)), blocks)
+
+
+@pytest.mark.parametrize("rows", range(8, 17))
+@pytest.mark.parametrize("cols", range(16, 24))
+def test_local_quality_takes_in_the_clipped_blocks_that_hold_a_window(rows, cols):
+    reference, restored = draw((rows, cols), 1), draw((rows, cols), 2)
+    restored[:, -3:] = reference[:, -3:]
+    values = [
+        structural_similarity(
+            reference[row : row + 8, col : col + 8], restored[row : row + 8, col : col + 8],
+            data_range=255,
+        )
+        for row in range(0, rows, 8)
+        for col in range(0, cols, 8)
+        if min(rows - row, cols - col) >= 7
+    ]  # fmt: skip
+    whole = [rows // 8, cols // 8]
+    assert len(values) == np.prod([(size + 1) // 8 for size in (rows, cols)])
+    mask = np.zeros((rows, cols), np.uint8)
+    blocks = measure_pair(Measured(reference), Measured(restored), mask)["local_ssim"]
+    assert list(blocks.shape) == whole
+    found = compare(reference, restored, blocks)
+    assert found["local_quality_mean"] == pytest.approx(np.mean(values), abs=1e-7)
+    assert found["local_quality_std"] == pytest.approx(np.std(values), abs=1e-7)
+    assert found["local_quality_min"] == pytest.approx(np.min(values), abs=1e-7)
 
 
 # ---- published rounding

@@ -1,6 +1,8 @@
 """Which restored file belongs to which reference."""
 
+import dataclasses
 import os
+import unicodedata
 from collections import Counter
 
 import numpy as np
@@ -51,7 +53,132 @@ def test_the_suffix_rule_takes_a_separator_and_anything(pair_names, tail):
     assert refused == {}
 
 
-@pytest.mark.parametrize("name", ["ax2.png", "a2.png", "b_a.png", "A_x2.png", "_a.png"])
+@pytest.mark.parametrize("head", ["x2 ", "up_", "2x-", "(copy)", "_", "b_c_", "0.5."])
+def test_the_suffix_rule_takes_anything_and_a_separator_before(pair_names, head):
+    pairs, refused = pair_names(["a.png"], [f"{head}a.png"], rule="suffix")
+    assert pairs == {"a": ("matched", "prefix", f"{head}a.png")}
+    assert refused == {}
+
+
+@pytest.mark.parametrize("name", ["A.PNG", "A_x2.png", "up_A.png"])
+def test_the_suffix_rule_takes_another_case_where_nothing_else_matches(pair_names, name):
+    pairs, _ = pair_names(["a.png", "b.png"], [name], rule="suffix")
+    assert pairs == {"a": ("matched", "case", name), "b": ("missing", None, None)}
+
+
+def test_another_case_is_no_match_where_two_references_differ_by_it(pair_names):
+    pairs, refused = pair_names(["film a.png", "Film A.png"], ["FILM A.png"], rule="suffix")
+    assert {pair[0] for pair in pairs.values()} == {"missing"}
+    assert refused == {"FILM A.png": ("restored", "no_reference")}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "film 0_upscayl_4x_upscayl-standard-4x.png",
+        "film 0(CUnet)(noise_scale)(Level1)(x2.000000).png",
+        "film 0.png.png",
+        "film 0_out.png",
+        "film 0_SwinIR.png",
+        "x2 film 0.png",
+        "FILM 0.PNG",
+    ],
+)
+def test_names_as_upscalers_write_them_are_found(pair_names, name):
+    pairs, refused = pair_names(["film 0.png", "film 1.png"], [name], rule="suffix")
+    assert pairs["film 0"][0] == "matched"
+    assert pairs["film 1"][0] == "missing"
+    assert refused == {}
+
+
+def test_a_name_behind_wins_over_one_before_and_the_longest_over_both(pair_names):
+    pairs, _ = pair_names(["a.png", "b.png"], ["a_b.png"], rule="suffix")
+    assert (pairs["a"][0], pairs["b"][0]) == ("matched", "missing")
+    pairs, _ = pair_names(["c_1.png", "1.png"], ["up_c_1.png"], rule="suffix")
+    assert (pairs["c_1"][0], pairs["1"][0]) == ("matched", "missing")
+
+
+@pytest.mark.parametrize("rule", ["exact", "suffix"])
+def test_composed_and_decomposed_names_are_one(pair_names, rule):
+    composed = ("Müller_thorax", "胸部_ガンマ")
+    apart = [unicodedata.normalize("NFD", name) for name in composed]
+    assert set(apart).isdisjoint(composed)
+    pairs, refused = pair_names([f"{n}.png" for n in apart], [f"{n}.png" for n in composed], rule)
+    assert pairs == {name: ("matched", "exact", f"{name}.png") for name in composed}
+    assert refused == {}
+
+
+def put_in(study_folder, *names, model=None):
+    place = study_folder.folder(*((model, "notta") if model else ()))
+    for name in names:
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        study_folder.put(name, GREY, model)
+
+
+def test_sub_folders_are_read_as_an_archive_unpacks(study_folder):
+    study_folder.add_model("alpha", paths=("notta",))
+    put_in(study_folder, "images_001/images/a.png", "images_002/images/b.png", "c.png")
+    put_in(study_folder, "a.png", "more/b.png", "images_002/c.png", model="alpha")
+    pairing = pair_study(study_folder.load())
+    names = {pair.image_id: (pair.status, pair.name) for pair in pairing.pairs if pair.file}
+    assert names == {
+        "a": ("matched", "a.png"),
+        "b": ("matched", "more/b.png"),
+        "c": ("matched", "images_002/c.png"),
+    }
+    assert set(pairing.references) == {"a", "b", "c"}
+    assert pairing.refused == ()
+
+
+def test_of_one_name_in_two_folders_the_one_nearer_to_the_top_counts(study_folder):
+    study_folder.add_model("alpha", paths=("notta",))
+    put_in(study_folder, "a.png", "old/a.png", "one/b.png", "two/b.png")
+    put_in(study_folder, "a.png", "b.png", "old/b.png", model="alpha")
+    pairing = pair_study(study_folder.load())
+    assert list(pairing.references) == ["a"]
+    refused = {(name.role, name.name): name.code for name in pairing.refused}
+    assert refused == {
+        ("reference", "old/a.png"): "ambiguous_name",
+        ("reference", "one/b.png"): "ambiguous_name",
+        ("reference", "two/b.png"): "ambiguous_name",
+        ("restored", "b.png"): "no_reference",
+        ("restored", "old/b.png"): "no_reference",
+    }
+
+
+def test_folders_that_the_study_names_for_something_else_are_not_read(study_folder):
+    root = study_folder.root
+    study_folder.add_model("alpha", paths=("notta",))
+    put_in(study_folder, "a.png")
+    put_in(study_folder, "a.png", model="alpha")
+    study = study_folder.load()
+    (study.output / "figures").mkdir(parents=True)
+    (study.output / "figures" / "c.png").write_bytes(b"")
+    os.rename(study_folder.folder() / "a.png", root / "a.png")
+    pairing = pair_study(dataclasses.replace(study, references=root))
+    assert pairing.references == {"a": root / "a.png"}
+    assert {name.name for name in pairing.refused} == {"study.toml"}
+
+
+def test_what_desktops_leave_is_passed_over_and_other_files_are_said(study_folder):
+    study_folder.add_model("alpha", paths=("notta",))
+    put_in(study_folder, "f.png")
+    put_in(study_folder, "f.png", model="alpha")
+    debris = ("desktop.ini", "Thumbs.db", ".DS_Store", "._f.png", "Icon\r", "ehthumbs.db")
+    for folder in (study_folder.folder(), study_folder.folder("alpha", "notta")):
+        for name in (*debris, "upscale_log.txt", "__MACOSX/._f.png", "@eaDir/f.png", ".git/f.png"):
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_bytes(b"x")
+    pairing = pair_study(study_folder.load())
+    found = [(name.role, name.name, name.code) for name in pairing.refused]
+    assert found == [
+        ("reference", "upscale_log.txt", "other_file"),
+        ("restored", "upscale_log.txt", "other_file"),
+    ]
+    assert [pair.status for pair in pairing.pairs if pair.inference_path == "notta"] == ["matched"]
+
+
+@pytest.mark.parametrize("name", ["ax2.png", "a2.png", "bA.png", "xa.png"])
 def test_the_suffix_rule_takes_nothing_else(pair_names, name):
     pairs, refused = pair_names(["a.png"], [name], rule="suffix")
     assert pairs == {"a": ("missing", None, None)}
@@ -124,7 +251,7 @@ def test_other_suffixes_are_refused_on_both_sides(pair_names):
     assert refused == {
         "b.tiff": ("reference", "unsupported_suffix"),
         "a.webp": ("restored", "unsupported_suffix"),
-        "notes.txt": ("restored", "unsupported_suffix"),
+        "notes.txt": ("restored", "other_file"),
         "bare": ("restored", "unsupported_suffix"),
     }
     assert {code for _, code in refused.values()} <= set(REJECT_CODES)

@@ -131,6 +131,15 @@ def test_a_refused_drawing_leaves_the_figures_that_stand_signed(monkeypatch, cap
     assert manifest.read_text() == "signed"
 
 
+def test_a_list_or_a_licence_beside_the_images_is_said_and_nothing_failed(capsys, tiny_study):
+    study = tiny_study.load()
+    (study.references / "LICENSE.txt").write_text("x")
+    code, _, said = run_cli(capsys, "ingest", str(study.path))
+    assert code == 0
+    assert "1 files are no images: mart_rejects lists them" in said
+    assert "refused" not in said
+
+
 def test_an_ingest_with_rejects_is_done_and_exits_with_3(capsys, tiny_study):
     tiny_study.put("b.png", b"text", "alpha")
     study = tiny_study.load()

@@ -18,8 +18,12 @@ final as (
         colour_mode,
         bit_depth,
         grey_rule,
+        transparent_px,
+        orientation,
+        gamma,
         file_sha256,
-        pixel_sha256
+        pixel_sha256,
+        icc_sha256
     from files
 
 )

@@ -1,0 +1,152 @@
+"""How many workers the memory holds: measured bytes a pixel, and what the machine has left."""
+
+import stat
+from pathlib import Path
+
+from upscale_audit.ingest import jpeg, png
+
+WORKER_BYTES = 300_000_000
+"""A worker that has measured a tiny image, its libraries loaded."""
+
+BLOCK_BYTES_PER_PX = 11
+GREY_BYTES_PER_PX = 75
+COLOUR_BYTES_PER_PX = 290
+NETWORK_BYTES_PER_PX = 210
+"""Peak of a pair beyond that, as measured: without per-image metrics, with them, with them in
+colour; and what LPIPS adds. The spectra and filtered planes of a reference stay for all models.
+"""
+
+_RESERVE = 0.9
+_HEAD_BYTES = 1 << 12
+_LONG_HEAD_BYTES = 1 << 20
+_MEMINFO = Path("/proc/meminfo")
+_CGROUP = Path("/proc/self/cgroup")
+_CGROUP_ROOT = Path("/sys/fs/cgroup")
+
+
+def count_workers(cores, need_bytes, memory_bytes=None):
+    """Count the workers that fit: one a core, or as many as the memory holds.
+
+    Parameters
+    ----------
+    cores : int
+    need_bytes : int
+        Of the largest pair, `estimate_need`.
+    memory_bytes : int, optional
+        What all workers together may take. By default nine tenths of what `find_memory` says.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
+    if memory_bytes is None:
+        found = find_memory()
+        if found is None:
+            return cores
+        memory_bytes = int(found * _RESERVE)
+    return max(1, min(cores, memory_bytes // need_bytes))
+
+
+def estimate_need(paths, parameters, has_network=False):
+    """Bytes that a worker takes at its peak, from the headers of the files it may meet.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        References and restored images; those without a readable header do not count.
+    parameters : ingest.study.IngestParameters
+    has_network : bool
+        Whether LPIPS is measured.
+
+    Returns
+    -------
+    int
+    """
+    largest = 0
+    for path in paths:
+        pixels, is_colour = peek_size(path)
+        if pixels > parameters.max_image_px:
+            continue  # refused from its header
+        rate = BLOCK_BYTES_PER_PX
+        if parameters.image_metrics:
+            rate = COLOUR_BYTES_PER_PX if is_colour else GREY_BYTES_PER_PX
+            rate += NETWORK_BYTES_PER_PX if has_network else 0
+        largest = max(largest, pixels * rate)
+    return WORKER_BYTES + largest
+
+
+def peek_size(path):
+    """Pixels of an image file and whether it stores colours; (0, False) where unreadable."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would never open
+            return 0, False
+        with open(path, "rb", buffering=0) as file:
+            head = file.read(_HEAD_BYTES)
+            if head.startswith(jpeg.SIGNATURE) and jpeg.find_frame(head) is None:
+                head += file.read(_LONG_HEAD_BYTES)  # behind long metadata
+    except OSError:
+        return 0, False
+    if head.startswith(png.SIGNATURE) and len(head) >= 33:
+        width, height = int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
+        return width * height, head[25] in (png.RGB, png.PALETTE, png.RGBA)
+    if head.startswith(jpeg.SIGNATURE) and (frame := jpeg.find_frame(head)) is not None:
+        width, height, components = frame
+        return width * height, components > 1
+    return 0, False
+
+
+def find_memory():
+    """Bytes that this process and its children may still take.
+
+    Returns
+    -------
+    int or None
+        The least of what the machine has available and what the limits of its control groups
+        (containers, batch systems) leave; None where neither can be read.
+    """
+    left = [*_read_available(), *_read_groups()]
+    return min(left, default=None)
+
+
+def _read_available():
+    try:
+        lines = _MEMINFO.read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        if line.startswith("MemAvailable:"):
+            yield int(line.split()[1]) * 1024
+
+
+def _read_groups():
+    """Yield what each control group above this process leaves, of either version."""
+    try:
+        lines = _CGROUP.read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, name = line.split(":", 2)
+        if controllers == "":
+            root, limit, used = _CGROUP_ROOT, "memory.max", "memory.current"
+        elif "memory" in controllers.split(","):
+            root, limit = _CGROUP_ROOT / "memory", "memory.limit_in_bytes"
+            used = "memory.usage_in_bytes"
+        else:
+            continue
+        folder = root / name.lstrip("/")
+        for place in (folder, *folder.parents):
+            if place.is_relative_to(root):
+                yield from _read_group(place, limit, used)
+
+
+def _read_group(folder, limit, used):
+    try:
+        most = (folder / limit).read_text().strip()
+        taken = int((folder / used).read_text())
+        stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):
+        return
+    if most != "max":
+        cached = int(stat.get("total_inactive_file", stat.get("inactive_file", 0)))
+        yield max(0, int(most) - taken + cached)  # pages of files give way
