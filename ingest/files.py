@@ -3,17 +3,12 @@
 import contextlib
 import errno
 import fcntl
-import gzip
 import hashlib
 import json
 import os
-import zlib
 from pathlib import Path
 
 from upscale_audit.ingest.errors import StudyError
-
-MAX_TABLE_BYTES = 1 << 28
-"""Largest label or result file that is read, packed or not: the largest known has 8 MB."""
 
 _OUTPUT_REPAIRS = {
     errno.ENOSPC: "free some space there",
@@ -29,39 +24,6 @@ def hash_file(path):
     """SHA-256 of a file's bytes, lower-case hex."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def read_table(path):
-    """Read a CSV's bytes, unpacked where it is gzip.
-
-    Parameters
-    ----------
-    path : str or Path
-
-    Returns
-    -------
-    bytes
-
-    Raises
-    ------
-    StudyError
-        Unreadable, damaged, or larger than 256 MiB, packed or unpacked: a few kilobytes of
-        gzip can hold more than any memory.
-    """
-    try:
-        with open(path, "rb") as file:
-            is_packed = file.read(2) == b"\x1f\x8b"
-            file.seek(0)
-            with gzip.open(file) if is_packed else file as stream:
-                data = stream.read(MAX_TABLE_BYTES + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise StudyError(f"cannot read {path}: {error}; give the published CSV or CSV.gz") from None
-    if len(data) > MAX_TABLE_BYTES:
-        how = "unpacks to" if is_packed else "has"
-        raise StudyError(
-            f"{path} {how} more than {MAX_TABLE_BYTES >> 20} MiB; give the published CSV or CSV.gz"
-        )
-    return data
 
 
 def hash_json(value):

@@ -19,7 +19,7 @@ from upscale_audit.warehouse.connect import (
     quote_text,
     saying_database_errors,
 )
-from upscale_audit.warehouse.proof.provenance import seal_exports
+from upscale_audit.warehouse.proof.provenance import check_warehouse, seal_exports
 from upscale_audit.warehouse.published_form import write_published_form
 
 SPLIT_BY_MODEL = ("fct_blocks", "fct_block_states")
@@ -35,7 +35,7 @@ class ExportReport:
     root: str
 
 
-def export_tables(study, tables=None, progress=None, labels="published"):
+def export_tables(study, tables=None, progress=None, labels="published", check="hash"):
     """Export a study's published tables.
 
     Parameters
@@ -47,6 +47,8 @@ def export_tables(study, tables=None, progress=None, labels="published"):
         Called as ``progress(done, total, name)`` after each table.
     labels : {"published", "en", "ja"}
         Language of the pattern labels in ``published_form/``.
+    check : {"hash", "skip", "built"}
+        As `warehouse.proof.provenance.check_warehouse` takes it.
 
     Returns
     -------
@@ -70,6 +72,7 @@ def export_tables(study, tables=None, progress=None, labels="published"):
         locked(study.output, "ingest, build or export"),
         saying_database_errors(study.warehouse),
     ):
+        checked = check_warehouse(study, check)
         shutil.rmtree(fresh, ignore_errors=True)
         try:
             with open_warehouse(study.warehouse) as connection:
@@ -83,7 +86,7 @@ def export_tables(study, tables=None, progress=None, labels="published"):
                     write_published_form(connection, fresh / "published_form", labels)
             files = _list_files(fresh)
             arguments = _list_arguments(tables, labels)
-            manifest = seal_exports(study, fresh, grains, files, arguments)
+            manifest = seal_exports(study, fresh, grains, files, arguments, checked)
             replace_folder(fresh, folder)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)

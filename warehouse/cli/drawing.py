@@ -36,6 +36,7 @@ def add_drawing_commands(commands, add):
         default="en",
         help="of the figures in lfv_proof/, which have published names (default: en)",
     )
+    add_check(figures)
     summary = "draw the local quality map of one image, with its published files and a page"
     example = "sample/study.toml rg1_r0c1 upscayl_standard"
     one = add(commands, "map", _draw_map, summary, example)
@@ -56,6 +57,20 @@ def add_drawing_commands(commands, add):
     for command in (one, worst):
         command.add_argument("--path", choices=_INFERENCE_PATHS, default="notta")
         command.add_argument("--lang", choices=_LANGUAGES, default="en")
+        add_check(command)
+
+
+def add_check(command):
+    """Add the option that leaves the warehouse's hash unchecked."""
+    command.add_argument(
+        "--no-check",
+        dest="check",
+        action="store_const",
+        const="skip",
+        default="hash",
+        help="read the warehouse without comparing its hash first, which takes about 2 s a GB; the"
+        " manifest says so",
+    )
 
 
 def draw_study(options):
@@ -65,23 +80,34 @@ def draw_study(options):
     figures = _load("upscale_audit.analysis.figures.study")
     study = load_study(options.study)
     folder = study.output / "figures"
-    with Progress("figures", "figures") as progress, _drawing(study) as parent:
+    with (
+        Progress("figures", "figures") as progress,
+        _drawing(study, options.check) as (parent, checked),
+    ):
         (folder / MANIFEST).unlink(missing_ok=True)
         files = figures.draw_figures(
             study.warehouse, study.references, folder, progress, options.lang
         )
-        seal_figures(study, files, parent, _spell_choices({"--lang": (options.lang, "en")}))
+        arguments = _spell_choices({"--lang": (options.lang, "en")})
+        seal_figures(study, files, parent, arguments, checked)
     say(f"drew {len(files)} files in {folder}")
     return EXIT_OK
 
 
 @contextlib.contextmanager
-def _drawing(study):
-    """Keep other drawings of the study out; the warehouse that is drawn, None before any build."""
-    from upscale_audit.warehouse.proof.provenance import find_parent
+def _drawing(study, check):
+    """Keep other drawings of the study out, and check the warehouse that is drawn.
+
+    Yields its `Parent`, None before any build, and what `check_warehouse` said.
+    """
+    from upscale_audit.warehouse.proof.provenance import check_warehouse, find_parent
 
     with locked(study.output, "figures, map or worst", ".drawing.lock"):
-        yield find_parent(study) if study.warehouse.is_file() else None
+        if study.warehouse.is_file():
+            parent = find_parent(study)
+            yield parent, check_warehouse(study, check)
+        else:
+            yield None, {}
 
 
 def _draw_map(options):
@@ -93,6 +119,7 @@ def _draw_map(options):
     arguments += [word for name in options.also for word in ("--also", name)]
     paths = _draw_sealed(
         study,
+        options.check,
         "map",
         arguments,
         lambda folder: draw_map(
@@ -117,6 +144,7 @@ def _draw_worst(options):
     arguments = [options.model, *_spell_choices(choices)]
     paths = _draw_sealed(
         study,
+        options.check,
         "worst",
         arguments,
         lambda folder: draw_worst(
@@ -137,16 +165,16 @@ def _spell_choices(choices):
     ]
 
 
-def _draw_sealed(study, command, arguments, draw):
+def _draw_sealed(study, check, command, arguments, draw):
     """Draw beside ``maps/``, sign off, then move each file into its place, the manifest last."""
     from upscale_audit.warehouse.proof.provenance import seal_map
 
     fresh = study.output / ".maps.next"
-    with _drawing(study) as parent:
+    with _drawing(study, check) as (parent, checked):
         shutil.rmtree(fresh, ignore_errors=True)
         try:
             paths, sources = draw(fresh)
-            seal_map(study, paths, command, arguments, sources, parent)
+            seal_map(study, paths, command, arguments, sources, parent, checked)
             folder = study.output / "maps" / paths[0].parent.relative_to(fresh)
             folder.mkdir(parents=True, exist_ok=True)
             (folder / MANIFEST).unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.study import load_study
 from upscale_audit.warehouse.cli.coding import add_coding_commands
-from upscale_audit.warehouse.cli.drawing import add_drawing_commands, draw_study
+from upscale_audit.warehouse.cli.drawing import add_check, add_drawing_commands, draw_study
 from upscale_audit.warehouse.cli.progress import Progress, say
 from upscale_audit.warehouse.cli.proving import add_provenance_commands
 from upscale_audit.warehouse.cli.restoring import add_restoring_commands
@@ -60,7 +60,10 @@ def make_parser():
     )
     _add_ingest(commands)
     _add_build(commands)
-    _add(commands, "freeze", _freeze, "keep the axis and the limits, so that builds only add")
+    freeze = _add(
+        commands, "freeze", _freeze, "keep the axis and the limits, so that builds only add"
+    )
+    add_check(freeze)
     _add_export(commands)
     add_drawing_commands(commands, _add)
     _add(commands, "docs", _docs, "write the dbt documentation as one HTML page")
@@ -97,6 +100,7 @@ def _add_export(commands):
         help="pattern labels of the files in published_form/: as their program writes them"
         " (default), English or Japanese",
     )
+    add_check(export)
 
 
 def _add_ingest(commands):
@@ -184,7 +188,7 @@ def _freeze(options):
     from upscale_audit.warehouse.frozen import freeze_study
 
     study = load_study(options.study)
-    path = freeze_study(study)
+    path = freeze_study(study, options.check)
     say(f"wrote {path}: read it, keep it with the study, and name it in {study.path}:")
     say(f'  [study] frozen = "{os.path.relpath(path, study.path.parent)}"')
     return EXIT_OK
@@ -195,7 +199,11 @@ def _export(options):
 
     with Progress("export", "tables") as progress:
         report = export_tables(
-            load_study(options.study), options.table, progress, labels=options.labels
+            load_study(options.study),
+            options.table,
+            progress,
+            labels=options.labels,
+            check=options.check,
         )
     say(f"exported {report.files} files to {report.folder} ({report.bytes / 1e6:.1f} MB)")
     say(f"Merkle root of the exports: {report.root}")
@@ -211,7 +219,7 @@ def _docs(options):
 
 def _run(options):
     options.threads = options.table = options.cluster = options.spark = None
-    options.labels, options.lang = "published", "en"
+    options.labels, options.lang, options.check = "published", "en", "built"
     code = _ingest(options)
     _build(options)
     _export(options)
