@@ -105,7 +105,7 @@ def read_rows(path, encoding="utf-8-sig", max_cells=MAX_CELLS, find_dialect=None
         million characters, too many cells.
     """
     with open_table(path) as stream:
-        lines, number = _Lines(io.TextIOWrapper(stream, encoding, newline=""), path), 1
+        lines, number = BoundedLines(io.TextIOWrapper(stream, encoding, newline=""), path), 1
         try:
             first = next(lines, "")
             delimiter = None if find_dialect is None else find_dialect(first)
@@ -129,11 +129,26 @@ def read_rows(path, encoding="utf-8-sig", max_cells=MAX_CELLS, find_dialect=None
             ) from None
 
 
-class _Lines:
-    """The lines of a text, none and no row of them beyond all bounds."""
+class BoundedLines:
+    """The lines of a text, none and no row of them beyond all bounds.
 
-    def __init__(self, text, path):
-        self._text, self._path = text, path
+    Parameters
+    ----------
+    text : io.TextIOBase
+    path : Path
+        For messages.
+    repair : str
+
+    Attributes
+    ----------
+    count : int
+        Lines so far.
+    row_characters : int
+        Of the row that is being read; whoever ends a row sets it to 0.
+    """
+
+    def __init__(self, text, path, repair=_REPAIR):
+        self._text, self._path, self._repair = text, path, repair
         self.count = self.row_characters = 0
 
     def __iter__(self):
@@ -148,6 +163,6 @@ class _Lines:
         if self.row_characters > MAX_ROW_CHARACTERS:
             raise StudyError(
                 f"{self._path} line {self.count}: a row of more than {MAX_ROW_CHARACTERS}"
-                f" characters; {_REPAIR}"
+                f" characters; {self._repair}"
             )
         return line
