@@ -8,13 +8,14 @@ was killed at any moment leaves no image that the next run does not know.
 
 import contextlib
 import hashlib
-import json
 import logging
 import os
 from collections import defaultdict
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypedDict
 
+from upscale_audit.ingest.documents import parse_document, read_bounded, read_document
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import (
     canonical_json,
@@ -28,6 +29,8 @@ from upscale_audit.ingest.files import (
 from upscale_audit.ingest.manifests import make_manifest, write_manifest
 
 MANIFEST, JOURNAL, LOCK = ".restored.json", ".restoring.jsonl", ".restoring.lock"
+MAX_BYTES = 1 << 28
+"""Of a manifest or journal: 256 MiB, of half a million images."""
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +49,24 @@ class Entry:
     def __post_init__(self):
         if not all(isinstance(value, str) for value in vars(self).values()):
             raise TypeError("expected text in every field of an image")
+
+
+class EntryLine(TypedDict):
+    """An `Entry` as it is written."""
+
+    image_id: str
+    file: str
+    input_sha256: str
+    recipe_sha256: str
+    code_sha256: str
+    sha256: str
+
+
+class RestoredManifest(TypedDict):
+    """What a shelf reads of its manifest."""
+
+    images: list[EntryLine]
+    left_over: list[EntryLine]
 
 
 class Shelf:
@@ -212,11 +233,11 @@ def _to_line(entry):
 
 def _read_manifest(path):
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = read_document(path, RestoredManifest, MAX_BYTES)
         return [Entry(**item) for key in ("images", "left_over") for item in manifest[key]]
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise StudyError(
             f"cannot read {path}: {error!r}; it says which images restore made: put it back, or"
             f" move the images out of {path.parent} to have them made again"
@@ -226,11 +247,15 @@ def _read_manifest(path):
 def _read_journal(folder):
     """Entries of a run that did not end; its last line may be torn, its image then is not there."""
     try:
-        lines = (folder / JOURNAL).read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = read_bounded(folder / JOURNAL, MAX_BYTES).splitlines()
     except FileNotFoundError:
         return []
+    except (OSError, ValueError) as error:
+        raise StudyError(
+            f"cannot read {folder / JOURNAL}: {error}; remove it to have its images set aside"
+        ) from None
     entries = []
     for line in lines:
         with contextlib.suppress(ValueError, TypeError):
-            entries.append(Entry(**json.loads(line)))
+            entries.append(Entry(**parse_document(line, EntryLine)))
     return entries

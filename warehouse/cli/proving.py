@@ -39,7 +39,7 @@ def add_provenance_commands(commands, add):
         example="SHA256SUMS --folder images",
         argument=(
             "LIST",
-            "sha256sum text, BSD style, CSV, a BagIt manifest, or what Get-FileHash, certutil, 7-Zip"
+            "sha256sum text, BSD style, CSV, BagIt manifest, or what Get-FileHash, certutil, 7-Zip"
             " or hashdeep print; plain or in a zip",
         ),
     )

@@ -295,3 +295,14 @@ def test_what_was_restored_can_be_ingested_at_once(study):
     report = ingest_study(study, workers=1)
     assert (report.rejects, report.missing) == ((), 0)
     assert report.images == 3
+
+
+@pytest.mark.parametrize(
+    "line", [b"[1]", b'{"file": 1}', b"\xff", b'"text"', b"[" * 100_000, b"null", b"1e999"]
+)
+def test_a_journal_of_other_lines_vouches_for_no_image(study, made, line):
+    restore_study(study, workers=1)
+    (made / "bicubic" / MANIFEST).unlink()
+    (made / "bicubic" / JOURNAL).write_bytes(line + b"\n")
+    with pytest.raises(StudyError, match="which restore did not put there"):
+        restore_study(study, workers=1)
