@@ -17,7 +17,10 @@ _OUTPUT_REPAIRS = {
     errno.EROFS: "make it writable",
     errno.EACCES: "make it writable",
     errno.EPERM: "make it writable",
+    errno.ENAMETOOLONG: "give the image a shorter name",
 }
+MAX_NAME_BYTES = 255
+"""Of a file's name, on the file systems in use."""
 
 
 def hash_file(path):
@@ -48,6 +51,8 @@ def replacing(path):
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
+    if len(os.fsencode(temporary.name)) > MAX_NAME_BYTES:
+        temporary = path.with_name(f".{hash_json(to_text(path.name))[:32]}.tmp")
     try:
         yield temporary
         sync(temporary)
@@ -55,6 +60,28 @@ def replacing(path):
         sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def shorten_name(name, room=16):
+    """Shorten a name that is too long for a file; what it ends in then tells it from others.
+
+    Parameters
+    ----------
+    name : str
+    room : int
+        Bytes to leave for what comes before and after it.
+
+    Returns
+    -------
+    str
+        `name` itself where it fits.
+    """
+    data = os.fsencode(name)
+    if len(data) <= MAX_NAME_BYTES - room:
+        return name
+    digest = hashlib.sha256(data).hexdigest()[:12]
+    kept = data[: MAX_NAME_BYTES - room - len(digest) - 1].decode("utf-8", "ignore")
+    return f"{kept}_{digest}"
 
 
 def write_text(path, text):

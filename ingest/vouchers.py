@@ -37,7 +37,7 @@ class Journal:
     Parameters
     ----------
     output : Path
-    stage : {"raw", "hyra"}
+    stage : {"raw", "hyra", "restored"}
     """
 
     def __init__(self, output, stage):

@@ -26,9 +26,10 @@ from upscale_audit.ingest.files import (
     sync,
     to_text,
 )
-from upscale_audit.ingest.manifests import make_manifest, write_manifest
+from upscale_audit.ingest.manifests import hash_manifest, make_manifest, write_manifest
 
 MANIFEST, JOURNAL, LOCK = ".restored.json", ".restoring.jsonl", ".restoring.lock"
+WORKING = "working"
 MAX_BYTES = 1 << 28
 """Of a manifest or journal: 256 MiB, of half a million images."""
 
@@ -81,6 +82,10 @@ class Shelf:
     recipe : dict
         What decides its images beside their references.
     code_sha256 : str
+    signed : callable, optional
+        ``signed(state)`` says whether the folder's records may be so: `state` is the SHA-256 of
+        the manifest, or `WORKING` where the journal stands. ``signed(*states, is_new=True)`` says
+        what they may be from now on. By default nothing is compared.
 
     Raises
     ------
@@ -89,8 +94,9 @@ class Shelf:
         `restore` put there.
     """
 
-    def __init__(self, folder, owner, recipe, code_sha256):
+    def __init__(self, folder, owner, recipe, code_sha256, signed=None):
         self.folder, self.owner, self.recipe = Path(folder), owner, recipe
+        self._signed = signed or (lambda *states, is_new=False: True)
         self.recipe_sha256, self.code_sha256 = hash_json(recipe), code_sha256
         self.set_aside = []
         self._known = defaultdict(list)
@@ -179,13 +185,18 @@ class Shelf:
             "left_over": [asdict(entry) for entry in left_over],
             "rejects": {to_text(name): rejects[name] for name in sorted(rejects)},
         }
+        sha256 = hash_manifest(manifest)
+        self._signed(WORKING, sha256, is_new=True)
         write_manifest(self.folder / MANIFEST, manifest)
+        self._signed(sha256, is_new=True)
         if self._journal is not None:
             self._journal.close()
             self._journal = None
         (self.folder / JOURNAL).unlink(missing_ok=True)
 
     def _read(self):
+        path = self.folder / MANIFEST
+        self._is_vouched = self._signed(hash_file(path) if path.is_file() else WORKING)
         for entry in (*_read_manifest(self.folder / MANIFEST), *_read_journal(self.folder)):
             if entry not in self._known[entry.file]:
                 self._known[entry.file].append(entry)
@@ -203,7 +214,7 @@ class Shelf:
                 )
             found = hash_file(path)
             entries = [entry for entry in self._known[name] if entry.sha256 == found]
-            if not entries:
+            if not entries or not self._is_vouched:
                 self._put_aside(path, found)
                 continue
             self._current[entries[-1].image_id] = entries[-1]
@@ -222,7 +233,9 @@ class Shelf:
         entries = [entry for entries in self._known.values() for entry in entries]
         with replacing(self.folder / JOURNAL) as temporary:
             temporary.write_text("".join(map(_to_line, entries)), encoding="utf-8")
-        (self.folder / MANIFEST).unlink(missing_ok=True)
+        before = self.folder / MANIFEST
+        self._signed(WORKING, *([hash_file(before)] if before.is_file() else []), is_new=True)
+        before.unlink(missing_ok=True)
         sync(self.folder)
         self._journal = open(self.folder / JOURNAL, "a", encoding="utf-8")  # noqa: SIM115
 

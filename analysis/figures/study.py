@@ -26,6 +26,7 @@ from upscale_audit.analysis.lqd.texts import font_family
 from upscale_audit.analysis.marts import Marts
 from upscale_audit.analysis.output import write_chart
 from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import shorten_name
 
 # Drawn of every study with images.
 STUDY_FIGURES = {
@@ -165,7 +166,7 @@ def _plan_study_figures(marts, references):
     images = choose_images(marts)
     limit = find_limit(marts, images)
     for image_id in images:
-        figures[f"axis1_blockmap_{image_id}"] = partial(
+        figures[shorten_name(f"axis1_blockmap_{image_id}")] = partial(
             draw_blockmap, references=Path(references), image_id=image_id, limit=limit
         )
     if not images:
