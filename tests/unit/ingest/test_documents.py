@@ -54,10 +54,18 @@ def test_the_first_place_of_another_type_is_named(change, message):
 
 
 @pytest.mark.parametrize(
-    "text", ["[" * 100_000, "NaN", "{", "1" * 5000, '{"a": Infinity}', b"\xff"]
+    ("text", "message"),
+    [
+        ("[" * 100_000, "nested too deep"),
+        ("NaN", "NaN is no JSON number"),
+        ('{"a": Infinity}', "Infinity is no JSON number"),
+        ("{", "Expecting property name"),
+        ("1" * 5000, "Exceeds the limit"),
+        (b"\xff", "can't decode byte"),
+    ],
 )
-def test_what_is_no_json_is_a_value_error(text):
-    with pytest.raises(ValueError):
+def test_what_is_no_json_is_a_value_error(text, message):
+    with pytest.raises(ValueError, match=message):
         parse_document(text, Any)
 
 
