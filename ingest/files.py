@@ -3,17 +3,12 @@
 import contextlib
 import errno
 import fcntl
-import gzip
 import hashlib
 import json
 import os
-import zlib
 from pathlib import Path
 
 from upscale_audit.ingest.errors import StudyError
-
-MAX_TABLE_BYTES = 1 << 28
-"""Largest label or result file that is read, packed or not: the largest known has 8 MB."""
 
 _DEBRIS_FOLDERS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information")
 _DEBRIS_FOLDERS += ("lost+found",)
@@ -25,46 +20,16 @@ _OUTPUT_REPAIRS = {
     errno.EROFS: "make it writable",
     errno.EACCES: "make it writable",
     errno.EPERM: "make it writable",
+    errno.ENAMETOOLONG: "give the image a shorter name",
 }
+MAX_NAME_BYTES = 255
+"""Of a file's name, on the file systems in use."""
 
 
 def hash_file(path):
     """SHA-256 of a file's bytes, lower-case hex."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def read_table(path):
-    """Read a CSV's bytes, unpacked where it is gzip.
-
-    Parameters
-    ----------
-    path : str or Path
-
-    Returns
-    -------
-    bytes
-
-    Raises
-    ------
-    StudyError
-        Unreadable, damaged, or larger than 256 MiB, packed or unpacked: a few kilobytes of
-        gzip can hold more than any memory.
-    """
-    try:
-        with open(path, "rb") as file:
-            is_packed = file.read(2) == b"\x1f\x8b"
-            file.seek(0)
-            with gzip.open(file) if is_packed else file as stream:
-                data = stream.read(MAX_TABLE_BYTES + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise StudyError(f"cannot read {path}: {error}; give the published CSV or CSV.gz") from None
-    if len(data) > MAX_TABLE_BYTES:
-        how = "unpacks to" if is_packed else "has"
-        raise StudyError(
-            f"{path} {how} more than {MAX_TABLE_BYTES >> 20} MiB; give the published CSV or CSV.gz"
-        )
-    return data
 
 
 def hash_json(value):
@@ -89,6 +54,8 @@ def replacing(path):
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
+    if len(os.fsencode(temporary.name)) > MAX_NAME_BYTES:
+        temporary = path.with_name(f".{hash_json(to_text(path.name))[:32]}.tmp")
     try:
         yield temporary
         sync(temporary)
@@ -96,6 +63,28 @@ def replacing(path):
         sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def shorten_name(name, room=16):
+    """Shorten a name that is too long for a file; what it ends in then tells it from others.
+
+    Parameters
+    ----------
+    name : str
+    room : int
+        Bytes to leave for what comes before and after it.
+
+    Returns
+    -------
+    str
+        `name` itself where it fits.
+    """
+    data = os.fsencode(name)
+    if len(data) <= MAX_NAME_BYTES - room:
+        return name
+    digest = hashlib.sha256(data).hexdigest()[:12]
+    kept = data[: MAX_NAME_BYTES - room - len(digest) - 1].decode("utf-8", "ignore")
+    return f"{kept}_{digest}"
 
 
 def write_text(path, text):

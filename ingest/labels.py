@@ -1,13 +1,11 @@
 """ChestX-ray8's label files: findings and patients per image, and finding boxes."""
 
-import csv
-import io
 import math
 import re
 from pathlib import Path
 
 from upscale_audit.ingest.errors import StudyError
-from upscale_audit.ingest.files import read_table
+from upscale_audit.ingest.tables import read_rows
 
 _ENTRY_COLUMNS = {
     "imageindex": "image_id",
@@ -41,7 +39,7 @@ def read_entries(path):
     Sex``); their size and spacing columns hold commas inside brackets and are not needed.
     """
     rows = _read_rows(path)
-    (_, names), *entry_rows = rows
+    _, names = next(rows)
     header = [re.sub(r"[^a-z]", "", cell.lower()) for cell in names]
     index = {}
     for position, cell in enumerate(header):
@@ -54,7 +52,7 @@ def read_entries(path):
             f" {', '.join(names)}; expected Data_Entry_2017.csv or Data_Entry_2017_v2020.csv"
         )
     entries = {}
-    for number, row in entry_rows:
+    for number, row in rows:
         entry = {name: _cell(path, number, row, position) for name, position in index.items()}
         entry["image_id"] = Path(entry["image_id"]).stem
         for name in ("follow_up", "age_years"):
@@ -79,14 +77,14 @@ def read_boxes(path):
         Unreadable file, another header, a coordinate that is no number.
     """
     rows = _read_rows(path)
-    (_, names), *box_rows = rows
+    _, names = next(rows)
     if [cell.strip() for cell in names[:2]] != ["Image Index", "Finding Label"]:
         raise StudyError(
             f"{path} is no ChestX-ray8 box list: its header starts {', '.join(names[:2])};"
             " expected Image Index, Finding Label, Bbox [x, y, w, h]"
         )
     counts, boxes = {}, []
-    for number, row in box_rows:
+    for number, row in rows:
         image_id = Path(_cell(path, number, row, 0)).stem
         left, top, width, height = (
             _number(path, number, _cell(path, number, row, position)) for position in range(2, 6)
@@ -108,16 +106,13 @@ def read_boxes(path):
 
 
 def _read_rows(path):
-    """Rows that are not blank, each with its line number."""
-    try:
-        text = read_table(path).decode("utf-8-sig")
-        reader = csv.reader(io.StringIO(text), strict=True)
-        rows = [(reader.line_num, row) for row in reader if any(row)]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise StudyError(f"cannot read {path}: {error}; give the published CSV or CSV.gz") from None
-    if not rows:
+    """Yield rows that are not blank, each with its line number; at least one."""
+    is_empty = True
+    for row in read_rows(path):
+        is_empty = False
+        yield row
+    if is_empty:
         raise StudyError(f"{path} is empty; give the published CSV or CSV.gz")
-    return rows
 
 
 def _cell(path, number, row, position):

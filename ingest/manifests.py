@@ -6,10 +6,13 @@ or a folder of this machine.
 """
 
 import functools
+import hashlib
 import importlib.metadata
 import json
 from pathlib import Path
+from typing import Any, TypedDict
 
+from upscale_audit.ingest.documents import check_shape, read_document
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file, hash_json, write_text
 from upscale_audit.ingest.merkle import find_root
@@ -17,6 +20,91 @@ from upscale_audit.ingest.merkle import find_root
 MANIFEST, SUMS = "manifest.json", "SHA256SUMS"
 SOURCES = "sources.sha256"
 """In the raw folder: one line per source file, by its name within the study."""
+WAREHOUSE_MANIFEST = "warehouse.manifest.json"
+"""Beside the database; it names the units that a build took in, for ingest to compare."""
+
+
+class Manifest(TypedDict):
+    """What every stage says of itself: `make_manifest`."""
+
+    kind: str
+    study: str
+    recipe: dict[str, Any]
+    recipe_sha256: str
+    content_sha256: str
+    merkle_root: str
+    parents: dict[str, str]
+    files: dict[str, str]
+    bytes: dict[str, int]
+
+
+class Code(TypedDict):
+    """What `describe_code` says."""
+
+    version: str | None
+    sha256: str
+
+
+class RawRecipe(TypedDict):
+    """What decides a raw folder, as far as later stages read it."""
+
+    code: Code
+
+
+class RawManifest(Manifest):
+    """The raw folder's: what a build needs to know beside its files."""
+
+    recipe: RawRecipe
+    schema_version: int
+    models: list[str]
+    has_published: bool
+    source_count: int
+    sources_root: str
+    block_shards: list[str]
+
+
+class BuildInputs(TypedDict, total=False):
+    """Content hashes of what a build read."""
+
+    raw: str
+    hyra: str
+    frozen: str
+
+
+class BuildRecipe(TypedDict, total=False):
+    """What decides a warehouse, as far as later stages read it."""
+
+    inputs: BuildInputs
+
+
+class WarehouseManifest(Manifest):
+    """A warehouse's, with the SHA-256 of each unit it was built from."""
+
+    recipe: BuildRecipe
+    units: dict[str, str]
+
+
+class HyraInputs(TypedDict, total=False):
+    """What HyRA was measured on."""
+
+    sources: dict[str, str]
+
+
+class HyraRecipe(TypedDict, total=False):
+    """What decides HyRA's tables, as far as a build reads it."""
+
+    schema_version: int
+    inputs: HyraInputs
+
+
+class HyraManifest(Manifest):
+    """That of HyRA's folder."""
+
+    recipe: HyraRecipe
+
+
+SHAPES = {"raw": RawManifest, "warehouse": WarehouseManifest, "hyra": HyraManifest}
+"""Of kinds that say more than `Manifest`."""
 
 _ROOT = Path(__file__).resolve().parent.parent
 _CODE = (".py", ".sql", ".yml", ".csv")
@@ -157,7 +245,16 @@ def seal_folder(folder, kind, study_name, names, recipe, parents):
 
 def write_manifest(path, manifest):
     """Write a manifest atomically."""
-    write_text(path, json.dumps(manifest, indent=1) + "\n")
+    write_text(path, _spell(manifest))
+
+
+def hash_manifest(manifest):
+    """SHA-256 of the file that a manifest is written to."""
+    return hashlib.sha256(_spell(manifest).encode("utf-8")).hexdigest()
+
+
+def _spell(manifest):
+    return json.dumps(manifest, indent=1) + "\n"
 
 
 def read_manifest(path, repair):
@@ -179,30 +276,14 @@ def read_manifest(path, repair):
         There is none, or it is no manifest.
     """
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = read_document(path, Manifest)
+        check_shape(manifest, SHAPES.get(manifest["kind"], Manifest))
     except FileNotFoundError:
         raise StudyError(f"no {path}: run {repair} first") from None
-    except (OSError, ValueError) as error:
-        raise StudyError(f"cannot read {path}: {error}; run {repair} again") from None
-    if not is_manifest(manifest):
-        raise StudyError(f"{path} is no manifest of this version; run {repair} again")
+    except OSError as error:
+        raise StudyError(f"cannot read {path}: {error.strerror}; run {repair} again") from None
+    except ValueError as error:
+        raise StudyError(
+            f"{path} is no manifest of this version: {error}; run {repair} again"
+        ) from None
     return manifest
-
-
-def is_manifest(value):
-    """Whether a parsed JSON value has a manifest's fields, each of its type."""
-
-    def is_map(item, kind):
-        return isinstance(item, dict) and all(type(entry) is kind for entry in item.values())
-
-    return (
-        isinstance(value, dict)
-        and isinstance(value.get("recipe"), dict)
-        and is_map(value.get("files"), str)
-        and is_map(value.get("bytes"), int)
-        and is_map(value.get("parents"), str)
-        and all(isinstance(value.get(name), str) for name in _TEXTS)
-    )
-
-
-_TEXTS = ("kind", "study", "recipe_sha256", "content_sha256", "merkle_root")

@@ -8,15 +8,18 @@ import functools
 import hashlib
 import importlib.metadata
 import io
+import zipfile
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
+from upscale_audit.ingest.documents import read_bounded
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file
 from upscale_audit.ingest.study import PerceptualFiles
 
+MAX_WEIGHTS_BYTES = 1 << 29
+"""Largest file of weights that is read: 512 MiB; AlexNet's has 244."""
 SMALLEST_SIDE_PX = 31
 """On a shorter side nothing is left for the deeper layers."""
 
@@ -235,7 +238,8 @@ class Network:
 def _read_state(torch, role, path, sha256):
     """Read a state dict, refusing anything but tensors."""
     try:
-        data = Path(path).read_bytes()
+        data = read_bounded(path, MAX_WEIGHTS_BYTES)
+        _check_unpacked(data)
         state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # damaged data surfaces as many types
         reason = f"{type(error).__name__} {error}".partition("\n")[0].rstrip(": ")
@@ -250,6 +254,19 @@ def _read_state(torch, role, path, sha256):
             f" as {role} in [perceptual]"
         )
     return state
+
+
+def _check_unpacked(data):
+    """Raise ValueError where a file of PyTorch, which is a zip, unpacks to more than any weights.
+
+    PyTorch stores tensors as they are; a packed one would be unpacked whole before it is looked
+    at.
+    """
+    if data.startswith(b"PK"):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            unpacked = sum(item.file_size for item in archive.infolist())
+        if unpacked > MAX_WEIGHTS_BYTES:
+            raise ValueError(f"unpacks to {unpacked} bytes")
 
 
 def _take(torch, role, path, state, name, shape):

@@ -5,9 +5,9 @@ Formats: definitions A.1, B.2, C.1 and D.1. The generator's stored versions writ
 versions before 1.5 also wrote the two columns of a risk score. All their headers are English.
 """
 
-import csv
+import codecs
 import difflib
-import io
+import itertools
 import logging
 import math
 import re
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from upscale_audit.ingest.errors import StudyError
-from upscale_audit.ingest.files import read_table
+from upscale_audit.ingest.tables import open_table, read_rows
 
 METRIC_COLUMNS = (
     "ssim",
@@ -87,6 +87,8 @@ _RENAMED = {
 }
 _SUPERSEDED = ("hallucination_risk_score", "risk_level")
 _STATISTICS = ("mean", "std", "min", "max", "median", "count")
+MAX_CELLS = 1 << 22
+"""Most cells of a result file: the published one has 0.8 million."""
 _UNKNOWN_RULES = ("refuse", "report")
 _FILES = {
     "results": "batch_analysis*.csv or results_with_26pattern_detection.csv",
@@ -127,7 +129,7 @@ def detect_kind(path):
     StudyError
         Unreadable, or none of the three.
     """
-    (_, header), *rows = _read_lines(path)
+    (_, header), *rows = _read_lines(path, 2)
     names = {_name_column(cell) for cell in header}
     second = rows[0][1] if rows else []
     if not header[0].strip() and second and second[0] == "" and set(second) & set(_STATISTICS):
@@ -380,54 +382,60 @@ def _check_unique(table, rows):
         )
 
 
-def _read_lines(path):
-    """Lines that are not blank, each with the number of its first physical line."""
-    text = _decode(path, read_table(path))
-    delimiter, skipped = ",", 0
-    if match := _SEPARATOR_LINE.match(text):
-        delimiter, skipped, text = match[1], 1, text[match.end() :]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    lines, start = [], skipped + 1
-    try:
-        for cells in reader:
-            if any(cells):
-                lines.append((start, cells))
-            start = reader.line_num + skipped + 1
-    except csv.Error as error:
-        raise StudyError(
-            f"{path} line {start}: {error}; restore the line, or give the file as the generator"
-            " wrote it"
-        ) from None
+def _read_lines(path, count=None):
+    """Lines that are not blank, each with the number of its first physical line; or the first."""
+    rows = read_rows(path, _find_encoding(path), MAX_CELLS, _find_separator)
+    lines = list(itertools.islice(rows, count))
     if not lines:
         raise StudyError(f"{path} is empty; give a {', a '.join(_FILES.values())}")
     return lines
 
 
-def _decode(path, data):
-    """Decode UTF-8, or Shift-JIS where the first character beyond ASCII is not UTF-8.
+def _find_separator(line):
+    match = _SEPARATOR_LINE.match(line)
+    return match[1] if match else None
+
+
+def _find_encoding(path):
+    """Tell UTF-8 from Shift-JIS, where the first character beyond ASCII is not UTF-8.
 
     Notes
     -----
     Damaged UTF-8 may be valid Shift-JIS: a file that begins as UTF-8 is not read as such.
     """
     repair = "save it again as CSV UTF-8, or give the file as the generator wrote it"
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        # Counted in bytes of the file: the decoder has taken the BOM off.
-        position = error.start + len(data) - len(error.object)
-        if not data[:position].isascii():
-            raise StudyError(
-                f"{path} is damaged: byte {position} is no UTF-8, which it begins as; {repair}"
-            ) from None
+    with open_table(path) as stream:
+        position, is_ascii = _find_damage(stream, "utf-8", path, repair)
+    if position is None:
+        return "utf-8-sig"
+    if not is_ascii:
+        raise StudyError(
+            f"{path} is damaged: byte {position} is no UTF-8, which it begins as; {repair}"
+        )
+    with open_table(path) as stream:
+        if _find_damage(stream, "cp932", path, repair)[0] is not None:
+            raise StudyError(f"{path} is neither UTF-8 nor Shift-JIS (cp932); {repair}")
+    logger.warning("%s is not UTF-8: read as Shift-JIS (cp932)", path)
+    return "cp932"
+
+
+def _find_damage(stream, encoding, path, repair):
+    """First byte that an encoding does not have, None where all is; whether before is ASCII."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    read, is_ascii = 0, True
+    while True:
+        chunk = stream.read(1 << 16)
+        if b"\0" in chunk:
+            raise StudyError(f"{path} holds NUL characters, as UTF-16 does; {repair}")
+        held = decoder.getstate()[0]
         try:
-            text = data.decode("cp932")
-        except UnicodeDecodeError:
-            raise StudyError(f"{path} is neither UTF-8 nor Shift-JIS (cp932); {repair}") from None
-        logger.warning("%s is not UTF-8: read as Shift-JIS (cp932)", path)
-    if "\0" in text:
-        raise StudyError(f"{path} holds NUL characters, as UTF-16 does; {repair}")
-    return text
+            decoder.decode(chunk, final=not chunk)
+        except UnicodeDecodeError as error:
+            before = (held + chunk)[: error.start]
+            return read - len(held) + error.start, is_ascii and before.isascii()
+        if not chunk:
+            return None, is_ascii
+        read, is_ascii = read + len(chunk), is_ascii and chunk.isascii()
 
 
 def _name_column(cell):

@@ -1,16 +1,17 @@
 """Ingest a study: plan the units, measure what is missing or changed, write the small tables."""
 
-import json
 import logging
 import os
 import re
 from collections import defaultdict
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TypedDict
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from upscale_audit.ingest.documents import check_shape, read_document
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import (
     hash_file,
@@ -25,11 +26,12 @@ from upscale_audit.ingest.manifests import (
     MANIFEST,
     SOURCES,
     SUMS,
+    RawManifest,
     describe_code,
     find_files_root,
     format_sums,
     hash_dependencies,
-    is_manifest,
+    hash_manifest,
     make_manifest,
     write_manifest,
 )
@@ -44,15 +46,17 @@ from upscale_audit.ingest.published import (
     read_results,
 )
 from upscale_audit.ingest.schema import SCHEMA_VERSION, arrow_schema
-from upscale_audit.ingest.sources import list_table_sources, list_unit_sources, name_source
+from upscale_audit.ingest.sources import list_table_sources, merge_unit_sources, name_source
 from upscale_audit.ingest.units import (
     Input,
     Unit,
     ensure_unit,
+    hash_unit,
     identify,
     read_manifest,
     recipe,
 )
+from upscale_audit.ingest.vouchers import Journal, find_unit_vouchers
 from upscale_audit.ingest.workers import map_units
 
 IMAGES_PER_UNIT = 32
@@ -112,7 +116,7 @@ def ingest_study(study, workers=None, progress=None, executor=None, memory_bytes
         _check_unchanged(study, tables_sha256)
         weights = describe_weights(study.perceptual)
         workers = workers or _count_workers(study, pairing, weights, memory_bytes)
-        units = plan_units(study, pairing, weights)
+        units, journal = _plan_vouched(study, pairing, weights)
         total = sum(len(unit.images) for unit in units)
         manifests, kept = [], 0
         for manifest, was_kept in _say_full_memory(
@@ -120,11 +124,14 @@ def ingest_study(study, workers=None, progress=None, executor=None, memory_bytes
         ):
             manifests.append(manifest)
             kept += was_kept
+            if not was_kept:
+                journal.add(name_unit(manifest["unit_id"]), hash_unit(manifest))
             if progress is not None:
                 progress(sum(len(item["images"]) for item in manifests), total)
         manifests.sort(key=lambda manifest: manifest["unit_id"])
+        merge_unit_sources(manifests)  # before anything is signed
         tables = _small_tables(pairing, manifests, weights) | labels
-        _write_tables(study, manifests, tables, weights, tables_sha256)
+        _write_tables(study, manifests, tables, weights, tables_sha256, journal)
     return _report(manifests, tables, kept)
 
 
@@ -143,8 +150,34 @@ def _count_workers(study, pairing, weights, memory_bytes):
     return workers
 
 
-def plan_units(study, pairing, weights=None):
+def _plan_vouched(study, pairing, weights):
+    """Plan the units; the journal then names every one that something vouches for.
+
+    What a killed ingest measured is on the disk and in no manifest: its lines keep it.
+    """
+    vouchers, journal = find_unit_vouchers(study.output), Journal(study.output, "raw")
+    units = plan_units(study, pairing, weights, vouchers)
+    names = {name_unit(unit.unit_id) for unit in units}
+    stage = {MANIFEST: (journal.read() or {}).get(MANIFEST, set())}
+    journal.write({name: hashes for name, hashes in vouchers.items() if name in names} | stage)
+    return units, journal
+
+
+def name_unit(unit_id):
+    """Name a unit's manifest within the raw folder."""
+    return f"units/{unit_id}.json"
+
+
+def plan_units(study, pairing, weights=None, vouchers=None):
     """Divide a study into units, keeping the units that stand.
+
+    Parameters
+    ----------
+    study : ingest.study.Study
+    pairing : ingest.pairing.Pairing
+    weights : ingest.perceptual.Weights, optional
+    vouchers : dict, optional
+        As `ingest.vouchers.find_unit_vouchers` gives it; a recorded unit of other bytes is none.
 
     Returns
     -------
@@ -157,7 +190,8 @@ def plan_units(study, pairing, weights=None):
     uncovered = {image_id: {model.model_id for model in study.models} for image_id in inputs}
     units = []
     for path in sorted((study.raw / "units").glob("*.json")):
-        manifest = read_manifest(path)
+        vouched = None if vouchers is None else vouchers.get(name_unit(path.stem), ())
+        manifest = read_manifest(path, vouched)
         if manifest is None or manifest.get("recipe") != recipe(study.ingest_parameters, weights):
             continue
         images, models = tuple(manifest["images"]), tuple(manifest["models"])
@@ -173,7 +207,12 @@ def plan_units(study, pairing, weights=None):
         for begin in range(0, len(images), IMAGES_PER_UNIT):
             chunk = tuple(images[begin : begin + IMAGES_PER_UNIT])
             units.append(_make_unit(study, weights, inputs, chunk, models))
-    return units
+    if vouchers is None:
+        return units
+    return [
+        replace(unit, vouched=frozenset(vouchers.get(name_unit(unit.unit_id), ())))
+        for unit in units
+    ]
 
 
 def _inputs_by_image(study, pairing):
@@ -310,7 +349,7 @@ def _unique_sorted(rows, order):
     return [unique[key] for key in sorted(unique)]
 
 
-def _write_tables(study, manifests, tables, weights, tables_sha256):
+def _write_tables(study, manifests, tables, weights, tables_sha256, journal):
     """Write the small tables, clear debris, and sign the whole raw folder off."""
     (study.raw / MANIFEST).unlink(missing_ok=True)
     files = {}
@@ -323,7 +362,7 @@ def _write_tables(study, manifests, tables, weights, tables_sha256):
         files[f"{name}/{name}.parquet"] = hash_file(path)
     for manifest in manifests:
         files |= {shard["file"]: shard["sha256"] for shard in manifest["shards"]}
-        name = f"units/{manifest['unit_id']}.json"
+        name = name_unit(manifest["unit_id"])
         files[name] = hash_file(study.raw / name)
     _clear_debris(study.raw, {study.raw / name for name in files})
     sources = _hash_sources(tables_sha256, manifests, tables["rejects"])
@@ -331,7 +370,10 @@ def _write_tables(study, manifests, tables, weights, tables_sha256):
     files[SOURCES] = hash_file(study.raw / SOURCES)
     write_text(study.raw / SUMS, format_sums(files))
     files[SUMS] = hash_file(study.raw / SUMS)
-    write_manifest(study.raw / MANIFEST, _sign_off(study, manifests, sources, files, weights))
+    manifest = _sign_off(study, manifests, sources, files, weights)
+    units = {name: {sha256} for name, sha256 in files.items() if name.startswith("units/")}
+    journal.write(units | {MANIFEST: {hash_manifest(manifest)}})
+    write_manifest(study.raw / MANIFEST, manifest)
 
 
 def _sign_off(study, manifests, sources, files, weights):
@@ -378,9 +420,7 @@ def _check_unchanged(study, tables_sha256):
 
 def _hash_sources(tables_sha256, manifests, rejects):
     """SHA-256 of every readable source file, by its name within the study."""
-    sources = dict(tables_sha256)
-    for manifest in manifests:
-        sources |= {name: sha256 for name, (_, sha256) in list_unit_sources(manifest).items()}
+    sources = tables_sha256 | merge_unit_sources(manifests)
     return sources | {name_source(row): row["file_sha256"] for row in rejects if row["file_sha256"]}
 
 
@@ -425,24 +465,27 @@ def read_raw_manifest(raw):
     StudyError
         There is none, or it was written by another schema version.
     """
-    path = Path(raw) / "manifest.json"
+    path = Path(raw) / MANIFEST
+    repair = "run upscale-audit ingest again"
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = read_document(path, _Versioned)
         version = manifest["schema_version"]
+        if version == SCHEMA_VERSION:
+            check_shape(manifest, RawManifest)
     except FileNotFoundError:
         raise StudyError(
             f"{raw} holds no finished ingest; run upscale-audit ingest first"
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StudyError(f"cannot read {path}: {error!r}; run upscale-audit ingest again") from None
+    except OSError as error:
+        raise StudyError(f"cannot read {path}: {error.strerror}; {repair}") from None
+    except ValueError as error:
+        raise StudyError(f"{path} is not as ingest writes it: {error}; {repair}") from None
     if version != SCHEMA_VERSION:
         raise StudyError(
-            f"{path} has schema version {version}; expected {SCHEMA_VERSION};"
-            " run upscale-audit ingest again"
+            f"{path} has schema version {version}; expected {SCHEMA_VERSION}; {repair}"
         )
-    if not is_manifest(manifest) or not {*_RAW_FIELDS} <= manifest.keys():
-        raise StudyError(f"{path} lacks what ingest writes; run upscale-audit ingest again")
     return manifest
 
 
-_RAW_FIELDS = ("models", "has_published", "source_count", "sources_root", "block_shards")
+class _Versioned(TypedDict):
+    schema_version: int

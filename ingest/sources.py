@@ -1,5 +1,6 @@
 """Source files by their name within the study: the names that hash lists and proofs use."""
 
+from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import name_within, to_text, walk_files
 from upscale_audit.ingest.published import detect_kind
 
@@ -36,6 +37,36 @@ def list_unit_sources(manifest):
         row = dict(zip(_KEY, entry["key"], strict=True))
         if entry["file_sha256"] is not None:
             sources[name_source(row)] = (row["model_id"], entry["file_sha256"])
+    return sources
+
+
+def merge_unit_sources(manifests):
+    """List what all units read, each file once.
+
+    Parameters
+    ----------
+    manifests : iterable of dict
+        The units'.
+
+    Returns
+    -------
+    dict
+        SHA-256 by name.
+
+    Raises
+    ------
+    StudyError
+        Two units read a file when it had different bytes: their numbers are of two images.
+    """
+    sources = {}
+    for manifest in manifests:
+        for name, (_, sha256) in list_unit_sources(manifest).items():
+            if sources.setdefault(name, sha256) != sha256:
+                raise StudyError(
+                    f"{name} was replaced between two units that read it (SHA-256"
+                    f" {sources[name]}, then {sha256}): run upscale-audit ingest again, which"
+                    " measures what is of the older file anew"
+                )
     return sources
 
 

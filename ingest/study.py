@@ -1,5 +1,6 @@
 """The study file: which images, which models, and every parameter that changes a number."""
 
+import codecs
 import difflib
 import os
 import re
@@ -8,11 +9,14 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import get_args
 
+from upscale_audit.ingest.documents import read_bounded
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.plain_paths import check_database_folder
 from upscale_audit.ingest.restorers import DECLARATIONS, RestoreParameters
 
 INFERENCE_PATHS = ("notta", "tta")
+MAX_FILE_BYTES = 1 << 20
+"""Largest study file that is read: 1 MiB, which names 3,000 models."""
 MODEL_ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 PAIRING_RULES = ("exact", "suffix")
 EDGE_RULES = ("adaptive", "fixed")
@@ -192,7 +196,8 @@ def load_study(path):
     """
     path = Path(path)
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = _decode(read_bounded(path, MAX_FILE_BYTES))
+        document = tomllib.loads(text)
     except FileNotFoundError:
         raise StudyError(
             f"no study file at {path}: copy study.example.toml there and name your folders in it"
@@ -200,8 +205,22 @@ def load_study(path):
     except (OSError, UnicodeDecodeError) as error:
         raise StudyError(f"cannot read {path}: {error}; give a readable TOML file") from None
     except (ValueError, RecursionError) as error:  # also a number of too many digits, deep nesting
-        raise StudyError(f"{path} is not valid TOML: {error}") from None
+        raise StudyError(f"{path} is not valid TOML: {error}{_hint_at_backslash(error)}") from None
     return _parse_study(path.resolve(), document)
+
+
+def _decode(data):
+    """Decode UTF-8, or UTF-16 with its mark, as Notepad and PowerShell save text."""
+    is_wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = data.decode("utf-16" if is_wide else "utf-8-sig")
+    return text.replace("\r\n", "\n")
+
+
+def _hint_at_backslash(error):
+    """Say what to do where Windows' separators were taken for the start of an escape."""
+    if "\\" not in str(error) and "hex" not in str(error):
+        return ""
+    return "; write folders with / or between single quotes, as 'restored\\alpha'"
 
 
 def _parse_study(path, document):
@@ -421,6 +440,8 @@ def _text(path, where, table, key, default=None):
 def _resolve(path, where, table, key, default=None):
     text = _text(path, where, table, key, default)
     try:
+        if "\\" in text and not os.path.exists(path.parent / text):
+            text = text.replace("\\", "/")
         return (path.parent / text).resolve()
     except (OSError, ValueError, RuntimeError) as error:  # a link to itself, a NUL, a long name
         raise StudyError(

@@ -5,25 +5,26 @@ last, after its shards were renamed into place. Files without one are debris.
 """
 
 import hashlib
-import json
 import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, TypedDict
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from upscale_audit.ingest.blocks import Measured, build_batch, measure_pair
+from upscale_audit.ingest.documents import MAX_DOCUMENT_BYTES, parse_document, read_bounded
 from upscale_audit.ingest.edges import find_thresholds, mark_ringing_pixels
 from upscale_audit.ingest.errors import RejectedFileError
 from upscale_audit.ingest.files import canonical_json, hash_file, hash_json, replacing, write_text
 from upscale_audit.ingest.images import decode_image, limit_bytes, read_bytes
-from upscale_audit.ingest.manifests import describe_code
+from upscale_audit.ingest.manifests import Code, describe_code
 from upscale_audit.ingest.metrics.declared import round_published
 from upscale_audit.ingest.metrics.image import profile_image
 from upscale_audit.ingest.metrics.pair import compare_images
 from upscale_audit.ingest.perceptual import Weights, load_network
-from upscale_audit.ingest.schema import BLOCKS, ROUNDED_NAMES, SCHEMA_VERSION, arrow_schema
+from upscale_audit.ingest.schema import BLOCKS, ROUNDED_NAMES, SCHEMA_VERSION, TABLES, arrow_schema
 from upscale_audit.ingest.study import IngestParameters
 
 ROWS_PER_GROUP = 131_072
@@ -49,7 +50,8 @@ class Input:
 class Unit:
     """Images (in order) under models (in order), with every file they need.
 
-    `inputs` maps image_id to its reference followed by its restored files.
+    `inputs` maps image_id to its reference followed by its restored files. `vouched` holds the
+    SHA-256s that the manifest of a unit to be kept may have, `ingest.vouchers`; None asks nothing.
     """
 
     raw: Path
@@ -58,6 +60,7 @@ class Unit:
     inputs: dict[str, tuple[Input, ...]]
     parameters: IngestParameters
     weights: Weights | None = None
+    vouched: frozenset[str] | None = None
 
     @property
     def recipe(self):
@@ -81,7 +84,7 @@ class Unit:
 
     def shard_name(self, model_id):
         """Path of a model's shard, relative to the raw folder."""
-        return f"blocks/model_id={model_id}/{self.unit_id}.parquet"
+        return _name_shard(model_id, self.unit_id)
 
 
 def recipe(parameters, weights=None):
@@ -103,27 +106,135 @@ def ensure_unit(unit):
     was_kept : bool
         True where every input and shard was re-hashed and found as recorded.
     """
-    manifest = read_manifest(unit.manifest_path)
+    manifest = read_manifest(unit.manifest_path, unit.vouched)
     if manifest is not None and _is_current(unit, manifest):
         return manifest, True
     (unit.raw / "manifest.json").unlink(missing_ok=True)
     unit.manifest_path.unlink(missing_ok=True)
     manifest = _measure_unit(unit)
     manifest["content_sha256"] = hash_json(manifest)
-    write_text(unit.manifest_path, canonical_json(manifest) + "\n")
+    write_text(unit.manifest_path, _spell(manifest))
     return manifest, False
 
 
-def read_manifest(path):
-    """Read a unit's manifest; None where there is none or it is damaged."""
+def _spell(manifest):
+    return canonical_json(manifest) + "\n"
+
+
+def hash_unit(manifest):
+    """SHA-256 of the file that a unit's manifest is written to."""
+    return hashlib.sha256(_spell(manifest).encode("utf-8")).hexdigest()
+
+
+class UnitInput(TypedDict):
+    """A file that a unit read: role, model, inference path, image and file name; its SHA-256."""
+
+    key: list[str | None]
+    file_sha256: str | None
+
+
+class Shard(TypedDict):
+    """A model's block rows."""
+
+    model_id: str
+    file: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+_Rows = list[dict[str, str | int | float | bool | None]]
+
+
+class UnitManifest(TypedDict):
+    """What a unit read, measured and refused."""
+
+    unit_id: str
+    recipe: dict[str, Any]
+    code: Code
+    images: list[str]
+    models: list[str]
+    shards: list[Shard]
+    inputs: list[UnitInput]
+    image_facts: _Rows
+    source_files: _Rows
+    image_metrics: _Rows
+    rejects: _Rows
+    content_sha256: str
+
+
+_ROWS = {
+    "image_facts": "images",
+    "source_files": "source_files",
+    "image_metrics": "image_metrics",
+    "rejects": "rejects",
+}
+"""Raw table by the field of a unit's manifest that holds rows of it."""
+
+
+def read_manifest(path, vouched=None):
+    """Read a unit's manifest.
+
+    Parameters
+    ----------
+    path : Path
+    vouched : collection of str, optional
+        The SHA-256s that the file may have; by default any.
+
+    Returns
+    -------
+    dict or None
+        A `UnitManifest`; None where there is none, it is damaged, of another shape or not vouched
+        for.
+    """
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        data = read_bounded(path, MAX_DOCUMENT_BYTES)
+        if vouched is not None and hashlib.sha256(data).hexdigest() not in vouched:
+            return None
+        manifest = parse_document(data, UnitManifest)
+        content = {key: value for key, value in manifest.items() if key != "content_sha256"}
+        if manifest["content_sha256"] != hash_json(content) or manifest["unit_id"] != path.stem:
+            return None
+        _check_parts(manifest)
     except (OSError, ValueError):
         return None
-    if not isinstance(manifest, dict):
-        return None
-    content = {key: value for key, value in manifest.items() if key != "content_sha256"}
-    return manifest if manifest.get("content_sha256") == hash_json(content) else None
+    return manifest
+
+
+def _check_parts(manifest):
+    """Raise ValueError unless names stay in the raw folder and rows are those of their tables."""
+    unit_id = manifest["unit_id"]
+    expected = [_name_shard(shard["model_id"], unit_id) for shard in manifest["shards"]]
+    models = {shard["model_id"] for shard in manifest["shards"]}
+    if [shard["file"] for shard in manifest["shards"]] != expected:
+        raise ValueError("a shard of another name")
+    if not manifest["images"] or not models <= set(manifest["models"]):
+        raise ValueError("images or models of another unit")
+    if any(len(entry["key"]) != len(_INPUT_KEY) for entry in manifest["inputs"]):
+        raise ValueError("an input without its names")
+    for field, table in _ROWS.items():
+        check_rows(table, manifest[field])
+
+
+_INPUT_KEY = ("role", "model_id", "inference_path", "image_id", "file_name")
+
+
+def check_rows(table, rows):
+    """Check rows against the columns of a raw table; ValueError where they are not of it."""
+    columns = {column.name: column.nullable for column in TABLES[table]}
+    for row in rows:
+        if row.keys() != columns.keys():
+            raise ValueError(f"rows of {table} with other columns")
+        if any(value is None and not columns[name] for name, value in row.items()):
+            raise ValueError(f"a row of {table} without its key")
+    try:
+        pa.Table.from_pylist(rows, schema=arrow_schema(table))
+    except (pa.ArrowException, OverflowError, TypeError) as error:
+        raise ValueError(f"rows of {table}: {error}") from None
+
+
+def _name_shard(model_id, unit_id):
+    return f"blocks/model_id={model_id}/{unit_id}.parquet"
 
 
 def _is_current(unit, manifest):

@@ -6,9 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
+from upscale_audit.ingest.documents import read_bounded
 from upscale_audit.ingest.errors import StudyError
 
+MAX_PARAM_BYTES = 1 << 24
 _TRIAL_PX = 32
+_MAGIC, _SPARE_BLOBS = "7767517", 10_000
+_WEIGHT_COUNTS = {
+    **dict.fromkeys(("Convolution", "ConvolutionDepthWise", "Deconvolution"), "6"),
+    "DeconvolutionDepthWise": "6",
+    "InnerProduct": "2",
+}
 
 
 class NcnnNetwork:
@@ -50,6 +58,7 @@ class NcnnNetwork:
         ):
             if hasattr(options, name):
                 setattr(options, name, False)
+        _check_param(Path(param), Path(weights))
         self._load(Path(param), Path(weights))
         trial = self.forward(np.full((3, _TRIAL_PX, _TRIAL_PX), 0.5, np.float32))
         if not np.isfinite(trial).all():
@@ -92,6 +101,44 @@ class NcnnNetwork:
                 " the .param and .bin that belong together"
             )
         self._input, self._output = inputs[0], outputs[0]
+
+
+def _check_param(param, weights):
+    """Refuse a ``.param`` whose counts are not those of its lines: ncnn makes room for them first.
+
+    Raises
+    ------
+    StudyError
+        It is larger than 16 MiB, no such text, or claims other layers, blobs or weights than the
+        two files hold.
+    """
+    try:
+        text = read_bounded(param, MAX_PARAM_BYTES).decode("utf-8")
+        magic, counts, *lines = [line.split() for line in text.splitlines() if line.strip()]
+        layers, blobs = map(int, counts)
+        tops = sum(int(line[3]) for line in lines)
+        claimed = max((_find_weight_count(line) for line in lines), default=0)
+        is_possible = 0 < layers <= len(lines) and tops <= blobs <= tops + _SPARE_BLOBS
+        if magic != [_MAGIC] or not is_possible:
+            raise ValueError(f"{layers} layers and {blobs} blobs, found {len(lines)} and {tops}")
+        if claimed > weights.stat().st_size:
+            raise ValueError(f"{claimed} weights of a layer in {weights.stat().st_size} bytes")
+    except OSError as error:
+        raise StudyError(
+            f"cannot read {error.filename}: {error.strerror}; put the file there"
+        ) from None
+    except (ValueError, IndexError) as error:
+        raise StudyError(
+            f"{param} and {weights} are no ncnn network: the first states {error}; name the .param"
+            " and .bin that belong together"
+        ) from None
+
+
+def _find_weight_count(line):
+    """Weights that a layer's line claims: parameter 6 of convolutions, 2 of inner products."""
+    name = _WEIGHT_COUNTS.get(line[0])
+    values = dict(cell.partition("=")[::2] for cell in line if "=" in cell)
+    return int(values.get(name, 0)) if name else 0
 
 
 def _import_ncnn():

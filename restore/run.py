@@ -15,6 +15,7 @@ from upscale_audit.ingest.images import decode_image, limit_bytes, read_bytes
 from upscale_audit.ingest.manifests import describe_code
 from upscale_audit.ingest.pairing import list_references
 from upscale_audit.ingest.study import INFERENCE_PATHS
+from upscale_audit.ingest.vouchers import Journal
 from upscale_audit.ingest.workers import map_units
 from upscale_audit.restore.restorers import Restorer, load_network, prepare_restorer
 from upscale_audit.restore.shelf import Shelf
@@ -105,7 +106,7 @@ def restore_study(study, workers=None, progress=None):
     with contextlib.ExitStack() as held:
         shelves = {
             (model.model_id, path): held.enter_context(
-                _make_shelf(model, path, restorers[model.model_id])
+                _make_shelf(study, model, path, restorers[model.model_id])
             )
             for model in models
             for path in INFERENCE_PATHS
@@ -136,12 +137,23 @@ def _prepare(study, model):
     return restorer
 
 
-def _make_shelf(model, inference_path, restorer):
+def _make_shelf(study, model, inference_path, restorer):
+    name = f"{model.model_id}/{inference_path}"
+
+    def signed(*states, is_new=False):
+        """Whether a folder's records were signed; nothing is known of one without a line."""
+        journal = Journal(study.output, "restored")
+        known = journal.read() or {}
+        if is_new:
+            journal.write(known | {name: set(states)})
+        return is_new or set(states) <= known.get(name, set(states))
+
     return Shelf(
         model.folder(inference_path),
         f"{inference_path} of {model.model_id!r}",
         restorer.describe(inference_path),
         describe_code("restore", "*")["sha256"],
+        signed,
     )
 
 

@@ -8,13 +8,14 @@ was killed at any moment leaves no image that the next run does not know.
 
 import contextlib
 import hashlib
-import json
 import logging
 import os
 from collections import defaultdict
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypedDict
 
+from upscale_audit.ingest.documents import parse_document, read_bounded, read_document
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import (
     canonical_json,
@@ -25,9 +26,12 @@ from upscale_audit.ingest.files import (
     sync,
     to_text,
 )
-from upscale_audit.ingest.manifests import make_manifest, write_manifest
+from upscale_audit.ingest.manifests import hash_manifest, make_manifest, write_manifest
 
 MANIFEST, JOURNAL, LOCK = ".restored.json", ".restoring.jsonl", ".restoring.lock"
+WORKING = "working"
+MAX_BYTES = 1 << 28
+"""Of a manifest or journal: 256 MiB, of half a million images."""
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +52,24 @@ class Entry:
             raise TypeError("expected text in every field of an image")
 
 
+class EntryLine(TypedDict):
+    """An `Entry` as it is written."""
+
+    image_id: str
+    file: str
+    input_sha256: str
+    recipe_sha256: str
+    code_sha256: str
+    sha256: str
+
+
+class RestoredManifest(TypedDict):
+    """What a shelf reads of its manifest."""
+
+    images: list[EntryLine]
+    left_over: list[EntryLine]
+
+
 class Shelf:
     """A folder that `restore` fills, held by one process; use it as a context.
 
@@ -60,6 +82,10 @@ class Shelf:
     recipe : dict
         What decides its images beside their references.
     code_sha256 : str
+    signed : callable, optional
+        ``signed(state)`` says whether the folder's records may be so: `state` is the SHA-256 of
+        the manifest, or `WORKING` where the journal stands. ``signed(*states, is_new=True)`` says
+        what they may be from now on. By default nothing is compared.
 
     Raises
     ------
@@ -68,8 +94,9 @@ class Shelf:
         `restore` put there.
     """
 
-    def __init__(self, folder, owner, recipe, code_sha256):
+    def __init__(self, folder, owner, recipe, code_sha256, signed=None):
         self.folder, self.owner, self.recipe = Path(folder), owner, recipe
+        self._signed = signed or (lambda *states, is_new=False: True)
         self.recipe_sha256, self.code_sha256 = hash_json(recipe), code_sha256
         self.set_aside = []
         self._known = defaultdict(list)
@@ -158,13 +185,18 @@ class Shelf:
             "left_over": [asdict(entry) for entry in left_over],
             "rejects": {to_text(name): rejects[name] for name in sorted(rejects)},
         }
+        sha256 = hash_manifest(manifest)
+        self._signed(WORKING, sha256, is_new=True)
         write_manifest(self.folder / MANIFEST, manifest)
+        self._signed(sha256, is_new=True)
         if self._journal is not None:
             self._journal.close()
             self._journal = None
         (self.folder / JOURNAL).unlink(missing_ok=True)
 
     def _read(self):
+        path = self.folder / MANIFEST
+        self._is_vouched = self._signed(hash_file(path) if path.is_file() else WORKING)
         for entry in (*_read_manifest(self.folder / MANIFEST), *_read_journal(self.folder)):
             if entry not in self._known[entry.file]:
                 self._known[entry.file].append(entry)
@@ -182,7 +214,7 @@ class Shelf:
                 )
             found = hash_file(path)
             entries = [entry for entry in self._known[name] if entry.sha256 == found]
-            if not entries:
+            if not entries or not self._is_vouched:
                 self._put_aside(path, found)
                 continue
             self._current[entries[-1].image_id] = entries[-1]
@@ -201,7 +233,9 @@ class Shelf:
         entries = [entry for entries in self._known.values() for entry in entries]
         with replacing(self.folder / JOURNAL) as temporary:
             temporary.write_text("".join(map(_to_line, entries)), encoding="utf-8")
-        (self.folder / MANIFEST).unlink(missing_ok=True)
+        before = self.folder / MANIFEST
+        self._signed(WORKING, *([hash_file(before)] if before.is_file() else []), is_new=True)
+        before.unlink(missing_ok=True)
         sync(self.folder)
         self._journal = open(self.folder / JOURNAL, "a", encoding="utf-8")  # noqa: SIM115
 
@@ -212,11 +246,11 @@ def _to_line(entry):
 
 def _read_manifest(path):
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = read_document(path, RestoredManifest, MAX_BYTES)
         return [Entry(**item) for key in ("images", "left_over") for item in manifest[key]]
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise StudyError(
             f"cannot read {path}: {error!r}; it says which images restore made: put it back, or"
             f" move the images out of {path.parent} to have them made again"
@@ -226,11 +260,15 @@ def _read_manifest(path):
 def _read_journal(folder):
     """Entries of a run that did not end; its last line may be torn, its image then is not there."""
     try:
-        lines = (folder / JOURNAL).read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = read_bounded(folder / JOURNAL, MAX_BYTES).splitlines()
     except FileNotFoundError:
         return []
+    except (OSError, ValueError) as error:
+        raise StudyError(
+            f"cannot read {folder / JOURNAL}: {error}; remove it to have its images set aside"
+        ) from None
     entries = []
     for line in lines:
         with contextlib.suppress(ValueError, TypeError):
-            entries.append(Entry(**json.loads(line)))
+            entries.append(Entry(**parse_document(line, EntryLine)))
     return entries

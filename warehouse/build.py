@@ -9,6 +9,7 @@ from pathlib import Path
 from upscale_audit.ingest.files import hash_file, hash_json, locked, sync
 from upscale_audit.ingest.manifests import MANIFEST, write_manifest
 from upscale_audit.ingest.run import read_raw_manifest
+from upscale_audit.ingest.vouchers import Journal, check_vouched
 from upscale_audit.warehouse.connect import (
     open_build,
     quote_name,
@@ -16,7 +17,12 @@ from upscale_audit.warehouse.connect import (
     saying_database_errors,
 )
 from upscale_audit.warehouse.dbt_runner import PROJECT, run_dbt
-from upscale_audit.warehouse.frozen import Frozen, create_frozen_tables, read_frozen
+from upscale_audit.warehouse.frozen import (
+    Frozen,
+    check_vouched_frozen,
+    create_frozen_tables,
+    read_frozen,
+)
 from upscale_audit.warehouse.growth import (
     Growth,
     copy_published,
@@ -135,7 +141,9 @@ def _read_inputs(study):
     manifest = read_raw_manifest(study.raw)
     check_raw(study.raw, manifest)
     check_sign_off(study, manifest)
+    check_vouched(study.output, "raw", f"upscale-audit ingest {study.path}")
     hyra, frozen = read_hyra(study), read_frozen(study)
+    check_vouched_frozen(study, frozen)
     return _Inputs(manifest, hyra, frozen, describe_build(study, manifest, hyra, frozen.sha256))
 
 
@@ -241,11 +249,15 @@ class _Job:
         """Put the database in its place, then its manifest beside it; between, it has none."""
         study, inputs = self.study, self.inputs
         sync(self.database)
-        manifest = describe_warehouse(study, self.database, inputs.recipe, inputs.hyra)
+        manifest = describe_warehouse(
+            study, self.database, inputs.recipe, inputs.manifest, inputs.hyra
+        )
         (study.output / WAREHOUSE_MANIFEST).unlink(missing_ok=True)
         os.replace(self.database, study.warehouse)
         sync(study.output)
         write_manifest(study.output / WAREHOUSE_MANIFEST, manifest)
+        for stage in ("raw", "hyra"):
+            Journal(study.output, stage).remove()
 
     def remove_spill(self):
         """Remove what engines put aside while they worked."""

@@ -18,6 +18,11 @@ from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.plain_paths import plain_path
 
 THREADS = os.cpu_count() or 1
+_DISK_REPAIRS = {
+    errno.ENOSPC: "free some space there",
+    errno.EDQUOT: "free some of the quota",
+    errno.EFBIG: "raise the limit on a file's size (ulimit -f)",
+}
 
 
 def quote_name(value):
@@ -106,14 +111,44 @@ def saying_database_errors(path):
     try:
         yield
     except duckdb.Error as error:
-        if os.strerror(errno.ENOSPC) in str(error):
-            raise StudyError(
-                f"{path}: {os.strerror(errno.ENOSPC)}; free some space there, or name another"
-                " folder as [study] output; then run this again"
-            ) from error
+        check_disk(path, error)
         damaged = "it is damaged, or of another program: rebuild it with upscale-audit build"
         repair = next((text for kind, text in repairs.items() if isinstance(error, kind)), damaged)
         raise StudyError(f"{path}: {str(error).splitlines()[0]}; {repair}") from error
+
+
+def check_disk(path, error, said=""):
+    """Raise a full or limited disk as what it is, wherever an error hides it; else return.
+
+    Parameters
+    ----------
+    path : Path
+        What was written.
+    error : Exception or None
+        With what caused it.
+    said : str
+        Further messages.
+
+    Raises
+    ------
+    StudyError
+    """
+    seen = []
+    while error is not None and error not in seen:
+        seen.append(error)
+        error = error.__cause__ or error.__context__
+    numbers = {item.errno for item in seen if isinstance(item, OSError)}
+    texts = "\n".join([said, *map(str, seen)])
+    found = [n for n in _DISK_REPAIRS if n in numbers or os.strerror(n) in texts]
+    # DuckDB's own bound for what it puts aside is nine tenths of what the disk has left.
+    if not found and "max_temp_directory_size" in texts:
+        found = [errno.ENOSPC]
+    if not found:
+        return
+    raise StudyError(
+        f"{path}: {os.strerror(found[0])}; {_DISK_REPAIRS[found[0]]}, or name another folder as"
+        " [study] output; then run this again: the published warehouse is as it was"
+    ) from (seen[0] if seen else None)
 
 
 def memory_limit():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.plain_paths import plain_path
-from upscale_audit.warehouse.connect import THREADS, memory_limit
+from upscale_audit.warehouse.connect import THREADS, check_disk, memory_limit
 from upscale_audit.warehouse.raw import PARAMETER_TEXTS
 
 PROJECT = Path(__file__).resolve().parents[1] / "dbt_project"
@@ -101,10 +101,12 @@ def invoke_dbt(arguments, folder, progress=None):
     if isinstance(result.exception, KeyboardInterrupt):
         raise result.exception
     if result.exception is not None:
+        check_disk(folder, result.exception)
         raise StudyError(f"dbt could not run: {result.exception}") from result.exception
     results = list(getattr(result.result, "results", None) or [])
     failed = [item for item in results if str(item.status) in ("error", "fail")]
     if failed:
+        check_disk(folder, None, "\n".join(item.message or "" for item in failed))
         what = "; ".join(
             f"{item.node.name}: {' '.join((item.message or '').split())[:300]}"
             for item in failed[:3]

@@ -20,7 +20,12 @@ from upscale_audit.warehouse.connect import (
     quote_text,
     saying_database_errors,
 )
-from upscale_audit.warehouse.proof.provenance import EXPORTS_MANIFEST, link_exports, seal_exports
+from upscale_audit.warehouse.proof.provenance import (
+    EXPORTS_MANIFEST,
+    check_warehouse,
+    link_exports,
+    seal_exports,
+)
 from upscale_audit.warehouse.published_form import write_published_form
 
 SPLIT_BY_MODEL = ("fct_blocks", "fct_block_states")
@@ -36,7 +41,7 @@ class ExportReport:
     root: str
 
 
-def export_tables(study, tables=None, progress=None, labels="published"):
+def export_tables(study, tables=None, progress=None, labels="published", check="hash"):
     """Export a study's published tables.
 
     Parameters
@@ -48,6 +53,8 @@ def export_tables(study, tables=None, progress=None, labels="published"):
         Called as ``progress(done, total, name)`` after each table.
     labels : {"published", "en", "ja"}
         Language of the pattern labels in ``published_form/``.
+    check : {"hash", "skip", "built"}
+        As `warehouse.proof.provenance.check_warehouse` takes it.
 
     Returns
     -------
@@ -72,6 +79,7 @@ def export_tables(study, tables=None, progress=None, labels="published"):
         locked(study.output, "ingest, build or export"),
         saying_database_errors(study.warehouse),
     ):
+        checked = check_warehouse(study, check)
         shutil.rmtree(fresh, ignore_errors=True)
         try:
             spill = plain_path(study.output / ".exports.spill")
@@ -90,7 +98,7 @@ def export_tables(study, tables=None, progress=None, labels="published"):
                     write_published_form(connection, fresh / "published_form", labels)
             files = _list_files(fresh)
             arguments = _list_arguments(tables, labels)
-            manifest = seal_exports(study, fresh, grains, files, arguments)
+            manifest = seal_exports(study, fresh, grains, files, arguments, checked)
             (study.output / EXPORTS_MANIFEST).unlink(missing_ok=True)
             replace_folder(fresh, folder)
             link_exports(study, manifest)

@@ -5,10 +5,14 @@ state moves. ``freeze`` writes what they depend on as a file that people review 
 names; from then on a block's score is final, and a build only adds (`warehouse.growth`).
 """
 
+import re
+import sys
 import tomllib
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
+from typing import Any, TypedDict
 
+from upscale_audit.ingest.documents import check_shape, read_bounded
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file, hash_json, locked, to_text, write_text
 from upscale_audit.ingest.manifests import read_manifest
@@ -18,10 +22,12 @@ from upscale_audit.warehouse.connect import (
     quote_name,
     saying_database_errors,
 )
-from upscale_audit.warehouse.proof.provenance import WAREHOUSE_MANIFEST
+from upscale_audit.warehouse.proof.provenance import WAREHOUSE_MANIFEST, check_warehouse
 
 FILE_VERSION = 1
 """Raised when a feature, a component or a limit is defined anew."""
+MAX_FILE_BYTES = 1 << 22
+"""Largest frozen file that is read: 4 MiB, which holds the limits of 20,000 models."""
 
 _LOADINGS = {
     "component": "bigint",
@@ -85,11 +91,14 @@ class Frozen:
         Of the file.
     name : str or None
         Of the file, as `mart_provenance` has it.
+    warehouse_recipe_sha256 : str or None
+        The warehouse whose values it holds.
     """
 
     rows: dict[str, list[dict]] = field(default_factory=lambda: {name: [] for name in TABLES})
     sha256: str | None = None
     name: str | None = None
+    warehouse_recipe_sha256: str | None = None
 
     @property
     def models(self):
@@ -101,12 +110,14 @@ class Frozen:
         return dict.fromkeys(TABLES, None if self.sha256 is None else (self.name, self.sha256))
 
 
-def freeze_study(study):
+def freeze_study(study, check="hash"):
     """Write the frozen file of a study from its warehouse.
 
     Parameters
     ----------
     study : ingest.study.Study
+    check : {"hash", "skip", "built"}
+        As `warehouse.proof.provenance.check_warehouse` takes it.
 
     Returns
     -------
@@ -131,12 +142,14 @@ def freeze_study(study):
                 f"{study.warehouse} has a frozen axis already: to freeze anew, take [study] frozen"
                 f" out of {study.path}, run {repair} and then this again"
             )
+        checked = check_warehouse(study, check)
         rows = _read_warehouse(study.warehouse)
     document = {
         "version": FILE_VERSION,
         "study": study.name,
         "warehouse_recipe_sha256": manifest["recipe_sha256"],
         "raw_content_sha256": inputs.get("raw", ""),
+        **checked,
         "parameters": _list_parameters(study),
     } | {_key(table): values for table, values in rows.items()}
     write_text(path, _format(document))
@@ -242,7 +255,7 @@ def read_frozen(study):
     if path is None:
         return Frozen()
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_bounded(path, MAX_FILE_BYTES).decode("utf-8")
         document = tomllib.loads(text, parse_float=Decimal)
     except FileNotFoundError:
         raise StudyError(
@@ -256,11 +269,45 @@ def read_frozen(study):
         {table: document[_key(table)] for table in TABLES},
         hash_file(path),
         f"frozen/{to_text(path.name)}",
+        document["warehouse_recipe_sha256"],
     )
 
 
 def _key(table):
     return table.removeprefix("frozen_")
+
+
+class _Document(TypedDict):
+    study: str
+    warehouse_recipe_sha256: str
+    raw_content_sha256: str
+    parameters: dict[str, Any]
+    loadings: list[dict[str, Any]]
+    scales: list[dict[str, Any]]
+    limits: list[dict[str, Any]]
+
+
+def _check_rows(document):
+    """Raise ValueError where a row has other columns than its table, or values of other types."""
+    for table, columns in TABLES.items():
+        for number, row in enumerate(document[_key(table)]):
+            for name, value in row.items():
+                where = f"{_key(table)}[{number}][{name!r}]"
+                if not _fits(value, columns.get(name)):
+                    raise ValueError(f"{where}: {value!r}"[:200] + " is no value of such a column")
+
+
+def _fits(value, kind):
+    """Whether a TOML value is one of a column's SQL type; None is no column."""
+    if kind in ("varchar", "boolean"):
+        return type(value) is (str if kind == "varchar" else bool)
+    if kind is None or type(value) not in (int, Decimal) or not Decimal(value).is_finite():
+        return False
+    if kind == "bigint":
+        return type(value) is int and abs(value) < 1 << 63
+    digits = re.fullmatch(r"decimal\((\d+), (\d+)\)", kind)
+    limit = 10 ** (int(digits[1]) - int(digits[2])) if digits else Decimal(sys.float_info.max)
+    return abs(Decimal(value)) < limit
 
 
 def _check(study, path, document):
@@ -270,12 +317,15 @@ def _check(study, path, document):
             f"{path} has version {document.get('version')!r}; expected {FILE_VERSION}: freeze the"
             " study anew with this version of upscale-audit"
         )
-    is_whole = {"parameters", *map(_key, TABLES)} <= document.keys()
-    if not is_whole or stated != _hash_document(document):
+    try:
+        check_shape(document, _Document, "the file")
+        _check_rows(document)
+        if stated != _hash_document(document):
+            raise ValueError("its content_sha256 is of other values")
+    except ValueError as error:
         raise StudyError(
-            f"{path} is not as freeze wrote it: its content_sha256 is of other values; put back"
-            " what freeze wrote"
-        )
+            f"{path} is not as freeze wrote it: {error}; put back what freeze wrote"
+        ) from None
     expected, found = document["parameters"], _list_parameters(study)
     wrong = [name for name, value in found.items() if value != _as_float(expected.get(name))]
     if wrong:
@@ -284,6 +334,49 @@ def _check(study, path, document):
             f"{path} was frozen with {name} = {expected.get(name)}, {study.path} has"
             f" {found[name]}: set it back, or freeze anew"
         )
+
+
+def check_vouched_frozen(study, frozen):
+    """Refuse a frozen file that is not the one behind the published warehouse, or made from it.
+
+    Parameters
+    ----------
+    study : ingest.study.Study
+    frozen : Frozen
+
+    Raises
+    ------
+    StudyError
+        The warehouse was built with another, or holds other values than the file says it froze.
+
+    Notes
+    -----
+    A file that was frozen from another warehouse, and whose hash no build has recorded, is taken
+    at its word.
+    """
+    path = study.output / WAREHOUSE_MANIFEST
+    if frozen.sha256 is None or not path.exists() or not study.warehouse.is_file():
+        return
+    published = read_manifest(path, f"upscale-audit build {study.path}")
+    before = published["recipe"].get("inputs", {}).get("frozen")
+    if before is None and frozen.warehouse_recipe_sha256 == published["recipe_sha256"]:
+        is_vouched = _is_of(study.warehouse, frozen)
+    else:
+        is_vouched = before in (None, frozen.sha256)
+    if not is_vouched:
+        raise StudyError(
+            f"{study.frozen} is not what the published warehouse rests on: put back what freeze"
+            f" wrote; to take another on purpose, take [study] frozen out of {study.path}, run"
+            " upscale-audit build, and put it back"
+        )
+
+
+def _is_of(warehouse, frozen):
+    """Whether the values of a frozen file are those of the warehouse that it names."""
+    rows = _read_warehouse(warehouse)
+    tables = {_key(table): values for table, values in rows.items()}
+    given = {_key(table): values for table, values in frozen.rows.items()}
+    return _hash_document(tables) == _hash_document(given)
 
 
 def _as_float(value):

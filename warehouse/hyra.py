@@ -8,6 +8,7 @@ from upscale_audit.ingest.files import hash_file
 from upscale_audit.ingest.manifests import MANIFEST, read_manifest
 from upscale_audit.ingest.plain_paths import plain_path
 from upscale_audit.ingest.schema import HYRA_TABLES, SCHEMA_VERSION
+from upscale_audit.ingest.vouchers import check_vouched
 from upscale_audit.warehouse.connect import open_build
 from upscale_audit.warehouse.raw import create_empty_table, create_file_view
 
@@ -65,6 +66,7 @@ def read_hyra(study):
         return HyraFolder()
     repair = f"upscale-audit hyra {study.path} (or remove {study.hyra})"
     manifest = read_manifest(study.hyra / MANIFEST, repair)
+    check_vouched(study.output, "hyra", repair)
     version = manifest["recipe"].get("schema_version")
     if manifest["kind"] != "hyra" or version != SCHEMA_VERSION:
         raise StudyError(

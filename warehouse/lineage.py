@@ -4,13 +4,15 @@ Edges from source files to raw files come from ingest's manifests before dbt run
 dbt's tables come from its own graph afterwards.
 """
 
-import json
+import re
 
 import pyarrow as pa
 
+from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file
 from upscale_audit.ingest.manifests import MANIFEST, SOURCES, SUMS
-from upscale_audit.ingest.sources import list_table_sources, list_unit_sources
+from upscale_audit.ingest.sources import list_table_sources, list_unit_sources, merge_unit_sources
+from upscale_audit.ingest.units import read_manifest
 from upscale_audit.warehouse.connect import open_build, quote_name
 from upscale_audit.warehouse.raw import PARAMETERS
 
@@ -98,9 +100,9 @@ def list_raw_edges(study, manifest):
         return ("raw_file", child, parent_kind, parent, "bytes", files[child], "bytes", sha256)
 
     sources = read_sums((study.raw / SOURCES).read_text(encoding="utf-8"))
-    unread = dict(sources)
-    for name in filter(lambda name: name.startswith("units/"), files):
-        unit = json.loads((study.raw / name).read_text(encoding="utf-8"))
+    unread, units = dict(sources), _read_units(study, files)
+    _check_sources(study, sources, merge_unit_sources(units.values()))
+    for name, unit in units.items():
         for source, (model_id, sha256) in list_unit_sources(unit).items():
             unread.pop(source, None)
             yield join(name, "source_file", source, sha256)
@@ -120,6 +122,30 @@ def list_raw_edges(study, manifest):
             yield ("raw_file", MANIFEST, "raw_file", name, *hashes)
 
 
+def _read_units(study, files):
+    """Read the manifests of all units; they were hashed, but may be of another shape."""
+    units = {}
+    for name in filter(lambda name: name.startswith("units/"), files):
+        units[name] = read_manifest(study.raw / name, {files[name]})
+        shards = [] if units[name] is None else [item["file"] for item in units[name]["shards"]]
+        if units[name] is None or not set(shards) <= files.keys():
+            raise StudyError(
+                f"{study.raw / name} is no unit's manifest of this version; run upscale-audit"
+                " ingest, which measures it again"
+            )
+    return units
+
+
+def _check_sources(study, listed, read):
+    """Refuse units that read other bytes of a file than the list of source files has."""
+    wrong = sorted(name for name, sha256 in read.items() if listed.get(name) != sha256)
+    if wrong:
+        raise StudyError(
+            f"{study.raw / SOURCES} lists other bytes of {wrong[0]} than a unit read: run"
+            " upscale-audit ingest, which measures what is there"
+        )
+
+
 def list_hyra_edges(hyra):
     """Yield the edges from references to the tables that ``hyra`` measured on them."""
     for table in ("hyra_images", "hyra_spectra"):
@@ -129,11 +155,22 @@ def list_hyra_edges(hyra):
 
 
 def read_sums(text):
-    """Read a hash list that `ingest.manifests.format_sums` wrote: SHA-256 by name."""
+    """Read a hash list that `ingest.manifests.format_sums` wrote: SHA-256 by name.
+
+    Raises
+    ------
+    StudyError
+        A line is none of such a list.
+    """
     sums = {}
-    for line in text.split("\n")[:-1]:
+    for number, line in enumerate(text.split("\n")[:-1], start=1):
         is_escaped = line.startswith("\\")
-        sha256, name = line.removeprefix("\\").split("  ", 1)
+        sha256, separator, name = line.removeprefix("\\").partition("  ")
+        if not (separator and name and re.fullmatch("[0-9a-f]{64}", sha256)):
+            raise StudyError(
+                f"line {number} of {SOURCES} is none of a hash list: {line[:100]!r}; run"
+                " upscale-audit ingest, which writes it anew"
+            )
         if is_escaped:
             pieces = name.split("\\\\")
             name = "\\".join(p.replace("\\n", "\n").replace("\\r", "\r") for p in pieces)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import locked, write_text
-from upscale_audit.restore.codec.coding import ImageCoder, decode_stream
+from upscale_audit.restore.codec.coding import CodedImage, ImageCoder, decode_stream
 from upscale_audit.restore.codec.images import find_folder, read_images
 from upscale_audit.restore.codec.jobs import (
     CODE_COLUMNS,
@@ -20,7 +20,7 @@ from upscale_audit.restore.codec.jobs import (
 )
 from upscale_audit.restore.codec.models import load_codec, save_codec
 from upscale_audit.restore.codec.networks import CodecDesign
-from upscale_audit.restore.codec.streams import SUFFIX
+from upscale_audit.restore.codec.streams import SUFFIX, read_stream
 from upscale_audit.restore.codec.training import describe_training, train_codec, write_curve
 
 VARIANTS = (("ae", "mse"), ("ae", "ssim"), ("ae", "mixed"), ("vae", "mse"))
@@ -182,7 +182,10 @@ def _code_image(image, codec, shared_by, targets, folder, known, report):
         restored = folder / "restored" / model_id / f"{image.image_id}.png"
         row = known.get((model_id, image.image_id))
         if row and _is_current(row, image, codec, stream, restored):
-            rows.append(row)
+            coded = _read_coded(stream, codec)
+            facts = {"model_id": model_id, "codec": name, "target_ratio": ratio}
+            facts["restored_sha256"] = row["restored_sha256"]
+            rows.append(facts | describe_code(image, coded, codec, shared_by))
             report.kept += 1
             continue
         restored.parent.mkdir(parents=True, exist_ok=True)
@@ -212,6 +215,13 @@ def _is_current(row, image, codec, stream, restored):
     )
 
 
+def _read_coded(path, codec):
+    """Read back what was coded: its measures are taken anew, never from the list of them."""
+    data = path.read_bytes()
+    pixels = decode_stream(data, codec, str(path))
+    return CodedImage(data, read_stream(data, str(path)), pixels)
+
+
 def _read_known(path):
     """Rows of an earlier run, by model and image."""
     if not path.is_file():
@@ -220,7 +230,8 @@ def _read_known(path):
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != STUDY_COLUMNS:
             return {}
-        return {(row["model_id"], row["image_id"]): row for row in reader}
+        whole = (row for row in reader if None not in row and None not in row.values())
+        return {(row["model_id"], row["image_id"]): row for row in whole}
 
 
 def _merge(rows, known):

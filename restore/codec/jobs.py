@@ -7,13 +7,14 @@ from pathlib import Path
 
 from PIL import Image
 
+from upscale_audit.ingest.documents import read_bounded
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file, replacing, write_text
 from upscale_audit.restore.codec.coding import ImageCoder, decode_stream, measure_quality
 from upscale_audit.restore.codec.images import is_matched, read_images
 from upscale_audit.restore.codec.models import load_codec, save_codec
 from upscale_audit.restore.codec.networks import CodecDesign
-from upscale_audit.restore.codec.streams import OVERHEAD_BYTES, SUFFIX
+from upscale_audit.restore.codec.streams import MAX_STREAM_BYTES, OVERHEAD_BYTES, SUFFIX
 from upscale_audit.restore.codec.training import train_codec, write_curve
 
 CODE_COLUMNS = (
@@ -156,7 +157,9 @@ def decode_images(source, weights, folder, progress=None):
 def decode_file(path, codec, folder):
     """Decode one file to a PNG of the same name in a folder; another image there is an error."""
     try:
-        data = path.read_bytes()
+        data = read_bounded(path, MAX_STREAM_BYTES)
+    except ValueError as error:
+        raise StudyError(f"{path} is no coded image: {error}; name a {SUFFIX} file") from None
     except OSError as error:
         raise StudyError(
             f"cannot read {path}: {error.strerror}; make it with upscale-audit codec encode"

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import zipfile
 import zlib
 from dataclasses import asdict, dataclass
@@ -23,9 +24,17 @@ from upscale_audit.restore.codec.networks import CodecDesign, Encoder, make_deco
 
 FORMAT = "upscale-audit-codec-1"
 MAX_FILE_BYTES = 64 * 2**20
+MAX_ARRAYS = 1000
 _HEADER = "header"
+_HEADER_READERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 # RuntimeError: a zip with a password, or JSON nested too deep.
-_DAMAGES = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+_DAMAGES = (
+    *(OSError, ValueError, EOFError, RuntimeError, TypeError, SyntaxError, IndexError),
+    *(NotImplementedError, zipfile.BadZipFile, zlib.error),
+)
 
 
 @dataclass(frozen=True)
@@ -160,21 +169,43 @@ def _fill_networks(design, arrays):
     return encoder, layers
 
 
+def _read_array(data, name):
+    """Read an array whose header claims as many bytes as there are; ValueError where it does not.
+
+    `numpy.load` makes room for what the header claims before it reads.
+    """
+    file = io.BytesIO(data)
+    try:
+        version = np.lib.format.read_magic(file)
+    except ValueError:
+        version = None
+    if version not in _HEADER_READERS:
+        raise ValueError(f"it holds what is no array: {name}")
+    shape, is_fortran, kind = _HEADER_READERS[version](file)
+    begin, claimed = file.tell(), math.prod(shape) * kind.itemsize
+    if kind.hasobject or claimed != len(data) - begin:
+        raise ValueError(f"{name} claims {claimed} bytes and has {len(data) - begin}")
+    order = "F" if is_fortran else "C"
+    return np.frombuffer(data[begin:], kind).reshape(shape, order=order).copy()
+
+
 def _read_arrays(path):
     try:
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:
             raise ValueError(f"{size} bytes, expected at most {MAX_FILE_BYTES}")
-        data = path.read_bytes()
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            inflated = sum(item.file_size for item in archive.infolist())
-        if inflated > MAX_FILE_BYTES:
-            raise ValueError(f"{inflated} bytes of arrays, expected at most {MAX_FILE_BYTES}")
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        if not all(isinstance(value, np.ndarray) for value in arrays.values()):
-            raise ValueError("it holds what is no array")
-        return arrays
+        with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as archive:
+            members = archive.infolist()
+            inflated = sum(item.file_size for item in members)
+            if inflated > MAX_FILE_BYTES or len(members) > MAX_ARRAYS:
+                raise ValueError(
+                    f"{inflated} bytes in {len(members)} arrays, expected at most {MAX_FILE_BYTES}"
+                    f" in {MAX_ARRAYS}"
+                )
+            return {
+                item.filename.removesuffix(".npy"): _read_array(archive.read(item), item.filename)
+                for item in members
+            }
     except FileNotFoundError:
         raise StudyError(f"no codec at {path}; train one with upscale-audit codec train") from None
     except _DAMAGES as error:

@@ -11,6 +11,8 @@ _HEADER = struct.Struct("<4sBBHHffII16sI")
 _CHECKSUM = struct.Struct("<I")
 OVERHEAD_BYTES = _HEADER.size + _CHECKSUM.size
 MAX_SIDE_PX = 65_535
+MAX_STREAM_BYTES = 1 << 28
+"""Largest file that is decoded: 256 MiB, four bytes a pixel of the largest image."""
 MODEL_BYTES = 16
 """Of the decoder's SHA-256 that a stream carries: the first half."""
 NO_MODEL = bytes(MODEL_BYTES)

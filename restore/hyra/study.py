@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from upscale_audit.ingest.errors import RejectedFileError, StudyError
-from upscale_audit.ingest.files import locked, name_within, replacing, to_text
+from upscale_audit.ingest.files import hash_file, locked, name_within, replacing, to_text
 from upscale_audit.ingest.images import decode_image, limit_bytes, read_bytes
 from upscale_audit.ingest.manifests import MANIFEST, describe_code, hash_dependencies, seal_folder
 from upscale_audit.ingest.pairing import list_references
@@ -26,6 +26,7 @@ from upscale_audit.ingest.restorers import (
 )
 from upscale_audit.ingest.schema import HYRA_TABLES, SCHEMA_VERSION, arrow_schema
 from upscale_audit.ingest.sources import name_source
+from upscale_audit.ingest.vouchers import Journal
 from upscale_audit.ingest.workers import map_units
 from upscale_audit.restore.controls import INTERPOLATIONS
 from upscale_audit.restore.hyra.impulse import (
@@ -423,3 +424,4 @@ def _write_tables(study, rows, recipe):
         with replacing(folder / names[-1]) as temporary:
             pq.write_table(content, temporary, compression="zstd")
     seal_folder(folder, "hyra", study.name, names, recipe, {})
+    Journal(study.output, "hyra").write({MANIFEST: {hash_file(folder / MANIFEST)}})

@@ -9,7 +9,7 @@ from tests.faults import campaign
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import locked
 from upscale_audit.ingest.run import ingest_study
-from upscale_audit.warehouse.connect import open_warehouse, saying_database_errors
+from upscale_audit.warehouse.connect import check_disk, open_warehouse, saying_database_errors
 from upscale_audit.warehouse.export import export_tables
 
 
@@ -119,3 +119,35 @@ def test_an_exported_folder_is_swapped_in_one_step(study):
     export_tables(study)
     assert folder.stat().st_ino != before
     assert not list(study.output.glob(".exports*"))
+
+
+@pytest.mark.parametrize("code", ["ENOSPC", "EDQUOT", "EFBIG"])
+def test_a_disk_that_refuses_dbt_is_said_as_such(tmp_path, monkeypatch, code):
+    import errno
+    import os
+    from types import SimpleNamespace
+
+    from dbt.cli import main
+
+    from upscale_audit.warehouse.dbt_runner import invoke_dbt
+
+    number = getattr(errno, code)
+    hidden = RuntimeError("dbt wraps what it meets")
+    hidden.__cause__ = OSError(number, os.strerror(number), "target/partial_parse.msgpack")
+    message = f"IO Error: Could not write file: {os.strerror(number)}"
+    failed = SimpleNamespace(status="error", message=message, node=SimpleNamespace(name="x"))
+    for result in (
+        SimpleNamespace(exception=hidden, result=None),
+        SimpleNamespace(exception=None, result=SimpleNamespace(results=[failed])),
+    ):
+        runner = SimpleNamespace(invoke=lambda _, result=result: result)
+        monkeypatch.setattr(main, "dbtRunner", lambda callbacks, runner=runner: runner)
+        with pytest.raises(StudyError, match=f"{os.strerror(number)}; .*then run this again"):
+            invoke_dbt(["build"], tmp_path)
+
+
+def test_the_bound_of_what_is_put_aside_is_a_full_disk_and_other_failures_are_not(tmp_path):
+    said = "Out of Memory Error: failed to offload data; set by the 'max_temp_directory_size'"
+    with pytest.raises(StudyError, match="No space left on device; free some space there"):
+        check_disk(tmp_path, None, said)
+    check_disk(tmp_path, ValueError("a dbt model failed"), "Conversion Error")

@@ -369,10 +369,11 @@ def test_an_ingest_killed_at_any_moment_ends_with_the_same_bytes_when_run_again(
     expected = read_tree(undisturbed.raw)
     script = python(KILL_AT_EVERY_MOMENT, undisturbed.path, tmp_path / "kills", cwd=repository)
     moments = int(finish(script))
-    # Three units of two shards and a manifest, the small tables, two hash lists and the
-    # sign-off, two moments each; six shards being written; and the one run that ended by itself.
+    # Three units of two shards and a manifest, the small tables, two hash lists, the journal
+    # before and after and the sign-off, two moments each; six shards being written; and the one
+    # run that ended by itself.
     small_tables = len(TABLES) - 1
-    assert moments == 2 * (3 * 3 + small_tables + 3) + 6 + 1
+    assert moments == 2 * (3 * 3 + small_tables + 5) + 6 + 1
     signed_off = 0
     for moment in range(1, moments + 1):
         output = tmp_path / "kills" / str(moment)
@@ -800,3 +801,57 @@ def test_the_sample_study_is_measured_whole(sample_study_file, tmp_path, read_ro
     for row in read_rows(study.raw, "source_files"):
         assert row["file_sha256"] in listed
     assert json.loads((study.raw / "manifest.json").read_text())["study"] == "sample"
+
+
+def read_reference(unit_manifest, image_id="a"):
+    """The hash of an image's reference, as a unit read it."""
+    (entry,) = (
+        item
+        for item in unit_manifest["inputs"]
+        if item["key"][0] == "reference" and item["key"][3] == image_id
+    )
+    return entry["file_sha256"]
+
+
+def test_a_reference_replaced_between_two_units_is_never_signed(
+    ingested, tiny_study, monkeypatch, read_tree
+):
+    """A unit of a new model measures against a reference that the kept unit did not see."""
+    tiny_study.add_model("gamma", paths=("notta",))
+    for image_id in ("a", "b", "c"):
+        tiny_study.put(f"{image_id}.png", GREY, "gamma")
+    study = tiny_study.load()
+    ensure_unit = run.ensure_unit
+
+    def replace_after(unit):
+        result = ensure_unit(unit)
+        if unit.images == ("a",) and "gamma" not in unit.models:
+            tiny_study.put("a.png", GREY)
+        return result
+
+    monkeypatch.setattr(run, "ensure_unit", replace_after)
+    with pytest.raises(StudyError, match=r"reference/a\.png was replaced between two units"):
+        ingest_study(study, workers=1)
+    with pytest.raises(StudyError, match="holds no finished ingest"):
+        read_raw_manifest(study.raw)
+    monkeypatch.undo()
+    monkeypatch.setattr(run, "IMAGES_PER_UNIT", 1)
+    report = ingest_study(study, workers=1)
+    assert (report.units_measured, report.units_kept) == (1, 5)
+    found = {
+        read_reference(json.loads(path.read_text()))
+        for path in (study.raw / "units").iterdir()
+        if '"a"' in path.read_text()
+    }
+    assert found == {hash_file(study.references / "a.png")}
+
+
+def test_a_reference_replaced_between_two_ingests_measures_every_unit_of_it(ingested, tiny_study):
+    tiny_study.add_model("gamma", paths=("notta",))
+    for image_id in ("a", "b", "c"):
+        tiny_study.put(f"{image_id}.png", GREY, "gamma")
+    study = tiny_study.load()
+    ingest_study(study, workers=1)
+    tiny_study.put("a.png", GREY)
+    report = ingest_study(study, workers=1)
+    assert (report.units_measured, report.units_kept) == (2, 4)

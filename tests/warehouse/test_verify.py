@@ -199,10 +199,13 @@ def test_a_raw_folder_forged_whole_is_caught_by_the_warehouse_made_from_it(outpu
         write_manifest(target, truth | make_manifest("raw", *keys))
 
     change(f"raw/{MANIFEST}", forge)
-    assert find(outputs, "raw") == ()
+    (finding,) = find(outputs, "raw")
+    assert (finding.problem, finding.name) == ("differs", MANIFEST)
+    assert "upscale-audit ingest " in finding.repair
     findings = verify(outputs.output).findings
     assert {(item.problem, item.name) for item in findings} == {
-        ("outdated", f"{WAREHOUSE_MANIFEST}: raw/{MANIFEST}")
+        ("differs", f"raw/{MANIFEST}"),
+        ("outdated", f"{WAREHOUSE_MANIFEST}: raw/{MANIFEST}"),
     }
 
 

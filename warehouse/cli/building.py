@@ -9,6 +9,7 @@ from upscale_audit.warehouse.cli.options import (
     EXIT_INCOMPLETE,
     EXIT_OK,
     LABEL_LANGUAGES,
+    add_check,
     add_command,
     read_count,
 )
@@ -77,14 +78,15 @@ def _add_export(commands):
         help="pattern labels of the files in published_form/: as their program writes them"
         " (default), English or Japanese",
     )
+    add_check(command)
 
 
 def _run(options):
     study = load_study(options.study)
     code = ingest(study, options.workers, memory_gib=options.memory)
     build(study)
-    export(study)
-    draw_figures(study)
+    export(study, check="built")
+    draw_figures(study, check="built")
     return code
 
 
@@ -156,23 +158,23 @@ def _freeze(options):
     from upscale_audit.warehouse.frozen import freeze_study
 
     study = load_study(options.study)
-    path = freeze_study(study)
+    path = freeze_study(study, options.check)
     say(f"wrote {path}: read it, keep it with the study, and name it in {study.path}:")
     say(f'  [study] frozen = "{os.path.relpath(path, study.path.parent)}"')
     return EXIT_OK
 
 
 def _export(options):
-    export(load_study(options.study), options.table, options.labels)
+    export(load_study(options.study), options.table, options.labels, options.check)
     return EXIT_OK
 
 
-def export(study, tables=None, labels="published"):
+def export(study, tables=None, labels="published", check="hash"):
     """Write a study's marts as Parquet and say what came of it."""
     from upscale_audit.warehouse.export import export_tables
 
     with Progress("export", "tables") as progress:
-        report = export_tables(study, tables, progress, labels=labels)
+        report = export_tables(study, tables, progress, labels=labels, check=check)
     say(f"exported {report.files} files to {report.folder} ({report.bytes / 1e6:.1f} MB)")
     say(f"Merkle root of the exports: {report.root}")
 

@@ -16,6 +16,7 @@ from upscale_audit.warehouse.cli.options import (
     INFERENCE_PATHS,
     LANGUAGES,
     PATCHES_PX,
+    add_check,
     add_command,
     load_extra,
 )
@@ -31,6 +32,7 @@ def add_commands(commands):
         default="en",
         help="of the figures in lfv_proof/, which have published names (default: en)",
     )
+    add_check(figures)
     summary = "draw the local quality map of one image, with its published files and a page"
     example = "sample/study.toml rg1_r0c1 upscayl_standard"
     one = add_command(commands, "map", _draw_map, summary, example)
@@ -52,32 +54,44 @@ def add_commands(commands):
     for command in (one, worst):
         command.add_argument("--path", choices=INFERENCE_PATHS, default="notta")
         command.add_argument("--lang", choices=LANGUAGES, default="en")
+        add_check(command)
 
 
 def _draw(options):
-    draw_figures(load_study(options.study), options.lang)
+    draw_figures(load_study(options.study), options.lang, options.check)
     return EXIT_OK
 
 
-def draw_figures(study, language="en"):
+def draw_figures(study, language="en", check="hash"):
     """Draw every figure of a study, and list them with their hashes."""
     from upscale_audit.warehouse.proof.provenance import seal_figures
 
     figures = _load("analysis.figures.study")
     folder = study.output / "figures"
-    with Progress("figures", "figures") as progress, _drawing(study) as parent:
+    with (
+        Progress("figures", "figures") as progress,
+        _drawing(study, check) as (parent, checked),
+    ):
         files = figures.draw_figures(study.warehouse, study.references, folder, progress, language)
-        seal_figures(study, files, parent, _spell_choices({"--lang": (language, "en")}))
+        arguments = _spell_choices({"--lang": (language, "en")})
+        seal_figures(study, files, parent, arguments, checked)
     say(f"drew {len(files)} files in {folder}")
 
 
 @contextlib.contextmanager
-def _drawing(study):
-    """Keep other drawings of the study out; the warehouse that is drawn, None before any build."""
-    from upscale_audit.warehouse.proof.provenance import find_parent
+def _drawing(study, check):
+    """Keep other drawings of the study out, and check the warehouse that is drawn.
+
+    Yields its `Parent`, None before any build, and what `check_warehouse` said.
+    """
+    from upscale_audit.warehouse.proof.provenance import check_warehouse, find_parent
 
     with locked(study.output, "figures, map or worst", ".drawing.lock"):
-        yield find_parent(study) if study.warehouse.is_file() else None
+        if study.warehouse.is_file():
+            parent = find_parent(study)
+            yield parent, check_warehouse(study, check)
+        else:
+            yield None, {}
 
 
 def _draw_map(options):
@@ -89,6 +103,7 @@ def _draw_map(options):
     arguments += [word for name in options.also for word in ("--also", name)]
     paths = _draw_sealed(
         study,
+        options.check,
         "map",
         arguments,
         lambda folder: draw_map(
@@ -113,6 +128,7 @@ def _draw_worst(options):
     arguments = [options.model, *_spell_choices(choices)]
     paths = _draw_sealed(
         study,
+        options.check,
         "worst",
         arguments,
         lambda folder: draw_worst(
@@ -133,16 +149,16 @@ def _spell_choices(choices):
     ]
 
 
-def _draw_sealed(study, command, arguments, draw):
+def _draw_sealed(study, check, command, arguments, draw):
     """Draw beside ``maps/``, sign off, then move each file into its place, the manifest last."""
     from upscale_audit.warehouse.proof.provenance import seal_map
 
     fresh = study.output / ".maps.next"
-    with _drawing(study) as parent:
+    with _drawing(study, check) as (parent, checked):
         shutil.rmtree(fresh, ignore_errors=True)
         try:
             paths, sources = draw(fresh)
-            seal_map(study, paths, command, arguments, sources, parent)
+            seal_map(study, paths, command, arguments, sources, parent, checked)
             folder = study.output / "maps" / paths[0].parent.relative_to(fresh)
             folder.mkdir(parents=True, exist_ok=True)
             (folder / MANIFEST).unlink(missing_ok=True)

@@ -58,6 +58,19 @@ def add_command(commands, name, run, summary, example="sample/study.toml", argum
     return command
 
 
+def add_check(command):
+    """Add the option that leaves the warehouse's hash unchecked."""
+    command.add_argument(
+        "--no-check",
+        dest="check",
+        action="store_const",
+        const="skip",
+        default="hash",
+        help="read the warehouse without comparing its hash first, which takes about 2 s a GB; the"
+        " manifest says so",
+    )
+
+
 def read_count(text):
     """Read a count of 1 or more, for argparse."""
     value = int(text)

@@ -35,7 +35,11 @@ def add_commands(commands):
         _check_hashes,
         "check files against a published hash list",
         example="SHA256SUMS --folder images",
-        argument=("LIST", "sha256sum text, BSD style or CSV, plain or in a zip"),
+        argument=(
+            "LIST",
+            "sha256sum text, BSD style, CSV, BagIt manifest, or what Get-FileHash, certutil, 7-Zip"
+            " or hashdeep print; plain or in a zip",
+        ),
     )
     place = check.add_mutually_exclusive_group(required=True)
     place.add_argument("--folder", type=Path, help="where the files lie")
@@ -90,7 +94,9 @@ def _check_hashes(options):
         compare,
         hash_archive,
         hash_folder,
+        place_entries,
         read_list,
+        select_described,
     )
 
     entries = read_list(options.study)
@@ -99,6 +105,8 @@ def _check_hashes(options):
     else:
         with Progress("check-hashes", "MB") as progress:
             hashes, refused = hash_folder(options.folder, options.study, progress)
+    entries = place_entries(entries, hashes)
+    hashes, refused = select_described(options.study, entries, hashes, refused)
     rows = compare(entries, hashes, refused)
     _write_rows(
         ("status", "name", "expected_sha256", "found_sha256", "found_name", "detail"),

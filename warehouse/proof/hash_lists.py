@@ -1,10 +1,11 @@
 """Check a folder or an archive against a hash list that someone published.
 
-Lists come as ``sha256sum`` text, in BSD style, as CSV, or as one of these inside a zip. Nothing in
-a list is trusted: a name that could point outside the folder is refused and never opened.
+Nothing in a list is trusted: a name that could point outside the folder is refused and never
+opened. `warehouse.list_forms` reads the forms in which lists come.
 """
 
-import csv
+import contextlib
+import hashlib
 import io
 import lzma
 import re
@@ -13,15 +14,21 @@ import struct
 import zipfile
 import zlib
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from upscale_audit.ingest.documents import MAX_DOCUMENT_BYTES, parse_document, read_bounded
 from upscale_audit.ingest.errors import StudyError
-from upscale_audit.ingest.files import to_text
+from upscale_audit.ingest.files import hash_file, to_text
+from upscale_audit.ingest.manifests import MANIFEST, SUMS, Manifest
+from upscale_audit.warehouse.list_forms import ABSOLUTE, Entry, find_refusal, read_entries
 from upscale_audit.warehouse.proof.hashing import hash_files, hash_stream
 from upscale_audit.warehouse.proof.verify import walk
 
 MAX_LIST_BYTES = 1 << 28
+MAX_ENTRIES = 1_000_000
+MAX_DIRECTORY_BYTES = 1 << 25
+"""Of an archive's list of members: 32 MiB, which name 400,000 files or so."""
 MAX_RATIO = 100
 """Members of an archive that are packed tighter, and large, are taken for bombs."""
 
@@ -29,26 +36,14 @@ STATUSES = ("matched", "mismatched", "renamed", "missing", "extra", "refused")
 
 # What the zip module raises on damaged, encrypted, unknown or lying members.
 _DAMAGED = (
-    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, IndexError),
     *(RuntimeError, NotImplementedError, ValueError, OverflowError, struct.error),
 )
-_HEX = re.compile(r"[0-9a-fA-F]{64}")
-_GNU = re.compile(r"(\\?)([0-9a-fA-F]{64}) [ *](.+)")
-_BSD = re.compile(r"(\\?)SHA(?:-|2-)?256 ?\((.+)\) ?= ?([0-9a-fA-F]{64})", re.IGNORECASE)
-_NAME_HEADERS = ("file_name", "filename", "file", "name", "path", "filepath", "image", "image_id")
-_DRIVE = re.compile(r"[A-Za-z]:")
+_BAG = re.compile(r"(tag)?manifest-sha256\.txt")
+_PAYLOAD = "data/"
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One line of a hash list; `refusal` says why its name is not looked for."""
-
-    name: str
-    sha256: str | None
-    refusal: str | None = None
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """What became of one entry or one file.
 
@@ -81,7 +76,7 @@ def read_list(path):
     Raises
     ------
     StudyError
-        Unreadable, larger than 256 MiB, or no hash in it.
+        Unreadable, larger than 256 MiB or a million entries, or no hash in it.
     """
     path = Path(path)
     try:
@@ -89,148 +84,227 @@ def read_list(path):
             raise StudyError(f"cannot read {path}: not a regular file; give a hash list")
         if path.stat().st_size > MAX_LIST_BYTES:
             raise StudyError(f"{path} is larger than 256 MiB: give the hash list, not the files")
-        data = path.read_bytes()
+        with open(path, "rb") as file:
+            is_zip = file.read(4) == b"PK\x03\x04"
+            file.seek(0)
+            entries = _read_zip(path) if is_zip else _take(read_entries(file, path), path)
     except OSError as error:
         raise StudyError(f"cannot read {path}: {error.strerror}; give a hash list") from None
-    entries = _read_zip(path) if data.startswith(b"PK\x03\x04") else parse_list(data)
     if not any(entry.sha256 for entry in entries):
         raise StudyError(
-            f"{path} holds no SHA-256 hash; expected sha256sum text, BSD style, or CSV with a"
-            " column of 64 hex digits and one of names, plain or in a zip"
+            f"{path} holds no SHA-256 hash; expected sha256sum text, BSD style, what Get-FileHash,"
+            " certutil, 7-Zip or hashdeep print, a BagIt manifest, or CSV with a column of 64 hex"
+            " digits and one of names, plain or in a zip"
         )
-    return _refuse_repeated(entries)
+    if _BAG.fullmatch(path.name):
+        entries = [_decode_bag_entry(entry) for entry in entries]
+    return _refuse_repeated(_drop_other_algorithms(entries))
+
+
+def parse_list(data):
+    """Parse a hash list's bytes."""
+    return _take(read_entries(io.BytesIO(data), Path("the list")), Path("the list"))
+
+
+def _take(entries, path):
+    """Entries as a list, which may be of a million and no more."""
+    taken = []
+    for entry in entries:
+        if len(taken) == MAX_ENTRIES:
+            raise StudyError(f"{path} has more than {MAX_ENTRIES} entries: check it in parts")
+        taken.append(entry)
+    return taken
+
+
+def _decode_bag_entry(entry):
+    """BagIt writes line ends and percent signs of names in percent encoding (RFC 8493, 2.1.3)."""
+    turned = {"%25": "%", "%0D": "\r", "%0A": "\n"}
+    pattern = re.compile("%25|%0D|%0A", re.IGNORECASE)
+    name = pattern.sub(lambda match: turned[match[0].upper()], entry.name)
+    return entry if entry.sha256 is None else Entry(name, entry.sha256, find_refusal(name))
+
+
+def _drop_other_algorithms(entries):
+    """Leave out hashes by other algorithms of files that have a SHA-256 too."""
+    named = {entry.name for entry in entries if entry.sha256}
+    return [entry for entry in entries if not (entry.is_other and entry.name in named)]
+
+
+@contextlib.contextmanager
+def open_archive(path):
+    """Open a zip whose list of members is not beyond all bounds.
+
+    Raises
+    ------
+    StudyError
+        Unreadable, damaged, or with more members than memory should hold.
+    """
+    try:
+        if _find_directory_bytes(path) > MAX_DIRECTORY_BYTES:
+            raise StudyError(
+                f"{path} has more members than can be checked at once: its list of them takes more"
+                f" than {MAX_DIRECTORY_BYTES >> 20} MiB; unpack it and give the folder"
+            )
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except _DAMAGED as error:
+        raise StudyError(
+            f"cannot read the archive {path}: {error}; give a zip, or unpack the list"
+        ) from None
+
+
+def _find_directory_bytes(path):
+    """Bytes of a zip's central directory, as its last record says."""
+    end, end64 = struct.Struct("<4s4H2LH"), struct.Struct("<4sQ2H2L4Q")
+    with open(path, "rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - (1 << 16) - end.size))
+        tail = file.read()
+        at = tail.rfind(b"PK\x05\x06")
+        if at < 0 or len(tail) - at < end.size:
+            raise zipfile.BadZipFile("File is not a zip file")
+        found = end.unpack_from(tail, at)[5]
+        if found == 0xFFFFFFFF:
+            at64 = tail.rfind(b"PK\x06\x06")
+            if at64 < 0 or len(tail) - at64 < end64.size:
+                raise zipfile.BadZipFile("Corrupt zip64 end of central directory")
+            found = end64.unpack_from(tail, at64)[8]
+    return found
 
 
 def _read_zip(path):
-    """Read the one member of an archive that is a hash list."""
+    """Read the one member of an archive that is a hash list, or the one at its top."""
     lists, left = {}, MAX_LIST_BYTES
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
-                left -= info.file_size
-                if left < 0:
-                    raise StudyError(f"{path} unpacks to more than 256 MiB: unpack the list")
-                if info.is_dir():
-                    continue
-                with archive.open(info) as file:
-                    entries = parse_list(file.read(info.file_size))
+    with open_archive(path) as archive:
+        for info in archive.infolist():
+            left -= info.file_size
+            if left < 0:
+                raise StudyError(f"{path} unpacks to more than 256 MiB: unpack the list")
+            if not info.filename or info.filename.endswith("/"):
+                continue
+            with archive.open(info) as file, contextlib.suppress(StudyError):
+                entries = _take(read_entries(file, path), path)
                 if any(entry.sha256 for entry in entries):
                     lists[info.filename] = entries
-    except _DAMAGED as error:
-        raise StudyError(f"cannot read the archive {path}: {error}; unpack the list") from None
+    if len(lists) > 1:
+        at_top = {name: entries for name, entries in lists.items() if "/" not in name}
+        lists = at_top if len(at_top) == 1 else lists
     if len(lists) != 1:
         names = ", ".join(map(repr, sorted(lists))) or "none"
         raise StudyError(f"{path}: expected one hash list in the archive, found {names}; unpack it")
     return next(iter(lists.values()))
 
 
-def parse_list(data):
-    """Parse a hash list's bytes; the form is found line by line, or by the CSV's columns."""
-    text = _decode(data)
-    lines = [line for line in re.split(r"\r\n|\n|\r", text) if line.strip()]
-    lines = [line for line in lines if not line.startswith("#")]
-    parsed = [_parse_line(line) for line in lines]
-    if any(parsed):
-        return [
-            entry or Entry(line[:200], None, "not a line of a hash list")
-            for entry, line in zip(parsed, lines, strict=True)
-        ]
-    return _parse_csv(text)
-
-
-def _decode(data):
-    for mark, encoding in ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
-        if data.startswith(mark):
-            return data.decode(encoding, "replace")
-    return data.decode("utf-8-sig", "backslashreplace")
-
-
-def _parse_line(line):
-    if match := _GNU.fullmatch(line):
-        mark, sha256, name = match.groups()
-    elif match := _BSD.fullmatch(line.rstrip()):
-        mark, name, sha256 = match.groups()
-    else:
-        return None
-    return _make_entry(_unescape(name) if mark else name, sha256)
-
-
-def _unescape(name):
-    turned = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
-    return re.sub(r"\\[\\nr]", lambda match: turned[match[0]], name)
-
-
-def _parse_csv(text):
-    head = text[:65536]
-    delimiter = max(",;\t|", key=head.count)
-    try:
-        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
-    except csv.Error:
-        return []
-    rows = [[cell.strip() for cell in row] for row in rows if any(row)]
-    hashed = next((row for row in rows if any(map(_HEX.fullmatch, row))), None)
-    if hashed is None:
-        return []
-    hash_column = next(number for number, cell in enumerate(hashed) if _HEX.fullmatch(cell))
-    header = None if rows[0] is hashed else rows[0]
-    name_column = _find_name_column(header, hashed, hash_column)
-    if name_column is None:
-        return []
-    entries = []
-    for row in rows[0 if header is None else 1 :]:
-        if len(row) <= max(hash_column, name_column):
-            entries.append(Entry(delimiter.join(row)[:200], None, "too few columns"))
-        elif not _HEX.fullmatch(row[hash_column]):
-            entries.append(Entry(row[name_column], None, "no SHA-256"))
-        else:
-            entries.append(_make_entry(row[name_column], row[hash_column]))
-    return entries
-
-
-def _find_name_column(header, hashed, hash_column):
-    """Column of names: by its header, else the first text beside the hash."""
-    names = [cell.lower() for cell in header or ()]
-    for wanted in _NAME_HEADERS:
-        if wanted in names and names.index(wanted) != hash_column:
-            return names.index(wanted)
-    others = [number for number in range(len(hashed)) if number != hash_column]
-    texts = [n for n in others if hashed[n] and not re.fullmatch(r"[\d.]+", hashed[n])]
-    return next(iter(texts or others), None)
-
-
-def _make_entry(name, sha256):
-    name = name.removeprefix("./")
-    return Entry(name, sha256.lower(), find_refusal(name))
-
-
-def find_refusal(name):
-    """Why a name is not safe to look for inside a folder; None where it is."""
-    if not name or any(ord(letter) < 32 or ord(letter) == 127 for letter in name):
-        return "empty, or holds control characters"
-    if "\\" in name:
-        return "holds a backslash"
-    if name.startswith("/") or _DRIVE.match(name):
-        return "absolute"
-    if {"", ".", ".."} & set(name.split("/")):
-        return "leaves or bends its folder"
-    return None
-
-
 def _refuse_repeated(entries):
     """Refuse all entries of a name with several hashes, and repetitions of one with one."""
-    hashes = defaultdict(set)
+    first, torn = {}, set()
     for entry in entries:
-        hashes[entry.name].add(entry.sha256)
+        if first.setdefault(entry.name, entry.sha256) != entry.sha256:
+            torn.add(entry.name)
     seen, kept = set(), []
     for entry in entries:
         refusal = entry.refusal
-        if refusal is None and len(hashes[entry.name]) > 1:
+        if refusal is None and entry.name in torn:
             refusal = "listed with different hashes"
         elif refusal is None and entry.name in seen:
             refusal = "listed twice"
         seen.add(entry.name)
-        kept.append(Entry(entry.name, entry.sha256, refusal))
+        kept.append(entry if refusal == entry.refusal else replace(entry, refusal=refusal))
     return kept
+
+
+def place_entries(entries, names):
+    """Bring a list of absolute names to those of a folder, and leave bare ones to their hash.
+
+    Parameters
+    ----------
+    entries : list of Entry
+    names : collection of str
+        What is in the folder.
+
+    Returns
+    -------
+    list of Entry
+        Where every name is absolute, as Get-FileHash writes them, what all have in common is
+        taken off, or as much of it as finds most of the names in the folder.
+    """
+    absolute = [entry for entry in entries if entry.sha256 and entry.refusal == ABSOLUTE]
+    if not absolute or len(absolute) < sum(entry.sha256 is not None for entry in entries):
+        return entries
+    parts = [entry.name.split("/") for entry in absolute]
+    shared = 0
+    shortest = min(len(item) for item in parts)
+    while shared < shortest - 1 and len({item[shared] for item in parts}) == 1:
+        shared += 1
+    found = {
+        depth: sum("/".join(item[depth:]) in names for item in parts)
+        for depth in range(1, shared + 1)
+    }
+    best = max(found, key=lambda depth: (found[depth], depth), default=0)
+    if not best:
+        return entries
+    return [
+        _strip(entry, best) if entry.refusal == ABSOLUTE and entry.sha256 else entry
+        for entry in entries
+    ]
+
+
+def _strip(entry, depth):
+    name = "/".join(entry.name.split("/")[depth:])
+    return Entry(name, entry.sha256, find_refusal(name))
+
+
+def select_described(path, entries, hashes, refused):
+    """Leave out files that a list does not mean to name.
+
+    Parameters
+    ----------
+    path : Path
+        The list's.
+    entries : list of Entry
+    hashes, refused : dict
+        As `hash_folder` gives them.
+
+    Returns
+    -------
+    hashes, refused : dict
+        Without the list itself and the manifest that signs it; of a bag's payload without its
+        tag files; for a list of one file named after it, that file alone.
+    """
+    path, listed = Path(path), {entry.name for entry in entries}
+    own = _hash_list_and_manifest(path)
+    left_out = {name for name, found in hashes.items() if found in own} - listed
+    if path.name == "manifest-sha256.txt":
+        left_out |= {name for name in hashes if not name.startswith(_PAYLOAD)} - listed
+    if len(entries) == 1 and path.name == f"{entries[0].name}.sha256":
+        left_out |= {*hashes, *refused} - listed
+    return tuple(
+        {name: value for name, value in item.items() if name not in left_out}
+        for item in (hashes, refused)
+    )
+
+
+def _hash_list_and_manifest(path):
+    """SHA-256 of a list, and of the manifest beside it that signs it as each stage here does."""
+    if zipfile.is_zipfile(path):
+        with open_archive(path) as archive:
+            members = {}
+            for name in {SUMS, MANIFEST} & set(archive.namelist()):
+                with archive.open(name) as file:
+                    members[name] = file.read(MAX_DOCUMENT_BYTES)
+        name, sha256 = SUMS, hashlib.sha256(members.get(SUMS, b"")).hexdigest()
+        signed = members.get(MANIFEST, b"")
+    else:
+        name, sha256 = path.name, hash_file(path)
+        try:
+            signed = read_bounded(path.with_name(MANIFEST), MAX_DOCUMENT_BYTES)
+        except (OSError, ValueError):
+            signed = b""
+    try:
+        is_signed = parse_document(signed, Manifest)["files"].get(name) == sha256
+    except ValueError:
+        is_signed = False
+    return {sha256, hashlib.sha256(signed).hexdigest()} if is_signed else {sha256}
 
 
 def hash_folder(folder, ignore=None, progress=None):
@@ -268,26 +342,23 @@ def hash_folder(folder, ignore=None, progress=None):
 def hash_archive(path):
     """Hash a zip archive's members without unpacking it; results as `hash_folder`'s."""
     hashes, refused = {}, {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
-                if info.is_dir():
-                    continue
-                name = info.filename
-                reason = find_refusal(name) or _refuse_member(info)
-                if name in hashes or name in refused:
-                    reason = "twice in the archive"
-                    hashes.pop(name, None)
-                if reason is None:
-                    try:
-                        with archive.open(info) as file:
-                            hashes[name] = hash_stream(file)
-                    except _DAMAGED:
-                        reason = "damaged, or packed in a way that cannot be read"
-                if reason is not None:
-                    refused[name] = reason
-    except _DAMAGED as error:
-        raise StudyError(f"cannot read the archive {path}: {error}; give a zip") from None
+    with open_archive(path) as archive:
+        for info in archive.infolist():
+            name = info.filename
+            if name.endswith("/"):
+                continue
+            reason = find_refusal(name) or _refuse_member(info)
+            if name in hashes or name in refused:
+                reason = "twice in the archive"
+                hashes.pop(name, None)
+            if reason is None:
+                try:
+                    with archive.open(info) as file:
+                        hashes[name] = hash_stream(file)
+                except _DAMAGED:
+                    reason = "damaged, or packed in a way that cannot be read"
+            if reason is not None:
+                refused[name] = reason
     return hashes, refused
 
 
@@ -346,6 +417,11 @@ def _compare_entry(entry, hashes, refused, by_hash, listed):
     if found == expected:
         return Comparison("matched", entry.name, expected, found, entry.name, None)
     also = None if not same else f"its bytes are in {same[0]!r}"
+    if entry.is_bare and found is None:
+        placed = next((name for name in same if name.rpartition("/")[2] == entry.name), None)
+        if placed is not None:
+            detail = "listed by its name alone"
+            return Comparison("matched", entry.name, expected, expected, placed, detail)
     if found is not None:
         return Comparison("mismatched", entry.name, expected, found, entry.name, also)
     if elsewhere is not None:

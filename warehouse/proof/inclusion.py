@@ -1,12 +1,19 @@
 """Prove that a file belongs to a study, in steps that `sha256sum` can repeat."""
 
+import hashlib
 from pathlib import Path
 
+from upscale_audit.ingest.documents import read_bounded
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file
 from upscale_audit.ingest.manifests import SOURCES, format_sum
 from upscale_audit.ingest.merkle import find_root, follow, hash_leaf, prove
+from upscale_audit.ingest.run import read_raw_manifest
+from upscale_audit.ingest.vouchers import check_vouched
 from upscale_audit.warehouse.lineage import read_sums
+
+MAX_SOURCES_BYTES = 1 << 28
+"""Of the list of source files: 256 MiB, of two million or so."""
 
 
 def describe_proof(study, file=None):
@@ -30,10 +37,8 @@ def describe_proof(study, file=None):
         Nothing was ingested, or the file is no part of it.
     """
     path = study.raw / SOURCES
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError:
-        raise StudyError(f"no {path}; run upscale-audit ingest first") from None
+    text = _read_sources(path)
+    check_vouched(study.output, "raw", f"upscale-audit ingest {study.path}")
     sums = read_sums(text)
     leaves = text.encode("utf-8").splitlines(keepends=True)
     root = find_root(leaves)
@@ -51,6 +56,21 @@ def describe_proof(study, file=None):
         *(f"{side} {sibling}" for side, sibling in steps),
         f"root {root}",
     ]
+
+
+def _read_sources(path):
+    """Read the list of source files, which must be the one that the raw manifest signs."""
+    repair = "run upscale-audit ingest"
+    try:
+        data = read_bounded(path, MAX_SOURCES_BYTES)
+        signed = read_raw_manifest(path.parent)["files"].get(SOURCES)
+        if hashlib.sha256(data).hexdigest() != signed:
+            raise ValueError("it is not the one that was signed")
+        return data.decode("utf-8")
+    except FileNotFoundError:
+        raise StudyError(f"no {path}; {repair} first") from None
+    except (OSError, ValueError) as error:
+        raise StudyError(f"cannot prove by {path}: {error}; {repair} again") from None
 
 
 def _find_name(sums, file, path):

@@ -35,7 +35,11 @@ from upscale_audit.warehouse.proof.citations import (
     read_licence,
 )
 from upscale_audit.warehouse.proof.hashing import hash_files
-from upscale_audit.warehouse.proof.provenance import EXPORTS_MANIFEST, WAREHOUSE_MANIFEST
+from upscale_audit.warehouse.proof.provenance import (
+    EXPORTS_MANIFEST,
+    UNCHECKED,
+    WAREHOUSE_MANIFEST,
+)
 from upscale_audit.warehouse.proof.verify import STAGES, verify, walk
 
 CRATE = "ro-crate-metadata.json"
@@ -193,7 +197,12 @@ def _check_folder(study, folder):
 
 def _check_stages(study, progress):
     for stage, command in (("exports", "export"), ("figures", "figures")):
-        read_manifest(study.output / stage / MANIFEST, f"upscale-audit {command} {study.path}")
+        repair = f"upscale-audit {command} {study.path}"
+        if read_manifest(study.output / stage / MANIFEST, repair)["recipe"].get(UNCHECKED):
+            raise StudyError(
+                f"{study.output / stage} was made with --no-check, from a warehouse whose hash"
+                f" nobody compared; run {repair}"
+            )
     findings = verify(study.output, study, progress, kinds=STAGES).findings
     if findings:
         first = findings[0]

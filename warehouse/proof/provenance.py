@@ -11,6 +11,7 @@ from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file
 from upscale_audit.ingest.manifests import (
     MANIFEST,
+    WAREHOUSE_MANIFEST,
     describe_code,
     hash_dependencies,
     make_manifest,
@@ -18,8 +19,11 @@ from upscale_audit.ingest.manifests import (
     seal_folder,
     write_manifest,
 )
+from upscale_audit.warehouse.proof.hashing import hash_files
 
-WAREHOUSE_MANIFEST, DOCS_MANIFEST = "warehouse.manifest.json", "docs.manifest.json"
+DOCS_MANIFEST = "docs.manifest.json"
+UNCHECKED = "warehouse_unchecked"
+"""In the recipe of what was made from a warehouse whose hash nobody asked for."""
 EXPORTS_MANIFEST = "exports.manifest.json"
 """Beside ``exports/``: from which warehouse file those were made. Its bytes differ from build to
 build of the same inputs, and so would theirs, were it named in one of them."""
@@ -42,7 +46,7 @@ def describe_build(study, raw_manifest, hyra, frozen_sha256=None):
     }
 
 
-def describe_warehouse(study, database, recipe, hyra):
+def describe_warehouse(study, database, recipe, raw_manifest, hyra):
     """Make the manifest of a database that is about to be published.
 
     Notes
@@ -54,7 +58,10 @@ def describe_warehouse(study, database, recipe, hyra):
     parents = {f"raw/{MANIFEST}": hash_file(study.raw / MANIFEST)}
     if hyra.manifest_sha256 is not None:
         parents[f"hyra/{MANIFEST}"] = hyra.manifest_sha256
-    return make_manifest(
+    units = {
+        file: sha256 for file, sha256 in raw_manifest["files"].items() if file.startswith("units/")
+    }
+    manifest = make_manifest(
         "warehouse",
         study.name,
         {name: hash_file(database)},
@@ -62,6 +69,7 @@ def describe_warehouse(study, database, recipe, hyra):
         recipe,
         parents,
     )
+    return manifest | {"units": units}
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,55 @@ class Parent:
 
     recipe_sha256: str
     manifest_sha256: str
+
+
+CHECKS = ("hash", "skip", "built")
+
+
+def check_warehouse(study, check="hash", progress=None):
+    """Check that the warehouse is, byte for byte, the one that was published.
+
+    Parameters
+    ----------
+    study : ingest.study.Study
+    check : {"hash", "skip", "built"}
+        Hash it, which takes about 2 s a GB; do not, and have that recorded; or take it that this
+        process published it just now.
+    progress : callable, optional
+        Called as ``progress(done, total, name)`` with megabytes.
+
+    Returns
+    -------
+    dict
+        What a recipe says of it: nothing, unless the check was skipped.
+
+    Raises
+    ------
+    StudyError
+        There is none, it has no manifest, or it was changed after its build.
+    """
+    if check not in CHECKS:
+        raise ValueError(f"check = {check!r}; expected {CHECKS}")
+    repair = f"upscale-audit build {study.path}"
+    if not study.warehouse.is_file():
+        raise StudyError(f"no warehouse at {study.warehouse}; run {repair} first")
+    if check == "skip":
+        return {UNCHECKED: True}
+    path = study.output / WAREHOUSE_MANIFEST
+    expected = read_manifest(path, repair)["files"].get(study.warehouse.name)
+    if check == "built":
+        return {}
+    found = hash_files([study.warehouse], progress)[study.warehouse]
+    if found != expected:
+        if read_manifest(path, repair)["files"].get(study.warehouse.name) != expected:
+            raise StudyError(
+                f"{study.warehouse} was published anew while it was checked; run this again"
+            )
+        raise StudyError(
+            f"{study.warehouse} is not as it was published: expected SHA-256 {expected}, found"
+            f" {found}; run {repair}, or give --no-check to read it all the same, which is recorded"
+        )
+    return {}
 
 
 def find_parent(study):
@@ -129,8 +186,10 @@ def _join_parent(recipe, parent):
     return recipe, {WAREHOUSE_MANIFEST: parent.manifest_sha256}
 
 
-def seal_exports(study, folder, tables, names, arguments):
+def seal_exports(study, folder, tables, names, arguments, checked):
     """Sign off exported tables, and the published files in their language.
+
+    `checked` is what `check_warehouse` said.
 
     Returns
     -------
@@ -142,7 +201,7 @@ def seal_exports(study, folder, tables, names, arguments):
         "tables": sorted(tables),
         "code": describe_code("warehouse"),
         "duckdb_version": duckdb.__version__,
-    }
+    } | checked
     recipe, _ = _join_parent(recipe, find_parent(study))
     return seal_folder(folder, "exports", study.name, names, recipe, {})
 
@@ -168,15 +227,15 @@ def link_exports(study, manifest):
     write_manifest(study.output / EXPORTS_MANIFEST, linked)
 
 
-def seal_figures(study, paths, parent=None, arguments=()):
-    """Sign off drawn figures."""
+def seal_figures(study, paths, parent=None, arguments=(), checked=None):
+    """Sign off drawn figures; `checked` is what `check_warehouse` said."""
     folder = study.output / "figures"
     names = [path.relative_to(folder).as_posix() for path in paths]
-    recipe = {"arguments": list(arguments), "code": describe_code("analysis")}
+    recipe = {"arguments": list(arguments), "code": describe_code("analysis")} | (checked or {})
     return seal_output(study, folder, "figures", names, recipe, parent)
 
 
-def seal_map(study, paths, command, arguments, sources, parent):
+def seal_map(study, paths, command, arguments, sources, parent, checked):
     """Sign off a map or a contact sheet, which has a folder of its own.
 
     Parameters
@@ -190,6 +249,8 @@ def seal_map(study, paths, command, arguments, sources, parent):
         SHA-256 of each image that was read, by its name within the study.
     parent : Parent or None
         None where a map was drawn before the first build.
+    checked : dict
+        What `check_warehouse` said.
 
     Returns
     -------
@@ -202,7 +263,7 @@ def seal_map(study, paths, command, arguments, sources, parent):
         "arguments": arguments,
         "code": describe_code("analysis"),
         "inputs": {"sources": sources},
-    }
+    } | checked
     if parent is None:
         recipe["dependencies_sha256"] = hash_dependencies()
         return seal_folder(folder, "maps", study.name, names, recipe, {})

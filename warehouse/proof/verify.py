@@ -1,8 +1,9 @@
 """Verify what stages wrote: hash every byte again, name what differs and what repairs it.
 
 A file changed alone is caught by its manifest; one changed with its manifest by the next stage's,
-which holds the hash of the true one. Who rewrites every stage after it too is caught only by what
-lies elsewhere: a Merkle root printed in a paper, a manifest kept by someone else.
+which holds the hash of the true one, or by the journal of what was signed since
+(`ingest.vouchers`). Who rewrites every stage after it too is caught only by what lies elsewhere: a
+Merkle root printed in a paper, a manifest kept by someone else.
 """
 
 import os
@@ -24,6 +25,7 @@ from upscale_audit.ingest.manifests import (
 )
 from upscale_audit.ingest.merkle import find_root
 from upscale_audit.ingest.sources import find_sources
+from upscale_audit.ingest.vouchers import find_stage_vouchers
 from upscale_audit.warehouse.lineage import read_sums
 from upscale_audit.warehouse.proof.hashing import hash_files
 from upscale_audit.warehouse.proof.provenance import (
@@ -173,6 +175,7 @@ def verify(path, study=None, progress=None, kinds=COMMANDS):
     findings += _check_files(expected, hashes)
     findings += _check_sources(sources, hashes, study)
     findings += _check_parents(manifests)
+    findings += _check_vouchers(manifests)
     return VerifyReport(
         files=len(paths),
         bytes=sum(path.stat().st_size for path in paths if hashes[path]),
@@ -415,6 +418,19 @@ def _check_parents(manifests):
             if found != sha256:
                 shown = f"{stage.prefix}{stage.manifest_path.name}: {name}"
                 yield Finding("outdated", shown, sha256, found, stage.repair(manifest))
+
+
+def _check_vouchers(manifests):
+    """Whether what was measured is what was signed, as far as anything outside it says."""
+    for stage in manifests:
+        if stage.kind not in ("raw", "hyra") or stage.base is None:
+            continue
+        vouched = find_stage_vouchers(stage.base, stage.kind)
+        found = hash_file(stage.manifest_path)
+        if vouched is not None and found not in vouched:
+            expected = " or ".join(sorted(vouched)) or "a signed one"
+            name = stage.prefix + stage.manifest_path.name
+            yield Finding("differs", name, expected, found, stage.repair())
 
 
 def _list_roots(manifests):

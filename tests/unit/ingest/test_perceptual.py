@@ -1,6 +1,7 @@
 """LPIPS against its equation written in NumPy, with random weights in the published layout."""
 
 import importlib.metadata
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -289,3 +290,15 @@ def test_other_weights_are_another_recipe_and_another_place_for_them_is_not(
     assert changed.unit_id != unit.unit_id
     (without,) = plan_units(weighted, pairing)
     assert "perceptual" not in without.recipe
+
+
+def test_weights_that_unpack_to_more_than_any_are_refused_unread(save, state, monkeypatch):
+    files = save(*state)
+    with zipfile.ZipFile(files.alexnet, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data/0", bytes(5_000_000))
+    monkeypatch.setattr("ingest.perceptual.MAX_WEIGHTS_BYTES", 4_000_000)
+    with pytest.raises(StudyError, match="unpacks to 5000000 bytes; name torchvision's AlexNet"):
+        load_network(describe_weights(files))
+    files.alexnet.write_bytes(bytes(4_000_001))
+    with pytest.raises(StudyError, match="more than 4000000 bytes; name torchvision's AlexNet"):
+        load_network(describe_weights(files))

@@ -312,3 +312,26 @@ def test_weights_are_two_files_or_none(load, refuse, tmp_path):
     assert "[perceptual] lacks the key 'lpips'" in refuse(both.replace('lpips = "b.pth"', ""))
     assert "lpips names no file" in refuse(both.replace("b.pth", "c.pth"))
     assert "did you mean 'lpips'" in refuse(both.replace("lpips =", "lpip ="))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_a_study_file_that_windows_saved_is_read(load, tmp_path, encoding):
+    mark = "\ufeff" if encoding.startswith("utf-16-") else ""
+    path = tmp_path / "study.toml"
+    path.write_bytes((mark + GOOD.replace("\n", "\r\n")).encode(encoding))
+    assert load_study(path).name == "tiny"
+
+
+def test_separators_of_windows_are_read_between_single_quotes_and_named_elsewhere(load, refuse):
+    study = load(GOOD.replace('"reference"', "'raw\\pngs\\..\\..\\reference'"))
+    assert study.references.name == "reference"
+    for name in ("restored\\upscayl", "restored\\model"):
+        message = refuse(GOOD.replace('"restored"', f'"{name}"', 1))
+        assert "write folders with / or between single quotes" in message
+
+
+def test_a_study_file_is_bounded(tmp_path):
+    path = tmp_path / "study.toml"
+    path.write_bytes(b"#" * ((1 << 20) + 1))
+    with pytest.raises(StudyError, match=r"study\.toml.*more than 1048576 bytes"):
+        load_study(path)

@@ -140,3 +140,23 @@ def test_a_whole_radiograph_is_restored_as_it_was_elsewhere(
     largest, share = compare(found, wanted)
     assert largest <= 1
     assert share < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("layers", "blobs", "weights"),
+    [(2_000_000_000, 2, 36), (2, 2_000_000_000, 36), (2, 2, 2_000_000_000), (-1, 2, 36)],
+)
+def test_a_param_that_claims_more_than_it_holds_is_refused_unread(tmp_path, layers, blobs, weights):
+    pytest.importorskip("ncnn", reason="needs the extra restore")
+    from upscale_audit.restore.ncnn_network import NcnnNetwork
+
+    param = tmp_path / "a.param"
+    param.write_text(
+        f"7767517\n{layers} {blobs}\nInput in 0 1 in\n"
+        f"Convolution c 1 1 in out 0=2 1=3 4=1 6={weights}\n"
+    )
+    (tmp_path / "a.bin").write_bytes(bytes(200))
+    with pytest.raises(StudyError, match=r"are no ncnn network: the first states .*, found|bytes"):
+        NcnnNetwork(param, tmp_path / "a.bin", 1)
+    with pytest.raises(StudyError, match="put the file there"):
+        NcnnNetwork(tmp_path / "none.param", tmp_path / "a.bin", 1)

@@ -295,3 +295,40 @@ def test_what_was_restored_can_be_ingested_at_once(study):
     report = ingest_study(study, workers=1)
     assert (report.rejects, report.missing) == ((), 0)
     assert report.images == 3
+
+
+@pytest.mark.parametrize(
+    "line", [b"[1]", b'{"file": 1}', b"\xff", b'"text"', b"[" * 100_000, b"null", b"1e999"]
+)
+def test_a_journal_of_other_lines_vouches_for_no_image(study, made, line):
+    restore_study(study, workers=1)
+    (made / "bicubic" / MANIFEST).unlink()
+    (made / "bicubic" / JOURNAL).write_bytes(line + b"\n")
+    with pytest.raises(StudyError, match="which restore did not put there"):
+        restore_study(study, workers=1)
+
+
+def test_an_image_that_was_forged_with_its_record_is_put_aside_and_made_anew(
+    study, made, read_tree
+):
+    restore_study(study, workers=1)
+    folder, before = made / "bicubic", read_tree(made / "bicubic")
+    Image.fromarray(np.zeros((16, 24), np.uint8)).save(folder / "a.png")
+    manifest = json.loads((folder / MANIFEST).read_text())
+    (entry,) = (item for item in manifest["images"] if item["image_id"] == "a")
+    entry["sha256"] = manifest["files"]["a.png"] = hash_file(folder / "a.png")
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    report = restore_study(study, workers=1)
+    assert report.made == 3
+    assert any("bicubic.set-aside" in name for name in report.set_aside)
+    assert read_tree(folder) == before
+
+
+def test_a_journal_in_place_of_a_signed_record_is_not_believed(study, made, read_tree):
+    restore_study(study, workers=1)
+    folder, before = made / "bicubic", read_tree(made / "bicubic")
+    entries = json.loads((folder / MANIFEST).read_text())["images"]
+    (folder / JOURNAL).write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    (folder / MANIFEST).unlink()
+    assert restore_study(study, workers=1).made == 3
+    assert read_tree(folder) == before

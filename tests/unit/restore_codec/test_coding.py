@@ -270,3 +270,36 @@ def test_arrays_of_another_design_are_errors(tmp_path, codec, make_codec):
     save_codec(replace(codec, layers=make_codec(stride_px=8).layers), path)
     with pytest.raises(StudyError, match="not as the design"):
         load_codec(path)
+
+
+def test_an_array_that_claims_more_than_the_file_holds_is_refused_before_room_is_made(tmp_path):
+    """189 bytes once claimed 2e11 floats."""
+    import io
+    import tracemalloc
+    import zipfile
+
+    head = io.BytesIO()
+    shape = {"descr": "<f4", "fortran_order": False, "shape": (200_000_000_000,)}
+    np.lib.format.write_array_header_1_0(head, shape)
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("header.npy", head.getvalue())
+    tracemalloc.start()
+    with pytest.raises(StudyError, match=r"claims 800000000000 bytes and has 0"):
+        load_codec(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000_000
+
+
+def test_archives_of_many_arrays_or_a_large_stream_are_refused(tmp_path, monkeypatch):
+    from upscale_audit.restore.codec import jobs, models
+
+    path = tmp_path / "a.npz"
+    np.savez(path, **{f"n{number}": np.zeros(1) for number in range(9)})
+    monkeypatch.setattr(models, "MAX_ARRAYS", 8)
+    with pytest.raises(StudyError, match="in 9 arrays, expected at most"):
+        load_codec(path)
+    monkeypatch.setattr(jobs, "MAX_STREAM_BYTES", 8)
+    with pytest.raises(StudyError, match=r"is no coded image: more than 8 bytes; name a \.uac"):
+        jobs.decode_file(path, None, tmp_path)

@@ -188,3 +188,9 @@ def test_a_codec_study_crosses_its_folds_and_is_kept_when_run_again(
     assert "trained 0 codecs, kept 4" in err
     assert "coded 1 images, kept 14" in err
     assert (study / "codes.csv").read_bytes() == before
+    forged = before.replace(f",{rows[0]['psnr_db']},".encode(), b",99.5,")
+    assert forged != before
+    (study / "codes.csv").write_bytes(forged)
+    _, _, err = run_cli(capsys, *command, *short)
+    assert "coded 0 images, kept 15" in err
+    assert (study / "codes.csv").read_bytes() == before

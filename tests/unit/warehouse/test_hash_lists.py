@@ -3,6 +3,7 @@
 import hashlib
 import os
 import subprocess
+import tracemalloc
 import zipfile
 
 import pytest
@@ -15,6 +16,7 @@ from upscale_audit.warehouse.proof.hash_lists import (
     hash_archive,
     hash_folder,
     parse_list,
+    place_entries,
     read_list,
 )
 
@@ -38,12 +40,182 @@ FORMS = {
     "csv quoted": f'"name","hash"\n"a.png","{A}"\n"sub/b c.png","{B}"\n',
     "csv without header": f"1,a.png,{A}\n1,sub/b c.png,{B}\n",
     "csv unknown header": f"no,bild,summe\n1,a.png,{A}\n2,sub/b c.png,{B}\n",
+    "one space": f"{A} a.png\n{B} sub/b c.png\n",
+    "tab": f"{A}\ta.png\n{B}\tsub/b c.png\n",
+    "gnu of Windows": f"{A} *a.png\r\n{B} *sub\\b c.png\r\n",
+    "hashdeep": f"%%%% HASHDEEP-1.0\n%%%% size,md5,sha256,filename\n## Invoked\n##\n"
+    f"1,{A[:32]},{A},./a.png\n1,{A[:32]},{B},./sub/b c.png\n",
+    "7-Zip": f"\n7-Zip 23.01\n\nSHA256{' ' * 68}Size  Name\n{'-' * 64} {'-' * 13}  {'-' * 12}\n"
+    f"{' ' * 64}                sub\n{A}             1  a.png\n{B}             1  sub\\b c.png\n"
+    f"{'-' * 64} {'-' * 13}  {'-' * 12}\n{B}             2\n\nFiles: 2\n",
+    "signed by OpenPGP": f"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n{A}  a.png\n"
+    f"{B}  sub/b c.png\n-----BEGIN PGP SIGNATURE-----\n\niQ==\n-----END PGP SIGNATURE-----\n",
+    "signed by signify": f"untrusted comment: x\nRWQ=\n{A}  a.png\n{B}  sub/b c.png\n",
+}
+DRIVE = "D:\\study\\files\\"
+WINDOWS = {
+    "Format-List": f"\r\n\r\nAlgorithm : SHA256\r\nHash      : {A.upper()}\r\nPath      : {DRIVE}a."
+    f"\r\n            png\r\n\r\n\r\nAlgorithm : SHA256\r\nHash      : {B.upper()}\r\n"
+    f"Path      : {DRIVE}sub\\b c.png\r\n",
+    "Format-Table": f"\r\nAlgorithm       Hash{' ' * 67}Path\r\n"
+    f"---------       ----{' ' * 67}----\r\n"
+    f"SHA256          {A.upper()}       {DRIVE}a.png\r\n"
+    f"SHA256          {B.upper()}       {DRIVE}sub\\b c.png\r\n",
+    "Export-Csv 5.1": "#TYPE Microsoft.PowerShell.Commands.FileHashInfo\r\n"
+    f'"Algorithm","Hash","Path"\r\n"SHA256","{A.upper()}","{DRIVE}a.png"\r\n'
+    f'"SHA256","{B.upper()}","{DRIVE}sub\\b c.png"\r\n',
+    "Export-Csv 7 beside MD5": f'"Algorithm";"Hash";"Path"\r\n"SHA256";"{A}";"{DRIVE}a.png"\r\n'
+    f'"MD5";"{A[:32]}";"{DRIVE}a.png"\r\n"SHA256";"{B}";"{DRIVE}sub\\b c.png"\r\n',
 }
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_of_a_list_says_the_same(form):
     assert parse_list(FORMS[form].encode()) == EXPECTED
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("form", WINDOWS)
+def test_what_get_filehash_writes_is_placed_in_the_folder(tmp_path, form, encoding):
+    path = tmp_path / "list"
+    path.write_bytes(WINDOWS[form].encode(encoding))
+    entries = read_list(path)
+    assert {entry.refusal for entry in entries} == {"absolute"}
+    assert place_entries(entries, {"a.png", "sub/b c.png"}) == EXPECTED
+    within = place_entries(entries, {"files/a.png", "files/sub/b c.png"})
+    assert [entry.name for entry in within] == ["files/a.png", "files/sub/b c.png"]
+
+
+def test_absolute_names_among_others_stay_refused_and_alone_keep_what_is_inside():
+    absolute = [Entry("/etc/passwd", A, "absolute"), Entry("/etc/x/../y", B, "absolute")]
+    assert place_entries([*absolute, Entry("a", A)], {"a"}) == [*absolute, Entry("a", A)]
+    placed = place_entries(absolute, {"a"})
+    assert [(entry.name, entry.refusal) for entry in placed] == [
+        ("passwd", None),
+        ("x/../y", "leaves or bends its folder"),
+    ]
+
+
+def test_a_name_that_the_table_cut_short_is_refused():
+    text = WINDOWS["Format-Table"].replace("a.png", "a...")
+    assert "cut short by Format-Table" in parse_list(text.encode())[0].refusal
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "SHA256 hash of {}:",
+        "SHA256 hash of file {}:",
+        "SHA256-Hash von {}:",
+        "Hachage SHA256 de {} :",
+        "SHA256 ハッシュ (対象 {}):",
+    ],
+)
+def test_certutil_names_a_file_without_its_folder(said):
+    pairs = " ".join(B[at : at + 2] for at in range(0, 64, 2))
+    lines = [said.format("a.png"), A, "CertUtil: done.", said.format("b c.png"), pairs]
+    entries = parse_list("\r\n".join([*lines, "CertUtil: done."]).encode())
+    assert [(entry.name, entry.sha256) for entry in entries] == [("a.png", A), ("b c.png", B)]
+    rows = compare(entries, {"a.png": A, "sub/b c.png": B}, {})
+    assert [(row.status, row.found_name) for row in rows] == [
+        ("matched", "a.png"),
+        ("matched", "sub/b c.png"),
+    ]
+    (row, extra) = compare(entries[1:], {"sub/other.png": B, "b c.png": A}, {})
+    assert (row.status, extra.status) == ("mismatched", "extra")
+
+
+def test_a_hash_by_another_algorithm_counts_only_where_there_is_no_sha256(tmp_path):
+    path = tmp_path / "list"
+    path.write_text(f"MD5 (a) = {A[:32]}\nSHA256 (a) = {A}\nSHA3-256 (b) = {B}\n")
+    first, second = read_list(path)
+    assert first == Entry("a", A)
+    assert (second.name, second.refusal) == ("b", "no SHA-256 but SHA3-256")
+
+
+def test_a_bag_is_checked_by_its_manifest(capsys, tmp_path):
+    bag = tmp_path / "bag"
+    (bag / "data").mkdir(parents=True)
+    (bag / "data" / "50%25.png").write_bytes(b"a")
+    (bag / "data" / "b%.png").write_bytes(b"b")
+    (bag / "bagit.txt").write_text("BagIt-Version: 1.0\n")
+    listed = bag / "manifest-sha256.txt"
+    listed.write_text(f"{A} data/50%2525.png\n{B}\tdata/b%25.png\n")
+    code, out, err = run(capsys, "check-hashes", listed, "--folder", bag)
+    assert (code, err.splitlines()[-1][:9]) == (0, "2 matched")
+    (bag / "data" / "new").write_bytes(b"b")
+    code, out, _ = run(capsys, "check-hashes", listed, "--folder", bag)
+    assert (code, "extra,data/new" in out) == (3, True)
+
+
+def test_a_sealed_folder_its_archive_and_its_own_list_are_all_as_listed(capsys, tmp_path):
+    from upscale_audit.ingest.manifests import seal_folder
+    from upscale_audit.warehouse.proof.paper import write_zip
+
+    folder = tmp_path / "paper"
+    (folder / "inner").mkdir(parents=True)
+    for name in ("a.png", "inner/b.png"):
+        (folder / name).write_bytes(name.encode())
+    seal_folder(folder / "inner", "exports", "tiny", ["b.png"], {}, {})
+    names = ["a.png", *(f"inner/{name}" for name in ("b.png", "SHA256SUMS", "manifest.json"))]
+    seal_folder(folder, "paper", "tiny", names, {}, {})
+    archive = tmp_path / "paper.zip"
+    write_zip(folder, archive)
+    sums = tmp_path / "paper.zip.sha256"
+    sums.write_text(f"{hashlib.sha256(archive.read_bytes()).hexdigest()}  paper.zip\n")
+    listed = folder / "SHA256SUMS"
+    for arguments in (
+        (listed, "--folder", folder),
+        (listed, "--archive", archive),
+        (archive, "--folder", folder),
+        (archive, "--archive", archive),
+        (sums, "--folder", tmp_path),
+    ):
+        code, out, _ = run(capsys, "check-hashes", *arguments)
+        assert code == 0, out
+    (folder / "new").write_bytes(b"")
+    assert run(capsys, "check-hashes", listed, "--folder", folder)[0] == 3
+    (folder / "new").unlink()
+    (folder / "manifest.json").write_bytes(b"{}")
+    assert run(capsys, "check-hashes", listed, "--folder", folder)[0] == 3
+
+
+def test_a_member_without_a_name_is_refused(tmp_path):
+    path = tmp_path / "x.zip"
+    write_archive(path, [("q", b"a"), ("a.png", b"a")])
+    data = bytearray(path.read_bytes())
+    at = data.index(b"PK\x01\x02")
+    data[at + 28 : at + 30], data[at + 46 : at + 47] = b"\0\0", b""
+    end = data.index(b"PK\x05\x06")
+    size = int.from_bytes(data[end + 12 : end + 16], "little") - 1
+    data[end + 12 : end + 16] = size.to_bytes(4, "little")
+    path.write_bytes(data)
+    hashes, refused = hash_archive(path)
+    assert hashes == {"a.png": A}
+    assert refused == {"": "empty, or holds control characters"}
+    with pytest.raises(StudyError, match="found none"):
+        read_list(path)
+
+
+def test_lists_and_archives_are_bounded(tmp_path, monkeypatch):
+    path = tmp_path / "list"
+    path.write_text("".join(f"{A}  {number:06}\n" for number in range(50_000)))
+    tracemalloc.start()
+    rows = compare(read_list(path), {}, {})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(rows) == 50_000
+    assert peak / len(rows) < 900  # bytes, so that a million take less than 1 GB
+    monkeypatch.setattr("warehouse.hash_lists.MAX_ENTRIES", 49_999)
+    with pytest.raises(StudyError, match="more than 49999 entries: check it in parts"):
+        read_list(path)
+    path.write_text(A + "  " + "x" * (1 << 21))
+    with pytest.raises(StudyError, match="a row of more than 1048576 characters; give a hash list"):
+        read_list(path)
+    write_archive(tmp_path / "x.zip", [(f"{number:0200}", b"") for number in range(20)])
+    monkeypatch.setattr("warehouse.hash_lists.MAX_DIRECTORY_BYTES", 20 * 246 - 1)
+    with pytest.raises(StudyError, match="more members than can be checked at once"):
+        hash_archive(tmp_path / "x.zip")
 
 
 def test_utf16_from_a_spreadsheet_is_read():

@@ -1,0 +1,31 @@
+"""Files are written whole whatever their names; a disk that refuses is said in one line."""
+
+import os
+
+import pytest
+
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import MAX_NAME_BYTES, shorten_name, write_text, writing
+
+
+@pytest.mark.parametrize("name", ["a", "n" * 255, "名" * 85, "n" * 250 + ".json"])
+def test_a_file_of_any_name_that_a_disk_takes_is_written_whole(tmp_path, name):
+    write_text(tmp_path / name, "text")
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_a_name_that_no_disk_takes_is_said_with_its_repair(tmp_path):
+    with (
+        pytest.raises(StudyError, match="File name too long; give the image a shorter name"),
+        writing(tmp_path, "[study] output"),
+    ):
+        write_text(tmp_path / ("n" * 256), "text")
+
+
+def test_a_long_name_is_shortened_and_stays_one_of_its_own():
+    assert shorten_name("n" * 239) == "n" * 239
+    names = {shorten_name("n" * length) for length in range(240, 250)}
+    names |= {shorten_name("名" * 80 + letter) for letter in "ab"}
+    assert len(names) == 12
+    for name in names:
+        assert len(os.fsencode(name)) <= MAX_NAME_BYTES - 16
