@@ -83,7 +83,7 @@ limits as (
         {{ key }},
         n,
         {{ r_of_lists('x', 'y') }} as r,
-        list_dot_product(x, y) / nullif(list_dot_product(x, x), 0) as slope
+        {{ slope_of_lists('x', 'y') }} as slope
         {%- if name in ranked %},
         {{ r_of_lists('rank_x', 'rank_y') }} as rank_r
         {%- endif %}
