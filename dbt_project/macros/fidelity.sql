@@ -61,6 +61,9 @@
     {{ return(quantities) }}
 {% endmacro %}
 
+{#- Patients from which on a finding is tested: on fewer no correction of t for skewness holds. -#}
+{% macro least_tested() %}{{ return(15) }}{% endmacro %}
+
 {#- Mean in a stated order, so that no last digit depends on threads. Arguments: SQL of the value,
     and the columns that order it. Result: an aggregate; NULL values are left out. -#}
 {% macro ordered_mean(value, order) -%}
