@@ -125,8 +125,8 @@ def _seam_profile(case):
     for model in case.models:
         for path in ("notta", "tta"):
             for distance in range(9):
-                known = path in list_paths(case, model) and case.seams == "some"
-                mean = -0.02 / (1 + distance) if distance < 8 else 0.0
+                known = path in list_paths(case, model) and case.seams == "some" and distance < 8
+                mean = -0.02 / (1 + distance)
                 low, high = _interval(case, mean, 0.01) if known else (None, None)
                 yield {
                     "model_id": model,
@@ -139,6 +139,7 @@ def _seam_profile(case):
                     "difference": mean if known else None,
                     "difference_low": low,
                     "difference_high": high,
+                    "excess_cluster_count": 0,
                 }
 
 

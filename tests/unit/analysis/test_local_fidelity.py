@@ -427,14 +427,14 @@ def test_profiles_of_too_few_patients_have_no_band_and_say_so(study):
             assert "No intervals: 3 clusters (patients) are too few" in read_title(chart)
 
 
-def test_seams_are_drawn_against_blocks_far_from_them(study):
+def test_seams_are_drawn_against_blocks_one_farther(study):
     path, _ = study()
     with Marts(path) as marts:
         chart = draw_seam_profile(marts)
     rows = read_rows(chart)
-    assert {row["distance_blocks"] for row in rows} == set(range(8)), "8 is 0 by definition"
+    assert {row["distance_blocks"] for row in rows} == set(range(8)), "nothing is farther than 8"
     assert not any(row["inference_path"] == "tta" and row["model_id"] == "two" for row in rows)
-    assert "less that of blocks 8 or more away" in read_title(chart)
+    assert "less that of the blocks 8 px farther" in read_title(chart)
 
 
 @pytest.mark.parametrize(
