@@ -50,6 +50,7 @@ _NOTTA = "inference_path = 'notta'"
 _PROOF = f"population = 'per_model' and source_id = 'images' and {_NOTTA}"
 _PUBLISHED_PROOF = "population = 'per_model' and source_id = 'published'"
 _LESION = f"quantity = 'd_noise' and {_NOTTA}"
+_SEAM = "distance_blocks = 0 and inference_path = 'tta'"
 _FROZEN = f"population = 'frozen' and {_NOTTA}"
 _RING = f"frame_side = 'all' and distance_blocks = 0 and {_NOTTA}"
 
@@ -127,6 +128,12 @@ INTERVALS = (
         "excess_low",
         TRUTH.lesion_difference,
         f"{_LESION} and finding = 'any'",
+    ),
+    Interval(
+        "step of SSIM at a seam", "mart_seam_profile", "difference_low", TRUTH.seam_step, _SEAM
+    ),
+    Interval(
+        "the same over the baseline's", "mart_seam_profile", "excess_low", TRUTH.seam_step, _SEAM
     ),
     Interval(
         "sharpness, axis-positive less axis-negative blocks",

@@ -50,7 +50,10 @@ BOX_BLOCKS = 3
 SAME_PLACE_RATE = 0.5
 """Chance that an image's worst block lies where its patient's other images have theirs."""
 
-SIDE_BLOCKS = 10
+SIDE_BLOCKS = 12
+TILE_PX = 8 * SIDE_BLOCKS // 2
+"""Tiles meet in the middle of each image: four blocks within the interior lie 8 px off."""
+SEAM_STEP = -0.03
 BLOCK_COUNT = SIDE_BLOCKS**2
 PUBLISHED_SIDE_BLOCKS = 128
 
@@ -73,11 +76,19 @@ LIKENESS = 0.6
 _ROW, _COL = np.divmod(np.arange(BLOCK_COUNT), SIDE_BLOCKS)
 _DEPTH = np.minimum.reduce([_ROW, _COL, SIDE_BLOCKS - 1 - _ROW, SIDE_BLOCKS - 1 - _COL])
 IS_FRAME = _DEPTH == 0
+_IS_SEAM = np.isin(_ROW, (SIDE_BLOCKS // 2 - 1, SIDE_BLOCKS // 2)) | np.isin(
+    _COL, (SIDE_BLOCKS // 2 - 1, SIDE_BLOCKS // 2)
+)
+_IS_INTERIOR = _DEPTH >= 4
+# What a step of 1 at the seams does to the interior, whose mean stays.
+_STEP = (_IS_SEAM - _IS_SEAM[_IS_INTERIOR].mean()) * _IS_INTERIOR
 _NOISE_STEP_DN = math.sqrt(math.pi / 2) / 6 / 64
 """What one count of the raw noise sum is worth in d_noise."""
 _REFERENCE_SUM, _REFERENCE_NOISE = 64 * 100, 10_000
 # Sharp enough to lose some: d_sharp is the logarithm of a ratio to it.
 _REFERENCE_LAPLACIAN = 4096 * 20
+# Every block has an edge to ring at: a contrast counts patients that have all components.
+_RINGING_PX = 8
 
 
 @dataclass(frozen=True)
@@ -96,6 +107,7 @@ class Truth:
     noise_change: float = NOISE_CHANGE_DN
     lesion_difference: float = 0.0
     sharpness_contrast: float = 0.0
+    seam_step: float = SEAM_STEP
 
 
 @dataclass(frozen=True)
@@ -242,6 +254,7 @@ def _draw_model(generator, cohort, effect):
     notta[np.arange(len(patient)), _draw_places(generator, patient, BLOCK_COUNT)] -= DENT
     tta = SSIM + cohort.content + vary(0.03, 0.015, sign=-1) + scatter(0.02)
     tta -= (FRAME_EXCESS + vary(0.02, 0.01)) * IS_FRAME
+    tta += (SEAM_STEP + vary(0.02, 0.01)) * _STEP
     noise = NOISE_DN + vary(0.3, 0.2) + scatter(0.3) + _draw_lesions(generator, effect, cohort)
     tta_noise = noise + NOISE_CHANGE_DN + vary(0.1, 0.1) + scatter(0.2)
     gain = np.exp(0.3 * generator.standard_normal(shape))
@@ -249,6 +262,7 @@ def _draw_model(generator, cohort, effect):
     # Some patients gain sharpness where contrast grew, as many lose it there.
     sharp = vary(0.2, 0.1) + vary(0.2, 0.1) * np.sign(gain - 1) + scatter(0.3)
     columns = {"notta_local_ssim": notta, "tta_local_ssim": tta}
+    columns["notta_ringing"] = np.rint(_RINGING_PX * 100 * np.exp(scatter(0.3)))
     columns["notta_laplacian"] = np.rint((_REFERENCE_LAPLACIAN + 4096) * np.exp(sharp)) - 4096
     for path, value in (("notta", noise), ("tta", tta_noise)):
         columns[f"{path}_noise"] = _REFERENCE_NOISE + np.rint(value / _NOISE_STEP_DN)
@@ -351,6 +365,7 @@ def _block_table(cohort, columns):
         "reference_sum_sq": np.repeat(np.rint(reference / 64), BLOCK_COUNT),
         "reference_noise": np.full(images * BLOCK_COUNT, _REFERENCE_NOISE),
         "reference_laplacian": np.full(images * BLOCK_COUNT, _REFERENCE_LAPLACIAN),
+        "ringing_px": np.full(images * BLOCK_COUNT, _RINGING_PX),
     }
     has_tta = "tta_local_ssim" in columns
     arrays = []
@@ -457,7 +472,8 @@ def _write_study_file(root, models, parameters):
         lines += ['tta = "images"'] if model_id != BASELINE else []
     (root / "published.csv").write_text("image_id,model\n")
     lines += ["[[published]]", 'file = "published.csv"', 'label = "published"']
-    write_text(root / "study.toml", "\n".join([*lines, "[parameters]", parameters]) + "\n")
+    tile = f"tile_px = {TILE_PX}"
+    write_text(root / "study.toml", "\n".join([*lines, "[parameters]", tile, parameters]) + "\n")
     return load_study(root / "study.toml")
 
 
