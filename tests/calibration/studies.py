@@ -53,11 +53,11 @@ SAME_PLACE_RATE = 0.5
 SIDE_BLOCKS = 12
 TILE_PX = 8 * SIDE_BLOCKS // 2
 """Tiles meet in the middle of each image: four blocks within the interior lie 8 px off."""
-SEAM_STEP = -0.03
+SEAM_STEP = -0.02
 BLOCK_COUNT = SIDE_BLOCKS**2
 PUBLISHED_SIDE_BLOCKS = 128
 
-SSIM = 0.85
+SSIM = 0.8
 DENT = 0.15
 """How far one block of each notta image lies below the rest: the worst block, wherever it is."""
 WORST_SSIM = 0.2
@@ -254,7 +254,7 @@ def _draw_model(generator, cohort, effect):
     notta[np.arange(len(patient)), _draw_places(generator, patient, BLOCK_COUNT)] -= DENT
     tta = SSIM + cohort.content + vary(0.03, 0.015, sign=-1) + scatter(0.02)
     tta -= (FRAME_EXCESS + vary(0.02, 0.01)) * IS_FRAME
-    tta += (SEAM_STEP + vary(0.02, 0.01)) * _STEP
+    tta += (SEAM_STEP + vary(0.01, 0.005)) * _STEP
     noise = NOISE_DN + vary(0.3, 0.2) + scatter(0.3) + _draw_lesions(generator, effect, cohort)
     tta_noise = noise + NOISE_CHANGE_DN + vary(0.1, 0.1) + scatter(0.2)
     gain = np.exp(0.3 * generator.standard_normal(shape))
