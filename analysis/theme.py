@@ -249,7 +249,7 @@ def count_span(counts, noun):
     return count_noun(low, noun) if low == high else f"{low:,} to {high:,} {noun}s"
 
 
-def describe_intervals(rows, low):
+def describe_intervals(rows, low, method=None):
     """Say in a sentence or two what the intervals of some rows are, and which lack one.
 
     Parameters
@@ -258,6 +258,8 @@ def describe_intervals(rows, low):
         With cluster_unit, cluster_count and the column named by `low`.
     low : str
         Column with the lower end.
+    method : str, optional
+        Whose intervals they are; of the bootstrap if not given.
 
     Returns
     -------
@@ -268,12 +270,13 @@ def describe_intervals(rows, low):
     text = ""
     if with_interval:
         clusters = count_span([row["cluster_count"] for row in with_interval], "cluster")
-        text = f"Bars: 95 % bootstrap intervals over {clusters} ({_unit(with_interval)})"
-        text += ", stretched for few."
+        name = f"intervals of {method}" if method else "bootstrap intervals"
+        text = f"Bars: 95 % {name} over {clusters} ({_unit(with_interval)})"
+        text += "." if method else ", stretched for few."
     if without:
         few = count_span([row["cluster_count"] for row in without], "cluster")
         which = "Points without a bar have no interval" if with_interval else "No intervals"
-        text += f" {which}: {few} ({_unit(without)}) are too few to resample."
+        text += f" {which}: {few} ({_unit(without)}) are too few{'' if method else ' to resample'}."
     return text.strip()
 
 

@@ -83,8 +83,9 @@ class AnalysisParameters:
     baseline_model : str
         Its notta images set the thresholds of the population `frozen`, and every excess is
         over them.
-    tile_px : int
-        Side of the tiles, in pixels of the reference, whose borders are searched for seams.
+    tile_px : int, optional
+        Side of the tiles, in pixels of the reference, whose borders are searched for seams; none
+        is assumed.
     """
 
     ringing_min_px: int = 4
@@ -92,7 +93,7 @@ class AnalysisParameters:
     bootstrap_seed: str = "upscale-audit"
     min_clusters: int = 5
     baseline_model: str = "bicubic"
-    tile_px: int = 400
+    tile_px: int | None = None
 
     def __post_init__(self):
         in_block = 1 <= self.ringing_min_px <= 64
@@ -100,7 +101,8 @@ class AnalysisParameters:
         enough = 100 <= self.bootstrap_replicates <= 100_000
         _require(enough, "bootstrap_replicates", self.bootstrap_replicates, "100..100000")
         _require(2 <= self.min_clusters < 2**31, "min_clusters", self.min_clusters, "2 or more")
-        _require(self.tile_px >= 16, "tile_px", self.tile_px, "16 or more")
+        is_tile = self.tile_px is None or self.tile_px >= 16
+        _require(is_tile, "tile_px", self.tile_px, "16 or more")
 
 
 @dataclass(frozen=True)
@@ -391,7 +393,7 @@ def _parse_parameters(path, document):
     known = {item.name: item for kind in kinds for item in fields(kind)}
     _check_keys(path, "[parameters]", given, known)
     for key, value in given.items():
-        expected = type(known[key].default)
+        expected = next(iter(get_args(known[key].type)), known[key].type)
         is_number = expected is float and type(value) is int
         if type(value) is not expected and not is_number:
             raise StudyError(

@@ -1,9 +1,9 @@
 -- Are blocks inside a finding's boxes changed otherwise than the rest of the same image?
 -- Differences are inside minus outside, paired by patient. Boxed regions differ from the rest in
--- anatomy and texture as well: only what the baseline's row does not show is a model's. is_shown
--- follows the p corrected for the number of findings, for the union of all boxes (any) its own p;
--- NULL: fewer patients than a test needs, which is no evidence of no difference. Empty in a study
--- without boxes.
+-- anatomy and texture as well: a model's own is the excess, its difference less the baseline's on
+-- the same images. is_shown follows the excess, and its p corrected for the findings tested on the
+-- quantity; NULL: fewer than 15 patients, the baseline itself, or none, which is no evidence of no
+-- excess. Who looks through all quantities takes excess_p_holm_all. Empty in a study without boxes.
 -- One row per quantity x finding x model x inference path with a box.
 select
     quantity,
@@ -16,9 +16,13 @@ select
     difference,
     difference_low,
     difference_high,
-    p_value,
     p_holm,
-    case when finding = 'any' then p_value else p_holm end < 0.05 as is_shown
+    excess,
+    excess_low,
+    excess_high,
+    excess_p_holm,
+    excess_p_holm_all,
+    excess_p_holm < 0.05 as is_shown
 from mart_lesion_risk
-where quantity in ('local_ssim', 'collapsed', 'abs_pc1') and difference is not null
-order by quantity desc, finding != 'any', finding, model_id, inference_path;
+where quantity in ('local_ssim', 'mse_dn2', 'abs_pc1') and difference is not null
+order by quantity, finding != 'any', finding, model_id, inference_path;

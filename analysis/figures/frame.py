@@ -181,13 +181,14 @@ def draw_seam_profile(marts):
     has_seam = bool(rows)
     rows = [row for row in rows if row["mean"] is not None]
     if not rows:
-        message = "No image is larger than a tile (study parameter tile_px): there is no seam."
+        message = (
+            "No tile is declared (study parameter tile_px), or no image is larger than one: there"
+            " is no seam."
+        )
         if has_seam:
             message = "Tiles (study parameter tile_px) are too small: every block is near a seam."
         return theme.draw_message(SEAM_TITLE, [], message)
-    elsewhere = max(row["distance_blocks"] for row in rows)
-    # There the difference is 0 by definition.
-    rows = [row for row in rows if row["distance_blocks"] < elsewhere]
+    reach = max(row["distance_blocks"] for row in rows) + 1
     models = [model for model in marts.models if any(row["model_id"] == model for row in rows)]
     paths = [name for name in PATH_COLOURS if any(row["inference_path"] == name for row in rows)]
     for row in rows:
@@ -195,7 +196,7 @@ def draw_seam_profile(marts):
     columns = min(SEAM_COLUMNS, len(models))
     width = round((theme.DOUBLE_COLUMN_PT - 56 - 10 * (columns - 1)) / columns)
     faceted = (
-        _layer_seams(rows, paths, elsewhere)
+        _layer_seams(rows, paths, reach)
         .properties(width=width, height=70)
         .facet(
             facet=alt.Facet(
@@ -203,14 +204,14 @@ def draw_seam_profile(marts):
             ),
             columns=columns,
             spacing=alt.RowColnumber(row=8, column=10),
-            title=theme.make_title(SEAM_TITLE, _describe_seams(rows, elsewhere)),
+            title=theme.make_title(SEAM_TITLE, _describe_seams(rows)),
         )
     )
     # Vega would draw a shared axis under the empty places of an unfilled last row.
     return faceted.resolve_axis(x="independent") if len(models) % columns else faceted
 
 
-def _layer_seams(rows, paths, elsewhere):
+def _layer_seams(rows, paths, reach):
     colour = alt.Color(
         "inference_path:N",
         title="Inference path:",
@@ -221,28 +222,27 @@ def _layer_seams(rows, paths, elsewhere):
     x = alt.X(
         "distance_blocks:Q",
         title="Blocks to the nearest seam",
-        scale=alt.Scale(domain=[-0.4, elsewhere - 0.6], nice=False),
-        axis=alt.Axis(values=list(range(elsewhere)), grid=False),
+        scale=alt.Scale(domain=[-0.4, reach - 0.6], nice=False),
+        axis=alt.Axis(values=list(range(reach)), grid=False),
     )
     scale = alt.Scale(zero=False, nice=False, padding=6)
-    y = alt.Y("mean:Q", title="SSIM, less elsewhere", scale=scale, axis=alt.Axis(tickCount=4))
+    y = alt.Y("mean:Q", title="SSIM, less 8 px on", scale=scale, axis=alt.Axis(tickCount=4))
     known = base.transform_filter("isValid(datum.low) && isValid(datum.high)")
     band = known.mark_area(opacity=0.18).encode(
-        x=x, y=alt.Y("low:Q", title="SSIM, less elsewhere", scale=scale), y2="high:Q", color=colour
+        x=x, y=alt.Y("low:Q", title="SSIM, less 8 px on", scale=scale), y2="high:Q", color=colour
     )
     zero = base.mark_rule(color="#888888", strokeWidth=0.75).encode(y=alt.datum(0))
     line = base.mark_line(strokeWidth=1.1, point={"size": 10, "filled": True})
     return alt.layer(band, zero, line.encode(x=x, y=y, color=colour))
 
 
-def _describe_seams(rows, elsewhere):
+def _describe_seams(rows):
     at_seam = [row for row in rows if row["distance_blocks"] == 0]
     blocks = theme.count_span([row["block_count"] for row in at_seam], "block")
     return [
         "Mean SSIM of 8 px blocks by their distance to the nearest border of the upscaler's"
-        f" tiles, less that of blocks {elsewhere} or more away; blocks within 4 of the frame are"
-        " left out.",
+        " tiles, less that of the blocks 8 px farther; blocks within 4 of the frame are left out.",
         f"n = {blocks} at the seam per model and path.",
         _describe_bands([row for row in at_seam if row["cluster_count"]], "low", "Bands"),
-        "A seam is the model's only where the baseline has none.",
+        "A seam is the model's only where the baseline has none (mart_seam_profile.excess).",
     ]

@@ -8,20 +8,15 @@ from upscale_audit.analysis.figures.intervals import facet_intervals
 from upscale_audit.analysis.marts import quote_text
 
 TITLE = "Blocks inside a finding's box against the rest of the same image"
-# Quantity: short name, name and unit, factor to that unit, what lies above 0.
+# Quantity: short name, name and unit, what lies above 0.
 QUANTITIES = {
-    "local_ssim": ("SSIM", "Block SSIM (dimensionless)", 1, "more similar inside"),
-    "collapsed": (
-        "collapse",
-        "Collapsed blocks (percentage points) [OWN]",
-        100,
-        "more collapse inside",
-    ),
-    "abs_pc1": ("|PC1|", "|PC1| (dimensionless) [OWN]", 1, "farther from the origin inside"),
+    "local_ssim": ("SSIM", "Block SSIM (dimensionless)", "more similar inside"),
+    "mse_dn2": ("squared error", "Squared error (dn²)", "larger errors inside"),
+    "abs_pc1": ("|PC1|", "|PC1| (dimensionless) [OWN]", "farther from the origin inside"),
 }
 EVIDENCE = {
     "corrected p < 0.05": theme.BLACK,
-    "p \u2265 0.05": "#FFFFFF",
+    "corrected p \u2265 0.05": "#FFFFFF",
     "no test": theme.NULL_GREY,
 }
 SIGNIFICANT = 0.05
@@ -62,11 +57,11 @@ def draw_lesion_risk(marts, quantity):
     """
     if quantity is None:
         return theme.draw_message(TITLE, [], _find_reason(marts))
-    short, name, factor, above = QUANTITIES[quantity]
+    short, name, above = QUANTITIES[quantity]
     rows = marts.rows(
         "select model_id, inference_path, finding, cluster_unit, cluster_count, image_count,"
         " inside_block_count, difference as mean, difference_low as low, difference_high as high,"
-        " p_value, p_holm, family_size from mart_lesion_risk"
+        " p_holm, family_size from mart_lesion_risk"
         f" where quantity = {quote_text(quantity)} and difference is not null"
         " order by finding, model_id, inference_path"
     )
@@ -82,8 +77,6 @@ def draw_lesion_risk(marts, quantity):
     for row in drawn:
         row["panel"] = heads[row["finding"]]
         row["evidence"] = _judge(row)
-        for end in ("mean", "low", "high"):
-            row[end] = None if row[end] is None else factor * row[end]
     few = {finding: n for finding, n in patients.items() if finding not in tested}
     return facet_intervals(
         drawn,
@@ -139,11 +132,9 @@ def _count_findings(count):
 
 
 def _judge(row):
-    # The union is none of the findings that are corrected for each other.
-    p = row["p_value"] if row["finding"] == UNION else row["p_holm"]
-    if p is None:
+    if row["p_holm"] is None:
         return "no test"
-    return "corrected p < 0.05" if p < SIGNIFICANT else "p \u2265 0.05"
+    return "corrected p < 0.05" if row["p_holm"] < SIGNIFICANT else "corrected p \u2265 0.05"
 
 
 def _encode(rows):
@@ -177,11 +168,11 @@ def _describe(rows, few, name, above):
     return [
         f"{name}: mean over {unit} of blocks inside the boxes less blocks of the same images in"
         f" no box; above 0: {above}. n = {images}, {blocks} inside per point.",
-        "Bars: 95 % intervals of a paired t over patients. Filled: p < 0.05"
+        "Bars: 95 % intervals of a paired t over patients, corrected for skewness. Filled: p < 0.05"
         + (f" after Holm's correction for {theme.count_noun(family, 'finding')}" if family else "")
-        + "; the union of all boxes is not corrected.",
+        + "; the union of all boxes is a family of its own.",
         "Boxed regions differ from the rest in anatomy and texture, too: only a difference that"
-        " the baseline does not have is a model's.",
+        " the baseline does not have is a model's (mart_lesion_risk.excess).",
         "Too few patients to draw: "
         + theme.name_some([f"{finding} ({count})" for finding, count in sorted(few.items())])
         + "."

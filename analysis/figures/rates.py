@@ -97,8 +97,8 @@ def _describe(rows, rules, population):
         f" {'restored without test-time augmentation, ' if paths == {'notta'} else ''}"
         f"n = {images} per model; thresholds {POPULATIONS[population]}.",
         f"Grey ticks: the {fixed} % that a rule of one quantile flags by construction ({meaning}).",
-        theme.describe_intervals(known, "low"),
-        "Thresholds are held as they are; a bar without width says only that all images agree.",
+        theme.describe_intervals(known, "low", method="Korn and Graubard"),
+        "Thresholds are held as they are.",
         "n beside a point: the images on which the rule could be evaluated, where not all."
         if any(row["evaluated_count"] < counts[row["model_id"]] for row in known)
         else "",

@@ -61,6 +61,9 @@
     {{ return(quantities) }}
 {% endmacro %}
 
+{#- Patients from which on a finding is tested: on fewer no correction of t for skewness holds. -#}
+{% macro least_tested() %}{{ return(15) }}{% endmacro %}
+
 {#- Mean in a stated order, so that no last digit depends on threads. Arguments: SQL of the value,
     and the columns that order it. Result: an aggregate; NULL values are left out. -#}
 {% macro ordered_mean(value, order) -%}
@@ -83,13 +86,27 @@
 {%- endmacro %}
 
 {#- Pearson's r of two lists whose means are subtracted. Arguments: SQL of two centred lists.
-    Result: -1..1, NULL where one does not vary. -#}
+    Result: -1..1, NULL where one does not vary: all its items are then equal, and need not be 0. -#}
 {% macro r_of_lists(first, second) -%}
-    list_dot_product({{ first }}, {{ second }}) / nullif(
-        sqrt(list_dot_product({{ first }}, {{ first }}))
-        * sqrt(list_dot_product({{ second }}, {{ second }})),
-        0
-    )
+    case
+        when list_min({{ first }}) < list_max({{ first }})
+            and list_min({{ second }}) < list_max({{ second }})
+            -- Points on a line may give a last digit more than 1, and 1 - r * r no root.
+            then greatest(-1, least(1, list_dot_product({{ first }}, {{ second }}) / (
+                sqrt(list_dot_product({{ first }}, {{ first }}))
+                * sqrt(list_dot_product({{ second }}, {{ second }}))
+            )))
+    end
+{%- endmacro %}
+
+{#- Slope of the least-squares line. Arguments: SQL of two centred lists. Result: the second's
+    change per unit of the first, NULL where the first does not vary. -#}
+{% macro slope_of_lists(first, second) -%}
+    case
+        when list_min({{ first }}) < list_max({{ first }})
+            then list_dot_product({{ first }}, {{ second }})
+                / list_dot_product({{ first }}, {{ first }})
+    end
 {%- endmacro %}
 
 {#- The two ends of a bootstrap interval of mart_lfv_proof. Arguments: the stem of the columns of

@@ -18,7 +18,7 @@ from pathlib import Path
 import duckdb
 
 from tests.calibration.page import draw_page, format_page
-from tests.calibration.questions import INTERVALS, PUBLISHED, TESTS
+from tests.calibration.questions import INTERVALS, PUBLISHED, RATES, TESTS
 from tests.calibration.studies import EFFECTS, simulate_published_study, simulate_study
 from upscale_audit.ingest.run import read_raw_manifest
 from upscale_audit.warehouse.dbt_runner import run_dbt
@@ -122,7 +122,7 @@ def count_build(setting, build):
     parameters = f'bootstrap_seed = "calibration-{build}"\n'
     parameters += "bootstrap_replicates = 100" if setting.is_published else ""
     simulate = simulate_published_study if setting.is_published else simulate_study
-    questions = PUBLISHED if setting.is_published else INTERVALS + TESTS
+    questions = PUBLISHED if setting.is_published else INTERVALS + RATES + TESTS
     with tempfile.TemporaryDirectory(prefix="upscale-audit-calibration-") as folder:
         study = simulate(
             Path(folder),

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tests.calibration.studies import Truth
+from tests.calibration.studies import FLAG_RATES, Truth
 
 TRUTH = Truth()
 
@@ -20,7 +20,7 @@ class Interval:
     @property
     def sql(self):
         """One row per simulated model: whether the interval holds the truth; NULL without one."""
-        high = self.low.removesuffix("_low") + "_high"
+        high = self.low.replace("_low", "_high")
         return (
             f"select model_id, {self.truth!r} between {self.low} and {high}"
             f" from {self.mart} where {self.where}"
@@ -50,6 +50,8 @@ _NOTTA = "inference_path = 'notta'"
 _PROOF = f"population = 'per_model' and source_id = 'images' and {_NOTTA}"
 _PUBLISHED_PROOF = "population = 'per_model' and source_id = 'published'"
 _LESION = f"quantity = 'd_noise' and {_NOTTA}"
+_SEAM = "distance_blocks = 0 and inference_path = 'tta'"
+_FROZEN = f"population = 'frozen' and {_NOTTA}"
 _RING = f"frame_side = 'all' and distance_blocks = 0 and {_NOTTA}"
 
 INTERVALS = (
@@ -120,6 +122,36 @@ INTERVALS = (
         TRUTH.lesion_difference,
         f"{_LESION} and finding = 'any'",
     ),
+    Interval(
+        "lesion excess over the baseline, any finding",
+        "mart_lesion_risk",
+        "excess_low",
+        TRUTH.lesion_difference,
+        f"{_LESION} and finding = 'any'",
+    ),
+    Interval(
+        "step of SSIM at a seam", "mart_seam_profile", "difference_low", TRUTH.seam_step, _SEAM
+    ),
+    Interval(
+        "the same over the baseline's", "mart_seam_profile", "excess_low", TRUTH.seam_step, _SEAM
+    ),
+    Interval(
+        "sharpness, axis-positive less axis-negative blocks",
+        "mart_axis1_types",
+        "sharpness_low",
+        TRUTH.sharpness_contrast,
+    ),
+)
+# Discrete: the interval holds at least what it says, more where flags are rare.
+RATES = tuple(
+    Interval(
+        f"rate of a rule, {100 * rate:g} % of images",
+        "mart_flag_rates",
+        "flagged_low_ratio",
+        rate,
+        f"rule_id = 'single_{metric}' and {_FROZEN}",
+    )
+    for metric, rate in FLAG_RATES.items()
 )
 
 _LOCATION_TESTS = (
@@ -136,6 +168,12 @@ TESTS = (
         "lesion risk, any finding",
         "mart_lesion_risk",
         "p_value",
+        f"{_LESION} and finding = 'any'",
+    ),
+    Test(
+        "lesion risk, excess over the baseline, any finding",
+        "mart_lesion_risk",
+        "excess_p_value",
         f"{_LESION} and finding = 'any'",
     ),
     Test(

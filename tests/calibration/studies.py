@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from scipy import stats
 
 from upscale_audit.ingest.files import hash_file, write_text
 from upscale_audit.ingest.manifests import (
@@ -44,16 +45,19 @@ FINDINGS = (
 )
 MOST_IMAGES = 3
 """A patient has 1 to 3 images, each number equally often."""
-FINDING_RATE = 0.3
+FINDING_RATE = 0.6
 BOX_BLOCKS = 3
 SAME_PLACE_RATE = 0.5
 """Chance that an image's worst block lies where its patient's other images have theirs."""
 
-SIDE_BLOCKS = 10
+SIDE_BLOCKS = 12
+TILE_PX = 8 * SIDE_BLOCKS // 2
+"""Tiles meet in the middle of each image: four blocks within the interior lie 8 px off."""
+SEAM_STEP = -0.02
 BLOCK_COUNT = SIDE_BLOCKS**2
 PUBLISHED_SIDE_BLOCKS = 128
 
-SSIM = 0.85
+SSIM = 0.8
 DENT = 0.15
 """How far one block of each notta image lies below the rest: the worst block, wherever it is."""
 WORST_SSIM = 0.2
@@ -63,13 +67,28 @@ CORRELATION = -0.5
 FRAME_EXCESS = 0.02
 NOISE_DN = 0.5
 NOISE_CHANGE_DN = 0.15
+FLAG_RATES = {"noise": 0.02, "delta_e": 0.1, "local_quality_std": 0.5}
+"""How often a metric lies above the baseline's, which is the same in all its images."""
+BASELINE_METRIC = 100.0
+LIKENESS = 0.6
+"""Correlation of what decides a flag between images of a patient."""
 
 _ROW, _COL = np.divmod(np.arange(BLOCK_COUNT), SIDE_BLOCKS)
 _DEPTH = np.minimum.reduce([_ROW, _COL, SIDE_BLOCKS - 1 - _ROW, SIDE_BLOCKS - 1 - _COL])
 IS_FRAME = _DEPTH == 0
+_IS_SEAM = np.isin(_ROW, (SIDE_BLOCKS // 2 - 1, SIDE_BLOCKS // 2)) | np.isin(
+    _COL, (SIDE_BLOCKS // 2 - 1, SIDE_BLOCKS // 2)
+)
+_IS_INTERIOR = _DEPTH >= 4
+# What a step of 1 at the seams does to the interior, whose mean stays.
+_STEP = (_IS_SEAM - _IS_SEAM[_IS_INTERIOR].mean()) * _IS_INTERIOR
 _NOISE_STEP_DN = math.sqrt(math.pi / 2) / 6 / 64
 """What one count of the raw noise sum is worth in d_noise."""
 _REFERENCE_SUM, _REFERENCE_NOISE = 64 * 100, 10_000
+# Sharp enough to lose some: d_sharp is the logarithm of a ratio to it.
+_REFERENCE_LAPLACIAN = 4096 * 20
+# Every block has an edge to ring at: a contrast counts patients that have all components.
+_RINGING_PX = 8
 
 
 @dataclass(frozen=True)
@@ -87,6 +106,8 @@ class Truth:
     noise: float = NOISE_DN
     noise_change: float = NOISE_CHANGE_DN
     lesion_difference: float = 0.0
+    sharpness_contrast: float = 0.0
+    seam_step: float = SEAM_STEP
 
 
 @dataclass(frozen=True)
@@ -128,15 +149,21 @@ def simulate_study(root, *, patient_count, model_count, seed, parameters=""):
     cohort = _draw_cohort(generator, patient_count)
     models = [BASELINE] + [f"{EFFECTS[n % 2]}_{n:04d}" for n in range(model_count)]
     study = _write_study_file(root, models, parameters)
-    shards = {}
+    shards, metrics = {}, []
     for model_id, child in zip(models, generator.spawn(len(models)), strict=True):
+        effect = model_id.split("_")[0]
         if model_id == BASELINE:
-            columns = _baseline_columns(cohort)
+            columns, flagged = _baseline_columns(cohort), dict.fromkeys(FLAG_RATES, 0.0)
         else:
-            columns = _draw_model(child, cohort, model_id.split("_")[0])
+            columns, flagged = (
+                _draw_model(child, cohort, effect),
+                _draw_flags(child, cohort, effect),
+            )
+        metrics.append(_metric_table(cohort, model_id, flagged))
         shards[f"blocks/model_id={model_id}/{0:016x}.parquet"] = _block_table(cohort, columns)
     published = _draw_published(generator, cohort.patient, model_count, CORRELATION)
-    _write_raw(study, _describe_cohort(cohort, models) | published, shards)
+    tables = _describe_cohort(cohort, models) | published
+    _write_raw(study, tables | {"image_metrics": pa.concat_tables(metrics)}, shards)
     return study
 
 
@@ -227,15 +254,34 @@ def _draw_model(generator, cohort, effect):
     notta[np.arange(len(patient)), _draw_places(generator, patient, BLOCK_COUNT)] -= DENT
     tta = SSIM + cohort.content + vary(0.03, 0.015, sign=-1) + scatter(0.02)
     tta -= (FRAME_EXCESS + vary(0.02, 0.01)) * IS_FRAME
+    tta += (SEAM_STEP + vary(0.01, 0.005)) * _STEP
     noise = NOISE_DN + vary(0.3, 0.2) + scatter(0.3) + _draw_lesions(generator, effect, cohort)
     tta_noise = noise + NOISE_CHANGE_DN + vary(0.1, 0.1) + scatter(0.2)
     gain = np.exp(0.3 * generator.standard_normal(shape))
     correlation = generator.uniform(0.85, 0.95, shape)
+    # Some patients gain sharpness where contrast grew, as many lose it there.
+    sharp = vary(0.2, 0.1) + vary(0.2, 0.1) * np.sign(gain - 1) + scatter(0.3)
     columns = {"notta_local_ssim": notta, "tta_local_ssim": tta}
+    columns["notta_ringing"] = np.rint(_RINGING_PX * 100 * np.exp(scatter(0.3)))
+    columns["notta_laplacian"] = np.rint((_REFERENCE_LAPLACIAN + 4096) * np.exp(sharp)) - 4096
     for path, value in (("notta", noise), ("tta", tta_noise)):
         columns[f"{path}_noise"] = _REFERENCE_NOISE + np.rint(value / _NOISE_STEP_DN)
         columns |= _moments(cohort, path, gain, correlation)
     return columns
+
+
+def _draw_flags(generator, cohort, effect):
+    """Draw how far each metric lies above the baseline's: as often as its rate says."""
+    patient = cohort.patient
+    own, shared = math.sqrt(1 - LIKENESS), math.sqrt(LIKENESS)
+    # The sum of a normal and an exponential variable of mean 0 has this distribution.
+    skewed = stats.exponnorm(shared / own, loc=-shared, scale=own)
+    margins = {}
+    for metric, rate in FLAG_RATES.items():
+        of_patient = _draw_effects(generator, effect, cohort.patient_count)[patient]
+        latent = shared * of_patient + own * generator.standard_normal(len(patient))
+        margins[metric] = latent - (stats.norm if effect == "normal" else skewed).isf(rate)
+    return margins
 
 
 def _draw_correlated(generator, effect, patient, correlation):
@@ -285,7 +331,22 @@ def _baseline_columns(cohort):
     return _moments(cohort, "notta", gain, 0.9 * gain) | {
         "notta_local_ssim": SSIM + cohort.content,
         "notta_noise": np.full(gain.shape, _REFERENCE_NOISE),
+        "notta_laplacian": np.full(gain.shape, _REFERENCE_LAPLACIAN),
     }
+
+
+def _metric_table(cohort, model_id, margins):
+    """Raw image metrics of one model, notta: the baseline's value and the margin above it."""
+    count = len(cohort.patient)
+    columns = {
+        "model_id": np.full(count, model_id),
+        "inference_path": np.full(count, "notta"),
+        "image_id": cohort.image_id,
+    }
+    for metric, margin in margins.items():
+        values = np.broadcast_to(BASELINE_METRIC + margin, count)
+        columns |= {metric: values, f"{metric}_rounded": values}
+    return _table_of("image_metrics", columns)
 
 
 def _block_table(cohort, columns):
@@ -303,6 +364,8 @@ def _block_table(cohort, columns):
         "reference_sum": np.full(images * BLOCK_COUNT, _REFERENCE_SUM),
         "reference_sum_sq": np.repeat(np.rint(reference / 64), BLOCK_COUNT),
         "reference_noise": np.full(images * BLOCK_COUNT, _REFERENCE_NOISE),
+        "reference_laplacian": np.full(images * BLOCK_COUNT, _REFERENCE_LAPLACIAN),
+        "ringing_px": np.full(images * BLOCK_COUNT, _RINGING_PX),
     }
     has_tta = "tta_local_ssim" in columns
     arrays = []
@@ -386,7 +449,7 @@ def _locate(generator, patient):
 def _table_of(name, columns):
     """Arrow table of a raw table; columns not given are NULL."""
     schema = arrow_schema(name)
-    count = len(columns["label"])
+    count = len(columns["image_id"])
     return pa.Table.from_arrays(
         [
             pa.array(columns[field.name]).cast(field.type)
@@ -409,7 +472,8 @@ def _write_study_file(root, models, parameters):
         lines += ['tta = "images"'] if model_id != BASELINE else []
     (root / "published.csv").write_text("image_id,model\n")
     lines += ["[[published]]", 'file = "published.csv"', 'label = "published"']
-    write_text(root / "study.toml", "\n".join([*lines, "[parameters]", parameters]) + "\n")
+    tile = f"tile_px = {TILE_PX}"
+    write_text(root / "study.toml", "\n".join([*lines, "[parameters]", tile, parameters]) + "\n")
     return load_study(root / "study.toml")
 
 

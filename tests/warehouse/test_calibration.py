@@ -7,9 +7,11 @@ import pytest
 from scipy.stats import binomtest
 
 from tests.calibration.page import estimate_share
-from tests.calibration.questions import INTERVALS, PUBLISHED, TESTS, Interval, Test
+from tests.calibration.questions import INTERVALS, PUBLISHED, RATES, TESTS, Interval, Test
 from tests.calibration.studies import (
     BASELINE,
+    BASELINE_METRIC,
+    FLAG_RATES,
     IS_FRAME,
     Truth,
     simulate_published_study,
@@ -52,10 +54,13 @@ def test_a_simulated_study_passes_the_build_and_every_data_test_of_it(built):
 
 
 def test_every_question_is_answered_for_every_simulated_model(built):
-    for question in INTERVALS + TESTS:
-        # Six patients are too few for a family of findings.
-        if "family_size" not in question.where:
+    for question in INTERVALS + RATES + TESTS:
+        # Six patients are too few for a test of lesions.
+        if question.mart != "mart_lesion_risk":
             answers = dict(built.execute(question.sql).fetchall())
+            if question.mart == "mart_axis1_types":
+                assert answers["normal_0000"] is not None
+                assert answers["skewed_0001"] is not None
             assert {"normal_0000", "skewed_0001"} <= answers.keys(), question.name
 
 
@@ -86,6 +91,18 @@ def test_simulated_means_lie_at_the_truth(tmp_path):
             # Images of a patient agree: at most three share one error.
             error = values.std() / np.sqrt(len(values) / 3)
             assert values.mean() == pytest.approx(getattr(TRUTH, name), abs=4 * error), name
+
+
+def test_a_rule_fires_as_often_as_its_rate_says(tmp_path):
+    study = simulate_study(tmp_path, patient_count=2000, model_count=2, seed=4)
+    table = pq.read_table(study.raw / "image_metrics" / "image_metrics.parquet").to_pylist()
+    for model_id in ("normal_0000", "skewed_0001"):
+        rows = [row for row in table if row["model_id"] == model_id]
+        for metric, rate in FLAG_RATES.items():
+            share = np.mean([row[metric] > BASELINE_METRIC for row in rows])
+            # Images of a patient agree: at most three share one error.
+            error = np.sqrt(rate * (1 - rate) / (len(rows) / 3))
+            assert share == pytest.approx(rate, abs=4 * error), (model_id, metric)
 
 
 def test_published_places_are_uniform_and_only_the_worst_quarter_is_located(tmp_path):
@@ -122,7 +139,7 @@ def test_a_test_counts_a_model_once_by_its_smallest_p():
 
 def test_questions_have_names_of_their_own():
     # Counts are pooled by name and number of patients: 1,567 of the published alone.
-    for questions in (INTERVALS + TESTS, PUBLISHED):
+    for questions in (INTERVALS + RATES + TESTS, PUBLISHED):
         names = [question.name for question in questions]
         assert len(set(names)) == len(names)
 

@@ -4,7 +4,7 @@ GRID_ROWS, GRID_COLS = 16, 24
 STATES = ("Stable", "Persistent", "Escape", "BlindSpot")
 FINDINGS = ("any", "Mass", "Nodule")
 # Of mart_lesion_risk: one finding with a difference that survives correction, one without.
-P_HOLM = {"any": None, "Mass": 0.04, "Nodule": 0.2}
+P_HOLM = {"any": 0.01, "Mass": 0.04, "Nodule": 0.2}
 
 
 def list_paths(case, model):
@@ -125,8 +125,8 @@ def _seam_profile(case):
     for model in case.models:
         for path in ("notta", "tta"):
             for distance in range(9):
-                known = path in list_paths(case, model) and case.seams == "some"
-                mean = -0.02 / (1 + distance) if distance < 8 else 0.0
+                known = path in list_paths(case, model) and case.seams == "some" and distance < 8
+                mean = -0.02 / (1 + distance)
                 low, high = _interval(case, mean, 0.01) if known else (None, None)
                 yield {
                     "model_id": model,
@@ -139,6 +139,7 @@ def _seam_profile(case):
                     "difference": mean if known else None,
                     "difference_low": low,
                     "difference_high": high,
+                    "excess_cluster_count": 0,
                 }
 
 
@@ -151,7 +152,8 @@ def _lesion_risk(case):
                 patients = case.box_patients if finding != "Nodule" else case.nodule_patients
                 for quantity in ("local_ssim", "collapsed", "abs_pc1", "mse_dn2"):
                     known = path in list_paths(case, model)
-                    tested = known and patients >= 5
+                    tested = known and patients >= 5 and quantity != "collapsed"
+                    has_excess = known and model != case.models[0]
                     yield {
                         "model_id": model,
                         "inference_path": path,
@@ -169,7 +171,9 @@ def _lesion_risk(case):
                         "difference_high": -0.05 if tested else None,
                         "p_value": 0.01 if tested else None,
                         "p_holm": P_HOLM[finding] if tested else None,
-                        "family_size": 2 if tested and finding != "any" else None,
+                        "family_size": (1 if finding == "any" else 2) if tested else None,
+                        "excess_cluster_count": patients if has_excess else 0,
+                        "excess": -0.04 if has_excess else None,
                     }
 
 

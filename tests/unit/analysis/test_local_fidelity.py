@@ -427,14 +427,14 @@ def test_profiles_of_too_few_patients_have_no_band_and_say_so(study):
             assert "No intervals: 3 clusters (patients) are too few" in read_title(chart)
 
 
-def test_seams_are_drawn_against_blocks_far_from_them(study):
+def test_seams_are_drawn_against_blocks_one_farther(study):
     path, _ = study()
     with Marts(path) as marts:
         chart = draw_seam_profile(marts)
     rows = read_rows(chart)
-    assert {row["distance_blocks"] for row in rows} == set(range(8)), "8 is 0 by definition"
+    assert {row["distance_blocks"] for row in rows} == set(range(8)), "nothing is farther than 8"
     assert not any(row["inference_path"] == "tta" and row["model_id"] == "two" for row in rows)
-    assert "less that of blocks 8 or more away" in read_title(chart)
+    assert "less that of the blocks 8 px farther" in read_title(chart)
 
 
 @pytest.mark.parametrize(
@@ -489,7 +489,7 @@ def test_a_study_without_states_says_why(study):
 # ---- lesions
 
 
-def test_lesions_are_marked_by_their_corrected_p_and_the_union_by_its_own(study):
+def test_lesions_are_marked_by_their_corrected_p_the_union_as_a_family_of_its_own(study):
     path, _ = study()
     with Marts(path) as marts:
         assert plan_lesion_figures(marts) == {f"lesion_risk_{name}": name for name in QUANTITIES}
@@ -499,17 +499,21 @@ def test_lesions_are_marked_by_their_corrected_p_and_the_union_by_its_own(study)
     assert evidence == {
         ("any", "corrected p < 0.05"),
         ("Mass", "corrected p < 0.05"),
-        ("Nodule", "p \u2265 0.05"),
+        ("Nodule", "corrected p \u2265 0.05"),
     }
     assert "Holm's correction for 2 findings" in read_title(chart)
     assert "paired t over patients" in read_title(chart)
 
 
-def test_a_share_of_collapsed_blocks_is_in_percentage_points(study):
+def test_every_quantity_that_is_drawn_has_a_test_and_its_own_unit(study):
     path, _ = study()
     with Marts(path) as marts:
-        rows = read_rows(draw_lesion_risk(marts, "collapsed"))
-    assert {(row["mean"], row["low"], row["high"]) for row in rows} == {(-10, -15, -5)}
+        for quantity in QUANTITIES:
+            rows = read_rows(draw_lesion_risk(marts, quantity))
+            assert {(row["mean"], row["low"], row["high"]) for row in rows} == {
+                (-0.1, -0.15, -0.05)
+            }
+    assert "collapsed" not in QUANTITIES
 
 
 def test_findings_of_too_few_patients_are_named_and_not_drawn(study):

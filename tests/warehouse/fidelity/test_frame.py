@@ -147,30 +147,79 @@ def test_an_image_without_an_interior_has_no_frame_effect(read_mart):
     assert (counts["mixed", "notta"], counts["mixed", "tta"]) == (11, 9)
 
 
-def test_the_seam_profile_leaves_the_frame_out(read_mart, placed, bootstrap_mean, stretch):
+@pytest.fixture(scope="module")
+def seam_groups(placed):
+    """Give (image, cluster, SSIM) of the blocks inside the frame by model, path and distance."""
     groups = defaultdict(list)
-    for model_id, path, _, cluster, depth, _, seam, value in placed:
+    for model_id, path, image_id, cluster, depth, _, seam, value in placed:
         if depth >= 4 and seam is not None and value is not None:
-            groups[model_id, path, seam].append((cluster, value))
+            groups[model_id, path, seam].append((image_id, cluster, value))
+    return groups
+
+
+def mean_of(group):
+    return np.mean([value for *_, value in group])
+
+
+def find_clusters(*groups):
+    """Clusters that every group has a block of."""
+    return set.intersection(*({cluster for _, cluster, _ in group} for group in groups))
+
+
+def test_a_step_is_against_blocks_8_px_farther_and_the_frame_is_left_out(
+    read_mart, seam_groups, bootstrap_mean, stretch
+):
     rows = read_mart("mart_seam_profile")
     assert len(rows) == 5 * 2 * 9
     for row in rows:
-        model_id, path, seam = row["model_id"], row["inference_path"], row["distance_blocks"]
-        pairs, elsewhere = groups[model_id, path, seam], groups[model_id, path, 8]
+        key = row["model_id"], row["inference_path"]
+        here, next_ = (seam_groups[(*key, row["distance_blocks"] + more)] for more in (0, 1))
         found = [row[name] for name in ("difference", "difference_low", "difference_high")]
-        assert row["block_count"] == len(pairs)
-        assert row["cluster_unit"] == name_unit({cluster for cluster, _ in pairs})
-        both = {cluster for cluster, _ in pairs} & {cluster for cluster, _ in elsewhere}
-        assert row["cluster_count"] == len(both)
-        if not pairs:
-            assert (row["mean_local_ssim"], *found) == (None,) * 4
+        assert row["block_count"] == len(here)
+        assert row["cluster_unit"] == name_unit({cluster for _, cluster, _ in here})
+        assert row["cluster_count"] == len(find_clusters(here, next_))
+        if here:
+            assert row["mean_local_ssim"] == pytest.approx(mean_of(here), abs=1e-12)
+        if not here or row["distance_blocks"] == 8:
+            assert found == [None] * 3
             continue
-        mean, base = (np.mean([value for _, value in group]) for group in (pairs, elsewhere))
-        assert row["mean_local_ssim"] == pytest.approx(mean, abs=1e-12)
-        assert found[0] == pytest.approx(mean - base, abs=1e-12)
-        ends = interval(bootstrap_mean(pairs) - bootstrap_mean(elsewhere))
-        expected = stretch(found[0], ends, len(both), -2, 2)
+        assert found[0] == pytest.approx(mean_of(here) - mean_of(next_), abs=1e-12)
+        drawn = [bootstrap_mean([place[1:] for place in group]) for group in (here, next_)]
+        expected = stretch(found[0], interval(drawn[0] - drawn[1]), row["cluster_count"], -2, 2)
         assert found[1:] == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_excess_of_a_step_is_over_the_baselines_on_the_same_images(
+    read_mart, seam_groups, bootstrap_mean, stretch
+):
+    seen = 0
+    for row in read_mart("mart_seam_profile where distance_blocks < 8"):
+        key, distance = (row["model_id"], row["inference_path"]), row["distance_blocks"]
+        found = [row[name] for name in ("excess", "excess_low", "excess_high")]
+        own = [seam_groups[(*key, distance + more)] for more in (0, 1)]
+        base = [seam_groups["bicubic", "notta", distance + more] for more in (0, 1)]
+        if key[0] == "bicubic" or not own[0]:
+            assert (row["excess_cluster_count"], found) == (0, [None] * 3)
+            continue
+        seen += 1
+        images = [
+            {image for image, *_ in one} & {image for image, *_ in other}
+            for one, other in zip(own, base, strict=True)
+        ]
+        groups = [
+            [place for place in group if place[0] in kept]
+            for side in (own, base)
+            for group, kept in zip(side, images, strict=True)
+        ]
+        means = [mean_of(group) for group in groups]
+        expected = means[0] - means[1] - (means[2] - means[3])
+        assert found[0] == pytest.approx(expected, abs=1e-12)
+        drawn = [bootstrap_mean([place[1:] for place in group]) for group in groups]
+        ends = interval(drawn[0] - drawn[1] - (drawn[2] - drawn[3]))
+        clusters = len(find_clusters(*groups))
+        assert row["excess_cluster_count"] == clusters
+        assert found[1:] == pytest.approx(stretch(expected, ends, clusters, -4, 4), abs=1e-12)
+    assert seen > 30
 
 
 def test_every_distance_to_a_seam_occurs(placed):

@@ -1,10 +1,10 @@
-{#- Two-sided 95 % point of Student's t for each number of clusters less one: expansion in 1/df
-    (Abramowitz & Stegun 26.7.5), exact to 1e-9 from 200 on; below, Newton steps on the exact
+{#- Two-sided 95 % point of Student's t for each number of images or clusters less one: expansion in
+    1/df (Abramowitz & Stegun 26.7.5), exact to 1e-9 from 200 on; below, Newton steps on the exact
     tail. -#}
 {%- set z = 'cast(1.959963984540054 as double)' -%}
 with recursive degrees as (
 
-    select cast(unnest(range(1, count(distinct cluster_id) + 1)) as double) as df
+    select cast(unnest(range(1, count(*) + 1)) as double) as df
     from {{ ref('int_clusters') }}
 
 ),

@@ -1,8 +1,9 @@
 {{ config(materialized='view') }}
 
 {#- Where a block lies: its distance to the frame and to the nearest border of the tiles that
-    tiled upscalers cut an image into, a multiple of tile_px from the top left. 0 touches it. -#}
-{%- set tile = var('tile_px') -%}
+    tiled upscalers cut an image into, a multiple of tile_px from the top left. 0 touches it; NULL
+    where the study declares no tile. -#}
+{%- set tile = var('tile_px', none) -%}
 with blocks as (
 
     select * from {{ ref('fct_blocks') }}
@@ -27,7 +28,11 @@ placed as (
         least(blocks.block_col, images.block_cols - 1 - blocks.block_col) as col_distance,
         2 * blocks.block_row < images.block_rows as is_upper,
         2 * blocks.block_col < images.block_cols as is_left
-        {%- for axis, side in {'row': 'height', 'col': 'width'}.items() %},
+        {%- for axis, side in {'row': 'height', 'col': 'width'}.items() %}
+        {%- if tile is none %},
+        cast(null as integer) as {{ axis }}_seam_before_px,
+        cast(null as integer) as {{ axis }}_seam_after_px
+        {%- else %},
         -- Pixels to the last seam inside the image at or before the block's end, and to the
         -- first at or after its start; NULL where there is none, negative where it cuts the block.
         8 * blocks.block_{{ axis }} - {{ tile }} * nullif(
@@ -43,6 +48,7 @@ placed as (
             ),
             {{ divide_whole('images.' ~ side ~ '_px - 1', tile) }} + 1
         ) - 8 * blocks.block_{{ axis }} - 8 as {{ axis }}_seam_after_px
+        {%- endif %}
         {%- endfor %}
     from blocks
     inner join images on blocks.image_id = images.image_id

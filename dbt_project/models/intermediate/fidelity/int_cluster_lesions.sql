@@ -1,9 +1,16 @@
 {#- A patient's mean over its images of each image's mean inside, outside and their difference,
-    from images that have both. -#}
+    from images that have both; and of how much more that is than in the baseline's notta image,
+    which is not compared with itself. -#}
 {%- set names = lesion_quantities('notta') | list -%}
 with images as (
 
     select * from {{ ref('int_image_lesions') }}
+
+),
+
+parameters as (
+
+    select * from {{ ref('stg_raw__parameters') }}
 
 ),
 
@@ -49,7 +56,8 @@ paired as (
         inside.block_count as inside_block_count,
         outside.block_count as outside_block_count,
         inside.mean as inside_mean,
-        outside.mean as outside_mean
+        outside.mean as outside_mean,
+        inside.mean - outside.mean as difference
     from regions as inside
     inner join regions as outside
         on inside.model_id = outside.model_id
@@ -61,6 +69,28 @@ paired as (
         and outside.region is null
         and inside.mean is not null
         and outside.mean is not null
+
+),
+
+baselines as (
+
+    select * from paired
+    where model_id = (select baseline_model from parameters)
+        and inference_path = 'notta'
+
+),
+
+compared as (
+
+    select
+        paired.*,
+        paired.difference - baselines.difference as excess
+    from paired
+    left join baselines
+        on paired.finding = baselines.finding
+        and paired.quantity = baselines.quantity
+        and paired.image_id = baselines.image_id
+        and paired.model_id != baselines.model_id
 
 ),
 
@@ -78,8 +108,9 @@ final as (
         sum(outside_block_count) as outside_block_count,
         {{ ordered_mean('inside_mean', 'image_id') }} as inside_mean,
         {{ ordered_mean('outside_mean', 'image_id') }} as outside_mean,
-        {{ ordered_mean('inside_mean - outside_mean', 'image_id') }} as difference
-    from paired
+        {{ ordered_mean('difference', 'image_id') }} as difference,
+        {{ ordered_mean('excess', 'image_id') }} as excess
+    from compared
     group by model_id, inference_path, finding, quantity, cluster_id, cluster_unit
 
 )

@@ -1,7 +1,17 @@
-{#- Paired t over patients with its own interval, so that interval and p never disagree. Holm's
-    correction takes the findings of one model, path and quantity as its family: it holds whatever
-    their dependence, and findings share patients. `any` is their union, not one of them. -#}
+{#- Means over patients, of inside less outside and of the same less the baseline's, each with a t
+    corrected for skewness (macros/skewed_means.sql) and the interval that is its inverse. Holm's
+    correction holds whatever the dependence, and findings share patients. Its families: the
+    findings of one model, path and quantity; and those of one model and path, all quantities. `any`
+    is the union of the findings and in a family of its own. Nothing is tested on few patients; nor
+    is `collapsed`, a rare share for which no test is exact. -#}
 {%- set names = lesion_quantities('notta') | list -%}
+{%- set contrasts = ['difference', 'excess'] -%}
+{%- set keys = ['model_id', 'inference_path', 'finding', 'quantity'] -%}
+{%- set key = keys | join(', ') -%}
+{%- set families = {
+    'holm': 'contrast, model_id, inference_path, quantity, finding = \'any\'',
+    'holm_all': 'contrast, model_id, inference_path, finding = \'any\'',
+} -%}
 with models as (
 
     select * from {{ ref('dim_models') }}
@@ -46,21 +56,36 @@ cells as (
 measured as (
 
     select
-        model_id,
-        inference_path,
-        finding,
-        quantity,
+        {{ key }},
         {{ cluster_unit('cluster_unit') }} as cluster_unit,
         count(*) as cluster_count,
+        count(excess) as excess_cluster_count,
         cast(sum(image_count) as bigint) as image_count,
         cast(sum(inside_block_count) as bigint) as inside_block_count,
         cast(sum(outside_block_count) as bigint) as outside_block_count,
         {{ ordered_mean('inside_mean', 'cluster_id') }} as inside_mean,
-        {{ ordered_mean('outside_mean', 'cluster_id') }} as outside_mean,
-        {{ ordered_mean('difference', 'cluster_id') }} as difference,
-        list(difference order by cluster_id) as differences
+        {{ ordered_mean('outside_mean', 'cluster_id') }} as outside_mean
     from clusters
-    group by model_id, inference_path, finding, quantity
+    group by {{ key }}
+
+),
+
+listed as (
+
+    {%- for contrast in contrasts %}
+    select
+        {{ key }},
+        '{{ contrast }}' as contrast,
+        count({{ contrast }}) as cluster_count,
+        {{ ordered_mean(contrast, 'cluster_id') }} as mean,
+        list({{ contrast }} order by cluster_id) filter (where {{ contrast }} is not null)
+            as differences
+    from clusters
+    group by {{ key }}
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
 
 ),
 
@@ -68,63 +93,73 @@ estimated as (
 
     select
         *,
-        -- Where no block inside a box collapsed, the differences say how rare it is outside and
-        -- no more: no test.
         case
-            when cluster_count >= {{ var('min_clusters') }}
-                and (quantity != 'collapsed' or inside_mean > 0)
-                then {{ standard_error('differences', 'difference') }}
-        end as difference_se
-    from measured
+            when cluster_count >= {{ least_tested() }} and quantity != 'collapsed'
+                then nullif({{ standard_error('differences', 'mean') }}, 0)
+        end as standard_error
+    from listed
 
 ),
 
-tested as (
+skewed as (
 
     select
         *,
-        difference / nullif(difference_se, 0) as t
+        mean / standard_error as t_plain,
+        {{ skew_of_mean('differences', 'mean', 'standard_error') }} as skew
     from estimated
-
-),
-
-judged as (
-
-    select
-        tested.*,
-        {{ student_p('tested.t', '(tested.cluster_count - 1)') }} as p_value,
-        tested.difference_se * limits.t_limit as half_width
-    from tested
-    left join limits on tested.cluster_count - 1 = limits.df
-
-),
-
-ranked as (
-
-    select
-        *,
-        row_number() over (
-            partition by model_id, inference_path, quantity
-            order by p_value, finding
-        ) as position,
-        count(*) over (partition by model_id, inference_path, quantity) as family_size
-    from judged
-    where finding != 'any' and p_value is not null
 
 ),
 
 corrected as (
 
     select
-        model_id,
-        inference_path,
-        finding,
-        quantity,
-        family_size,
-        max(least(1, (family_size - position + 1) * p_value)) over (
-            partition by model_id, inference_path, quantity
-            order by position rows between unbounded preceding and current row
-        ) as p_holm
+        *,
+        {{ corrected_t('t_plain', 'skew') }} as t
+    from skewed
+
+),
+
+judged as (
+
+    select
+        corrected.*,
+        {{ student_p('corrected.t', '(corrected.cluster_count - 1)') }} as p_value,
+        corrected.mean - corrected.standard_error
+        * {{ uncorrected_t('limits.t_limit', 'corrected.skew') }} as low,
+        corrected.mean - corrected.standard_error
+        * {{ uncorrected_t('(-limits.t_limit)', 'corrected.skew') }} as high
+    from corrected
+    left join limits on corrected.cluster_count - 1 = limits.df
+
+),
+
+ranked as (
+
+    select
+        *
+        {%- for name, family in families.items() %},
+        row_number() over (partition by {{ family }} order by p_value, quantity, finding)
+            as {{ name }}_position,
+        count(*) over (partition by {{ family }}) as {{ name }}_size
+        {%- endfor %}
+    from judged
+    where p_value is not null
+
+),
+
+families as (
+
+    select
+        {{ key }},
+        contrast
+        {%- for name, family in families.items() %},
+        max(least(1, ({{ name }}_size - {{ name }}_position + 1) * p_value)) over (
+            partition by {{ family }}
+            order by {{ name }}_position rows between unbounded preceding and current row
+        ) as p_{{ name }},
+        {{ name }}_size
+        {%- endfor %}
     from ranked
 
 ),
@@ -136,31 +171,49 @@ final as (
         cells.inference_path,
         cells.finding,
         cells.quantity,
-        judged.cluster_unit,
-        coalesce(judged.cluster_count, 0) as cluster_count,
-        coalesce(judged.image_count, 0) as image_count,
-        coalesce(judged.inside_block_count, 0) as inside_block_count,
-        coalesce(judged.outside_block_count, 0) as outside_block_count,
-        judged.inside_mean,
-        judged.outside_mean,
-        judged.difference,
-        judged.difference - judged.half_width as difference_low,
-        judged.difference + judged.half_width as difference_high,
-        judged.t,
-        judged.p_value,
-        corrected.p_holm,
-        corrected.family_size
+        measured.cluster_unit,
+        coalesce(measured.cluster_count, 0) as cluster_count,
+        coalesce(measured.image_count, 0) as image_count,
+        coalesce(measured.inside_block_count, 0) as inside_block_count,
+        coalesce(measured.outside_block_count, 0) as outside_block_count,
+        measured.inside_mean,
+        measured.outside_mean,
+        difference.mean as difference,
+        difference.low as difference_low,
+        difference.high as difference_high,
+        difference.t,
+        difference.p_value,
+        difference_families.p_holm,
+        difference_families.holm_size as family_size,
+        difference_families.p_holm_all,
+        difference_families.holm_all_size as family_all_size,
+        coalesce(measured.excess_cluster_count, 0) as excess_cluster_count,
+        excess.mean as excess,
+        excess.low as excess_low,
+        excess.high as excess_high,
+        excess.t as excess_t,
+        excess.p_value as excess_p_value,
+        excess_families.p_holm as excess_p_holm,
+        excess_families.holm_size as excess_family_size,
+        excess_families.p_holm_all as excess_p_holm_all,
+        excess_families.holm_all_size as excess_family_all_size
     from cells
-    left join judged
-        on cells.model_id = judged.model_id
-        and cells.inference_path = judged.inference_path
-        and cells.finding = judged.finding
-        and cells.quantity = judged.quantity
-    left join corrected
-        on cells.model_id = corrected.model_id
-        and cells.inference_path = corrected.inference_path
-        and cells.finding = corrected.finding
-        and cells.quantity = corrected.quantity
+    left join measured
+        {%- for column in keys %}
+        {{ 'on' if loop.first else 'and' }} cells.{{ column }} = measured.{{ column }}
+        {%- endfor %}
+    {%- for contrast in contrasts %}
+    left join judged as {{ contrast }}
+        on {{ contrast }}.contrast = '{{ contrast }}'
+        {%- for column in keys %}
+        and cells.{{ column }} = {{ contrast }}.{{ column }}
+        {%- endfor %}
+    left join families as {{ contrast }}_families
+        on {{ contrast }}_families.contrast = '{{ contrast }}'
+        {%- for column in keys %}
+        and cells.{{ column }} = {{ contrast }}_families.{{ column }}
+        {%- endfor %}
+    {%- endfor %}
 
 )
 

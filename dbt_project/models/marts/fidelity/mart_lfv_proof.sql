@@ -83,7 +83,7 @@ limits as (
         {{ key }},
         n,
         {{ r_of_lists('x', 'y') }} as r,
-        list_dot_product(x, y) / nullif(list_dot_product(x, x), 0) as slope
+        {{ slope_of_lists('x', 'y') }} as slope
         {%- if name in ranked %},
         {{ r_of_lists('rank_x', 'rank_y') }} as rank_r
         {%- endif %}
@@ -260,7 +260,11 @@ proved as (
         {{ chi_square_p('chi_square_exact') }} as boundary_exact_p,
         {{ chi_square_p('chi_square_mended') }} as boundary_mended_p,
         {{ student_p('location_t', '(located_cluster_count - 1)') }} as location_p,
-        {{ ln_binomial_tail('frame_count', 'located_count', 'null_frame_ratio') }} as frame_ln_p
+        -- The pool holds an image once for each model: no sample of independent places.
+        case
+            when population != 'pooled'
+                then {{ ln_binomial_tail('frame_count', 'located_count', 'null_frame_ratio') }}
+        end as frame_ln_p
     from joined
 
 ),

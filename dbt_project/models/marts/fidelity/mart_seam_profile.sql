@@ -1,7 +1,18 @@
-{%- set distances = range(seam_reach() + 1) | list -%}
+{#- Block SSIM step by step towards a seam: each distance against blocks 8 px farther, which lie in
+    the same rows (or columns) of the same tiles and show the same content; and how much more that
+    is than in the baseline's notta image, which is not compared with itself. -#}
+{%- set reach = seam_reach() -%}
+{%- set steps = range(reach) | list -%}
+{%- set kinds = ['own', 'paired', 'base'] -%}
 with seams as (
 
     select * from {{ ref('int_image_seams') }}
+
+),
+
+parameters as (
+
+    select * from {{ ref('stg_raw__parameters') }}
 
 ),
 
@@ -23,27 +34,59 @@ draws as (
 
 ),
 
-clustered as (
+baselines as (
+
+    select * from seams
+    where model_id = (select baseline_model from parameters)
+        and count_notta > 0
+
+),
+
+compared as (
 
     {%- for path in inference_paths() %}
     select
         seams.model_id,
         '{{ path }}' as inference_path,
-        clusters.cluster_id,
-        clusters.cluster_unit
-        {%- for distance in distances %},
-        sum(seams.count_{{ path }}) filter (where seams.seam_distance = {{ distance }})
-            as count_{{ distance }},
-        sum(seams.sum_{{ path }}) filter (where seams.seam_distance = {{ distance }})
-            as sum_{{ distance }}
-        {%- endfor %}
+        seams.image_id,
+        seams.seam_distance,
+        seams.count_{{ path }} as count_own,
+        seams.sum_{{ path }} as sum_own,
+        case when baselines.count_notta > 0 then seams.count_{{ path }} end as count_paired,
+        case when baselines.count_notta > 0 then seams.sum_{{ path }} end as sum_paired,
+        case when seams.count_{{ path }} > 0 then baselines.count_notta end as count_base,
+        case when seams.count_{{ path }} > 0 then baselines.sum_notta end as sum_base
     from seams
-    inner join clusters on seams.image_id = clusters.image_id
-    group by seams.model_id, clusters.cluster_id, clusters.cluster_unit
+    left join baselines
+        on seams.image_id = baselines.image_id
+        and seams.seam_distance = baselines.seam_distance
+        and seams.model_id != baselines.model_id
     {%- if not loop.last %}
     union all
     {%- endif %}
     {%- endfor %}
+
+),
+
+clustered as (
+
+    select
+        compared.model_id,
+        compared.inference_path,
+        clusters.cluster_id,
+        clusters.cluster_unit
+        {%- for kind in kinds %}
+        {%- for distance in range(reach + 1) %},
+        sum(compared.count_{{ kind }}) filter (where compared.seam_distance = {{ distance }})
+            as count_{{ kind }}_{{ distance }},
+        sum(compared.sum_{{ kind }}) filter (where compared.seam_distance = {{ distance }})
+            as sum_{{ kind }}_{{ distance }}
+        {%- endfor %}
+        {%- endfor %}
+    from compared
+    inner join clusters on compared.image_id = clusters.image_id
+    group by
+        compared.model_id, compared.inference_path, clusters.cluster_id, clusters.cluster_unit
 
 ),
 
@@ -53,9 +96,12 @@ replicates as (
         clustered.model_id,
         clustered.inference_path,
         draws.replicate
-        {%- for distance in distances %},
-        cast(sum(draws.weight * clustered.sum_{{ distance }}) as double)
-        / nullif(sum(draws.weight * clustered.count_{{ distance }}), 0) as mean_{{ distance }}
+        {%- for kind in kinds %}
+        {%- for distance in range(reach + 1) %},
+        cast(sum(draws.weight * clustered.sum_{{ kind }}_{{ distance }}) as double)
+        / nullif(sum(draws.weight * clustered.count_{{ kind }}_{{ distance }}), 0)
+            as mean_{{ kind }}_{{ distance }}
+        {%- endfor %}
         {%- endfor %}
     from clustered
     inner join draws on clustered.cluster_id = draws.cluster_id
@@ -63,16 +109,32 @@ replicates as (
 
 ),
 
+resampled as (
+
+    select
+        model_id,
+        inference_path
+        {%- for distance in steps %},
+        mean_own_{{ distance }} - mean_own_{{ distance + 1 }} as difference_{{ distance }},
+        mean_paired_{{ distance }} - mean_paired_{{ distance + 1 }}
+        - (mean_base_{{ distance }} - mean_base_{{ distance + 1 }}) as excess_{{ distance }}
+        {%- endfor %}
+    from replicates
+
+),
+
 intervals as (
 
-    {%- for distance in distances %}
+    {%- for distance in steps %}
     select
         model_id,
         inference_path,
-        {{ distance }} as distance_blocks,
-        quantile_cont(mean_{{ distance }} - mean_{{ seam_reach() }}, 0.025) as difference_low,
-        quantile_cont(mean_{{ distance }} - mean_{{ seam_reach() }}, 0.975) as difference_high
-    from replicates
+        {{ distance }} as distance_blocks
+        {%- for name in ['difference', 'excess'] %},
+        quantile_cont({{ name }}_{{ distance }}, 0.025) as {{ name }}_low,
+        quantile_cont({{ name }}_{{ distance }}, 0.975) as {{ name }}_high
+        {%- endfor %}
+    from resampled
     group by model_id, inference_path
     {%- if not loop.last %}
     union all
@@ -81,24 +143,54 @@ intervals as (
 
 ),
 
+summed as (
+
+    select
+        model_id,
+        inference_path,
+        {{ cluster_unit('cluster_unit') }} as cluster_unit
+        {%- for kind in kinds %}
+        {%- for distance in range(reach + 1) %},
+        cast(coalesce(sum(count_{{ kind }}_{{ distance }}), 0) as bigint)
+            as count_{{ kind }}_{{ distance }},
+        cast(sum(sum_{{ kind }}_{{ distance }}) as double)
+        / nullif(sum(count_{{ kind }}_{{ distance }}), 0) as mean_{{ kind }}_{{ distance }}
+        {%- endfor %}
+        {%- for distance in steps %},
+        count(*) filter (
+            where count_{{ kind }}_{{ distance }} > 0 and count_{{ kind }}_{{ distance + 1 }} > 0
+        ) as clusters_{{ kind }}_{{ distance }}
+        {%- endfor %}
+        {%- endfor %}
+    from clustered
+    group by model_id, inference_path
+
+),
+
 measured as (
 
-    {%- for distance in distances %}
+    {%- for distance in range(reach + 1) %}
+    {%- set is_last = loop.last %}
     select
         model_id,
         inference_path,
         {{ distance }} as distance_blocks,
-        {{ cluster_unit('cluster_unit') }} as cluster_unit,
-        count(*) filter (where count_{{ distance }} > 0 and count_{{ seam_reach() }} > 0)
-            as cluster_count,
-        cast(coalesce(sum(count_{{ distance }}), 0) as bigint) as block_count,
-        cast(sum(sum_{{ distance }}) as double) / nullif(sum(count_{{ distance }}), 0)
-            as mean_local_ssim,
-        cast(sum(sum_{{ seam_reach() }}) as double) / nullif(sum(count_{{ seam_reach() }}), 0)
-            as mean_elsewhere
-    from clustered
-    group by model_id, inference_path
-    {%- if not loop.last %}
+        case when count_own_{{ distance }} > 0 then cluster_unit end as cluster_unit,
+        {{ 'cast(0 as bigint)' if is_last else 'clusters_own_' ~ distance }} as cluster_count,
+        count_own_{{ distance }} as block_count,
+        mean_own_{{ distance }} as mean_local_ssim,
+        {{ 'cast(0 as bigint)' if is_last else 'clusters_base_' ~ distance }}
+            as excess_cluster_count,
+        {%- if is_last %}
+        cast(null as double) as difference,
+        cast(null as double) as excess
+        {%- else %}
+        mean_own_{{ distance }} - mean_own_{{ distance + 1 }} as difference,
+        mean_paired_{{ distance }} - mean_paired_{{ distance + 1 }}
+        - (mean_base_{{ distance }} - mean_base_{{ distance + 1 }}) as excess
+        {%- endif %}
+    from summed
+    {%- if not is_last %}
     union all
     {%- endif %}
     {%- endfor %}
@@ -111,25 +203,32 @@ final as (
         measured.model_id,
         measured.inference_path,
         measured.distance_blocks,
-        case when measured.block_count > 0 then measured.cluster_unit end as cluster_unit,
+        measured.cluster_unit,
         measured.cluster_count,
         measured.block_count,
         measured.mean_local_ssim,
-        measured.mean_local_ssim - measured.mean_elsewhere as difference,
+        measured.difference,
+        {%- for end in ['low', 'high'] %}
         {{ interval_end(
-            '(measured.mean_local_ssim - measured.mean_elsewhere)',
-            'intervals.difference_low', 'measured.cluster_count', 'limits', -2, 2
-        ) }} as difference_low,
+            'measured.difference', 'intervals.difference_' ~ end, 'measured.cluster_count',
+            'limits', -2, 2
+        ) }} as difference_{{ end }},
+        {%- endfor %}
+        measured.excess_cluster_count,
+        measured.excess,
+        {%- for end in ['low', 'high'] %}
         {{ interval_end(
-            '(measured.mean_local_ssim - measured.mean_elsewhere)',
-            'intervals.difference_high', 'measured.cluster_count', 'limits', -2, 2
-        ) }} as difference_high
+            'measured.excess', 'intervals.excess_' ~ end, 'measured.excess_cluster_count',
+            'excess_limits', -4, 4
+        ) }} as excess_{{ end }}{{ ',' if not loop.last }}
+        {%- endfor %}
     from measured
     left join intervals
         on measured.model_id = intervals.model_id
         and measured.inference_path = intervals.inference_path
         and measured.distance_blocks = intervals.distance_blocks
     left join limits on measured.cluster_count - 1 = limits.df
+    left join limits as excess_limits on measured.excess_cluster_count - 1 = excess_limits.df
 
 )
 

@@ -1,5 +1,4 @@
-{#- Pearson correlation of per-image metrics over the rows of a source; doubles are summed, so only
-    the nine digits that no order of addition changes are kept. -#}
+{#- Pearson correlation of per-image metrics over the rows of a source that have both. -#}
 {%- set names = published_metrics() -%}
 with images as (
 
@@ -19,10 +18,7 @@ correlated as (
                 'first_metric': '{{ first }}',
                 'second_metric': '{{ second }}',
                 'image_count': count({{ first }} + {{ second }}),
-                'correlation': case
-                    when stddev_pop({{ first }}) > 0 and stddev_pop({{ second }}) > 0
-                        then round(corr({{ first }}, {{ second }}), 9)
-                end
+                'correlation': {{ correlation(first, second) }}
             },
             {%- endfor %}
             {%- endfor %}

@@ -1,0 +1,145 @@
+{#- How often each current rule fires, and how many independent images would say as much: what a
+    simple sample needs for the variance that images of one cluster, being alike, have together
+    (Korn & Graubard 1998, Survey Methodology 24, 193; variance by linearisation, with the
+    correction for clusters and the bound at the images themselves of Parker et al. 2017, NCHS,
+    Vital and Health Statistics 2(175)). A rate of 0 or 1 does not show how alike they are; each
+    cluster then counts for one. `any` is at least one rule, `high` five or more. -#}
+with flags as (
+
+    select * from {{ ref('fct_rule_flags') }}
+    where rule_set = 'v2_current'
+
+),
+
+limits as (
+
+    select * from {{ ref('int_student_limits') }}
+
+),
+
+verdicts as (
+
+    select * from {{ ref('fct_verdicts') }}
+    where rule_set = 'v2_current'
+
+),
+
+clusters as (
+
+    select * from {{ ref('int_clusters') }}
+
+),
+
+clustered as (
+
+    select
+        flags.population,
+        flags.source_id,
+        flags.model_id,
+        flags.inference_path,
+        clusters.cluster_id,
+        clusters.cluster_unit,
+        flags.rule_id,
+        count(flags.is_flagged) as evaluated_count,
+        count(*) filter (where flags.is_flagged) as flagged_count
+    from flags
+    inner join clusters on flags.image_id = clusters.image_id
+    group by
+        flags.population, flags.source_id, flags.model_id, flags.inference_path,
+        clusters.cluster_id, clusters.cluster_unit, flags.rule_id
+    union all
+    select
+        verdicts.population,
+        verdicts.source_id,
+        verdicts.model_id,
+        verdicts.inference_path,
+        clusters.cluster_id,
+        clusters.cluster_unit,
+        classes.rule_id,
+        count(*) filter (where verdicts.evaluated_count > 0) as evaluated_count,
+        count(*) filter (where verdicts.detection_count >= classes.least_count) as flagged_count
+    from verdicts
+    inner join clusters on verdicts.image_id = clusters.image_id
+    cross join (values ('any', 1), ('high', 5)) as classes (rule_id, least_count)
+    group by
+        verdicts.population, verdicts.source_id, verdicts.model_id, verdicts.inference_path,
+        clusters.cluster_id, clusters.cluster_unit, classes.rule_id
+
+),
+
+summed as (
+
+    select
+        population,
+        source_id,
+        model_id,
+        inference_path,
+        rule_id,
+        {{ cluster_unit('cluster_unit') }} as cluster_unit,
+        count(*) filter (where evaluated_count > 0) as cluster_count,
+        cast(sum(evaluated_count) as hugeint) as evaluated_count,
+        cast(sum(flagged_count) as hugeint) as flagged_count,
+        cast(sum(evaluated_count * evaluated_count) as hugeint) as evaluated_squares,
+        cast(sum(flagged_count * evaluated_count) as hugeint) as products,
+        cast(sum(flagged_count * flagged_count) as hugeint) as flagged_squares
+    from clustered
+    group by population, source_id, model_id, inference_path, rule_id
+
+),
+
+-- Squared deviations of clusters from the common rate, times evaluated_count ^ 2: whole numbers.
+spread as (
+
+    select
+        *,
+        evaluated_count * evaluated_count * flagged_squares
+        - 2 * evaluated_count * flagged_count * products
+        + flagged_count * flagged_count * evaluated_squares as deviation
+    from summed
+
+),
+
+sized as (
+
+    select
+        spread.population,
+        spread.source_id,
+        spread.model_id,
+        spread.inference_path,
+        spread.rule_id,
+        spread.cluster_unit,
+        spread.cluster_count,
+        cast(spread.evaluated_count as bigint) as evaluated_count,
+        cast(spread.flagged_count as bigint) as flagged_count,
+        case
+            when spread.cluster_count < {{ var('min_clusters') }} then null
+            when spread.flagged_count in (0, spread.evaluated_count)
+                then cast(spread.cluster_count as double)
+            when spread.deviation = 0 then cast(spread.evaluated_count as double)
+            else least(
+                cast(spread.evaluated_count as double),
+                cast(
+                    spread.flagged_count * (spread.evaluated_count - spread.flagged_count)
+                    * spread.evaluated_count * spread.evaluated_count * (spread.cluster_count - 1)
+                    as double
+                ) / cast(spread.cluster_count * spread.deviation as double)
+                * pow(of_images.t_limit / of_clusters.t_limit, 2)
+            )
+        end as effective_count
+    from spread
+    left join limits as of_images on spread.evaluated_count - 1 = of_images.df
+    left join limits as of_clusters on spread.cluster_count - 1 = of_clusters.df
+
+),
+
+final as (
+
+    select
+        *,
+        cast(flagged_count as double) / nullif(evaluated_count, 0) * effective_count
+            as effective_flagged
+    from sized
+
+)
+
+select * from final
