@@ -510,7 +510,7 @@ class DyingPool:
 
 def test_a_unit_that_kills_every_worker_is_named_and_the_others_are_kept(tiny_study, monkeypatch):
     monkeypatch.setattr(run, "IMAGES_PER_UNIT", 1)
-    monkeypatch.setattr("ingest.workers.ProcessPoolExecutor", DyingPool)
+    monkeypatch.setattr("upscale_audit.ingest.workers.ProcessPoolExecutor", DyingPool)
     study = tiny_study.load()
     with pytest.raises(StudyError, match=r"workers died 3 times, last at the images b,.*workers 1"):
         ingest_study(study, workers=2)

@@ -218,7 +218,7 @@ def test_exports_are_the_same_bytes_whichever_engine_made_the_blocks(
 @pytest.mark.filterwarnings("ignore")
 def test_a_job_that_no_worker_takes_ends_with_one_line(cluster, tmp_path, monkeypatch):
     master, worker = cluster
-    monkeypatch.setattr("warehouse.spark_session.PATIENCE_S", 2)
+    monkeypatch.setattr("upscale_audit.warehouse.spark.session.PATIENCE_S", 2)
 
     def run():
         with open_session(master, tmp_path, tmp_path / "spark.log") as session:

@@ -40,7 +40,7 @@ def test_a_cluster_writes_the_bytes_that_one_process_writes(study_of_nine, clust
 
 
 def test_a_worker_that_dies_costs_nothing(study_of_nine, cluster, read_tree, monkeypatch):
-    monkeypatch.setattr("ingest.run.IMAGES_PER_UNIT", 1)
+    monkeypatch.setattr("upscale_audit.ingest.run.IMAGES_PER_UNIT", 1)
     local = study_of_nine.load(output="local")
     ingest_study(local, workers=1)
     shared = study_of_nine.load(output="shared")

@@ -296,7 +296,7 @@ def test_weights_that_unpack_to_more_than_any_are_refused_unread(save, state, mo
     files = save(*state)
     with zipfile.ZipFile(files.alexnet, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data/0", bytes(5_000_000))
-    monkeypatch.setattr("ingest.perceptual.MAX_WEIGHTS_BYTES", 4_000_000)
+    monkeypatch.setattr("upscale_audit.ingest.perceptual.MAX_WEIGHTS_BYTES", 4_000_000)
     with pytest.raises(StudyError, match="unpacks to 5000000 bytes; name torchvision's AlexNet"):
         load_network(describe_weights(files))
     files.alexnet.write_bytes(bytes(4_000_001))

@@ -34,8 +34,8 @@ def write(tmp_path):
 @pytest.fixture
 def few_cells(monkeypatch):
     """Let tables have 4,000 cells, so that a test takes no time."""
-    monkeypatch.setattr("ingest.tables.MAX_CELLS", 4000)
-    monkeypatch.setattr("ingest.published.MAX_CELLS", 4000)
+    monkeypatch.setattr("upscale_audit.ingest.tables.MAX_CELLS", 4000)
+    monkeypatch.setattr("upscale_audit.ingest.published.MAX_CELLS", 4000)
     monkeypatch.setattr(read_rows, "__defaults__", ("utf-8-sig", 4000, None))
 
 

@@ -206,14 +206,14 @@ def test_lists_and_archives_are_bounded(tmp_path, monkeypatch):
     tracemalloc.stop()
     assert len(rows) == 50_000
     assert peak / len(rows) < 900  # bytes, so that a million take less than 1 GB
-    monkeypatch.setattr("warehouse.hash_lists.MAX_ENTRIES", 49_999)
+    monkeypatch.setattr("upscale_audit.warehouse.proof.hash_lists.MAX_ENTRIES", 49_999)
     with pytest.raises(StudyError, match="more than 49999 entries: check it in parts"):
         read_list(path)
     path.write_text(A + "  " + "x" * (1 << 21))
     with pytest.raises(StudyError, match="a row of more than 1048576 characters; give a hash list"):
         read_list(path)
     write_archive(tmp_path / "x.zip", [(f"{number:0200}", b"") for number in range(20)])
-    monkeypatch.setattr("warehouse.hash_lists.MAX_DIRECTORY_BYTES", 20 * 246 - 1)
+    monkeypatch.setattr("upscale_audit.warehouse.proof.hash_lists.MAX_DIRECTORY_BYTES", 20 * 246 - 1)
     with pytest.raises(StudyError, match="more members than can be checked at once"):
         hash_archive(tmp_path / "x.zip")
 
