@@ -92,10 +92,10 @@ final as (
             as {{ fixed() }}
         ) as d_sharp_{{ path }},
         cast(
-            ln(({{ path }}_band_mid + 1) / (reference_band_mid + 1)) as {{ fixed() }}
+            ln(({{ path }}_detail4 / 1024 + 1) / (reference_detail4 / 1024 + 1)) as {{ fixed() }}
         ) as d_texture_{{ path }},
         cast(
-            ln(({{ path }}_band_high + 1) / (reference_band_high + 1)) as {{ fixed() }}
+            ln(({{ path }}_detail2 / 256 + 1) / (reference_detail2 / 256 + 1)) as {{ fixed() }}
         ) as d_hf_{{ path }},
         cast(
             sqrt(pi() / 2) / 6 * ({{ path }}_noise - reference_noise) / 64 as {{ fixed() }}
