@@ -60,7 +60,7 @@ def make_parser():
     )
     _add_ingest(commands)
     _add_build(commands)
-    _add(commands, "freeze", _freeze, "keep the axis and the limits, so that builds only add")
+    _add(commands, "freeze", _freeze, "keep the axis and the limits, so that states are final too")
     _add_export(commands)
     add_drawing_commands(commands, _add)
     _add(commands, "docs", _docs, "write the dbt documentation as one HTML page")
@@ -164,7 +164,7 @@ def _open_workers(options):
 
 
 def _build(options):
-    from upscale_audit.warehouse.build import build_warehouse
+    from upscale_audit.warehouse.build import MINIMUM_ALIGNMENT, build_warehouse
 
     with Progress("build", "dbt nodes") as progress:
         study = load_study(options.study)
@@ -173,8 +173,14 @@ def _build(options):
         say("went on from a build that had been stopped")
     if report.carried_blocks:
         say(f"kept {report.carried_blocks} block rows of the warehouse before")
-    elif study.frozen is not None:
+    elif study.axis != "own":
         say(f"built from nothing: {report.reason}")
+    if report.axis_alignment is not None and report.axis_alignment < MINIMUM_ALIGNMENT:
+        say(
+            f"the axis {report.axis_basis} is not this study's: |cos| between it and"
+            f" {'standard-1' if report.axis_basis == 'pooled' else 'the first axis of its blocks'}"
+            f" is {report.axis_alignment:.2f}, below {MINIMUM_ALIGNMENT} (mart_pca_basis)"
+        )
     say(f"published {report.warehouse} ({report.bytes / 1e6:.1f} MB; {report.tests} tests passed)")
     say(f"Merkle root of the source files: {report.sources_root}")
     return EXIT_OK

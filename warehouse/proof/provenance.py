@@ -19,7 +19,28 @@ from upscale_audit.ingest.manifests import (
     write_manifest,
 )
 
+STANDARD_BASIS, OWN_BASIS, FROZEN_BASIS = "standard-1", "pooled", "frozen"
+"""Names of the bases that may score, as `mart_pca_basis` has them."""
+
 WAREHOUSE_MANIFEST, DOCS_MANIFEST = "warehouse.manifest.json", "docs.manifest.json"
+
+
+def describe_axis(study):
+    """Say, in dbt's variables, which basis scores, and which models the study's own is fitted on.
+
+    Parameters
+    ----------
+    study : ingest.study.Study
+
+    Returns
+    -------
+    dict
+    """
+    basis = {"standard": STANDARD_BASIS, "own": OWN_BASIS}[study.axis]
+    return {
+        "scoring_basis": basis if study.frozen is None else FROZEN_BASIS,
+        "axis_models": list(study.axis_models),
+    }
 
 
 def describe_build(study, raw_manifest, hyra, frozen_sha256=None):
@@ -31,6 +52,7 @@ def describe_build(study, raw_manifest, hyra, frozen_sha256=None):
         inputs["frozen"] = frozen_sha256
     return {
         "parameters": asdict(study.analysis_parameters),
+        "axis": describe_axis(study),
         "code": describe_code("warehouse"),
         "dbt_project_sha256": describe_code("dbt_project")["sha256"],
         "duckdb_version": duckdb.__version__,
