@@ -301,7 +301,7 @@ def test_the_documentation_builds_offline_as_one_page(small_study):
     page = write_docs(small_study)
     text = page.read_text(encoding="utf-8")
     assert "fct_blocks" in text
-    assert "Score of the notta block on the shared first axis" in text
+    assert "Score of the notta block on the first axis of the basis that scores" in text
     assert "JSON INLINE DATA" not in text
 
 
