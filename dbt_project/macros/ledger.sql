@@ -21,16 +21,22 @@
 
 {#- The sums of int_image_ledgers over a group of blocks or windows. Arguments: SQL of the three
     integers and of what `invented` gives of them, by what they are multiplied to be 4096ths of
-    dn2, and what the columns' names end in. Result: select items, exact. -#}
-{% macro ledger_sums(reference, restored, product, invention, unit, suffix) -%}
-    {%- set error = '(' ~ reference ~ ' + ' ~ restored ~ ' - 2 * ' ~ product ~ ')' -%}
-    {%- set rounded = 'cast(' ~ invention ~ ' as decimal(18, 4))' -%}
+    dn2, to which part of it what is invented is rounded, and what the columns' names end in.
+    Result: select items, exact; invented and exaggerated in 10,000ths. Invented is rounded once,
+    far above what a double leaves unsaid of it, so that the rest of the error is never below 0. -#}
+{% macro ledger_sums(reference, restored, product, invention, unit, parts, suffix) -%}
+    {%- set rounded = 'cast(floor(' ~ parts ~ ' * ' ~ invention ~ ' + 0.5) as bigint)' -%}
     {{ unit }} * sum({{ reference }}) as reference_energy_{{ suffix }},
         {{ unit }} * sum({{ product }}) as product_{{ suffix }},
-        {{ unit }} * sum({{ error }}) as error_{{ suffix }},
-        {{ unit }} * sum({{ rounded }}) as invented_{{ suffix }},
-        {{ unit }} * (
-            sum(case when {{ product }} > {{ reference }} then {{ error }} else 0 end)
-            - sum(case when {{ product }} > {{ reference }} then {{ rounded }} else 0 end)
+        {{ unit }} * (sum({{ reference }}) + sum({{ restored }}) - 2 * sum({{ product }}))
+            as error_{{ suffix }},
+        {{ unit * 10000 // parts }} * sum({{ rounded }}) as invented_{{ suffix }},
+        {{ unit * 10000 // parts }} * sum(
+            case
+                when {{ product }} > {{ reference }}
+                    then {{ parts }} * ({{ reference }} + {{ restored }} - 2 * {{ product }})
+                        - {{ rounded }}
+                else 0
+            end
         ) as exaggerated_{{ suffix }}
 {%- endmacro %}

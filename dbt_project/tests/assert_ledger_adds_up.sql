@@ -14,49 +14,28 @@ ledgers as (
 
 ),
 
-wrong_blocks as (
+-- One scan for both: blocks that do not add up, and the squared error of each image.
+block_sums as (
 
-    {%- for path in inference_paths() %}
     select
         model_id,
-        image_id,
-        '{{ path }}' as inference_path,
-        'blocks' as problem
-    from blocks
-    where mse_dn2_{{ path }} is not null
-        and (
+        image_id
+        {%- for path in inference_paths() %},
+        sum(mse_dn2_{{ path }}) as mse_dn2_{{ path }},
+        count_if(
             {% for part in parts -%}
             {{ '+ ' if not loop.first }}{{ part }}_dn2_{{ path }}
             {% endfor -%}
-            is distinct from mse_dn2_{{ path }}
+            != mse_dn2_{{ path }}
             or least(
                 {%- for part in parts %}
                 {{ part }}_dn2_{{ path }}{{ ',' if not loop.last }}
                 {%- endfor %}
             ) < 0
-        )
-    {%- if not loop.last %}
-    union all
-    {%- endif %}
-    {%- endfor %}
-
-),
-
-squared_errors as (
-
-    {%- for path in inference_paths() %}
-    select
-        model_id,
-        image_id,
-        '{{ path }}' as inference_path,
-        64 * sum(mse_dn2_{{ path }}) as squared_error
+        ) as wrong_{{ path }}
+        {%- endfor %}
     from blocks
-    where mse_dn2_{{ path }} is not null
     group by model_id, image_id
-    {%- if not loop.last %}
-    union all
-    {%- endif %}
-    {%- endfor %}
 
 ),
 
@@ -73,20 +52,24 @@ image_sums as (
 
 )
 
-select * from wrong_blocks
-union all
+{% for path in inference_paths() -%}
 select
-    squared_errors.model_id,
-    squared_errors.image_id,
-    squared_errors.inference_path,
-    'an image' as problem
-from squared_errors
+    block_sums.model_id,
+    block_sums.image_id,
+    '{{ path }}' as inference_path,
+    case when block_sums.wrong_{{ path }} > 0 then 'a block' else 'the image' end as problem
+from block_sums
 left join image_sums
-    on squared_errors.model_id = image_sums.model_id
-    and squared_errors.image_id = image_sums.image_id
-    and squared_errors.inference_path = image_sums.inference_path
-where 4096 * squared_errors.squared_error is distinct from image_sums.squared_error
+    on block_sums.model_id = image_sums.model_id
+    and block_sums.image_id = image_sums.image_id
+    and image_sums.inference_path = '{{ path }}'
+where block_sums.mse_dn2_{{ path }} is not null
+    and (
+        block_sums.wrong_{{ path }} > 0
+        or 4096 * 64 * block_sums.mse_dn2_{{ path }} is distinct from image_sums.squared_error
+    )
 union all
+{% endfor -%}
 select
     model_id,
     image_id,

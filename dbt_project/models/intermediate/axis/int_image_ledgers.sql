@@ -28,7 +28,7 @@ fine as (
         {%- for scale in block_scales() %},
         {{ ledger_sums(
             'energy_' ~ scale ~ '_reference', 'energy_' ~ scale ~ '_' ~ path,
-            'product_' ~ scale ~ '_' ~ path, 'invented_' ~ scale ~ '_' ~ path, 64,
+            'product_' ~ scale ~ '_' ~ path, 'invented_' ~ scale ~ '_' ~ path, 64, 10000,
             scale ~ '_' ~ path
         ) }}
         {%- endfor %}
@@ -120,7 +120,7 @@ coarse as (
             'energy_' ~ scale ~ '_reference_' ~ path,
         ] %},
         {{ ledger_sums(
-            energies[0], energies[1], energies[2], '(' ~ invented(*energies) ~ ')', 1,
+            energies[0], energies[1], energies[2], '(' ~ invented(*energies) ~ ')', 1, 1,
             scale ~ '_' ~ path
         ) }}
         {%- endfor %}
@@ -141,8 +141,15 @@ final as (
         '{{ path }}' as inference_path,
         {{ scale }} as scale_px,
         64 * count_{{ path }} as pixel_count
-        {%- for name in ['reference_energy', 'product', 'error', 'invented', 'exaggerated'] %},
+        {%- for name in ['reference_energy', 'product', 'error'] %},
         cast({{ name }}_{{ scale }}_{{ path }} as decimal(38, 4)) as {{ name }}
+        {%- endfor %}
+        {%- for name in ['invented', 'exaggerated'] %},
+        cast(
+            cast({{ name }}_{{ scale }}_{{ path }} as decimal(38, 0))
+            * cast(0.0001 as decimal(4, 4))
+            as decimal(38, 4)
+        ) as {{ name }}
         {%- endfor %},
         cast(
             {{ 'shifted_' ~ path if scale == scales[-1] else 'null' }} as decimal(38, 4)
