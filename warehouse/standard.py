@@ -247,7 +247,7 @@ def format_seed(basis):
 
 
 def compare_patients(moments):
-    """Fit the first axis to the first patients, and more of them, in the order of their names.
+    """Fit the first axis to a few patients, and more of them: those of most models come first.
 
     Parameters
     ----------
@@ -258,16 +258,20 @@ def compare_patients(moments):
     list of dict
         patients, images, loadings, weights, gap and the cosine with the axis of all.
     """
-    patients = sorted({item.cluster_id for item in moments})
+    models = defaultdict(set)
+    for item in moments:
+        models[item.cluster_id].add(item.model_id)
+    patients = sorted(models, key=lambda name: (-len(models[name]), name))
     whole = fit_basis(moments).loadings[0]
     rows = []
     for count in sorted({step for step in PATIENT_STEPS if step < len(patients)} | {len(patients)}):
-        chosen = [item for item in moments if item.cluster_id in set(patients[:count])]
+        first = set(patients[:count])
+        chosen = [item for item in moments if item.cluster_id in first]
         basis = fit_basis(chosen)
         rows.append(
             {
                 "patients": count,
-                "images": len({item.image_id for item in chosen}),
+                "images": len({(item.image_id, item.image_sha256) for item in chosen}),
                 "loadings": _round_all(basis.loadings[0]),
                 "weights": _round_all(basis.loadings[0] / basis.scales),
                 "gap": float(round(basis.eigenvalues[0] / basis.eigenvalues[1], DIGITS)),
@@ -281,12 +285,13 @@ def _round_all(values):
     return [float(round(value, DIGITS)) for value in values]
 
 
-def describe_fit(moments, studies, seed):
+def describe_fit(measured, studies, seed):
     """Say what a basis was fitted on.
 
     Parameters
     ----------
-    moments : list of Moments
+    measured : list of list of Moments
+        Of each study.
     studies : list of ingest.study.Study
     seed : str
         Text of the seed.
@@ -296,7 +301,7 @@ def describe_fit(moments, studies, seed):
     dict
     """
     names = [study.path.name for study in studies]
-    images = {item.image_id: item.image_sha256 for item in moments}
+    moments = merge_moments(measured)
     return {
         "basis_id": STANDARD_BASIS,
         "rows_sha256": hash_json(seed.splitlines()),
@@ -308,7 +313,10 @@ def describe_fit(moments, studies, seed):
         "patients": len({item.cluster_id for item in moments}),
         "models": _describe_models(moments, studies),
         "stability": compare_patients(moments),
-        "images": dict(sorted(images.items())),
+        "images": {
+            name: dict(sorted({item.image_id: item.image_sha256 for item in own}.items()))
+            for name, own in zip(names, measured, strict=True)
+        },
     }
 
 
@@ -346,12 +354,13 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     try:
         studies = [load_study(path) for path in options.studies]
-        moments = merge_moments([read_moments(study) for study in studies])
+        measured = [read_moments(study) for study in studies]
+        moments = merge_moments(measured)
     except StudyError as error:
         sys.stderr.write(f"standard-basis: {error}\n")
         return 1
     seed = format_seed(fit_basis(moments))
-    fit = describe_fit(moments, studies, seed)
+    fit = describe_fit(measured, studies, seed)
     write_text(options.seed, seed)
     write_text(options.manifest, json.dumps(fit, indent=1) + "\n")
     sys.stdout.write(format_table(fit["stability"]))

@@ -93,7 +93,8 @@ def test_the_seed_is_the_one_that_its_manifest_names():
     assert {row["basis_id"] for row in rows} == {manifest["basis_id"]}
     first = [float(row["weight"]) for row in rows[:5]]
     assert manifest["stability"][-1]["weights"] == pytest.approx(first, abs=2e-9)
-    assert all(re.fullmatch("[0-9a-f]{64}", sha256) for sha256 in manifest["images"].values())
+    listed = [sha256 for images in manifest["images"].values() for sha256 in images.values()]
+    assert all(re.fullmatch("[0-9a-f]{64}", sha256) for sha256 in listed)
 
 
 def test_the_command_writes_seed_and_manifest_and_prints_a_table(small_study, tmp_path, capsys):
@@ -103,7 +104,7 @@ def test_the_command_writes_seed_and_manifest_and_prints_a_table(small_study, tm
     assert "| patients | images | luminance |" in capsys.readouterr().out
     found = json.loads(manifest.read_text())
     assert found["rows_sha256"] == hash_json(seed.read_text().splitlines())
-    assert set(found["images"]) == {"a", "b", "c"}
+    assert set(found["images"]["study.toml"]) == {"a", "b", "c"}
     assert set(found["models"]) == {"alpha", "beta"}
     assert str(tmp_path) not in manifest.read_text()
 
