@@ -3,8 +3,9 @@
 ``python -m warehouse.standard STUDY.toml...`` reads the studies' built warehouses, pools their
 models with equal weight as a study's own basis does (definitions E.4), and writes the seed
 ``standard_basis.csv`` and, beside it, ``standard_basis.json``: the images by name and hash, the
-models, the commands, and how the first axis moves with the number of patients. A model of the same
-name in several studies is one model. The studies' own files are only read.
+models, the commands, and how the first axis moves with the number of patients. Models are those of
+each study's ``axis_models``, by default all but controls; one of the same name in several studies
+is one model. The studies' own files are only read.
 """
 
 import argparse
@@ -354,7 +355,10 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     try:
         studies = [load_study(path) for path in options.studies]
-        measured = [read_moments(study) for study in studies]
+        measured = [
+            [item for item in read_moments(study) if item.model_id in study.axis_models]
+            for study in studies
+        ]
         moments = merge_moments(measured)
     except StudyError as error:
         sys.stderr.write(f"standard-basis: {error}\n")
