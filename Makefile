@@ -14,7 +14,7 @@ export DO_NOT_TRACK := 1
 
 .PHONY: help
 help: ## Print this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo '  STUDY=path/to/study.toml chooses the study; now: $(STUDY)'
 
 .PHONY: install
@@ -50,8 +50,12 @@ build: $(VENV)/.installed ## Build, test and publish STUDY's warehouse.duckdb fr
 	$(AUDIT) build $(STUDY)
 
 .PHONY: freeze
-freeze: $(VENV)/.installed ## Keep STUDY's axis and limits in a file, so that later builds only add
+freeze: $(VENV)/.installed ## Keep STUDY's axis and limits in a file, so that states are final too
 	$(AUDIT) freeze $(STUDY)
+
+.PHONY: standard-basis
+standard-basis: $(VENV)/.installed ## Fit the standard basis anew: make standard-basis STUDIES="a.toml b.toml", built
+	$(BIN)/python -m warehouse.standard $(STUDIES)
 
 .PHONY: export
 export: $(VENV)/.installed ## Write STUDY's marts as Parquet with SHA256SUMS

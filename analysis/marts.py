@@ -9,6 +9,13 @@ from upscale_audit.analysis.connection import open_published
 from upscale_audit.analysis.connection import quote_text as quote_text
 from upscale_audit.ingest.errors import StudyError
 
+MINIMUM_ALIGNMENT = 0.9
+"""|cos| of two first axes below which they are not the same (definitions E.4); a test compares it
+with the warehouse's."""
+
+ORIGIN = "a block restored exactly"
+"""What 0 is on the axis."""
+
 
 class Marts:
     """A published warehouse, open for reading.
@@ -152,17 +159,25 @@ class Marts:
             component["unit"] = component["unit"] or "ln ratio"
         return components
 
-    def describe_origin(self):
-        """Say what 0 is on the axis, and on which side of it a perfect block lies."""
-        rows = self.rows(
-            "select weight from mart_pca_basis"
-            " where is_scoring and component = 1 and feature = 'error'"
+    def describe_axis(self):
+        """Name the basis that scores, and say where it is not the axis of this study's blocks.
+
+        Returns
+        -------
+        str
+            A sentence for a caption.
+        """
+        (row,) = self.rows("select axis_basis, axis_alignment from dim_study")
+        names = {"pooled": "the study's own", "frozen": "the study's frozen one"}
+        text = f"Basis: {names.get(row['axis_basis'], row['axis_basis'])}"
+        alignment = row["axis_alignment"]
+        if alignment is None or alignment >= MINIMUM_ALIGNMENT:
+            return f"{text}."
+        other = "standard-1" if row["axis_basis"] == "pooled" else "the study's own"
+        return (
+            f"{text}, which is not the first axis of these blocks: |cos| with {other} is"
+            f" {alignment:.2f}, below {MINIMUM_ALIGNMENT}."
         )
-        text = "every feature at its origin: nothing changed, and the error as large as the signal"
-        weight = rows[0]["weight"] if rows else None
-        # A perfect block has all features at 0 but the error's, which is far below.
-        side = "above" if weight and weight < 0 else "below"
-        return f"{text} (a perfect block scores {side} 0)" if weight else text
 
 
 def quote_name(name):

@@ -22,15 +22,16 @@ class Measured:
         self.windows = kernel.sum_windows(self.grey)
         total, total_sq = kernel.sum_moments(self.grey)
         laplacian, noise = kernel.filter_blocks(kernel.pad_mirrored(self.grey, 1))
-        bands = kernel.measure_bands(self.grey)
+        self.cells = kernel.sum_cells(self.grey)
+        details = kernel.measure_details(self.cells, self.cells, total_sq)
         steps = kernel.sum_steps(self.grey)
         self.columns = {
             "sum": total,
             "sum_sq": total_sq,
             "laplacian": laplacian,
             "noise": noise,
-            "band_mid": bands[0],
-            "band_high": bands[1],
+            "detail2": details[0],
+            "detail4": details[1],
             "step_side": steps[0],
             "step_side16": steps[1],
             "step_middle": steps[2],
@@ -54,8 +55,15 @@ def compare_blocks(reference, restored, ringing_mask):
     cross, local_ssim = kernel.compare_pair(
         reference.grey, restored.grey, reference.windows, restored.windows
     )
+    details = kernel.measure_details(reference.cells, restored.cells, cross)
     ringing = kernel.measure_ringing(reference.grey, restored.grey, ringing_mask)
-    return {"cross": cross, "local_ssim": local_ssim, "ringing": ringing}
+    return {
+        "cross": cross,
+        "cross_detail2": details[0],
+        "cross_detail4": details[1],
+        "local_ssim": local_ssim,
+        "ringing": ringing,
+    }
 
 
 def measure_pair(reference, restored, ringing_mask):

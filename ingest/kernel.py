@@ -1,9 +1,9 @@
 """The block kernel: every block quantity of a greyscale image or image pair, in one sweep.
 
-All inputs are 8-bit, so everything here is computed in integers and is exact, with two
-exceptions that are float64 in a fixed order and rounded once to float32 by the caller's
-dtype: the block SSIM and the DCT band energies. No fast-math and no fused multiply-add are
-allowed, so equal pixels give equal bits on every machine.
+All inputs are 8-bit, so everything here is computed in integers and is exact, save the block
+SSIM, which is float64 in a fixed order and rounded once to float32, and the ringing energy, an
+exact sum divided once. No fast-math and no fused multiply-add are allowed, so equal pixels give
+equal bits on every machine.
 
 A sweep goes down the image one row of blocks at a time. Per-column accumulators are filled
 first (that loop vectorises), then folded over the eight columns of each block.
@@ -23,15 +23,6 @@ _WINDOW_PX = 7
 _WINDOW_AREA = _WINDOW_PX * _WINDOW_PX
 _C1_SCALED = C1 * _WINDOW_AREA * _WINDOW_AREA
 _C2_SCALED = C2 * _WINDOW_AREA * (_WINDOW_AREA - 1)
-
-# cos(k pi / 16), k = 1..7, written out so that no libm stands between two machines.
-_COS1 = 0.9807852804032304
-_COS2 = 0.9238795325112867
-_COS3 = 0.8314696123025452
-_COS4 = 0.7071067811865476
-_COS5 = 0.5555702330196022
-_COS6 = 0.3826834323650898
-_COS7 = 0.19509032201612828
 
 _jit = njit(cache=True, nogil=True, error_model="numpy")
 
@@ -393,38 +384,8 @@ def _share_side(side, block_row, steps):
 
 
 @_jit
-def _transform_lines(planes, first, stride):
-    """One 8-point DCT-II, twice its orthonormal scale, over eight planes in place.
-
-    Differences are taken before any product, so a constant line gives exact zeros.
-    """
-    for index in range(planes.shape[1]):
-        x0, x1 = planes[first, index], planes[first + stride, index]
-        x2, x3 = planes[first + 2 * stride, index], planes[first + 3 * stride, index]
-        x4, x5 = planes[first + 4 * stride, index], planes[first + 5 * stride, index]
-        x6, x7 = planes[first + 6 * stride, index], planes[first + 7 * stride, index]
-        s07, s16, s25, s34 = x0 + x7, x1 + x6, x2 + x5, x3 + x4
-        d07, d16, d25, d34 = x0 - x7, x1 - x6, x2 - x5, x3 - x4
-        outer, inner = s07 - s34, s16 - s25
-        planes[first, index] = ((s07 + s34) + (s16 + s25)) * _COS4
-        planes[first + 4 * stride, index] = ((s07 + s34) - (s16 + s25)) * _COS4
-        planes[first + 2 * stride, index] = outer * _COS2 + inner * _COS6
-        planes[first + 6 * stride, index] = outer * _COS6 - inner * _COS2
-        planes[first + stride, index] = (d07 * _COS1 + d16 * _COS3) + (d25 * _COS5 + d34 * _COS7)
-        planes[first + 3 * stride, index] = (d07 * _COS3 - d16 * _COS7) - (
-            d25 * _COS1 + d34 * _COS5
-        )
-        planes[first + 5 * stride, index] = (d07 * _COS5 - d16 * _COS1) + (
-            d25 * _COS7 + d34 * _COS3
-        )
-        planes[first + 7 * stride, index] = (d07 * _COS7 - d16 * _COS5) + (
-            d25 * _COS3 - d34 * _COS1
-        )
-
-
-@_jit
-def measure_bands(image):
-    """Middle and high band energy of each block's orthonormal 8x8 DCT-II.
+def sum_cells(image):
+    """Sum grey values over each cell of 2x2 pixels of whole blocks.
 
     Parameters
     ----------
@@ -432,36 +393,76 @@ def measure_bands(image):
 
     Returns
     -------
-    (2, M // 8, N // 8) float32 array, dn2
-        Sum of squared coefficients divided by 64: 0 over 3 <= u + v <= 7, 1 over u + v >= 8.
+    (M // 8 * 4, N // 8 * 4) uint16 array, dn
+        0..1020.
     """
-    block_rows, block_cols = image.shape[0] // 8, image.shape[1] // 8
-    bands = np.empty((2, block_rows, block_cols), np.float32)
-    planes = np.empty((64, block_cols), np.float64)
-    energy = np.empty((2, block_cols), np.float64)
+    cells = np.empty((image.shape[0] // 8 * 4, image.shape[1] // 8 * 4), np.uint16)
+    sums = np.empty(cells.shape[1] * 2, np.uint16)
+    for row in range(cells.shape[0]):
+        upper, lower = image[2 * row], image[2 * row + 1]
+        for col in range(sums.size):
+            sums[col] = np.uint16(upper[col]) + np.uint16(lower[col])
+        for col in range(cells.shape[1]):
+            cells[row, col] = sums[2 * col] + sums[2 * col + 1]
+    return cells
+
+
+@_jit
+def measure_details(left, right, product):
+    """Haar detail of each block at cells of 2 and of 4 px: energy, or product of two images.
+
+    Parameters
+    ----------
+    left, right : (M // 8 * 4, N // 8 * 4) uint16 arrays
+        From `sum_cells`; the same one twice for an image's energy.
+    product : (M // 8, N // 8) uint32 array
+        Sum of the two images' products over the block's pixels, dn2.
+
+    Returns
+    -------
+    (2, M // 8, N // 8) int32 array, dn2
+        4 E_2 and 16 E_4, exact; 0..16646400 for an energy, of either sign for a product.
+
+    Notes
+    -----
+    With S_k the sums over cells of k x k px and Q_k = sum(S_k^a S_k^b) / k^2 over the block, the
+    detail that is lost when cells are replaced by their means is
+
+        E_2 = Q_1 - Q_2,  E_4 = Q_2 - Q_4,  E_8 = Q_4 - Q_8,
+
+    the energy of the orthogonal Haar wavelets of that size (48, 12 and 3 dimensions). E_8 follows
+    from the block's sums: E_2 + E_4 + E_8 = Q_1 - Q_8.
+    """
+    block_rows, block_cols = product.shape
+    details = np.empty((2, block_rows, block_cols), np.int32)
+    twos = np.empty(block_cols * 4, np.int32)
+    fours = np.empty(block_cols * 2, np.int32)
     for block_row in range(block_rows):
-        for row in range(8):
-            line = image[block_row * 8 + row]
-            for col in range(8):
-                plane = planes[row * 8 + col]
-                for block_col in range(block_cols):
-                    plane[block_col] = line[block_col * 8 + col]
-        for col in range(8):
-            _transform_lines(planes, col, 8)
-        for row in range(8):
-            _transform_lines(planes, row * 8, 1)
-        energy[:] = 0.0
-        for order in range(3, 15):
-            band = energy[0 if order <= 7 else 1]
-            for row in range(max(0, order - 7), min(8, order + 1)):
-                plane = planes[row * 8 + order - row]
-                for block_col in range(block_cols):
-                    band[block_col] += plane[block_col] * plane[block_col]
-        # The two passes carry a factor of 2 each (4 on amplitude, 16 on energy); 64 pixels.
-        for kind in range(2):
-            for block_col in range(block_cols):
-                bands[kind, block_row, block_col] = energy[kind, block_col] / 1024.0
-    return bands
+        twos[:] = 0
+        fours[:] = 0
+        for half in range(2):
+            top = block_row * 4 + half * 2
+            for row in range(top, top + 2):
+                for col in range(twos.size):
+                    twos[col] += np.int32(left[row, col]) * np.int32(right[row, col])
+            for col in range(fours.size):
+                fours[col] += _sum_four(left, top, 2 * col) * _sum_four(right, top, 2 * col)
+        for block_col in range(block_cols):
+            fold, fold_four = np.int32(0), np.int32(0)
+            for col in range(block_col * 4, block_col * 4 + 4):
+                fold += twos[col]
+            for col in range(block_col * 2, block_col * 2 + 2):
+                fold_four += fours[col]
+            details[0, block_row, block_col] = 4 * np.int32(product[block_row, block_col]) - fold
+            details[1, block_row, block_col] = 4 * fold - fold_four
+    return details
+
+
+@_jit
+def _sum_four(cells, row, col):
+    """Sum over the cell of 4x4 px that begins at a cell of 2x2 px."""
+    upper = np.int32(cells[row, col]) + np.int32(cells[row, col + 1])
+    return upper + np.int32(cells[row + 1, col]) + np.int32(cells[row + 1, col + 1])
 
 
 @_jit

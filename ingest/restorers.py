@@ -207,18 +207,12 @@ def _check_network(declared):
         _require(is_hash, "sha256", declared.sha256, "64 lower-case hexadecimal digits")
 
 
+CONTROLS = (Blur, Unsharp, Noise, Jpeg, Frame)
+"""Restorers whose damage is known: no model under test."""
+
 DECLARATIONS = {
     kind: declaration
-    for declaration in (
-        Interpolation,
-        Blur,
-        Unsharp,
-        Noise,
-        Jpeg,
-        Frame,
-        NcnnWeights,
-        SpandrelWeights,
-    )
+    for declaration in (Interpolation, *CONTROLS, NcnnWeights, SpandrelWeights)
     for kind in declaration.KINDS
 }
 """What each `kind` of restorer in a study file is parsed into."""

@@ -40,8 +40,8 @@ def _measured(image):
             "64 sum(L^2) - sum(L)^2 of the 4-neighbour Laplacian: its variance times 4096.",
         ),
         Column(f"{image}_noise", pa.int32(), "dn", "Sum of |I * M|, M the Immerkaer mask."),
-        Column(f"{image}_band_mid", _FLOAT, "dn2", "DCT-II energy / 64 over 3 <= u + v <= 7."),
-        Column(f"{image}_band_high", _FLOAT, "dn2", "DCT-II energy / 64 over u + v >= 8."),
+        Column(f"{image}_detail2", pa.int32(), "dn2", "4 E_2: Haar energy at cells of 2 px."),
+        Column(f"{image}_detail4", pa.int32(), "dn2", "16 E_4: Haar energy at cells of 4 px."),
         Column(f"{image}_step_side", pa.int16(), "dn", "Sum of |step| across existing sides."),
         Column(f"{image}_step_side16", pa.int16(), "dn", "As step_side, sides on 16 px only."),
         Column(f"{image}_step_middle", pa.int16(), "dn", "Sum of |step| across both midlines."),
@@ -53,6 +53,8 @@ def _compared(path):
     """Columns that compare one inference path's image with the reference."""
     return (
         Column(f"{path}_cross", pa.int32(), "dn2", "Sum of reference x restored grey values."),
+        Column(f"{path}_cross_detail2", pa.int32(), "dn2", "4 E_2 of reference x restored."),
+        Column(f"{path}_cross_detail4", pa.int32(), "dn2", "16 E_4 of reference x restored."),
         Column(f"{path}_local_ssim", _FLOAT, "", "Block SSIM: mean of four 7x7 windows."),
         Column(
             f"{path}_ringing",

@@ -12,7 +12,7 @@ from typing import get_args
 from upscale_audit.ingest.documents import read_bounded
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.plain_paths import check_database_folder
-from upscale_audit.ingest.restorers import DECLARATIONS, RestoreParameters
+from upscale_audit.ingest.restorers import CONTROLS, DECLARATIONS, RestoreParameters
 
 INFERENCE_PATHS = ("notta", "tta")
 MAX_FILE_BYTES = 1 << 20
@@ -21,6 +21,7 @@ MODEL_ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 PAIRING_RULES = ("exact", "suffix")
 EDGE_RULES = ("adaptive", "fixed")
 COLOUR_RULES = ("reduce", "reject")
+AXES = ("standard", "own")
 OUTPUT_FOLDERS = ("raw", "hyra", "exports", "figures", "maps", "paper", "dbt")
 MEASURED_SOURCES = ("images", "images_notta", "images_tta")
 """What marts and exports call the measured images; no published file may be labelled so."""
@@ -144,7 +145,9 @@ class Study:
     """A parsed study file. All paths are absolute.
 
     `references` is None and `models` empty in a study of published files only; without
-    `perceptual` there is no LPIPS, without `frozen` every build fits the axis anew.
+    `perceptual` there is no LPIPS. `axis` is what scores blocks: the standard basis, or one that
+    every build fits to the study's blocks; `frozen` names a file to score by instead. The study's
+    own basis, and the limits that models share, are fitted on `axis_models`.
     """
 
     path: Path
@@ -158,6 +161,8 @@ class Study:
     published: tuple[Published, ...] = ()
     perceptual: PerceptualFiles | None = None
     frozen: Path | None = None
+    axis: str = "standard"
+    axis_models: tuple[str, ...] = ()
     ingest_parameters: IngestParameters = field(default_factory=IngestParameters)
     analysis_parameters: AnalysisParameters = field(default_factory=AnalysisParameters)
     restore_parameters: RestoreParameters = field(default_factory=RestoreParameters)
@@ -229,7 +234,7 @@ def _parse_study(path, document):
     sections = ("study", "models", "published", "labels", "perceptual", "parameters", "restore")
     _check_keys(path, "the study file", document, sections, required=("study",))
     study = _table(path, document, "study")
-    known = ("name", "references", "output", "pairing", "frozen")
+    known = ("name", "references", "output", "pairing", "axis", "axis_models", "frozen")
     published = _parse_published(path, document.get("published", []))
     has_images = "models" in document or "references" in study or not published
     required = ("name", "references") if has_images else ("name",)
@@ -242,18 +247,21 @@ def _parse_study(path, document):
             f"{path} [study]: pairing = {pairing!r}; expected one of {', '.join(PAIRING_RULES)}"
         )
     ingest_parameters, analysis_parameters = _parse_parameters(path, document)
+    models = _parse_models(path, document.get("models")) if has_images else ()
     parsed = Study(
         path=path,
         name=_text(path, "[study]", study, "name"),
         references=_folder(path, "[study]", study, "references") if has_images else None,
         output=_resolve(path, "[study]", study, "output", default="."),
         pairing=pairing,
-        models=_parse_models(path, document.get("models")) if has_images else (),
+        models=models,
         label_entries=_file(path, "[labels]", labels, "entries"),
         label_boxes=_file(path, "[labels]", labels, "boxes"),
         published=published,
         perceptual=_parse_perceptual(path, document),
         frozen=_resolve(path, "[study]", study, "frozen") if "frozen" in study else None,
+        axis=_parse_axis(path, study),
+        axis_models=_parse_axis_models(path, study, models),
         ingest_parameters=ingest_parameters,
         analysis_parameters=analysis_parameters,
         restore_parameters=_make(
@@ -263,6 +271,33 @@ def _parse_study(path, document):
     _check_apart(parsed)
     check_database_folder(parsed.output, f"{path}: [study] output")
     return parsed
+
+
+def _parse_axis(path, study):
+    axis = _text(path, "[study]", study, "axis", default="standard")
+    if axis not in AXES:
+        raise StudyError(f"{path} [study]: axis = {axis!r}; expected one of {', '.join(AXES)}")
+    if axis == "own" and "frozen" in study:
+        raise StudyError(
+            f"{path} [study]: axis = 'own' fits a basis to score by, and frozen names a file that"
+            " scores; take one of them out"
+        )
+    return axis
+
+
+def _parse_axis_models(path, study, models):
+    """Names of the models that the study's own axis is fitted on: by default all but controls."""
+    known = tuple(model.model_id for model in models)
+    if "axis_models" not in study:
+        restorers = [m.model_id for m in models if not isinstance(m.restorer, CONTROLS)]
+        return tuple(restorers) or known
+    given = study["axis_models"]
+    if not isinstance(given, list) or not given or not all(name in known for name in given):
+        raise StudyError(
+            f"{path} [study]: axis_models = {given!r}; expected a list of one or more of"
+            f" {', '.join(known) or 'the models, of which there are none'}"
+        )
+    return tuple(sorted(set(given)))
 
 
 def _check_apart(study):

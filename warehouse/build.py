@@ -12,6 +12,7 @@ from upscale_audit.ingest.run import read_raw_manifest
 from upscale_audit.ingest.vouchers import Journal, check_vouched
 from upscale_audit.warehouse.connect import (
     open_build,
+    open_warehouse,
     quote_name,
     remove_database,
     saying_database_errors,
@@ -32,12 +33,17 @@ from upscale_audit.warehouse.growth import (
 from upscale_audit.warehouse.hyra import HyraFolder, create_hyra_views, read_hyra
 from upscale_audit.warehouse.lineage import Graph, add_dbt_edges, create_lineage
 from upscale_audit.warehouse.proof.provenance import (
+    OWN_BASIS,
     WAREHOUSE_MANIFEST,
+    describe_axis,
     describe_build,
     describe_warehouse,
 )
 from upscale_audit.warehouse.raw import check_raw, check_sign_off, create_raw_views
 from upscale_audit.warehouse.resumption import NOTE, find_interrupted, note_build
+
+MINIMUM_ALIGNMENT = 0.9
+"""Below it a basis that scores blocks is said not to be theirs (definitions E.4)."""
 
 # Unit tests of the SQL read no study: the test suite runs them, not each build.
 BUILD = ("build", "--exclude-resource-type", "unit_test")
@@ -58,6 +64,10 @@ class BuildReport:
         Why none was; None where some were.
     resumed : bool
         Whether it went on from a build that had been killed.
+    axis_basis : str or None
+        Name of the basis that scores; None in a study without images.
+    axis_alignment : float or None
+        |cos| between it and the study's own first axis; where that scores, the standard one.
     """
 
     warehouse: Path
@@ -68,6 +78,8 @@ class BuildReport:
     carried_blocks: int = 0
     reason: str | None = None
     resumed: bool = False
+    axis_basis: str | None = None
+    axis_alignment: float | None = None
 
 
 @dataclass(frozen=True)
@@ -125,6 +137,7 @@ def build_warehouse(study, threads=None, progress=None, spark=None):
         finally:
             job.remove_spill()
         job.clear()
+        axis_basis, axis_alignment = _read_axis(study.warehouse)
     return BuildReport(
         warehouse=study.warehouse,
         bytes=study.warehouse.stat().st_size,
@@ -134,7 +147,15 @@ def build_warehouse(study, threads=None, progress=None, spark=None):
         carried_blocks=job.carried_blocks,
         reason=job.growth.reason,
         resumed=job.left is not None,
+        axis_basis=axis_basis,
+        axis_alignment=axis_alignment,
     )
+
+
+def _read_axis(path):
+    with open_warehouse(path) as connection:
+        (row,) = connection.sql("select axis_basis, axis_alignment from dim_study").fetchall()
+    return row
 
 
 def _read_inputs(study):
@@ -173,7 +194,7 @@ class _Job:
             self.clear()
         elif self.left.counts is not None:
             return self.left.counts
-        variables = {"is_frozen": self.inputs.frozen.sha256 is not None}
+        variables = describe_axis(self.study)
         if self.growth.reason is None:
             self.carried_blocks = copy_published(self.study, self.database)
             variables["carried_blocks"] = self.carried_blocks
@@ -238,7 +259,8 @@ class _Job:
             connection.begin()
             _create_table_list(connection, dbt_manifest)
             add_dbt_edges(connection, graph)
-            drop_what_cannot_grow(connection, dbt_manifest, inputs.frozen.sha256 is not None)
+            can_grow = describe_axis(self.study)["scoring_basis"] != OWN_BASIS
+            drop_what_cannot_grow(connection, dbt_manifest, can_grow)
             for schema in ("raw", "staging"):
                 connection.execute(f"drop schema if exists {quote_name(schema)} cascade")
             connection.commit()

@@ -1,8 +1,9 @@
 """The frozen file: the axis and the limits that a study keeps while it grows.
 
-With a pooled basis one more model or image turns the axis a little, and every score, limit and
-state moves. ``freeze`` writes what they depend on as a file that people review and that a study
-names; from then on a block's score is final, and a build only adds (`warehouse.growth`).
+With an axis of the study's own one more model or image turns it a little, and every score moves;
+limits, which are quantiles of the study's blocks, move under any axis, and states with them.
+``freeze`` writes axis and limits as a file that people review and that a study names; from then on
+score and state of a block are final.
 """
 
 import re
@@ -24,7 +25,7 @@ from upscale_audit.warehouse.connect import (
 )
 from upscale_audit.warehouse.proof.provenance import WAREHOUSE_MANIFEST, check_warehouse
 
-FILE_VERSION = 1
+FILE_VERSION = 2
 """Raised when a feature, a component or a limit is defined anew."""
 MAX_FILE_BYTES = 1 << 22
 """Largest frozen file that is read: 4 MiB, which holds the limits of 20,000 models."""

@@ -1,8 +1,9 @@
 """A build that adds to a copy of the published warehouse what was measured since.
 
-Where a study has a frozen axis, a block's row is final: what is published stays, shards that came
-since are scored and summed, and only tables with a row per image or fewer are made anew. Sums are
-exact, so the tables are those of a build from nothing.
+Unless a study scores by an axis of its own, a block's row is final: what is published stays, shards
+that came since are scored and summed, and only tables with a row per image or fewer are made anew,
+and what compares blocks with limits that may move. Sums are exact, so the tables are those of a
+build from nothing.
 """
 
 import contextlib
@@ -16,13 +17,13 @@ from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file
 from upscale_audit.ingest.manifests import MANIFEST, read_manifest
 from upscale_audit.warehouse.connect import open_build, open_warehouse, quote_name
-from upscale_audit.warehouse.proof.provenance import WAREHOUSE_MANIFEST
+from upscale_audit.warehouse.proof.provenance import OWN_BASIS, WAREHOUSE_MANIFEST
 from upscale_audit.warehouse.raw import find_shard_model
 
 CARRIED_SCHEMA = "intermediate"
 """Holds, in a published file that can grow, the sums per image that later builds add to."""
 
-GROWN_MARTS = ("fct_blocks", "mart_limits")
+GROWN_MARTS = ("fct_blocks",)
 """Published tables to which a build adds; it makes the others anew."""
 
 
@@ -58,8 +59,8 @@ def plan_growth(study, manifest, recipe, frozen):
     -------
     Growth
     """
-    if frozen.sha256 is None:
-        return Growth(reason="the axis is not frozen")
+    if recipe["axis"]["scoring_basis"] == OWN_BASIS:
+        return Growth(reason="the axis is the study's own")
     if not study.warehouse.is_file():
         return Growth(reason="there is no warehouse yet")
     try:
@@ -103,6 +104,10 @@ def _compare_recipes(before, now):
         item.pop("hyra", None)
     if inputs[0] != inputs[1]:
         return "the frozen file"
+    # Not the models of the study's own axis: what is made of them is made anew by every build.
+    scoring = [recipe.get("axis", {}).get("scoring_basis") for recipe in (before, now)]
+    if scoring[0] != scoring[1]:
+        return "the axis"
     names = {
         "parameters": "a parameter",
         "code": "upscale-audit",
@@ -125,7 +130,7 @@ def _find_added(before, models, manifest, frozen):
         return Growth(reason=f"the model {gone} is no longer in the study")
     shards = [name for name in manifest["block_shards"] if name not in before]
     for model_id in sorted(set(map(find_shard_model, shards))):
-        if model_id in models - frozen.models:
+        if frozen.sha256 is not None and model_id in models - frozen.models:
             return Growth(
                 reason=f"images were added to {model_id}, which has no limits in the frozen file"
             )
@@ -183,7 +188,7 @@ def drop_what_cannot_grow(connection, dbt_manifest, keeps):
     dbt_manifest : dict
         dbt's description of its last run.
     keeps : bool
-        Whether the study has a frozen axis; without one nothing is kept.
+        Whether a later build may add to this one; else nothing is kept.
     """
     grown = {
         node["name"]

@@ -6,9 +6,9 @@ with profiles as (
     select
         model_id,
         image_id,
-        count(axis1) as scored_block_count,
-        avg(axis1) as mean_axis1,
-        100.0 * count(*) filter (where polarity = 'positive') / nullif(count(axis1), 0)
+        count(axis1_notta) as scored_block_count,
+        avg(axis1_notta) as mean_axis1,
+        100.0 * count(*) filter (where polarity_notta = 'positive') / nullif(count(axis1_notta), 0)
             as positive_pct,
         avg(local_ssim_notta) as mean_local_ssim,
         quantile_disc(local_ssim_notta, 0.05) as low_local_ssim,

@@ -1,7 +1,7 @@
 -- The 20 most extreme blocks of a model, and the files to open.
--- Extreme: farthest from the origin of the axis, |PC1| on the pooled one. The origin is no perfect
--- block (there the error is as large as the signal), so look at local_ssim_notta too. left_px and
--- top_px are where the block begins in the image. Change the model in the first CTE.
+-- Extreme: farthest along the axis, either way; mse_dn2_notta is the error itself, which may be small
+-- there. left_px and top_px are where the block begins in the image. Change the model in the first
+-- CTE.
 -- One row per block.
 with chosen as (
 
@@ -15,8 +15,9 @@ select
     8 * blocks.block_col as left_px,
     8 * blocks.block_row as top_px,
     blocks.pc1_notta,
-    blocks.axis1,
-    blocks.polarity,
+    blocks.axis1_notta,
+    blocks.polarity_notta,
+    blocks.mse_dn2_notta,
     blocks.local_ssim_notta,
     blocks.d_sharp_notta,
     blocks.d_ring_notta,

@@ -3,11 +3,10 @@
 import altair as alt
 
 from upscale_audit.analysis import theme
+from upscale_audit.analysis.marts import MINIMUM_ALIGNMENT, ORIGIN
 
 DISTRIBUTION_TITLE = "Distribution of Axis1"
 BASIS_TITLE = "The axis: loadings, spectrum and how far the models share it"
-# Where mart_axis1_types stops stating a type (definitions E.4); a test compares the two.
-MINIMUM_ALIGNMENT = 0.9
 COMPONENTS_DRAWN = 3
 BIN_WIDTH = 0.1
 SMALL_PANEL_PT, SPECTRUM_PT = 100, 190
@@ -32,7 +31,8 @@ def draw_axis1_distribution(marts):
     )
     unit = (
         f"Share of a model's blocks in bins of {BIN_WIDTH} of Axis1 = sign(PC1) ln(1 + |PC1|)"
-        f" (dimensionless). 0: {marts.describe_origin()}."
+        f" (dimensionless). 0: {ORIGIN}; above it blocks gained contrast and detail, below they"
+        f" lost them. {marts.describe_axis()}"
     )
     if not rows:
         return theme.draw_message(
@@ -138,7 +138,8 @@ def draw_pca_basis(marts):
     rows = marts.rows(
         "select basis_id, component, feature, feature_number, loading, eigenvalue,"
         " eigenvalue_gap, is_identifiable, is_scoring, alignment, block_count"
-        " from mart_pca_basis where is_scoring or basis_id != 'pooled'"
+        " from mart_pca_basis"
+        " where is_scoring or basis_id like 'model:%' or basis_id = 'pooled' and component = 1"
         " order by basis_id, component, feature_number"
     )
     shared = [row for row in rows if row["is_scoring"]]
@@ -149,14 +150,18 @@ def draw_pca_basis(marts):
     verdict = "identifiable" if first["is_identifiable"] else "not identifiable: no block is scored"
     gap = first["eigenvalue_gap"]
     blocks = theme.count_noun(first["block_count"], "block")
+    origins = {
+        "standard-1": ", of ChestX-ray8 images: the standard basis.",
+        "pooled": ": the study's own basis.",
+        "frozen": ", when the axis was frozen.",
+    }
     caption = [
         "Principal components of the block features' correlation matrix (definitions E.3, E.4),"
-        f" all models pooled with equal weight, n = {blocks} without test-time augmentation"
-        + ("." if name == "pooled" else ", when the axis was frozen.")
+        f" models pooled with equal weight, n = {blocks} without test-time augmentation"
+        + origins[name]
         + (" PC1 scores every block." if first["is_identifiable"] else ""),
-        f"Bars: {name} basis; open circles: each model's own first component."
-        if len(marts.models) > 1
-        else "",
+        marts.describe_axis() if name != "pooled" else "",
+        f"Bars: {name} basis; open circles: each model's own first component.",
         "Eigenvalues are variances, that of one feature being 1; first over second:"
         f" {'not defined' if gap is None else f'{gap:.2f}'} ({verdict}).",
         f"Below the dashed line (|cos| = {MINIMUM_ALIGNMENT}) a model's own axis is another one,"
@@ -169,7 +174,7 @@ def draw_pca_basis(marts):
 
 def _draw_loadings(rows, shared):
     drawn = [row for row in shared if row["component"] <= COMPONENTS_DRAWN]
-    own = [row for row in rows if not row["is_scoring"] and row["component"] == 1]
+    own = [row for row in rows if row["basis_id"].startswith("model:") and row["component"] == 1]
     total = sum({row["component"]: row["eigenvalue"] for row in shared}.values())
     panels = {}
     for row in drawn:
@@ -206,6 +211,8 @@ def _draw_loadings(rows, shared):
 def _draw_spectrum(rows):
     spectrum = {}
     for row in rows:
+        if not row["is_scoring"] and row["basis_id"] == "pooled":
+            continue
         spectrum[row["basis_id"], row["component"]] = {
             "basis": row["basis_id"],
             "is_scoring": row["is_scoring"],
@@ -254,7 +261,7 @@ def _draw_alignment(rows, models):
     order = [row["model"] for row in drawn]
     y = alt.Y("model:N", sort=order, title=None, axis=theme.make_model_axis())
     x = {
-        "title": "|cos| between own and shared PC1",
+        "title": "|cos| between own PC1 and the one that scores",
         "scale": alt.Scale(domain=[low, 1], zero=False),
         "axis": alt.Axis(tickCount=5),
     }
@@ -283,12 +290,15 @@ def _draw_alignment(rows, models):
 
 def _list_alignments(rows, models):
     own = {row["basis_id"]: row for row in rows if row["component"] == 1}
+    named = {f"model:{model}": theme.label_model(model) for model in models}
+    if "pooled" in own and not own["pooled"]["is_scoring"]:
+        named = {"pooled": "the study's own"} | named
     drawn = []
-    for model in models:
-        alignment = own.get(f"model:{model}", {}).get("alignment")
+    for basis_id, name in named.items():
+        alignment = own.get(basis_id, {}).get("alignment")
         drawn.append(
             {
-                "model": theme.label_model(model),
+                "model": name,
                 "alignment": alignment,
                 "is_shared": alignment is not None and alignment >= MINIMUM_ALIGNMENT,
                 "text": "none fitted" if alignment is None else f"{alignment:.2f}",

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from upscale_audit.analysis import theme
-from upscale_audit.analysis.marts import quote_text
+from upscale_audit.analysis.marts import ORIGIN, quote_text
 from upscale_audit.analysis.png import encode_png
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file
@@ -36,8 +36,8 @@ def choose_images(marts):
     ranked = [
         row["image_id"]
         for row in marts.rows(
-            "select image_id from fct_blocks where axis1 is not null group by image_id"
-            " order by sum(abs(axis1)) / count(*) desc, image_id"
+            "select image_id from fct_blocks where axis1_notta is not null group by image_id"
+            " order by sum(abs(axis1_notta)) / count(*) desc, image_id"
         )
     ]
     # Largest and median, so that the worst image is never taken for the usual one.
@@ -50,7 +50,7 @@ def find_limit(marts, images):
         return 0.1
     names = ", ".join(quote_text(image) for image in images)
     (row,) = marts.rows(
-        "select cast(max(abs(axis1)) as double) as largest"
+        "select cast(max(abs(axis1_notta)) as double) as largest"
         f" from fct_blocks where image_id in ({names})"
     )
     return max(0.1, math.ceil((row["largest"] or 0) * 10) / 10)
@@ -82,7 +82,7 @@ def draw_blockmap(marts, references, image_id, limit):
         f" from dim_images where image_id = {quote_text(image_id)}"
     )
     blocks = marts.frame(
-        "select model_id, block_row, block_col, cast(axis1 as double) as axis1"
+        "select model_id, block_row, block_col, cast(axis1_notta as double) as axis1"
         f" from fct_blocks where image_id = {quote_text(image_id)}"
         " order by model_id, block_row, block_col"
     )
@@ -101,7 +101,7 @@ def draw_blockmap(marts, references, image_id, limit):
             _draw_panel(raster, size_pt, theme.label_model(model_id, 24), _summarise(own), limit)
         )
     return alt.concat(*panels, columns=columns, spacing=GAP_PT).properties(
-        title=_make_title(image_id, image, blocks, limit, marts.describe_origin())
+        title=_make_title(image_id, image, blocks, limit, marts.describe_axis())
     )
 
 
@@ -238,14 +238,15 @@ def _summarise(blocks):
     return f"mean {known.mean():+.2f}, {positive:.0f} % positive".replace("-", "\u2212")
 
 
-def _make_title(image_id, image, blocks, limit, origin):
+def _make_title(image_id, image, blocks, limit, axis):
     size = f"{image['width_px']} \u00d7 {image['height_px']} px"
     count = image["block_rows"] * image["block_cols"]
     missing = blocks["axis1"].null_count()
     caption = [
         "Axis1 = sign(PC1) ln(1 + |PC1|), dimensionless, of each 8 \u00d7 8 px block restored"
-        " without test-time augmentation; red: above 0, blue: below.",
-        f"White: {origin}.",
+        " without test-time augmentation; red: gained contrast and detail, blue: lost them, white:"
+        f" {ORIGIN}.",
+        axis,
         f"n = {theme.count_noun(count, 'block')} per model ({size}); above each map, their mean and"
         " the share of them that is positive.",
         f"One scale for all maps, ending at the largest |Axis1| of the images drawn, {limit:g}.",

@@ -17,6 +17,7 @@ from upscale_audit.analysis.figures.frame import draw_frame_profile, draw_seam_p
 from upscale_audit.analysis.figures.hyra import draw_hyra, list_hyra_models
 from upscale_audit.analysis.figures.information import draw_rule_information
 from upscale_audit.analysis.figures.intervals import draw_direction_components, draw_tta_effect
+from upscale_audit.analysis.figures.ledger import draw_ledger
 from upscale_audit.analysis.figures.lesions import draw_lesion_risk, plan_lesion_figures
 from upscale_audit.analysis.figures.overlap import draw_rule_overlap
 from upscale_audit.analysis.figures.rates import draw_flag_rates
@@ -40,6 +41,7 @@ MODELS_APART = ("flag_rates", "verdicts")
 # Drawn of every study with images.
 STUDY_FIGURES = {
     "direction_components": draw_direction_components,
+    "ledger": draw_ledger,
     "axis1_distribution": draw_axis1_distribution,
     "pca_basis": draw_pca_basis,
     "tta_effect": draw_tta_effect,

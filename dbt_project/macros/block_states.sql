@@ -85,3 +85,17 @@
         {%- endfor %}
     from counted
 {%- endmacro %}
+
+{#- Notta quantities of which limits are quantiles: a name and the SQL that reads it from
+    `fct_blocks`, at a resolution that keeps the values few. -#}
+{% macro counted_quantities() %}
+    {%- set quantities = {
+        'abs_pc1': 'round(abs(pc1_notta), 4)',
+        'local_ssim': 'local_ssim_notta',
+        'mse_dn2': 'mse_dn2_notta',
+    } -%}
+    {%- for component in components() -%}
+    {%- do quantities.update({'d_' ~ component: 'round(d_' ~ component ~ '_notta, 4)'}) -%}
+    {%- endfor -%}
+    {{ return(quantities) }}
+{% endmacro %}

@@ -34,8 +34,29 @@
     {{ return({'relations': [target]}) }}
 {% endmaterialization %}
 
-{#- Whether axis and limits come from the study's frozen file, and not from its blocks. -#}
-{% macro is_frozen() %}{{ return(var('is_frozen', false)) }}{% endmacro %}
+{#- The basis that scores every block: the standard one, the study's own ('pooled'), or that of its
+    frozen file. -#}
+{% macro scoring_basis() %}{{ return(var('scoring_basis', 'standard-1')) }}{% endmacro %}
 
-{#- The basis that scores every block. -#}
-{% macro scoring_basis() %}{{ return('frozen' if is_frozen() else 'pooled') }}{% endmacro %}
+{#- Whether axis and limits come from the study's frozen file. -#}
+{% macro is_frozen() %}{{ return(scoring_basis() == 'frozen') }}{% endmacro %}
+
+{#- Limits of block states are quantiles of the study's blocks. What holds them against blocks can
+    be added to only where they are frozen, and is else made anew of all blocks. -#}
+{% macro limited() %}{{ return('incremental' if is_frozen() else 'table') }}{% endmacro %}
+{% macro limited_blocks() %}{{ added_blocks() if is_frozen() }}{% endmacro %}
+
+{#- Whether a model is one of those on which the study's own axis, and limits that models share, are
+    fitted. Argument: SQL of its id. Result: a condition. -#}
+{% macro is_axis_model(model_id) -%}
+    {%- set models = var('axis_models', none) -%}
+    {%- if models is none -%}
+    true
+    {%- else -%}
+    {{ model_id }} in (
+        {%- for name in models -%}
+        {{ dbt.string_literal(dbt.escape_single_quotes(name)) }}{{ ', ' if not loop.last }}
+        {%- endfor -%}
+    )
+    {%- endif -%}
+{%- endmacro %}

@@ -5,9 +5,9 @@
 {#- The two ways an image was upscaled. -#}
 {% macro inference_paths() %}{{ return(['notta', 'tta']) }}{% endmacro %}
 
-{#- The six features of the space in which PC1 is fitted (definitions E.3), f1 to f6. -#}
+{#- The five features of the space in which PC1 is fitted (definitions E.3), f1 to f5. -#}
 {% macro features() %}
-    {{ return(['luminance', 'contrast', 'structure', 'decorrelation', 'gain', 'error']) }}
+    {{ return(['luminance', 'contrast', 'gain_2', 'gain_4', 'gain_8']) }}
 {% endmacro %}
 
 {#- What a restored block may have more or less of than its reference (definitions E.5). -#}

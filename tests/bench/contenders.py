@@ -1,6 +1,6 @@
 """The same block work by other means: pandas with scikit-learn, polars, Spark, DuckDB over CSV.
 
-The work: six features of every notta block, the pooled first axis of all blocks, every block's
+The work: five features of every notta block, the pooled first axis of all blocks, every block's
 score on it, and the mean sharpness and brightness change of each model's positive and negative
 blocks. The means and the counts must agree before a time is given.
 """
@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,18 +21,21 @@ from upscale_audit.ingest.study import load_study
 from upscale_audit.warehouse.build import build_warehouse
 from upscale_audit.warehouse.connect import remove_database
 from upscale_audit.warehouse.dbt_runner import run_dbt
+from upscale_audit.warehouse.proof.provenance import describe_axis
 from upscale_audit.warehouse.raw import create_raw_views
 from upscale_audit.warehouse.spark.session import open_session
 
 C1, C2, ROUNDING = 4096 * 6.5025, 4096 * 58.5225, 4096 / 12
 """SSIM's constants and the variance of rounding, in the unit of the spreads: 64 squared."""
 
-FEATURES = ("luminance", "contrast", "structure", "decorrelation", "gain", "error")
+FEATURES = ("luminance", "contrast", "gain_2", "gain_4", "gain_8")
 COLUMNS = [
     *(f"{image}_{name}" for image in ("reference", "notta") for name in ("sum", "sum_sq")),
-    "notta_cross",
-    "reference_laplacian",
-    "notta_laplacian",
+    *(
+        f"{image}_{name}"
+        for image in ("reference", "notta")
+        for name in ("laplacian", "detail2", "detail4")
+    ),
 ]
 CONTENDERS = {
     "warehouse": "`upscale-audit`: dbt to `mart_direction_components`, every block of both paths"
@@ -57,17 +60,18 @@ _FEATURE_SQL = f"""
         select model_id,
             reference_sum::double as sr, notta_sum::double as sx,
             64e0 * reference_sum_sq - sr * sr as vr, 64e0 * notta_sum_sq - sx * sx as vx,
-            64e0 * notta_cross - sr * sx as joint, sqrt(vr * vx) as root,
+            vr - 16 * reference_detail2 - 4 * reference_detail4 as e8r,
+            vx - 16 * notta_detail2 - 4 * notta_detail4 as e8x,
+            reference_detail2, reference_detail4, notta_detail2, notta_detail4,
             ln((notta_laplacian / 4096 + 1) / (reference_laplacian / 4096 + 1)) as sharp
         from {{source}}
     )
     select model_id, sharp, (sx - sr) / 64 as mu,
         (sx - sr) / sqrt(sr * sr + sx * sx + {C1}) as luminance,
         (sqrt(vx) - sqrt(vr)) / sqrt(vr + vx + {C2}) as contrast,
-        sqrt(greatest(0, 1 - (joint + {C2 / 2}) / (root + {C2 / 2}))) as structure,
-        case when root > 0 then 1 - joint / root when vr = vx then 0 else 1 end as decorrelation,
-        ln((vx + {ROUNDING}) / (vr + {ROUNDING})) as gain,
-        ln((vr + vx - 2 * joint + {ROUNDING}) / (vr + {ROUNDING})) as error
+        ln((16 * notta_detail2 + {ROUNDING}) / (16 * reference_detail2 + {ROUNDING})) as gain_2,
+        ln((4 * notta_detail4 + {ROUNDING}) / (4 * reference_detail4 + {ROUNDING})) as gain_4,
+        ln((e8x + {ROUNDING}) / (e8r + {ROUNDING})) as gain_8
     from blocks
 """
 
@@ -154,7 +158,10 @@ def run_warehouse(study):
     database = study.output / "contenders" / "warehouse.duckdb"
     remove_database(database)
     create_raw_views(database, study, read_raw_manifest(study.raw))
-    run_dbt(study, database, ["run", "--select", "+mart_direction_components"])
+    variables = describe_axis(study)
+    run_dbt(study, database, ["seed"], variables=variables)
+    select = ["run", "--select", "+mart_direction_components"]
+    run_dbt(study, database, select, variables=variables)
     return _read_answer(database)
 
 
@@ -236,25 +243,24 @@ def run_polars(study):
         sx.alias("sx"),
         (64.0 * pl.col("reference_sum_sq") - sr * sr).alias("vr"),
         (64.0 * pl.col("notta_sum_sq") - sx * sx).alias("vx"),
-        (64.0 * pl.col("notta_cross") - sr * sx).alias("joint"),
+        *(pl.col(f"{image}_detail{side}") for image in ("reference", "notta") for side in (2, 4)),
         ((pl.col("notta_laplacian") / 4096 + 1) / (pl.col("reference_laplacian") / 4096 + 1))
         .log()
         .alias("sharp"),
     )
-    vr, vx, joint = pl.col("vr"), pl.col("vx"), pl.col("joint")
-    sr, sx, root = pl.col("sr"), pl.col("sx"), (vr * vx).sqrt()
+    vr, vx, sr, sx = (pl.col(name) for name in ("vr", "vx", "sr", "sx"))
+    reference, notta = (_list_energies(pl.col, image) for image in ("reference", "notta"))
+    before, after = (vr - sum(reference), *reference), (vx - sum(notta), *notta)
+    gains = [((y + ROUNDING) / (x + ROUNDING)).log() for x, y in zip(before, after, strict=True)]
     features = blocks.select(
         "model_id",
         "sharp",
         mu=(sx - sr) / 64,
         luminance=(sx - sr) / (sr * sr + sx * sx + C1).sqrt(),
         contrast=(vx.sqrt() - vr.sqrt()) / (vr + vx + C2).sqrt(),
-        structure=(1 - (joint + C2 / 2) / (root + C2 / 2)).clip(0).sqrt(),
-        decorrelation=pl.when(root > 0)
-        .then(1 - joint / root)
-        .otherwise(pl.when(vr == vx).then(0.0).otherwise(1.0)),
-        gain=((vx + ROUNDING) / (vr + ROUNDING)).log(),
-        error=((vr + vx - 2 * joint + ROUNDING) / (vr + ROUNDING)).log(),
+        gain_2=gains[1],
+        gain_4=gains[2],
+        gain_8=gains[0],
     ).collect()
     pairs = [pl.corr(a, b).alias(f"{a} {b}") for a in FEATURES for b in FEATURES]
     correlation = np.array(features.select(pairs).row(0)).reshape(len(FEATURES), -1)
@@ -270,6 +276,11 @@ def run_polars(study):
     return {f"{model_id} {polarity}": list(values) for model_id, polarity, *values in rows.rows()}
 
 
+def _list_energies(column, image):
+    """Haar energies at 2 and 4 px of the columns that `column` gives by name."""
+    return 16.0 * column(f"{image}_detail2"), 4.0 * column(f"{image}_detail4")
+
+
 def run_pandas(study):
     """Everything in memory; standardised, then scikit-learn's PCA."""
     import pandas as pd
@@ -279,17 +290,16 @@ def run_pandas(study):
     frame = pd.read_parquet(study.raw / "blocks", columns=[*COLUMNS, "model_id"])
     sr, sx = frame["reference_sum"].astype(float), frame["notta_sum"].astype(float)
     vr, vx = 64.0 * frame["reference_sum_sq"] - sr * sr, 64.0 * frame["notta_sum_sq"] - sx * sx
-    joint = 64.0 * frame["notta_cross"] - sr * sx
-    root = np.sqrt(vr * vx)
-    flat = np.where(vr == vx, 0.0, 1.0)
+    reference, notta = (_list_energies(frame.get, image) for image in ("reference", "notta"))
+    before, after = (*reference, vr - sum(reference)), (*notta, vx - sum(notta))
     features = pd.DataFrame(
         {
             "luminance": (sx - sr) / np.sqrt(sr * sr + sx * sx + C1),
             "contrast": (np.sqrt(vx) - np.sqrt(vr)) / np.sqrt(vr + vx + C2),
-            "structure": np.sqrt(np.maximum(0, 1 - (joint + C2 / 2) / (root + C2 / 2))),
-            "decorrelation": np.where(root > 0, 1 - joint / root.where(root > 0, 1), flat),
-            "gain": np.log((vx + ROUNDING) / (vr + ROUNDING)),
-            "error": np.log((vr + vx - 2 * joint + ROUNDING) / (vr + ROUNDING)),
+            **{
+                f"gain_{side}": np.log((y + ROUNDING) / (x + ROUNDING))
+                for side, x, y in zip((2, 4, 8), before, after, strict=True)
+            },
         }
     )
     scaler = StandardScaler()
@@ -312,7 +322,7 @@ def run_pandas(study):
 def main():
     """Run one contender: ``python -m tests.bench.contenders NAME STUDY.toml ANSWER.json``."""
     name, study, answer = sys.argv[1:]
-    found = globals()[f"run_{name}"](load_study(study))
+    found = globals()[f"run_{name}"](replace(load_study(study), axis="own"))
     Path(answer).write_text(json.dumps(found))
 
 

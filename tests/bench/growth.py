@@ -1,6 +1,6 @@
 """What it costs to add a model, or images, to a study: measured, and built.
 
-Ingest is measured on real images. Builds are measured at size, of a frozen study (docs/growing.md),
+Ingest is measured on real images. Builds are measured at size (docs/growing.md),
 and what has grown must be what a build from nothing makes.
 """
 
@@ -13,7 +13,6 @@ from tests.bench.processes import measure
 from tests.bench.resample import BLOCKS_PER_IMAGE, resample_study
 from tests.bench.scenes import MODELS, clear
 from upscale_audit.ingest.run import ingest_study
-from upscale_audit.ingest.study import load_study
 from upscale_audit.warehouse.connect import open_warehouse
 from upscale_audit.warehouse.export import SPLIT_BY_MODEL, export_tables
 
@@ -60,7 +59,7 @@ def measure_ingest_growth(source, folder):
 
 
 def measure_build_growth(source, root, images):
-    """Build a frozen study that grows by images, then by a model, and build it from nothing.
+    """Build a study that grows by images, then by a model, and build it from nothing.
 
     Parameters
     ----------
@@ -89,14 +88,6 @@ def measure_build_growth(source, root, images):
     def build(step, image_count, model_count):
         models = MODELS[:model_count]
         study = resample_study(source, root, image_count, models=models, labelled=images)
-        frozen = root / "study.frozen.toml"
-        if not frozen.exists():
-            for command in ("build", "freeze"):
-                _run(study, command)
-        study.path.write_text(
-            study.path.read_text().replace("[study]\n", f'[study]\nfrozen = "{frozen.name}"\n')
-        )
-        study = load_study(study.path)
         cost = measure(_command(study, "build"), watched=study.output)
         rows = image_count * model_count * BLOCKS_PER_IMAGE
         before = steps[-1]["rows"] if steps else 0
@@ -120,10 +111,6 @@ def measure_build_growth(source, root, images):
 
 def _command(study, command):
     return [sys.executable, "-m", "upscale_audit.warehouse.cli", command, str(study.path)]
-
-
-def _run(study, command):
-    measure(_command(study, command))
 
 
 def _read_digests(study):

@@ -8,7 +8,7 @@ import duckdb
 
 RUNS = 5
 BY_MODEL = """
-    select model_id, count(*), avg(axis1), avg(local_ssim_notta), avg(d_sharp_notta),
+    select model_id, count(*), avg(axis1_notta), avg(local_ssim_notta), avg(d_sharp_notta),
         avg(abs(pc1_tta) - abs(pc1_notta))
     from fct_blocks
     group by model_id

@@ -170,12 +170,12 @@ def _format_steps(steps, builds):
     ]
     if builds:
         parts.append(
-            "A build of a study with a frozen axis ([growing.md](growing.md)) scores and sums what"
-            " was added. It also hashes the raw folder and the warehouse before, copies that,"
-            " hashes the result, and makes everything of an image's size or less anew. What has"
-            " grown is what a build from nothing makes: equal SHA-256 of every exported mart, equal"
-            " digests of all rows of the tables of blocks. Without a frozen axis every build is one"
-            " from nothing.\n"
+            "A build ([growing.md](growing.md)) scores and sums what was added. It also hashes the"
+            " raw folder and the warehouse before, copies that, hashes the result, and makes"
+            " everything of an image's size or less anew. What has grown is what a build from"
+            " nothing makes: equal SHA-256 of every exported mart, equal digests of all rows of"
+            " the tables of blocks. Where a study scores by its own axis, every build is one from"
+            " nothing.\n"
         )
     for build in builds:
         rows = [
@@ -223,10 +223,10 @@ def _format_contenders(item):
         cells = (contender["wall_s"], contender["cpu_s"], contender["peak_bytes"] / GIB)
         rows.append([CONTENDERS[contender["name"]], *(f"{cell:.1f}" for cell in cells)])
     return (
-        f"## Side by side, at {item['rows']:,} rows\n\nSix features of every block, the pooled"
+        f"## Side by side, at {item['rows']:,} rows\n\nFive features of every block, the pooled"
         " first axis, each block's score, means by model and polarity; counts agree to 1 in"
         " 10,000, means to 1e-6."
-        " The rows of `upscale-audit` also write both paths' 39 columns of every block, exact in"
+        " The rows of `upscale-audit` also write every column of both paths, exact in"
         " fixed point and with intervals; the others keep only the means, of one path, in floating"
         " point. Peak is of the largest process.\n\n"
         + _table(["what", "wall s", "CPU s", "peak GiB"], rows)

@@ -27,7 +27,7 @@ IMAGES = {1: 16, 8: 122, 82: 1251, 328: 5004}
 """Images of a study of about so many million block rows; 328 is the published study's size."""
 
 COMPARED_SCALES, EXPORTED_SCALES, GROWN_SCALES = (1, 8), (8,), (8, 82)
-"""Scales at which other tools do the same work, exports are compared between limits, and a frozen
+"""Scales at which other tools do the same work, exports are compared between limits, and a
 study grows."""
 
 REPOSITORY = Path(__file__).resolve().parents[2]

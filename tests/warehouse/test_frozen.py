@@ -42,7 +42,7 @@ def test_the_file_holds_the_published_values_to_the_last_digit(frozen_study, tmp
     expected = {
         "frozen_loadings": "select component, feature_number, feature, loading, scale,"
         " feature_mean, weight, eigenvalue, eigenvalue_gap, is_identifiable, block_count"
-        " from mart_pca_basis where basis_id = 'pooled' order by component, feature_number",
+        " from mart_pca_basis where basis_id = 'standard-1' order by component, feature_number",
         "frozen_scales": "select distinct component, robust_sd from mart_direction_components"
         " order by component",
         "frozen_limits": "select model_id, tau, ssim_p90, mse_q75_dn2, pooled_block_count,"
@@ -86,10 +86,10 @@ def test_a_frozen_file_is_not_written_over(frozen_study):
     ("old", "new", "message"),
     [
         ("block_count = ", "block_count = 1", "not as freeze wrote it"),
-        ('feature = "gain"', 'feature = "gian"', "not as freeze wrote it"),
-        ("version = 1\n", "version = 99\n", "has version 99; expected 1"),
-        ("version = 1\n", "", "has version None"),
-        ("version = 1\n", "version = 1\nwhen = 2026-11-21\n", "not as freeze wrote it"),
+        ('feature = "gain_2"', 'feature = "gian_2"', "not as freeze wrote it"),
+        ("version = 2\n", "version = 99\n", "has version 99; expected 2"),
+        ("version = 2\n", "", "has version None"),
+        ("version = 2\n", "version = 2\nwhen = 2026-11-21\n", "not as freeze wrote it"),
         ("limits = [", "bounds = [", "not as freeze wrote it"),
         ("[\n", "[[[\n", "cannot read"),
     ],

@@ -1,4 +1,4 @@
-"""A frozen study grows: what is added costs its own, and gives what a build from nothing gives."""
+"""A study grows: what is added costs its own, and gives what a build from nothing gives."""
 
 import json
 import shutil
@@ -100,14 +100,21 @@ def test_freezing_moves_no_value(small_study_root, frozen_study):
             "select distinct parent_kind, parent_name from mart_provenance"
             " where child_name = 'stg_raw__frozen_limits' and parent_kind like '%file'"
         ).fetchall()
+        ((basis, alignment),) = connection.sql(
+            "select axis_basis, axis_alignment from dim_study"
+        ).fetchall()
     assert [row[:2] for row in rows] == [("frozen", True), ("pooled", False)]
-    assert rows[1][2] == pytest.approx(1, abs=1e-9)
+    assert (basis, alignment) == ("frozen", rows[1][2])
     assert (kind, name) == ("frozen_file", "frozen/study.frozen.toml")
 
 
-def test_grown_and_built_from_nothing_are_the_same_bytes(frozen_study, tmp_path):
-    add_image(frozen_study, "bb")
-    study = add_model(frozen_study, "aaa")
+@pytest.mark.parametrize("is_frozen", [True, False], ids=["frozen", "standard"])
+def test_grown_and_built_from_nothing_are_the_same_bytes(
+    frozen_study, small_study, tmp_path, is_frozen
+):
+    before = frozen_study if is_frozen else small_study
+    add_image(before, "bb")
+    study = add_model(before, "aaa")
     ingest_study(study, workers=1)
     report = build_warehouse(study)
     assert report.reason is None
@@ -134,20 +141,32 @@ def test_grown_and_built_from_nothing_are_the_same_bytes(frozen_study, tmp_path)
     assert states[0][1] is not None
 
 
-def test_only_tables_that_grow_are_carried(small_study_root, frozen_study):
-    pooled = load_study(small_study_root / "study.toml")
-    path = frozen_study.output / "dbt" / "target" / "manifest.json"
+def list_incremental(study):
+    """Names of the dbt models that the study's last build added to, or could have."""
+    path = study.output / "dbt" / "target" / "manifest.json"
     nodes = json.loads(path.read_text())["nodes"].values()
-    grown = {node["name"] for node in nodes if node["config"]["materialized"] == "incremental"}
-    marts = {name for name in grown if not name.startswith("int_")}
-    assert marts == set(GROWN_MARTS)
-    for study, expected in ((frozen_study, grown - marts), (pooled, set())):
-        with open_warehouse(study.warehouse) as connection:
-            rows = connection.sql(
-                "select table_name from information_schema.tables"
-                " where table_schema not in ('main', 'information_schema')"
-            ).fetchall()
-        assert {name for (name,) in rows} == expected
+    return {node["name"] for node in nodes if node["config"]["materialized"] == "incremental"}
+
+
+def list_kept(study):
+    with open_warehouse(study.warehouse) as connection:
+        rows = connection.sql(
+            "select table_name from information_schema.tables"
+            " where table_schema not in ('main', 'information_schema')"
+        ).fetchall()
+    return {name for (name,) in rows}
+
+
+def test_only_tables_that_grow_are_carried(small_study, frozen_study):
+    frozen, standard = list_incremental(frozen_study), list_incremental(small_study)
+    assert {name for name in frozen if not name.startswith("int_")} == set(GROWN_MARTS)
+    assert list_kept(frozen_study) == frozen - set(GROWN_MARTS)
+    assert list_kept(small_study) == standard - set(GROWN_MARTS)
+    # What is compared with limits that move is made anew.
+    assert frozen - standard == {"int_image_states", "int_tier3_counts", "int_image_lesions"}
+    own = replace(small_study, axis="own")
+    assert build_warehouse(own).axis_basis == "pooled"
+    assert list_kept(own) == set()
 
 
 def test_nothing_added_keeps_every_block(plan):
@@ -164,14 +183,16 @@ def test_nothing_added_keeps_every_block(plan):
         ({"dbt_project_sha256": ""}, "the SQL changed"),
         ({"duckdb_version": "0"}, "DuckDB changed"),
         ({"inputs": {}}, "the frozen file changed"),
+        ({"axis": {"scoring_basis": "standard-1"}}, "the axis changed"),
     ],
 )
 def test_what_decides_a_block_makes_a_build_start_from_nothing(plan, part, reason):
     assert reason in plan(**part).reason
 
 
-def test_a_study_that_is_not_frozen_starts_from_nothing(plan):
-    assert plan(frozen=Frozen()).reason == "the axis is not frozen"
+def test_a_study_with_an_axis_of_its_own_starts_from_nothing(plan, frozen_study):
+    own = replace(frozen_study, frozen=None, axis="own")
+    assert plan(own, frozen=Frozen()).reason == "the axis is the study's own"
 
 
 def test_a_changed_image_starts_from_nothing(plan, frozen_study):

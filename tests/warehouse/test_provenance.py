@@ -217,6 +217,7 @@ def test_a_recipe_is_the_hash_of_what_the_manifest_shows(sample_study):
     assert manifest["recipe_sha256"] == hash_json(manifest["recipe"])
     assert set(manifest["recipe"]) == {
         "parameters",
+        "axis",
         "code",
         "dbt_project_sha256",
         "duckdb_version",

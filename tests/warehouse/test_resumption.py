@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from upscale_audit.ingest.study import load_study
 from upscale_audit.warehouse import build
 from upscale_audit.warehouse.export import export_tables
 
@@ -21,6 +22,17 @@ def progress(done, total, name):
 
 build_warehouse(load_study(sys.argv[1]), progress=progress)
 """
+
+
+@pytest.fixture
+def small_study(small_study):
+    """Give a finished small study that scores by its own axis: every build starts from nothing."""
+    text = small_study.path.read_text()
+    small_study.path.write_text(text.replace("[study]\n", '[study]\naxis = "own"\n'))
+    study = load_study(small_study.path)
+    build.build_warehouse(study)
+    export_tables(study)
+    return study
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ def add_commands(commands):
     _add_ingest(commands)
     _add_build(commands)
     add_command(
-        commands, "freeze", _freeze, "keep the axis and the limits, so that builds only add"
+        commands, "freeze", _freeze, "keep the axis and the limits, so that states are final too"
     )
     _add_export(commands)
     add_command(commands, "docs", _docs, "write the dbt documentation as one HTML page")
@@ -140,7 +140,7 @@ def _build(options):
 
 def build(study, threads=None, spark=None):
     """Build a study's warehouse and say what came of it."""
-    from upscale_audit.warehouse.build import build_warehouse
+    from upscale_audit.warehouse.build import MINIMUM_ALIGNMENT, build_warehouse
 
     with Progress("build", "dbt nodes") as progress:
         report = build_warehouse(study, threads, progress, spark)
@@ -148,8 +148,14 @@ def build(study, threads=None, spark=None):
         say("went on from a build that had been stopped")
     if report.carried_blocks:
         say(f"kept {report.carried_blocks} block rows of the warehouse before")
-    elif study.frozen is not None:
+    elif study.axis != "own":
         say(f"built from nothing: {report.reason}")
+    if report.axis_alignment is not None and report.axis_alignment < MINIMUM_ALIGNMENT:
+        say(
+            f"the axis {report.axis_basis} is not this study's: |cos| between it and"
+            f" {'standard-1' if report.axis_basis == 'pooled' else 'the first axis of its blocks'}"
+            f" is {report.axis_alignment:.2f}, below {MINIMUM_ALIGNMENT} (mart_pca_basis)"
+        )
     say(f"published {report.warehouse} ({report.bytes / 1e6:.1f} MB; {report.tests} tests passed)")
     say(f"Merkle root of the source files: {report.sources_root}")
 

@@ -27,6 +27,26 @@ UNCHECKED = "warehouse_unchecked"
 EXPORTS_MANIFEST = "exports.manifest.json"
 """Beside ``exports/``: from which warehouse file those were made. Its bytes differ from build to
 build of the same inputs, and so would theirs, were it named in one of them."""
+STANDARD_BASIS, OWN_BASIS, FROZEN_BASIS = "standard-1", "pooled", "frozen"
+"""Names of the bases that may score, as `mart_pca_basis` has them."""
+
+
+def describe_axis(study):
+    """Say, in dbt's variables, which basis scores, and which models the study's own is fitted on.
+
+    Parameters
+    ----------
+    study : ingest.study.Study
+
+    Returns
+    -------
+    dict
+    """
+    basis = {"standard": STANDARD_BASIS, "own": OWN_BASIS}[study.axis]
+    return {
+        "scoring_basis": basis if study.frozen is None else FROZEN_BASIS,
+        "axis_models": list(study.axis_models),
+    }
 
 
 def describe_build(study, raw_manifest, hyra, frozen_sha256=None):
@@ -38,6 +58,7 @@ def describe_build(study, raw_manifest, hyra, frozen_sha256=None):
         inputs["frozen"] = frozen_sha256
     return {
         "parameters": asdict(study.analysis_parameters),
+        "axis": describe_axis(study),
         "code": describe_code("warehouse"),
         "dbt_project_sha256": describe_code("dbt_project")["sha256"],
         "duckdb_version": duckdb.__version__,

@@ -1,4 +1,5 @@
-{%- set own = ['sum', 'sum_sq', 'laplacian', 'noise'] -%}
+{%- set own = ['sum', 'sum_sq', 'laplacian', 'noise', 'detail2', 'detail4'] -%}
+{%- set compared = ['cross', 'cross_detail2', 'cross_detail4'] -%}
 {%- set steps = ['step_side', 'step_side16', 'step_middle', 'step_inside'] -%}
 with source as (
 
@@ -22,15 +23,14 @@ renamed as (
         {%- for name in own %},
         cast({{ image }}_{{ name }} as bigint) as {{ image }}_{{ name }}
         {%- endfor %}
-        {%- for name in ['band_mid', 'band_high'] %},
-        cast({{ image }}_{{ name }} as double) as {{ image }}_{{ name }}
-        {%- endfor %}
         {%- for name in steps %},
         cast({{ image }}_{{ name }} as integer) as {{ image }}_{{ name }}
         {%- endfor %}
         {%- endfor %}
         {%- for path in inference_paths() %},
-        cast({{ path }}_cross as bigint) as {{ path }}_cross,
+        {%- for name in compared %}
+        cast({{ path }}_{{ name }} as bigint) as {{ path }}_{{ name }},
+        {%- endfor %}
         cast({{ path }}_local_ssim as double) as {{ path }}_local_ssim,
         cast({{ path }}_ringing as double) as {{ path }}_ringing
         {%- endfor %}

@@ -25,7 +25,7 @@ RULE_SETS = ("v2_current", "v1_documented", "gui_suspects", "gui_clean")
 # Definitions E.5: what the seed declares and dim_components publishes.
 COMPONENT_ROWS = PROJECT / "seeds" / "direction_components.csv"
 RULE_ROWS = PROJECT / "seeds" / "rules.csv"
-FEATURES = ("luminance", "contrast", "structure", "decorrelation", "gain", "error")
+FEATURES = ("luminance", "contrast", "gain_2", "gain_4", "gain_8")
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,11 @@ class Case:
     image_count: int = 6
     has_lpips: bool = False
     has_flags: bool = True
-    # Weight of the error on the axis: below 0, a perfect block scores above 0.
-    error_weight: float = -0.4
+    # The basis that scores, and |cos| between it and the study's own.
+    axis_basis: str = "standard-1"
+    axis_alignment: float | None = 0.97
+    # Whether an image is large enough for a window of 64 px, and the study has its baseline.
+    has_windows: bool = True
     # Tiles of the upscalers: some, none, or too small for a block that is far from a seam.
     seams: str = "some"
     # Patients with a box of any finding and of Mass; of Nodule.
@@ -74,6 +77,8 @@ def make_warehouse(folder, case):
         "fct_blocks": _blocks(case),
         "mart_direction_components": _directions(case),
         "mart_axis1_distribution": _distribution(case),
+        "mart_ledger": _ledger(case),
+        "dim_study": [{"axis_basis": case.axis_basis, "axis_alignment": case.axis_alignment}],
         "mart_pca_basis": _basis(case),
         "mart_tta_effect": _effects(case),
         "mart_coverage": _coverage(case),
@@ -132,9 +137,11 @@ def _blocks(case):
                         "block_row": row,
                         "block_col": col,
                         "is_partial": partial,
-                        "axis1": score if known else None,
+                        "axis1_notta": score if known else None,
                         "pc1_notta": score if known else None,
-                        "polarity": ("positive" if score > 0 else "negative") if known else None,
+                        "polarity_notta": ("positive" if score > 0 else "negative")
+                        if known
+                        else None,
                         "local_ssim_notta": None if partial else 0.9,
                     }
 
@@ -189,9 +196,29 @@ def _distribution(case):
                 }
 
 
+def _ledger(case):
+    kinds = {"invented": 0.4, "lost": 0.5, "exaggerated": 0.1, "shifted": 0.2}
+    for shift, model in enumerate(case.models):
+        for path in _paths(case, model):
+            for scale in (2, 4, 8, 16, 32, 64) if case.has_windows else (2, 4, 8):
+                for kind, share in kinds.items():
+                    if kind != "shifted" or scale in (8, 64):
+                        yield {
+                            "model_id": model,
+                            "inference_path": path,
+                            "scale_px": scale,
+                            "kind": kind,
+                            "image_count": len(case.sizes),
+                            "energy_dn2": share * (1 + shift) / scale,
+                            "baseline_energy_dn2": share / scale if case.has_windows else None,
+                        }
+
+
 def _basis(case):
-    for basis in ("pooled", *(f"model:{model}" for model in case.models)):
-        for component in range(1, 7):
+    for basis in dict.fromkeys(
+        (case.axis_basis, "pooled", *(f"model:{model}" for model in case.models))
+    ):
+        for component in range(1, 6):
             for number, feature in enumerate(FEATURES, start=1):
                 yield {
                     "basis_id": basis,
@@ -201,11 +228,11 @@ def _basis(case):
                     "is_identifiable": case.is_identifiable or component > 1,
                     "loading": 0.4 if number % 2 else -0.4,
                     "scale": 1.0,
-                    "weight": case.error_weight if feature == "error" else 0.4,
+                    "weight": 0.4,
                     "eigenvalue": 2.0 / component,
-                    "eigenvalue_gap": 2.0 if component < 6 else None,
-                    "is_scoring": basis == "pooled",
-                    "alignment": 1.0 if basis == "pooled" else 0.85,
+                    "eigenvalue_gap": 2.0 if component < 5 else None,
+                    "is_scoring": basis == case.axis_basis,
+                    "alignment": 1.0 if basis == case.axis_basis else 0.85,
                     "block_count": 100,
                 }
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 import upscale_audit.analysis
 import upscale_audit.analysis.figures.study
+import upscale_audit.warehouse.build
 from upscale_audit.analysis import theme
 from upscale_audit.analysis.figures.axis import (
     MINIMUM_ALIGNMENT,
@@ -27,6 +28,7 @@ from upscale_audit.analysis.figures.correlation import draw_metric_correlation, 
 from upscale_audit.analysis.figures.coverage import draw_coverage, is_complete
 from upscale_audit.analysis.figures.information import ASSESSMENTS, DUPLICATE, draw_rule_information
 from upscale_audit.analysis.figures.intervals import draw_direction_components, draw_tta_effect
+from upscale_audit.analysis.figures.ledger import draw_ledger
 from upscale_audit.analysis.figures.overlap import MOST_COMBINATIONS, draw_rule_overlap, name_class
 from upscale_audit.analysis.figures.rates import EVIDENCE, draw_flag_rates
 from upscale_audit.analysis.figures.rules import CLASSES, list_sources, name_files
@@ -243,7 +245,7 @@ def test_the_most_changed_image_is_mapped_first_on_a_scale_that_holds_all(study)
     with Marts(path) as marts:
         images = choose_images(marts)
         assert images[0] == "image_1"
-        (row,) = marts.rows("select cast(max(abs(axis1)) as double) as most from fct_blocks")
+        (row,) = marts.rows("select cast(max(abs(axis1_notta)) as double) as most from fct_blocks")
         assert row["most"] <= find_limit(marts, images) < row["most"] + 0.1
 
 
@@ -251,7 +253,7 @@ def test_blocks_are_painted_where_they_lie_and_grey_where_there_is_no_score(stud
     path, _ = study()
     with Marts(path) as marts:
         blocks = marts.frame(
-            "select block_row, block_col, cast(axis1 as double) as axis1 from fct_blocks"
+            "select block_row, block_col, cast(axis1_notta as double) as axis1 from fct_blocks"
             " where model_id = 'one' and image_id = 'image_1'"
         )
     pixels = paint_blocks(blocks, 5, 3, limit=2.0)
@@ -324,9 +326,10 @@ def test_a_long_model_name_is_broken_and_none_of_it_lost():
     assert max(len(line) for line in label.split("\n")) <= 32
 
 
-def test_the_alignment_limit_is_the_one_of_the_mart():
+def test_the_alignment_limit_is_the_one_of_the_mart_and_of_the_build():
     sql = next(PROJECT.rglob("models/marts/**/mart_axis1_types.sql")).read_text(encoding="utf-8")
     assert float(re.search(r"set minimum_alignment = ([\d.]+)", sql)[1]) == MINIMUM_ALIGNMENT
+    assert upscale_audit.warehouse.build.MINIMUM_ALIGNMENT == MINIMUM_ALIGNMENT
 
 
 @pytest.mark.parametrize("file", COOKBOOK, ids=lambda file: file.stem)
@@ -595,17 +598,60 @@ def test_every_assessment_of_the_mart_has_its_words():
     assert "'same images as ' ||" in case
 
 
-@pytest.mark.parametrize(("weight", "side"), [(-0.4, "above"), (0.4, "below")])
-def test_the_origin_is_not_called_perfect(study, weight, side):
-    path, references = study(error_weight=weight)
+@pytest.mark.parametrize(
+    ("basis", "alignment", "said"),
+    [
+        ("standard-1", 0.9, "Basis: standard-1."),
+        (
+            "standard-1",
+            0.899,
+            "the first axis of these blocks: |cos| with the study's own is 0.90,",
+        ),
+        ("standard-1", None, "Basis: standard-1."),
+        ("pooled", 0.5, "Basis: the study's own, which is not the first axis of these blocks"),
+        ("frozen", 0.95, "Basis: the study's frozen one."),
+    ],
+)
+def test_captions_name_the_basis_and_say_where_it_is_not_the_studys(study, basis, alignment, said):
+    path, references = study(axis_basis=basis, axis_alignment=alignment)
     with Marts(path) as marts:
         for chart in (
             draw_axis1_distribution(marts),
             draw_blockmap(marts, references, "image_0", 1.0),
         ):
             text = read_text(chart)
-            assert "perfect reconstruction" not in text
-            assert f"a perfect block scores {side} 0" in text
+            assert said in text
+            assert ("which is not" in text) == (alignment is not None and alignment < 0.9)
+            assert "a block restored exactly" in text
+
+
+def test_the_studys_own_axis_stands_beside_the_one_that_scores(study):
+    for basis, beside in (("standard-1", ["the study's own"]), ("pooled", [])):
+        path, _ = study(axis_basis=basis)
+        with Marts(path) as marts:
+            rows = read_rows(draw_pca_basis(marts))
+        assert [row["model"] for row in rows if "is_shared" in row] == [*beside, "one", "two"]
+
+
+def test_a_ledger_has_a_bar_a_model_and_path_in_a_panel_a_scale(study):
+    path, _ = study()
+    with Marts(path) as marts:
+        chart = draw_ledger(marts)
+        rows = read_rows(chart)
+    assert {row["row"] for row in rows} == {"one", "one, tta", "two"}
+    parts = [row["kind"] for row in rows if row["row"] == "two"]
+    assert parts == 6 * ["exaggerated", "invented", "lost"] + ["shifted"]
+    assert "wider than 64 px" in read_text(chart)
+    assert "read a model beside it" in read_text(chart)
+
+
+def test_a_ledger_of_small_images_ends_at_eight_pixels(study):
+    path, _ = study(has_windows=False)
+    with Marts(path) as marts:
+        text = read_text(draw_ledger(marts))
+    assert "wider than 8 px" in text
+    assert "cells of 16 px" not in text
+    assert "read a model beside it" not in text
 
 
 def test_components_are_read_from_the_warehouse_in_the_order_of_the_seed(study):

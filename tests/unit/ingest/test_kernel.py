@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numba import njit
-from scipy import fft, ndimage
+from scipy import ndimage
 from skimage.metrics import structural_similarity
 
 from upscale_audit.ingest import kernel
@@ -267,38 +267,79 @@ def test_a_lone_block_has_no_side_steps():
     assert kernel.sum_steps(draw("noise", (8, 8)))[:2].tolist() == [[[0]], [[0]]]
 
 
-def test_bands_of_alternating_columns_have_their_closed_form():
-    bands = kernel.measure_bands(draw("columns", (8, 8)))
-    expected = sum(127.5**2 / 32 / np.cos(u * np.pi / 16) ** 2 for u in (3, 5, 7))
-    assert bands[0].item() == pytest.approx(expected, rel=1e-6)
-    assert bands[1].item() == pytest.approx(0, abs=1e-20)
+def measure_energies(image, other=None):
+    """4 E_2 and 16 E_4 of an image, or of its products with another."""
+    other = image if other is None else other
+    cells = kernel.sum_cells(image), kernel.sum_cells(other)
+    return kernel.measure_details(*cells, sum_blocks(image.astype(int) * other).astype(np.uint32))
 
 
-def test_bands_of_constant_blocks_are_exactly_zero():
+def pair_up(x, y):
+    return {"xx": (x, x), "yy": (y, y), "xy": (x, y)}
+
+
+def naive_details(left, right):
+    """4 E_2 and 16 E_4 of each block, in the words of the equations."""
+    left, right = left.astype(int), right.astype(int)
+    details = np.zeros((2, left.shape[0] // 8, left.shape[1] // 8), int)
+    for block_row, block_col in np.ndindex(details.shape[1:]):
+        products = {1: 0, 2: 0, 4: 0}
+        for side in products:
+            for row in range(8 * block_row, 8 * block_row + 8, side):
+                for col in range(8 * block_col, 8 * block_col + 8, side):
+                    cell = np.s_[row : row + side, col : col + side]
+                    products[side] += left[cell].sum() * right[cell].sum()
+        details[0, block_row, block_col] = 4 * products[1] - products[2]
+        details[1, block_row, block_col] = 4 * products[2] - products[4]
+    return details
+
+
+def test_details_of_a_checkerboard_are_all_at_cells_of_two_pixels():
+    # Every pixel deviates from its cell's mean by 127.5: 4 E_2 = 4 * 64 * 127.5^2.
+    details = measure_energies(draw("checkerboard", (8, 8)))
+    assert details.ravel().tolist() == [4 * 64 * 127.5**2, 0]
+
+
+def test_details_of_a_negative_are_the_opposite_products():
+    image = draw("checkerboard", (8, 8))
+    np.testing.assert_array_equal(measure_energies(image, 255 - image), -measure_energies(image))
+
+
+def test_details_of_constant_blocks_are_zero():
     every_grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    bands = kernel.measure_bands(every_grey.repeat(8, axis=0).repeat(8, axis=1))
-    assert bands.shape == (2, 16, 16)
-    np.testing.assert_array_equal(bands, 0.0)
+    details = measure_energies(every_grey.repeat(8, axis=0).repeat(8, axis=1))
+    assert details.shape == (2, 16, 16)
+    assert not details.any()
 
 
-def test_bands_are_scipys_orthonormal_dct(image):
-    np.testing.assert_allclose(
-        kernel.measure_bands(image), naive_bands(image), rtol=1e-6, atol=1e-20
-    )
+@pytest.mark.parametrize("shape", SHAPES[:-1])
+@pytest.mark.parametrize("kinds", [("noise", "noise"), ("checkerboard", "noise"), ("white",) * 2])
+def test_details_are_those_of_a_naive_loop(shape, kinds):
+    left, right = draw(kinds[0], shape), draw(kinds[1], shape, seed=1)
+    np.testing.assert_array_equal(measure_energies(left), naive_details(left, left))
+    np.testing.assert_array_equal(measure_energies(left, right), naive_details(left, right))
 
 
-def test_bands_of_a_radiograph_are_scipys_orthonormal_dct(radiograph):
-    for side in radiograph:
-        np.testing.assert_allclose(
-            kernel.measure_bands(side), naive_bands(side), rtol=1e-6, atol=1e-20
-        )
+def test_details_of_a_radiograph_are_those_of_a_naive_loop(radiograph):
+    sides = [np.ascontiguousarray(side[100:205, 60:189]) for side in radiograph]
+    np.testing.assert_array_equal(measure_energies(*sides), naive_details(*sides))
 
 
-def naive_bands(image):
-    energy = fft.dctn(cut_blocks(image).astype(np.float64), norm="ortho", axes=(2, 3)) ** 2
-    order = np.add.outer(np.arange(8), np.arange(8))
-    masks = (order >= 3) & (order <= 7), order >= 8
-    return np.stack([energy[:, :, mask].sum(axis=-1) / 64 for mask in masks])
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    arrays(np.uint8, (2, 8, 8), elements=st.one_of(st.integers(0, 255), st.sampled_from((0, 255))))
+)
+def test_details_and_the_mean_add_up_to_the_squared_error(pair):
+    x, y = pair
+    found = {name: measure_energies(*images).ravel() for name, images in pair_up(x, y).items()}
+    error = y.astype(int) - x
+    # The error's own E_2 and E_4 in 64ths; E_8 is what they leave of all but the mean.
+    scaled = (found["xx"] + found["yy"] - 2 * found["xy"]) * (16, 4)
+    eight = 64 * (error**2).sum() - error.sum() ** 2 - scaled.sum()
+    pooled = error.reshape(2, 4, 2, 4).sum(axis=(1, 3))
+    assert eight == 4 * (pooled**2).sum() - error.sum() ** 2
+    assert (scaled >= 0).all()
+    assert (found["xy"].astype(float) ** 2 <= found["xx"].astype(float) * found["yy"]).all()
 
 
 def test_ringing_of_a_single_wrong_pixel_is_the_known_sum():
@@ -371,12 +412,7 @@ def test_flipping_the_images_flips_every_map_exactly(images, flip):
 def test_transposing_the_images_transposes_every_map(images):
     before, after = measure_all(*images), measure_all(*(image.T for image in images))
     for name, values in before.items():
-        if name.startswith("band"):
-            # A band is rounded once from a float64 that may differ in its last bits; below
-            # 1e-20 both are the rounding error of a zero.
-            np.testing.assert_allclose(after[name], values.T, rtol=1.2e-7, atol=1e-20)
-        else:
-            np.testing.assert_array_equal(after[name], values.T, err_msg=name)
+        np.testing.assert_array_equal(after[name], values.T, err_msg=name)
 
 
 def test_transposing_keeps_even_an_ssim_between_two_float32_values():
@@ -391,7 +427,7 @@ def test_transposing_keeps_even_an_ssim_between_two_float32_values():
 
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(triples())
-def test_swapping_the_images_leaves_ssim_cross_and_ringing_alone(images):
+def test_swapping_the_images_leaves_ssim_products_and_ringing_alone(images):
     reference, restored, mask = images
     there = compare_blocks(Measured(reference), Measured(restored), mask)
     back = compare_blocks(Measured(restored), Measured(reference), mask)
@@ -412,18 +448,12 @@ def test_a_block_feels_no_pixel_beyond_its_halo():
         assert (after[name] != values).any(), name
 
 
-@pytest.mark.parametrize("name", ["compare_pair", "measure_bands", "_transform_lines"])
-def test_no_fused_multiply_add_stands_in_the_machine_code(name):
+def test_no_fused_multiply_add_stands_in_the_machine_code():
     # Compiled afresh: numba does not show the machine code of what it loads from its cache.
-    function = njit(error_model="numpy", nogil=True)(getattr(kernel, name).py_func)
+    function = njit(error_model="numpy", nogil=True)(kernel.compare_pair.py_func)
     image = draw("noise", (16, 16))
     windows = kernel.sum_windows(image)
-    arguments = {
-        "compare_pair": (image, image, windows, windows),
-        "measure_bands": (image,),
-        "_transform_lines": (np.zeros((64, 2)), 0, 8),
-    }[name]
-    function(*arguments)
+    function(image, image, windows, windows)
     (code,) = function.inspect_asm().values()
     assert re.search(r"\b(v?mulpd|v?mulsd|fmul)\b", code)
     assert not re.search(r"\b(v?fn?m(add|sub)\w*|fml[as])\b", code)

@@ -335,3 +335,39 @@ def test_a_study_file_is_bounded(tmp_path):
     path.write_bytes(b"#" * ((1 << 20) + 1))
     with pytest.raises(StudyError, match=r"study\.toml.*more than 1048576 bytes"):
         load_study(path)
+
+
+CONTROL = """
+[[models]]
+model_id = "noise"
+notta = "made"
+restorer = { kind = "noise" }
+"""
+
+
+def test_blocks_are_scored_by_the_standard_basis_unless_the_study_says_otherwise(load):
+    assert load(GOOD).axis == "standard"
+    assert load(GOOD.replace("[study]", '[study]\naxis = "own"')).axis == "own"
+
+
+def test_the_own_axis_is_fitted_on_all_models_but_controls(load):
+    assert load(GOOD + CONTROL).axis_models == ("alpha", "beta")
+    named = GOOD.replace("[study]", '[study]\naxis_models = ["noise", "beta"]')
+    assert load(named + CONTROL).axis_models == ("beta", "noise")
+    head, _, _ = GOOD.partition("[[models]]")
+    assert load(head + CONTROL).axis_models == ("noise",)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('axis = "pooled"', "axis = 'pooled'; expected one of standard, own"),
+        ('axis = "own"\nfrozen = "f.toml"', "take one of them out"),
+        ("axis_models = []", "expected a list of one or more of alpha, beta"),
+        ('axis_models = ["gamma"]', "axis_models = ['gamma']; expected a list of one or more of"),
+        ('axis_models = "alpha"', "expected a list of one or more of alpha, beta"),
+        ("axis_models = [[]]", "expected a list of one or more of alpha, beta"),
+    ],
+)
+def test_a_wrong_axis_is_named(refuse, line, message):
+    assert message in refuse(GOOD.replace("[study]", f"[study]\n{line}"))

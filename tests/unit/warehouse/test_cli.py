@@ -180,3 +180,18 @@ def test_the_main_job_imports_no_network_library_and_no_plotting_until_it_draws(
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("alignment", "is_said"), [(0.9, False), (0.899, True), (None, False)])
+def test_a_basis_that_is_not_the_studys_is_said_in_a_line(
+    monkeypatch, capsys, tiny_study, alignment, is_said
+):
+    from upscale_audit.warehouse.build import BuildReport
+
+    report = BuildReport(
+        tiny_study.root, 0, 0, 0, "", axis_basis="standard-1", axis_alignment=alignment
+    )
+    monkeypatch.setattr("upscale_audit.warehouse.build.build_warehouse", lambda *_: report)
+    code, _, said = run_cli(capsys, "build", tiny_study.load().path)
+    assert code == 0
+    assert ("the axis standard-1 is not this study's" in said) == is_said

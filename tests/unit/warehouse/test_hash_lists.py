@@ -213,7 +213,9 @@ def test_lists_and_archives_are_bounded(tmp_path, monkeypatch):
     with pytest.raises(StudyError, match="a row of more than 1048576 characters; give a hash list"):
         read_list(path)
     write_archive(tmp_path / "x.zip", [(f"{number:0200}", b"") for number in range(20)])
-    monkeypatch.setattr("upscale_audit.warehouse.proof.hash_lists.MAX_DIRECTORY_BYTES", 20 * 246 - 1)
+    monkeypatch.setattr(
+        "upscale_audit.warehouse.proof.hash_lists.MAX_DIRECTORY_BYTES", 20 * 246 - 1
+    )
     with pytest.raises(StudyError, match="more members than can be checked at once"):
         hash_archive(tmp_path / "x.zip")
 

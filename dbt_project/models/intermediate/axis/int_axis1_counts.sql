@@ -1,6 +1,6 @@
 {{ config(materialized='incremental') }}
 
-{#- Bins of 0.1; the tta axis is the same function of the tta score. -#}
+{#- Bins of 0.1. -#}
 with blocks as (
 
     select * from {{ ref('fct_blocks') }}
@@ -14,9 +14,9 @@ scores as (
     select
         model_id,
         '{{ path }}' as inference_path,
-        floor(10 * sign(pc1_{{ path }}) * ln(1 + abs(pc1_{{ path }}))) as bin
+        floor(10 * axis1_{{ path }}) as bin
     from blocks
-    where pc1_{{ path }} is not null
+    where axis1_{{ path }} is not null
     {%- if not loop.last %}
     union all
     {%- endif %}

@@ -1,6 +1,7 @@
-{#- Mean and covariance of the notta features, per model and pooled over the models with equal
-    weight. Sums over blocks are exact; doubles appear only where counts divide them, and the
-    few models are added in the order of their names. -#}
+{#- Mean and covariance of the notta features, per model and pooled with equal weight over the
+    models that the study's own axis is fitted on (`[study] axis_models`). Sums over blocks are
+    exact; doubles appear only where counts divide them, and the few models are added in the order
+    of their names. -#}
 {%- set names = features() -%}
 {%- set ordered = 'order by model_id' -%}
 with images as (
@@ -30,6 +31,15 @@ models as (
 
 ),
 
+-- In a study without blocks of any of them there is no pooled basis.
+fitted as (
+
+    select *
+    from models
+    where {{ is_axis_model('model_id') }}
+
+),
+
 pooled_means as (
 
     select
@@ -38,7 +48,7 @@ pooled_means as (
         {%- for name in names %},
         list_sum(list(mean_{{ name }} {{ ordered }})) / count(*) as mean_{{ name }}
         {%- endfor %}
-    from models
+    from fitted
 
 ),
 
@@ -53,14 +63,14 @@ pooled as (
         {%- for first in names %}
         {%- for second in names[loop.index0:] %},
         list_sum(list(
-            models.cov_{{ first }}_{{ second }}
-            + (models.mean_{{ first }} - pooled_means.mean_{{ first }})
-            * (models.mean_{{ second }} - pooled_means.mean_{{ second }})
+            fitted.cov_{{ first }}_{{ second }}
+            + (fitted.mean_{{ first }} - pooled_means.mean_{{ first }})
+            * (fitted.mean_{{ second }} - pooled_means.mean_{{ second }})
             {{ ordered }}
         )) / any_value(pooled_means.model_count) as cov_{{ first }}_{{ second }}
         {%- endfor %}
         {%- endfor %}
-    from models
+    from fitted
     cross join pooled_means
     having count(*) > 0
 

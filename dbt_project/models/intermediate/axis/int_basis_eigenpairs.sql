@@ -1,6 +1,6 @@
 {#- All eigenpairs of each basis's correlation matrix, by cyclic Jacobi rotations (Golub & Van
     Loan, Matrix Computations, 8.5). A step turns the plane of one index pair so that its
-    off-diagonal element vanishes; ten sweeps over the fifteen pairs reach machine precision.
+    off-diagonal element vanishes; ten sweeps over the ten pairs reach machine precision.
     Every element is a dot product in list order, so the result is the same on any number of
     threads. A feature that does not vary has an empty row and column: loading 0. -#}
 {%- set names = features() -%}

@@ -2,8 +2,8 @@
     sign; here the loading of the anchor, contrast change, is positive. Where the anchor weighs
     less than 0.2 the loading of largest magnitude is, ties going to the first feature. Loadings
     are rounded to 12 decimals so that no later digit depends on the machine. An axis is
-    identifiable where its eigenvalue exceeds the next by a twentieth. A frozen study's basis stands
-    beside those that its blocks give now. -#}
+    identifiable where its eigenvalue exceeds the next by a twentieth. The standard basis, and that
+    of a frozen study, stand beside those that the blocks give now. -#}
 {%- set names = features() -%}
 {%- set anchor = names.index('contrast') + 1 -%}
 with eigenpairs as (
@@ -102,6 +102,8 @@ fitted as (
 final as (
 
     select * from fitted
+    union all
+    select * from {{ ref('standard_basis') }}
     {%- if is_frozen() %}
     union all
     select * from {{ ref('stg_raw__frozen_loadings') }}

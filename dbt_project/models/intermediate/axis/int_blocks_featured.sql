@@ -1,7 +1,8 @@
 {{ config(materialized='view') }}
 
-{#- Sums over the 64 pixels give population moments as exact integers: the spread
-    64 sum(x^2) - sum(x)^2 is the variance times 4096. -#}
+{#- Sums over the 64 pixels give everything as exact integers: the spread
+    64 sum(x^2) - sum(x)^2 is the variance times 4096, and so are the Haar energies (definitions
+    E.7), which add up to it; products likewise. -#}
 with blocks as (
 
     select * from {{ ref('stg_raw__blocks') }}
@@ -15,24 +16,88 @@ spreads as (
         64 * reference_sum_sq - reference_sum * reference_sum as reference_spread
         {%- for path in inference_paths() %},
         64 * {{ path }}_sum_sq - {{ path }}_sum * {{ path }}_sum as {{ path }}_spread,
-        64 * {{ path }}_cross - reference_sum * {{ path }}_sum as {{ path }}_joint
+        64 * {{ path }}_cross - reference_sum * {{ path }}_sum as {{ path }}_joint,
+        ({{ path }}_sum - reference_sum) * ({{ path }}_sum - reference_sum) as {{ path }}_shift_sq,
+        reference_sum * reference_sum + {{ path }}_sum * {{ path }}_sum
+        + 4096 * {{ ssim_c1() }} as {{ path }}_level_sq
         {%- endfor %}
     from blocks
 
 ),
 
-roots as (
+energies as (
+
+    select
+        *
+        {%- for image in ['reference'] + inference_paths() %},
+        16 * {{ image }}_detail2 as energy_2_{{ image }},
+        4 * {{ image }}_detail4 as energy_4_{{ image }},
+        {{ image }}_spread - 16 * {{ image }}_detail2 - 4 * {{ image }}_detail4
+            as energy_8_{{ image }}
+        {%- endfor %}
+        {%- for path in inference_paths() %},
+        16 * {{ path }}_cross_detail2 as product_2_{{ path }},
+        4 * {{ path }}_cross_detail4 as product_4_{{ path }},
+        {{ path }}_joint - 16 * {{ path }}_cross_detail2 - 4 * {{ path }}_cross_detail4
+            as product_8_{{ path }}
+        {%- endfor %}
+    from spreads
+
+),
+
+-- Of the error's energy at a scale, what is not the reference's (definitions E.8).
+inventions as (
+
+    select
+        *
+        {%- for path in inference_paths() %}
+        {%- for scale in block_scales() %},
+        {{ invented(
+            'energy_' ~ scale ~ '_reference', 'energy_' ~ scale ~ '_' ~ path,
+            'product_' ~ scale ~ '_' ~ path
+        ) }} as invented_{{ scale }}_{{ path }}
+        {%- endfor %}
+        {%- endfor %}
+    from energies
+
+),
+
+-- A sixty-fourth of an integer has six decimals: the squared error is exact. Its parts are
+-- differences of rounded running sums, so none is negative and they add up to it.
+ledgers as (
 
     select
         *
         {%- for path in inference_paths() %},
-        sqrt(cast(reference_spread as double) * {{ path }}_spread) as {{ path }}_root,
-        reference_spread + {{ path }}_spread - 2 * {{ path }}_joint as {{ path }}_error_spread,
-        ({{ path }}_sum - reference_sum) * ({{ path }}_sum - reference_sum) as {{ path }}_shift_sq,
-        reference_sum * reference_sum + {{ path }}_sum * {{ path }}_sum
-        + 4096 * {{ ssim_c1() }} as {{ path }}_level_sq
+        cast({{ path }}_shift_sq / 4096 as {{ fixed_dn2() }}) as up_to_shift_{{ path }},
+        cast(
+            (
+                {{ path }}_shift_sq
+                {%- for scale in block_scales() %}
+                + invented_{{ scale }}_{{ path }}
+                {%- endfor %}
+            ) / 4096
+            as {{ fixed_dn2() }}
+        ) as up_to_invention_{{ path }},
+        cast(
+            (
+                {{ path }}_shift_sq
+                {%- for scale in block_scales() %}
+                + case
+                    when product_{{ scale }}_{{ path }} > energy_{{ scale }}_reference
+                        then energy_{{ scale }}_reference + energy_{{ scale }}_{{ path }}
+                            - 2 * product_{{ scale }}_{{ path }}
+                    else invented_{{ scale }}_{{ path }}
+                end
+                {%- endfor %}
+            ) / 4096
+            as {{ fixed_dn2() }}
+        ) as up_to_excess_{{ path }},
+        cast(
+            (reference_sum_sq + {{ path }}_sum_sq - 2 * {{ path }}_cross) / 64 as {{ fixed_dn2() }}
+        ) as mse_dn2_{{ path }}
         {%- endfor %}
-    from spreads
+    from inventions
 
 ),
 
@@ -43,10 +108,25 @@ final as (
         image_id,
         block_row,
         block_col,
-        is_partial
+        is_partial,
+        reference_sum,
+        cast(reference_sum / 64 as {{ fixed() }}) as mean_dn_reference,
+        cast(reference_spread / 4096 as {{ fixed_dn2() }}) as variance_dn2_reference
+        {%- for scale in block_scales() %},
+        energy_{{ scale }}_reference
+        {%- endfor %}
         {%- for path in inference_paths() %},
-        -- The feature space Phi6 (definitions E.3, [OWN]): all zero for a perfect block, save
-        -- the last, which is zero where the error has as much energy as the signal.
+        {{ path }}_sum,
+        {{ path }}_shift_sq as shift_sq_{{ path }},
+        {%- for scale in block_scales() %}
+        energy_{{ scale }}_{{ path }},
+        product_{{ scale }}_{{ path }},
+        invented_{{ scale }}_{{ path }},
+        {%- endfor %}
+        cast({{ path }}_sum / 64 as {{ fixed() }}) as mean_dn_{{ path }},
+        cast({{ path }}_spread / 4096 as {{ fixed_dn2() }}) as variance_dn2_{{ path }},
+        -- The feature space Phi5 (definitions E.3, [OWN]): zero for a perfect block, and with
+        -- the other sign, to the last digit, where reference and restored change places.
         cast(
             ({{ path }}_sum - reference_sum) / sqrt({{ path }}_level_sq)
             as {{ fixed() }}
@@ -56,46 +136,23 @@ final as (
             / sqrt(reference_spread + {{ path }}_spread + 4096 * {{ ssim_c2() }})
             as {{ fixed() }}
         ) as phi_contrast_{{ path }},
+        {%- for scale in block_scales() %}
         cast(
-            sqrt(greatest(
-                0,
-                1 - ({{ path }}_joint + 2048 * {{ ssim_c2() }})
-                / ({{ path }}_root + 2048 * {{ ssim_c2() }})
-            ))
+            ln(energy_{{ scale }}_{{ path }} + 4096 * {{ rounding_variance() }})
+            - ln(energy_{{ scale }}_reference + 4096 * {{ rounding_variance() }})
             as {{ fixed() }}
-        ) as phi_structure_{{ path }},
-        cast(
-            case
-                when {{ path }}_root > 0 then 1 - {{ path }}_joint / {{ path }}_root
-                when reference_spread = {{ path }}_spread then 0
-                when {{ path }}_root = 0 then 1
-            end
-            as {{ fixed() }}
-        ) as phi_decorrelation_{{ path }},
-        cast(
-            ln(
-                ({{ path }}_spread + 4096 * {{ rounding_variance() }})
-                / (reference_spread + 4096 * {{ rounding_variance() }})
-            )
-            as {{ fixed() }}
-        ) as phi_gain_{{ path }},
-        cast(
-            ln(
-                ({{ path }}_error_spread + 4096 * {{ rounding_variance() }})
-                / (reference_spread + 4096 * {{ rounding_variance() }})
-            )
-            as {{ fixed() }}
-        ) as phi_error_{{ path }},
+        ) as phi_gain_{{ scale }}_{{ path }},
+        {%- endfor %}
         -- The direction components (definitions E.5, [OWN]): restored minus reference.
         cast(
             ln(({{ path }}_laplacian / 4096 + 1) / (reference_laplacian / 4096 + 1))
             as {{ fixed() }}
         ) as d_sharp_{{ path }},
         cast(
-            ln(({{ path }}_band_mid + 1) / (reference_band_mid + 1)) as {{ fixed() }}
+            ln((energy_4_{{ path }} / 4096 + 1) / (energy_4_reference / 4096 + 1)) as {{ fixed() }}
         ) as d_texture_{{ path }},
         cast(
-            ln(({{ path }}_band_high + 1) / (reference_band_high + 1)) as {{ fixed() }}
+            ln((energy_2_{{ path }} / 4096 + 1) / (energy_2_reference / 4096 + 1)) as {{ fixed() }}
         ) as d_hf_{{ path }},
         cast(
             sqrt(pi() / 2) / 6 * ({{ path }}_noise - reference_noise) / 64 as {{ fixed() }}
@@ -127,10 +184,14 @@ final as (
         ) as d_ring_{{ path }},
         cast(({{ path }}_sum - reference_sum) / 64 as {{ fixed() }}) as d_mu_{{ path }},
         cast({{ path }}_local_ssim as {{ fixed() }}) as local_ssim_{{ path }},
-        -- A sixty-fourth of an integer has six decimals: exact.
-        cast(
-            (reference_sum_sq + {{ path }}_sum_sq - 2 * {{ path }}_cross) / 64 as {{ fixed_dn2() }}
-        ) as mse_dn2_{{ path }},
+        mse_dn2_{{ path }},
+        cast(up_to_invention_{{ path }} - up_to_shift_{{ path }} as {{ fixed_dn2() }})
+            as invented_dn2_{{ path }},
+        cast(mse_dn2_{{ path }} - up_to_excess_{{ path }} as {{ fixed_dn2() }})
+            as lost_dn2_{{ path }},
+        cast(up_to_excess_{{ path }} - up_to_invention_{{ path }} as {{ fixed_dn2() }})
+            as exaggerated_dn2_{{ path }},
+        up_to_shift_{{ path }} as shifted_dn2_{{ path }},
         -- Where SSIM is blind and why (definitions E.2, [OWN]); 1 - l is shift_sq / level_sq.
         19 * (reference_spread + {{ path }}_spread) <= 4096 * {{ ssim_c2() }}
             as is_silent_{{ path }},
@@ -143,7 +204,7 @@ final as (
         {{ path }}_shift_sq >= 320 * 320
         and 100 * {{ path }}_shift_sq <= {{ path }}_level_sq as is_lum_under_{{ path }}
         {%- endfor %}
-    from roots
+    from ledgers
 
 )
 

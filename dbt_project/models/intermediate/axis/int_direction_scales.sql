@@ -1,8 +1,7 @@
-{#- Robust spread of each component over all notta blocks: interquartile range / 1.349. Values
-    are counted at a resolution of 0.0001 and quartiles read from the counts (the smallest value
-    that a quarter, or three quarters, of the blocks do not exceed), so no sort of all blocks is
-    needed. NULL where at least half of the blocks share one value. A frozen study has them in its
-    file. -#}
+{#- Robust spread of each component over the notta blocks of the models that the study's own axis is
+    fitted on: interquartile range / 1.349, the quartiles being the smallest values that a quarter
+    and three quarters of the blocks do not exceed, at a resolution of 0.0001. NULL where at least
+    half of the blocks share one value. A frozen study has them in its file. -#}
 {% if is_frozen() -%}
 with frozen as (
 
@@ -20,60 +19,57 @@ final as (
 )
 
 {% else -%}
-with blocks as (
+with components as (
 
-    select * from {{ ref('fct_blocks') }}
+    select * from {{ ref('direction_components') }}
 
 ),
 
-counted as (
+counts as (
 
-    {%- for component in components() %}
     select
-        '{{ component }}' as component,
-        round(d_{{ component }}_notta, 4) as value,
-        count(*) as block_count
-    from blocks
-    where d_{{ component }}_notta is not null
-    group by round(d_{{ component }}_notta, 4)
-    {%- if not loop.last %}
-    union all
-    {%- endif %}
-    {%- endfor %}
+        quantity,
+        value,
+        sum(block_count) as block_count
+    from {{ ref('int_value_counts') }}
+    where {{ is_axis_model('model_id') }}
+    group by quantity, value
 
 ),
 
 cumulated as (
 
     select
-        component,
+        quantity,
         value,
         sum(block_count) over (
-            partition by component
+            partition by quantity
             order by value rows between unbounded preceding and current row
         ) as blocks_so_far,
-        sum(block_count) over (partition by component) as blocks_in_all
-    from counted
+        sum(block_count) over (partition by quantity) as blocks_in_all
+    from counts
 
 ),
 
 quartiles as (
 
     select
-        component,
+        quantity,
         min(value) filter (where 4 * blocks_so_far >= blocks_in_all) as lower_quartile,
         min(value) filter (where 4 * blocks_so_far >= 3 * blocks_in_all) as upper_quartile
     from cumulated
-    group by component
+    group by quantity
 
 ),
 
 final as (
 
     select
-        component,
-        nullif(cast(upper_quartile - lower_quartile as double), 0) / 1.349 as robust_sd
-    from quartiles
+        components.component,
+        nullif(cast(quartiles.upper_quartile - quartiles.lower_quartile as double), 0) / 1.349
+            as robust_sd
+    from components
+    inner join quartiles on components.column_stem = quartiles.quantity
 
 )
 

@@ -12,7 +12,7 @@ final as (
     select
         model_id,
         image_id,
-        polarity,
+        polarity_notta as polarity,
         count(*) as block_count
         {%- for component in components() %},
         count(d_{{ component }}_notta) as count_{{ component }},
@@ -20,8 +20,8 @@ final as (
         sum(d_{{ component }}_notta * d_{{ component }}_notta) as sum_sq_{{ component }}
         {%- endfor %}
     from blocks
-    where polarity is not null
-    group by model_id, image_id, polarity
+    where polarity_notta is not null
+    group by model_id, image_id, polarity_notta
 
 )
 

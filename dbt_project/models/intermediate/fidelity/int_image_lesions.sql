@@ -1,4 +1,4 @@
-{{ config(materialized='incremental') }}
+{{ config(materialized=limited()) }}
 
 {#- Exact sums over the blocks inside each finding's boxes, and over those outside every box of
     the image (`region` is the finding, or NULL outside). -#}
@@ -6,7 +6,7 @@
 with blocks as (
 
     select * from {{ ref('fct_blocks') }}
-    {{ added_blocks() }}
+    {{ limited_blocks() }}
 
 ),
 

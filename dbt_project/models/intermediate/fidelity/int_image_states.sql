@@ -1,9 +1,9 @@
-{{ config(materialized='incremental') }}
+{{ config(materialized=limited()) }}
 
 with blocks as (
 
     select * from {{ ref('fct_blocks') }}
-    {{ added_blocks() }}
+    {{ limited_blocks() }}
 
 ),
 

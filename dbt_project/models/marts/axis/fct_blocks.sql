@@ -42,7 +42,10 @@ axes as (
 
     select
         *,
-        cast(sign(pc1_notta) * ln(1 + abs(pc1_notta)) as {{ fixed() }}) as axis1
+        {%- for path in inference_paths() %}
+        cast(sign(pc1_{{ path }}) * ln(1 + abs(pc1_{{ path }})) as {{ fixed() }})
+            as axis1_{{ path }}{{ ',' if not loop.last }}
+        {%- endfor %}
     from scored
 
 ),
@@ -56,15 +59,21 @@ final as (
         block_col,
         is_partial,
         case
-            when axis1 > 0 then 'positive'
-            when axis1 < 0 then 'negative'
-            when axis1 = 0 then 'zero'
-        end as polarity,
-        axis1,
+            when axis1_notta > 0 then 'positive'
+            when axis1_notta < 0 then 'negative'
+            when axis1_notta = 0 then 'zero'
+        end as polarity_notta,
+        axis1_notta,
+        axis1_tta,
         pc1_notta,
         pc1_tta,
         local_ssim_notta,
         local_ssim_tta
+        {%- for measure in ['mean_dn', 'variance_dn2'] %}
+        {%- for image in ['reference'] + inference_paths() %},
+        {{ measure }}_{{ image }}
+        {%- endfor %}
+        {%- endfor %}
         {%- for path in inference_paths() %}
         {%- for component in components() %},
         d_{{ component }}_{{ path }}
@@ -72,6 +81,9 @@ final as (
         {%- endfor %}
         {%- for path in inference_paths() %},
         mse_dn2_{{ path }},
+        {%- for kind in ledger_kinds() + ['shifted'] %}
+        {{ kind }}_dn2_{{ path }},
+        {%- endfor %}
         {%- for flag in block_flags() %}
         {{ flag }}_{{ path }}{{ ',' if not loop.last }}
         {%- endfor %}

@@ -182,12 +182,12 @@ final as (
         end as is_supported,
         case
             when is_identifiable is distinct from true
-                then 'the shared basis has no identifiable first axis'
+                then 'the basis that scores has no identifiable first axis'
             when alignment is null then 'no block of this model was measured'
-            when alignment < {{ minimum_alignment }}
-                then 'the model''s own first axis is not the shared one'
             when contrast_largest is null
                 then 'no contrast: a polarity has no block, or a component no spread'
+            when alignment < {{ minimum_alignment }}
+                then 'the model''s own first axis is not the one that scores'
             when axis1_type = 'A' then 'artefacts lead on the positive side, blur on the negative'
             when axis1_type = 'B'
                 then 'sharpness leads on the positive side, artefacts on the negative'
