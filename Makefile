@@ -55,7 +55,7 @@ freeze: $(VENV)/.installed ## Keep STUDY's axis and limits in a file, so that st
 
 .PHONY: standard-basis
 standard-basis: $(VENV)/.installed ## Fit the standard basis anew: make standard-basis STUDIES="a.toml b.toml", built
-	$(BIN)/python -m warehouse.standard $(STUDIES)
+	$(BIN)/python -m upscale_audit.warehouse.standard $(STUDIES)
 
 .PHONY: export
 export: $(VENV)/.installed ## Write STUDY's marts as Parquet with SHA256SUMS

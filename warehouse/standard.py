@@ -1,7 +1,7 @@
 """Fit the standard basis: the weights that score a study's blocks unless it says otherwise.
 
-``python -m warehouse.standard STUDY.toml...`` reads the studies' built warehouses, pools their
-models with equal weight as a study's own basis does (definitions E.4), and writes the seed
+``python -m upscale_audit.warehouse.standard STUDY.toml...`` reads the studies' built warehouses,
+pools their models with equal weight as a study's own basis does (definitions E.4), and writes the seed
 ``standard_basis.csv`` and, beside it, ``standard_basis.json``: the images by name and hash, the
 models, the commands, and how the first axis moves with the number of patients. Models are those of
 each study's ``axis_models``, by default all but controls; one of the same name in several studies
@@ -348,7 +348,9 @@ def _describe_restorer(restorer):
 
 def main(arguments=None):
     """Fit the standard basis to the studies that are named, and write seed and manifest."""
-    parser = argparse.ArgumentParser(prog="python -m warehouse.standard", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m upscale_audit.warehouse.standard", description=__doc__
+    )
     parser.add_argument("studies", nargs="+", type=Path, metavar="STUDY.toml")
     parser.add_argument("--seed", type=Path, default=SEED, help="the seed to write")
     parser.add_argument("--manifest", type=Path, default=MANIFEST, help="what it was fitted on")

@@ -1,7 +1,7 @@
 """Check a folder or an archive against a hash list that someone published.
 
 Nothing in a list is trusted: a name that could point outside the folder is refused and never
-opened. `warehouse.list_forms` reads the forms in which lists come.
+opened. `warehouse.proof.list_forms` reads the forms in which lists come.
 """
 
 import contextlib
@@ -21,8 +21,8 @@ from upscale_audit.ingest.documents import MAX_DOCUMENT_BYTES, parse_document, r
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file, to_text
 from upscale_audit.ingest.manifests import MANIFEST, SUMS, Manifest
-from upscale_audit.warehouse.list_forms import ABSOLUTE, Entry, find_refusal, read_entries
 from upscale_audit.warehouse.proof.hashing import hash_files, hash_stream
+from upscale_audit.warehouse.proof.list_forms import ABSOLUTE, Entry, find_refusal, read_entries
 from upscale_audit.warehouse.proof.verify import walk
 
 MAX_LIST_BYTES = 1 << 28

@@ -6,6 +6,12 @@ with images as (
 
 ),
 
+parameters as (
+
+    select * from {{ ref('stg_raw__parameters') }}
+
+),
+
 clusters as (
 
     select * from {{ ref('int_clusters') }}
@@ -66,7 +72,7 @@ compared as (
     inner join clusters on kinds.image_id = clusters.image_id
     left join kinds as baseline
         on baseline.model_id
-        = {{ dbt.string_literal(dbt.escape_single_quotes(var('baseline_model'))) }}
+        = (select baseline_model from parameters)
         and baseline.inference_path = 'notta'
         and kinds.image_id = baseline.image_id
         and kinds.scale_px = baseline.scale_px
