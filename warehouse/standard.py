@@ -4,8 +4,8 @@
 pools their models with equal weight as a study's own basis does (definitions E.4), and writes the
 seed ``standard_basis.csv`` and, beside it, ``standard_basis.json``: the images by name and hash,
 the models, the commands, and how the first axis moves with the number of patients. Models are those
-of each study's ``axis_models``, by default all but controls; one of the same name in several studies
-is one model. The studies' own files are only read.
+of each study's ``axis_models``, by default all but controls; one of the same name in several
+studies is one model. The studies' own files are only read.
 """
 
 import argparse
