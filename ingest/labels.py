@@ -1,7 +1,9 @@
 """ChestX-ray8's label files: findings and patients per image, and finding boxes."""
 
+import logging
 import math
 import re
+from collections import Counter
 from pathlib import Path
 
 from upscale_audit.ingest.errors import StudyError
@@ -17,7 +19,13 @@ _ENTRY_COLUMNS = {
     "patientsex": "sex",
     "viewposition": "view_position",
 }
-_FINDING_NAMES = {"Infiltrate": "Infiltration"}
+_FINDING_NAMES = {"Infiltrate": "Infiltration", "No_Finding": "No Finding"}
+_OPTIONAL = ("follow_up", "age_years", "sex", "view_position")
+"""What no join needs: NULL where it is empty or cannot be read."""
+_YEARS = {"": 1, "Y": 1, "M": 12, "W": 52.1775, "D": 365.2425}
+"""How many of a unit are a year; the units of DICOM's age string (PS3.5, VR AS)."""
+
+logger = logging.getLogger(__name__)
 
 
 def read_entries(path):
@@ -31,10 +39,15 @@ def read_entries(path):
     Raises
     ------
     StudyError
-        Unreadable file, missing column, a number that is none, an image listed twice.
+        Unreadable file, missing column, an image or patient without a name, an image listed
+        twice.
 
     Notes
     -----
+    A patient's number is the same with and without leading zeros. Ages are whole years, of months
+    (``013M``), weeks and days too. What is optional and cannot be read is None, and counted in a
+    warning.
+
     Both published headers are read (``Follow-up #``, ``Patient Gender`` or ``Patient
     Sex``); their size and spacing columns hold commas inside brackets and are not needed.
     """
@@ -51,15 +64,52 @@ def read_entries(path):
             f"{path} is no ChestX-ray8 entry list: no column for {', '.join(missing)} among"
             f" {', '.join(names)}; expected Data_Entry_2017.csv or Data_Entry_2017_v2020.csv"
         )
-    entries = {}
+    entries, unread = {}, Counter()
     for number, row in rows:
-        entry = {name: _cell(path, number, row, position) for name, position in index.items()}
-        entry["image_id"] = Path(entry["image_id"]).stem
-        for name in ("follow_up", "age_years"):
-            entry[name] = _integer(path, number, entry[name].rstrip("Y"))
+        entry = {name: _read_cell(path, number, row, name, index[name]) for name in index}
+        unread.update(name for name in _OPTIONAL if entry[name] is None)
         if entries.setdefault(entry["image_id"], entry) is not entry:
             raise StudyError(f"{path} line {number}: {entry['image_id']} is listed twice")
+    for name, count in unread.items():
+        logger.warning(
+            "%s: %s is empty or cannot be read in %d rows, NULL there", path, name, count
+        )
     return [entries[image_id] for image_id in sorted(entries)]
+
+
+def _read_cell(path, number, row, name, position):
+    """Read a cell of an entry list; None where it is optional and says nothing."""
+    if name in _OPTIONAL:
+        text = row[position].strip() if position < len(row) else ""
+        readers = {"follow_up": _read_whole, "age_years": read_age}
+        return readers[name](text) if name in readers else text or None
+    text = _cell(path, number, row, position)
+    if name == "image_id":
+        return Path(text).stem
+    if name == "patient_id":
+        return text.lstrip("0") or "0" if text.isdecimal() else text
+    return "|".join(_FINDING_NAMES.get(finding, finding) for finding in text.split("|"))
+
+
+def read_age(text):
+    """Whole years of an age as label files write it.
+
+    Parameters
+    ----------
+    text : str
+        A number of years, or DICOM's age string: ``060Y``, ``013M``, ``002W``, ``001D``.
+
+    Returns
+    -------
+    int or None
+        Rounded down; None for what is no age.
+    """
+    match = re.fullmatch(r"([0-9]{1,6})(?:\.[0-9]+)?([YMWD]?)", text.upper())
+    return None if match is None else int(int(match[1]) / _YEARS[match[2]])
+
+
+def _read_whole(text):
+    return int(text) if re.fullmatch("[0-9]{1,9}", text) else None
 
 
 def read_boxes(path):
@@ -129,10 +179,3 @@ def _number(path, number, text):
     if not math.isfinite(value):
         raise StudyError(f"{path} line {number}: {text!r} is not a finite number")
     return value
-
-
-def _integer(path, number, text):
-    value = _number(path, number, text)
-    if not value.is_integer() or abs(value) >= 2**31:
-        raise StudyError(f"{path} line {number}: {text!r} is not a whole number of 32 bits")
-    return int(value)

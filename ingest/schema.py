@@ -231,10 +231,10 @@ PUBLISHED_COMPARISONS = (
 
 LABELS = (
     Column("image_id", _TEXT, "", "Stem of the image's file name.", nullable=False),
-    Column("patient_id", _TEXT, "", "Patient."),
+    Column("patient_id", _TEXT, "", "Patient; a number without leading zeros."),
     Column("finding_labels", _TEXT, "", "Findings, separated by |, as published."),
     Column("follow_up", pa.int32(), "", "Follow-up number."),
-    Column("age_years", pa.int32(), "years", "Patient's age, as published."),
+    Column("age_years", pa.int32(), "years", "Patient's age in whole years."),
     Column("sex", _TEXT, "", "M or F."),
     Column("view_position", _TEXT, "", "PA or AP."),
 )

@@ -7,7 +7,7 @@ from importlib import metadata
 import pytest
 
 from upscale_audit.ingest.errors import StudyError
-from upscale_audit.ingest.labels import read_boxes, read_entries
+from upscale_audit.ingest.labels import read_age, read_boxes, read_entries
 
 V2020 = (
     "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Sex,View Position,"
@@ -144,10 +144,34 @@ def test_an_image_listed_twice_is_named_with_its_line(write):
         read_entries(write(V2020 + ROWS + ROWS.split("\n")[0]))
 
 
-@pytest.mark.parametrize("age", ["nan", "inf", "old", "58.5", "1e12"])
-def test_an_age_that_is_no_whole_number_is_named_with_its_line(write, age):
-    with pytest.raises(StudyError, match=rf"line 2: '{age}' is not a"):
-        read_entries(write(V2020 + ROWS.replace(",80,", f",{age},")))
+@pytest.mark.parametrize(
+    ("text", "years"),
+    [
+        ("58", 58), ("058Y", 58), ("58.9", 58), ("0", 0),
+        ("023M", 1), ("024M", 2), ("104W", 1), ("105W", 2), ("365D", 0), ("366D", 1), ("001d", 0),
+        ("", None), ("nan", None), ("old", None), ("1e12", None), ("-1", None), ("60X", None),
+    ],
+)  # fmt: skip
+def test_ages_are_whole_years_of_any_unit_that_label_files_write(text, years):
+    assert read_age(text) == years
+
+
+def test_what_is_optional_and_cannot_be_read_is_null_and_counted(write, caplog):
+    row = ROWS.replace("0,2,80,M,PA", "x,2,old,,")
+    assert read_entries(write(V2020 + row))[1] == ENTRIES[1] | {
+        "follow_up": None, "age_years": None, "sex": None, "view_position": None
+    }  # fmt: skip
+    for name in ("follow_up", "age_years", "sex", "view_position"):
+        assert f"{name} is empty or unreadable in 1 rows" in caplog.text
+
+
+def test_a_patient_is_the_same_with_and_without_leading_zeros(write):
+    rows = (
+        "a.png,No_Finding,0,00091000,1,M,PA\nb.png,Mass,1,91000,1,M,PA\nc.png,Mass,1,P07,1,M,PA\n"
+    )
+    entries = read_entries(write(V2020 + rows + "d.png,Mass,1,000,1,M,PA\n"))
+    assert [entry["patient_id"] for entry in entries] == ["0", "91000", "91000", "P07"]
+    assert entries[0]["finding_labels"] == "No Finding"
 
 
 @pytest.mark.parametrize("side", ["nan", "inf", "wide"])
