@@ -71,9 +71,7 @@ def read_entries(path):
         if entries.setdefault(entry["image_id"], entry) is not entry:
             raise StudyError(f"{path} line {number}: {entry['image_id']} is listed twice")
     for name, count in unread.items():
-        logger.warning(
-            "%s: %s is empty or cannot be read in %d rows, NULL there", path, name, count
-        )
+        logger.warning("%s: %s is empty or unreadable in %d rows: NULL there", path, name, count)
     return [entries[image_id] for image_id in sorted(entries)]
 
 

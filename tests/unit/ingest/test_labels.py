@@ -166,10 +166,9 @@ def test_what_is_optional_and_cannot_be_read_is_null_and_counted(write, caplog):
 
 
 def test_a_patient_is_the_same_with_and_without_leading_zeros(write):
-    rows = (
-        "a.png,No_Finding,0,00091000,1,M,PA\nb.png,Mass,1,91000,1,M,PA\nc.png,Mass,1,P07,1,M,PA\n"
-    )
-    entries = read_entries(write(V2020 + rows + "d.png,Mass,1,000,1,M,PA\n"))
+    patients = ("00091000", "91000", "P07", "000")
+    rows = [f"{patient}.png,No_Finding,0,{patient},1,M,PA\n" for patient in patients]
+    entries = read_entries(write(V2020 + "".join(rows)))
     assert [entry["patient_id"] for entry in entries] == ["0", "91000", "91000", "P07"]
     assert entries[0]["finding_labels"] == "No Finding"
 
