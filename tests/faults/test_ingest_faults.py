@@ -263,15 +263,18 @@ def test_an_unreadable_file_is_a_reject_and_an_unreadable_folder_an_error(tiny_s
     tiny_study.folder("alpha", "tta").chmod(0o700)
 
 
-def test_a_name_that_is_not_utf8_is_measured_and_spelt_out(study_folder, read_rows):
+def test_a_name_that_is_not_utf8_is_refused_and_spelt_out(study_folder, read_rows):
     study_folder.add_model("alpha", paths=("notta",))
+    study_folder.add_image("a")
     for owner in (None, "alpha"):
         study_folder.put(os.fsdecode(b"caf\xe9.png"), GREY, owner)
-        study_folder.put(os.fsdecode(b"\xe9.txt"), b"x", owner)
     study = study_folder.load()
-    ingest_study(study, workers=1)
-    assert statuses(read_rows(study.raw, "pairs")) == {r"caf\xe9": "measured"}
-    assert list(blocks_of(study.raw, "alpha")) == [r"caf\xe9"]
+    report = ingest_study(study, workers=1)
+    assert statuses(read_rows(study.raw, "pairs")) == {"a": "measured"}
+    refused = [(row["role"], row["file_name"], row["reason"]) for row in report.rejects]
+    name = r"caf\xe9.png"
+    assert refused == [("reference", name, "name_not_utf8"), ("restored", name, "name_not_utf8")]
+    assert {row["detail"] for row in report.rejects} == {rf"{name}: rename it in UTF-8"}
     assert ingest_study(study, workers=1).units_kept == 1
 
 
