@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from upscale_audit.ingest.errors import StudyError
-from upscale_audit.ingest.files import name_within, walk_files
+from upscale_audit.ingest.files import name_within, to_text, walk_files
 from upscale_audit.ingest.images import FORMATS_BY_SUFFIX
 from upscale_audit.ingest.study import INFERENCE_PATHS
 
@@ -152,11 +152,13 @@ def list_references(study):
     owner = ("reference", None, None)
     files, refused = _list_images(study, study.references, owner)
     references = {}
-    for image_id, candidates in _group(files, lambda file: _normalise(file.stem)).items():
+    # By their spelling: a name that is no UTF-8 may be spelt as another's letters.
+    spelt = _group(files, lambda file: to_text(_normalise(file.stem)))
+    for image_id, candidates in spelt.items():
         chosen, names = _choose(candidates, image_id, study.references, owner)
         refused += names
         if chosen is not None:
-            references[image_id] = chosen
+            references[_normalise(chosen.stem)] = chosen
     if not references:
         raise StudyError(
             f"no reference image in {study.references}: expected files ending in"
