@@ -153,11 +153,13 @@ def list_references(study):
     owner = ("reference", None, None)
     files, refused = _list_images(study, study.references, owner)
     references = {}
-    for image_id, candidates in _group(files, lambda file: _normalise(file.stem)).items():
+    # By their spelling: a name that is no UTF-8 may be spelt as another's letters.
+    spelt = _group(files, lambda file: to_text(_normalise(file.stem)))
+    for image_id, candidates in spelt.items():
         chosen, names = _choose(candidates, image_id, study.references, owner)
         refused += names
         if chosen is not None:
-            references[image_id] = chosen
+            references[_normalise(chosen.stem)] = chosen
     if not references:
         first = f" (refused: {to_text(refused[0].file.name)}, {refused[0].code})" if refused else ""
         raise StudyError(
