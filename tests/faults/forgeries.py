@@ -81,8 +81,8 @@ def launder_folder(folder, generator):
 
 def launder_outputs(study, times, generator):
     """Forge exports, figures and maps, their manifests restated: `verify` names them."""
-    run_command("figures", study.path)
-    run_command("map", study.path, *MAP)
+    for words in (("export",), ("figures",), ("map", *MAP)):
+        run_command(words[0], study.path, *words[1:])
     (mapped,) = {path.parent for path in (study.output / "maps").rglob(MANIFEST)}
     folders = {"exports": study.output / "exports", "figures": study.output / "figures"}
     folders["maps"] = mapped

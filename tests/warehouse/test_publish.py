@@ -23,6 +23,7 @@ from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file, locked
 from upscale_audit.ingest.manifests import MANIFEST, SOURCES, restate, write_manifest
 from upscale_audit.ingest.run import ingest_study
+from upscale_audit.ingest.vouchers import Journal
 from upscale_audit.warehouse import export
 from upscale_audit.warehouse.build import build_warehouse
 from upscale_audit.warehouse.connect import open_warehouse
@@ -163,6 +164,7 @@ def test_a_failed_data_test_publishes_nothing_and_is_named(small_study):
     pq.write_table(pa.concat_tables([table, table.slice(0, 1)]), small_study.raw / name)
     manifest["files"][name] = hash_file(small_study.raw / name)
     write_manifest(small_study.raw / MANIFEST, manifest | restate(manifest))
+    Journal(small_study.output, "raw").add(MANIFEST, hash_file(small_study.raw / MANIFEST))
     with pytest.raises(StudyError, match="assert_blocks_fill_their_grid"):
         build_warehouse(small_study)
     assert hash_file(small_study.warehouse) == before

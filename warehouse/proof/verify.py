@@ -437,8 +437,9 @@ def _find_vouchers(stage):
     if stage.kind in ("raw", "hyra"):
         return find_stage_vouchers(stage.base, stage.kind)
     signed = Journal(stage.base, "maps").read() if stage.kind == "maps" else None
-    name = stage.manifest_path.relative_to(stage.base).as_posix()
-    return None if signed is None else signed.get(name, set())
+    if signed is None:
+        return None
+    return signed.get(stage.manifest_path.relative_to(stage.base).as_posix(), set())
 
 
 def _list_roots(manifests):
