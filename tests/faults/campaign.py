@@ -609,13 +609,16 @@ def try_fault(name, root, times, seed):
     return tally, time.monotonic() - began
 
 
-def attack_all(folder, cases, seed):
-    """Try about `cases` hostile inputs of every kind; outcomes by kind."""
+def attack_all(folder, cases, seeds):
+    """Try about `cases` hostile inputs of every kind, drawn from each seed; outcomes by kind."""
     logging.disable(logging.WARNING)
-    inputs = folder / "inputs"
-    inputs.mkdir()
-    hostile = attack(inputs, cases * 2 // 3, seed, workers=2)
-    merge(hostile, attack_more(inputs, cases // 3, seed, workers=2))
+    hostile = {}
+    for seed in seeds:
+        inputs = folder / f"inputs{seed}"
+        inputs.mkdir()
+        merge(hostile, attack(inputs, cases * 2 // 3, seed, workers=2))
+        merge(hostile, attack_more(inputs, cases // 3, seed, workers=2))
+        shutil.rmtree(inputs)
     return hostile
 
 
@@ -679,6 +682,7 @@ def main():
     """Run the whole campaign and write its page."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.campaign", description=__doc__)
     parser.add_argument("--cases", type=int, default=3000, help="hostile inputs (default: 3000)")
+    parser.add_argument("--rounds", type=int, default=1, help="of inputs, each from its own seed")
     parser.add_argument("--faults", type=int, default=0, help="about how many (default: 220)")
     parser.add_argument("--processes", type=int, default=2, help="faults at a time (default: 2)")
     parser.add_argument("--seed", type=int, default=1)
@@ -692,12 +696,13 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
         with start_pool(1) as pool:
-            inputs = pool.submit(attack_all, folder, options.cases, options.seed)
+            seeds = range(options.seed, options.seed + options.rounds)
+            inputs = pool.submit(attack_all, folder, options.cases, seeds)
             faults = disturb(folder, options.seed, say, options.faults, options.processes)
             hostile = inputs.result()
         for kind, counts in hostile.items():
             say(f"{kind}: {dict(counts)}")
-        given = f"--cases {options.cases} --faults {options.faults}"
+        given = f"--cases {options.cases} --rounds {options.rounds} --faults {options.faults}"
         page = format_page(faults, hostile, given) + keep_section(PAGE)
     PAGE.write_text(page, encoding="utf-8")
     say(f"wrote {PAGE}")

@@ -1,6 +1,7 @@
 """Every change of every artefact is found, named, and given its repair."""
 
 import json
+import os
 import shutil
 import subprocess
 from dataclasses import replace
@@ -137,6 +138,19 @@ def test_a_file_that_became_a_link_is_not_followed(outputs, change, tmp_path):
     assert ("link", "dim_models.parquet") in {
         (item.problem, item.name) for item in find(outputs, "exports")
     }
+
+
+@pytest.mark.parametrize(
+    "name", ["exports/dim_models.parquet", f"exports/{MANIFEST}", "exports.manifest.json"]
+)
+def test_a_pipe_in_place_of_a_file_is_named_and_never_waited_for(outputs, change, name):
+    def put(path):
+        path.unlink()
+        os.mkfifo(path)
+
+    change(name, put)
+    named = {item.name for item in verify(outputs.output).findings}
+    assert name in named
 
 
 @pytest.mark.parametrize("stage", REPAIRS)

@@ -288,7 +288,7 @@ def _collect_archives(manifests):
             continue
         archive = stage.folder.with_name(f"{stage.folder.name}.zip")
         sums = archive.with_name(f"{archive.name}.sha256")
-        if not sums.exists():
+        if not sums.is_file():
             # Unpacked from a repository's zip, a paper has no hash list beside that.
             if stage.prefix:
                 problem = ("missing", sums.name, "the archive's SHA-256", None)
