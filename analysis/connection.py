@@ -8,6 +8,8 @@ import duckdb
 
 from upscale_audit.ingest.plain_paths import plain_path
 
+OLDEST_READER = "1.5"
+"""The version of DuckDB whose format a warehouse has; older ones cannot read it."""
 _NO_EXTENSIONS = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
 
 
@@ -48,6 +50,39 @@ def open_published(path, folder=None, settings=None):
         connection.close()
         raise
     return connection
+
+
+def explain(path, error):
+    """Say in one line why a warehouse cannot be read, and what to do about it.
+
+    Parameters
+    ----------
+    path : str or Path
+    error : duckdb.Error
+
+    Returns
+    -------
+    str
+    """
+    first_line = str(error).splitlines()[0]
+    if is_locked(error):
+        repair = "another program has it open for writing: close that, and run this again"
+    elif "version number" in first_line:
+        repair = (
+            f"this is DuckDB {duckdb.__version__}, and the file is of a later one: install that, or"
+            " rebuild it with upscale-audit build"
+        )
+    else:
+        repair = (
+            f"it is damaged, or no database of DuckDB {OLDEST_READER} or later: rebuild it with"
+            " upscale-audit build"
+        )
+    return f"cannot open {path}: {first_line}; {repair}"
+
+
+def is_locked(error):
+    """Whether another process keeps a file for itself: it is whole, and only not to be had now."""
+    return isinstance(error, duckdb.IOException) and "lock" in str(error).splitlines()[0].lower()
 
 
 def lock(connection, folders=()):

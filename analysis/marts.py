@@ -5,7 +5,7 @@ from pathlib import Path
 
 import duckdb
 
-from upscale_audit.analysis.connection import open_published
+from upscale_audit.analysis.connection import explain, open_published
 from upscale_audit.analysis.connection import quote_text as quote_text
 from upscale_audit.ingest.errors import StudyError
 
@@ -49,10 +49,7 @@ class Marts:
             ]
         except duckdb.Error as error:
             self.close()
-            raise StudyError(
-                f"cannot open {path}: {str(error).splitlines()[0]};"
-                " rebuild it with upscale-audit build"
-            ) from None
+            raise StudyError(explain(path, error)) from None
 
     def __enter__(self):
         return self

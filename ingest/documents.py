@@ -9,6 +9,8 @@ import json
 import types
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
+from upscale_audit.ingest.files import open_regular
+
 MAX_DOCUMENT_BYTES = 1 << 26
 """Largest manifest that is read: 64 MiB. That of 32 images under 300 models has about 30."""
 
@@ -43,7 +45,7 @@ def read_document(path, shape, max_bytes=MAX_DOCUMENT_BYTES):
 
 def read_bounded(path, max_bytes):
     """Read a regular file's bytes; ValueError where there are more than `max_bytes`."""
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         data = file.read(max_bytes + 1)
     if len(data) > max_bytes:
         raise ValueError(f"more than {max_bytes} bytes")

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import stat
 from pathlib import Path
 
 from upscale_audit.ingest.errors import StudyError
@@ -26,9 +27,35 @@ MAX_NAME_BYTES = 255
 """Of a file's name, on the file systems in use."""
 
 
+def open_regular(path):
+    """Open a file for reading; anything else is an error at once: a pipe would never end.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    io.BufferedReader
+
+    Raises
+    ------
+    OSError
+        There is none, or it is a folder, a pipe, a socket or a device.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return open(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, "not a regular file", str(path))
+
+
 def hash_file(path):
     """SHA-256 of a file's bytes, lower-case hex."""
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -37,7 +37,7 @@ class Journal:
     Parameters
     ----------
     output : Path
-    stage : {"raw", "hyra", "restored"}
+    stage : {"raw", "hyra", "restored", "maps"}
     """
 
     def __init__(self, output, stage):

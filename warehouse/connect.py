@@ -12,7 +12,13 @@ from pathlib import Path
 
 import duckdb
 
-from upscale_audit.analysis.connection import lock, open_published
+from upscale_audit.analysis.connection import (
+    OLDEST_READER,
+    explain,
+    is_locked,
+    lock,
+    open_published,
+)
 from upscale_audit.analysis.connection import quote_text as quote_text
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.plain_paths import plain_path
@@ -56,10 +62,7 @@ def open_warehouse(path, folder=None, settings=None):
     try:
         return open_published(path, folder, settings)
     except duckdb.Error as error:
-        first_line = str(error).splitlines()[0]
-        raise StudyError(
-            f"cannot open {path}: {first_line}; rebuild it with upscale-audit build"
-        ) from None
+        raise StudyError(explain(path, error)) from None
 
 
 @contextlib.contextmanager
@@ -78,12 +81,12 @@ def open_build(path, folders=()):
 
     Notes
     -----
-    The file is of DuckDB 1.5's format, so that today's shells open it. Closing does not merge row
-    groups, which would write a study's blocks again and again.
+    The file is of `OLDEST_READER`'s format, so that today's shells open it. Closing does not merge
+    row groups, which would write a study's blocks again and again.
     """
     config = {"max_vacuum_tasks": 0}
     if not Path(path).exists():
-        config["storage_compatibility_version"] = "v1.5.0"
+        config["storage_compatibility_version"] = f"v{OLDEST_READER}.0"
     with duckdb.connect(str(plain_path(path)), config=config) as connection:
         lock(connection, folders)
         yield connection
@@ -91,7 +94,7 @@ def open_build(path, folders=()):
 
 @contextlib.contextmanager
 def saying_database_errors(path):
-    """Say in one line what DuckDB says of a full disk, a full memory or a damaged file.
+    """Say in one line what DuckDB says of a full disk or memory, a locked or damaged file.
 
     Parameters
     ----------
@@ -111,6 +114,8 @@ def saying_database_errors(path):
     try:
         yield
     except duckdb.Error as error:
+        if is_locked(error):
+            raise StudyError(explain(path, error)) from error
         check_disk(path, error)
         damaged = "it is damaged, or of another program: rebuild it with upscale-audit build"
         repair = next((text for kind, text in repairs.items() if isinstance(error, kind)), damaged)

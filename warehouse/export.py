@@ -23,7 +23,8 @@ from upscale_audit.warehouse.connect import (
 from upscale_audit.warehouse.proof.provenance import (
     EXPORTS_MANIFEST,
     check_warehouse,
-    link_exports,
+    find_parent,
+    link_output,
     seal_exports,
 )
 from upscale_audit.warehouse.published_form import write_published_form
@@ -101,7 +102,7 @@ def export_tables(study, tables=None, progress=None, labels="published", check="
             manifest = seal_exports(study, fresh, grains, files, arguments, checked)
             (study.output / EXPORTS_MANIFEST).unlink(missing_ok=True)
             replace_folder(fresh, folder)
-            link_exports(study, manifest)
+            link_output(study, manifest, find_parent(study))
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
             shutil.rmtree(study.output / ".exports.spill", ignore_errors=True)

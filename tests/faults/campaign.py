@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import random
 import resource
@@ -15,21 +16,41 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from tests.conftest import StudyFolder
-from tests.faults.common import Failure, attempt, expect, make_study
+from tests.faults.common import (
+    Failure,
+    Tally,
+    attempt,
+    expect,
+    make_study,
+    read_tree,
+    run_command,
+)
 from tests.faults.corpora import keep_section
-from tests.faults.hostile import attack, encode
+from tests.faults.forgeries import (
+    draw_degenerate,
+    exchange_references,
+    forge_limits,
+    launder_measures,
+    launder_outputs,
+    mistype_manifests,
+    name_with_hostility,
+    read_tampered,
+)
+from tests.faults.hostile import attack, encode, merge
+from tests.faults.kinds import attack_more
 from upscale_audit.ingest import run, units
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file
 from upscale_audit.ingest.run import ingest_study
+from upscale_audit.ingest.study import load_study
 from upscale_audit.warehouse.build import build_warehouse
-from upscale_audit.warehouse.cli import main as cli
 from upscale_audit.warehouse.connect import open_warehouse
 from upscale_audit.warehouse.export import export_tables
 from upscale_audit.warehouse.proof.paper import write_paper
@@ -39,27 +60,6 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PAGE = REPOSITORY / "docs" / "faults.md"
 SHELL = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
 DATE = "2026-01-01"
-
-
-@dataclass
-class Tally:
-    """How often a fault was tried, what came of it, and what the user was told.
-
-    `identical` counts reruns that ended with the bytes of an undisturbed run. What a user should
-    never meet ends the fault's trials: `wrong` is then 1, and `reason` says what it was.
-    """
-
-    outcomes: Counter = field(default_factory=Counter)
-    identical: int = 0
-    wrong: int = 0
-    messages: Counter = field(default_factory=Counter)
-    reason: str | None = None
-
-    def add(self, outcome, message=None):
-        """Count one trial."""
-        self.outcomes[outcome] += 1
-        if message is not None:
-            self.messages[message] += 1
 
 
 def command(name, study, *options):
@@ -126,19 +126,6 @@ def expect_sealed(study):
     for item in verify(study.output).findings:
         is_debris = item.problem == "missing" and item.name.endswith(unfinished)
         expect(is_debris or item.problem in ("extra", "outdated"), f"{item.problem}: {item.name}")
-
-
-def run_command(*arguments):
-    """Run a command of the command line in this process, quietly."""
-    options = cli.make_parser().parse_args([str(argument) for argument in arguments])
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
-        options.run(options)
-
-
-def read_tree(folder):
-    """SHA-256 by name of everything under a folder, or of a file."""
-    paths = folder.rglob("*") if folder.is_dir() else [folder]
-    return {str(path.relative_to(folder)): hash_file(path) for path in paths if path.is_file()}
 
 
 STAGES = {
@@ -531,7 +518,28 @@ FAULTS = {
     "clock set back or ahead": (set_clock, 2),
     "decoder finds no memory": (exhaust_memory, 20),
     "ingest worker under RLIMIT_AS": (starve_workers, 5),
+    "folder names of patterns and keys, Jinja in texts, script in labels": (name_with_hostility, 3),
+    "study without contrast, size or change": (draw_degenerate, 3),
+    "unit, shard, table, raw folder or source laundered": (launder_measures, 20),
+    "export, figure or map laundered with its manifest": (launder_outputs, 30),
+    "tampered warehouse read (export, freeze, figures, map, worst)": (read_tampered, 30),
+    "manifest of wrong types under right hashes": (mistype_manifests, 40),
+    "frozen file forged, its hash restated": (forge_limits, 20),
+    "reference replaced between two ingests": (exchange_references, 20),
 }
+SHARES = {
+    change_sources: 0.15,
+    exhaust_memory: 0.05,
+    launder_measures: 0.15,
+    launder_outputs: 0.2,
+    read_tampered: 0.15,
+    mistype_manifests: 0.15,
+    forge_limits: 0.05,
+    exchange_references: 0.1,
+}
+"""Of the long form's faults: those that take a fraction of a second."""
+READERS = "4 readers"
+"""What they count are queries, no faults."""
 MOUNTING = (fill_disk, write_protect)
 MEASURING = (change_sources, exhaust_memory)
 
@@ -544,37 +552,80 @@ def make_whole_study(root):
     return study
 
 
-def disturb(folder, seed, say):
-    """Try every fault on one study; what came of each, by name."""
-    tallies = {}
-    study = make_whole_study(folder / "study")
-    expected = read_tree(study.raw)
-    for number, (name, (fault, times)) in enumerate(FAULTS.items()):
-        if fault in MOUNTING and not can_mount():
-            tallies[name] = Tally(reason="not tried: this user may not mount")
-            say(f"{name}: {tallies[name].reason}")
-            continue
-        began = time.monotonic()
-        try:
-            tallies[name] = fault(study, times, random.Random(f"{seed} {number}"))
-            if fault in MEASURING:
-                ingest_study(study, workers=1)
-                expect(read_tree(study.raw) == expected, "a rerun gave other bytes")
-                tallies[name].identical = 1
-        except Failure as failure:
-            tallies[name] = Tally(wrong=1, reason=f"FAILED: {failure}")
-            say(f"{name}: {tallies[name].reason}")
-            continue
-        say(f"{name}: {dict(tallies[name].outcomes)}, {time.monotonic() - began:.0f} s")
+def disturb(folder, seed, say, total=0, processes=1):
+    """Try every fault, each on a study of its own; what came of each, by name.
+
+    Parameters
+    ----------
+    folder : Path
+    seed : int
+    say : callable
+        Called with a line as a fault ends.
+    total : int
+        About how often the quick faults are tried, all together; by default a few times each.
+    processes : int
+        How many faults are tried at a time; no outcome depends on it.
+    """
+    study, tallies = make_whole_study(folder / "study"), dict.fromkeys(FAULTS)
+    with start_pool(processes) as pool:
+        running = {}
+        for number, (name, (fault, times)) in enumerate(FAULTS.items()):
+            if fault in MOUNTING and not can_mount():
+                tallies[name] = Tally(reason="not tried: this user may not mount")
+                continue
+            root = folder / f"of{number}" / "study"
+            shutil.copytree(study.path.parent, root)
+            times = max(times, round(total * SHARES.get(fault, 0)))
+            running[pool.submit(try_fault, name, root, times, f"{seed} {number}")] = name
+        for done in as_completed(running):
+            name = running[done]
+            tallies[name], lasted = done.result()
+            say(f"{name}: {tallies[name].reason or dict(tallies[name].outcomes)}, {lasted:.0f} s")
     return tallies
 
 
-def format_page(faults, hostile, cases, folder=""):
+def start_pool(processes):
+    """Processes of their own for faults: what one changes in a module, no other meets."""
+    return ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
+
+
+def try_fault(name, root, times, seed):
+    """Try a fault on a study; what came of it, and the seconds it took."""
+    logging.disable(logging.WARNING)
+    study, began = load_study(root / "study.toml"), time.monotonic()
+    expected, fault = read_tree(study.raw), FAULTS[name][0]
+    try:
+        tally = fault(study, times, random.Random(seed))
+        if fault in MEASURING:
+            ingest_study(study, workers=1)
+            expect(read_tree(study.raw) == expected, "a rerun gave other bytes")
+            tally.identical = 1
+    except Exception as error:  # a fault that no study error names is what is looked for
+        tally = Tally(wrong=1, reason=f"FAILED: {type(error).__name__}: {error}"[:500])
+    tally.messages = Counter(
+        {text.replace(str(root), "…"): count for text, count in tally.messages.items()}
+    )
+    shutil.rmtree(root.parent, ignore_errors=True)
+    return tally, time.monotonic() - began
+
+
+def attack_all(folder, cases, seeds):
+    """Try about `cases` hostile inputs of every kind, drawn from each seed; outcomes by kind."""
+    logging.disable(logging.WARNING)
+    hostile = {}
+    for seed in seeds:
+        inputs = folder / f"inputs{seed}"
+        inputs.mkdir()
+        merge(hostile, attack(inputs, cases * 2 // 3, seed, workers=2))
+        merge(hostile, attack_more(inputs, cases // 3, seed, workers=2))
+        shutil.rmtree(inputs)
+    return hostile
+
+
+def format_page(faults, hostile, options):
     """The page: what was tried, what came of it, and what in it may differ from run to run."""
     lines = ["# Faults and hostile input", ""]
-    lines += [
-        f"Written by `make faults` (`python -m tests.faults.campaign --cases {cases}`), which"
-    ]
+    lines += [f"Written by `make faults` (`python -m tests.faults.campaign {options}`), which"]
     lines += ["breaks a small study in each of these ways and looks at what stands, what is said"]
     lines += ["and what the next run writes. A wrong or half-written result, or a traceback, is a"]
     lines += ["row that says FAILED, and `make faults` fails.", ""]
@@ -582,12 +633,14 @@ def format_page(faults, hostile, cases, folder=""):
     lines += ["| --- | ---: | ---: | ---: | --- |"]
     lines += [_row_fault(name, tally) for name, tally in faults.items()]
     kills = sum(t.outcomes.total() for name, t in faults.items() if name.startswith("SIGKILL"))
-    lines += ["", f"{kills} kills in all. *Rerun identical* counts reruns whose bytes are those of"]
-    lines += ["an undisturbed run: after every trial, or once after all (1 of 1). A warehouse is"]
-    lines += ["compared by its exports; for readers, *tried* counts their queries.", ""]
+    tried = sum(t.outcomes.total() for n, t in faults.items() if not n.startswith(READERS))
+    lines += ["", f"{tried:,} faults in all, {kills} of them kills. *Rerun identical* counts"]
+    lines += ["reruns whose bytes are those of an undisturbed run: after every trial, or once"]
+    lines += ["after all (1 of 1). A warehouse is compared by its exports; for readers, *tried*"]
+    lines += ["counts their queries.", ""]
     lines += ["## What is said", "", "One line each, `…` for the study's folder."]
     lines += ["", "| Fault | Message |", "| --- | --- |"]
-    lines += [line for name, tally in faults.items() for line in _row_message(name, tally, folder)]
+    lines += [line for name, tally in faults.items() for line in _row_message(name, tally)]
     lines += ["", "## Hostile input", "", "| Input | Cases | Outcome |", "| --- | ---: | --- |"]
     lines += [_row(name, counts) for name, counts in sorted(hostile.items())]
     lines += ["", f"{sum(map(Counter.total, hostile.values())):,} inputs in all, drawn from a"]
@@ -611,11 +664,10 @@ def _row_fault(name, tally):
     return f"| {name} | {tried} | {tally.wrong} | {reruns} | {_spell(tally.outcomes)} |"
 
 
-def _row_message(name, tally, folder):
-    """The most frequent message, without the folder it names."""
+def _row_message(name, tally):
+    """The most frequent message."""
     for message, _ in sorted(tally.messages.items(), key=lambda item: (-item[1], item[0]))[:1]:
-        shown = message.replace(str(folder), "…") if folder else message
-        yield f"| {name} | {shown.replace('|', chr(92) + '|')} |"
+        yield f"| {name} | {message.replace('|', chr(92) + '|')} |"
 
 
 def _row(name, counts):
@@ -630,8 +682,12 @@ def main():
     """Run the whole campaign and write its page."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.campaign", description=__doc__)
     parser.add_argument("--cases", type=int, default=3000, help="hostile inputs (default: 3000)")
+    parser.add_argument("--rounds", type=int, default=1, help="of inputs, each from its own seed")
+    parser.add_argument("--faults", type=int, default=0, help="about how many (default: 220)")
+    parser.add_argument("--processes", type=int, default=2, help="faults at a time (default: 2)")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
+    logging.disable(logging.WARNING)
     began = time.monotonic()
 
     def say(line):
@@ -639,11 +695,15 @@ def main():
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
-        hostile = attack(folder, options.cases, options.seed, workers=2)
+        with start_pool(1) as pool:
+            seeds = range(options.seed, options.seed + options.rounds)
+            inputs = pool.submit(attack_all, folder, options.cases, seeds)
+            faults = disturb(folder, options.seed, say, options.faults, options.processes)
+            hostile = inputs.result()
         for kind, counts in hostile.items():
             say(f"{kind}: {dict(counts)}")
-        faults = disturb(folder, options.seed, say)
-        page = format_page(faults, hostile, options.cases, folder / "study") + keep_section(PAGE)
+        given = f"--cases {options.cases} --rounds {options.rounds} --faults {options.faults}"
+        page = format_page(faults, hostile, given) + keep_section(PAGE)
     PAGE.write_text(page, encoding="utf-8")
     say(f"wrote {PAGE}")
     if any(tally.wrong for tally in faults.values()):

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.faults import campaign
+from tests.faults import campaign, forgeries
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import locked
 from upscale_audit.ingest.run import ingest_study
@@ -29,6 +29,25 @@ def test_damaged_files_are_found_and_mended(study, generator):
     tally = campaign.corrupt(study, 10, generator)
     assert tally.outcomes["found by verify, build refused, ingest mended it"] == 6
     assert tally.identical == 10
+
+
+def test_forged_measures_are_named_and_measured_again(study, generator):
+    tally = forgeries.launder_measures(study, 5, generator)
+    assert tally.outcomes == {"named, refused, measured again": 5}
+    assert forgeries.exchange_references(study, 3, generator).identical == 3
+
+
+def test_forged_exports_figures_and_maps_are_named_and_replaced(study, generator):
+    pytest.importorskip("altair", reason="figures need the extra figures")
+    tally = forgeries.launder_outputs(study, 9, generator)
+    assert set(tally.outcomes.values()) == {3}
+    assert tally.identical == 3
+    assert forgeries.read_tampered(study, 10, generator).outcomes.total() == 10
+
+
+def test_manifests_of_wrong_types_and_forged_limits_are_refused(study, generator):
+    assert forgeries.mistype_manifests(study, 12, generator).outcomes.total() >= 9
+    assert forgeries.forge_limits(study, 4, generator).outcomes == {"refused": 4}
 
 
 def test_an_export_killed_leaves_the_old_one(study, generator):

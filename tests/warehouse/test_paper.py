@@ -61,6 +61,8 @@ def test_the_folder_holds_results_sql_hashes_and_citations(paper):
         "sql/macros/vocabulary.sql",
         "sql/seeds/rules.csv",
         "provenance/warehouse.manifest.json",
+        "provenance/exports.manifest.json",
+        "provenance/figures.manifest.json",
         "provenance/raw/manifest.json",
         "provenance/raw/sources.sha256",
         "ro-crate-metadata.json",
@@ -181,11 +183,11 @@ def test_the_chain_holds_from_the_paper_to_the_source_files(paper):
         folder / "exports" / MANIFEST
     )
     warehouse = provenance / "warehouse.manifest.json"
-    linked = provenance / "exports.manifest.json"
-    assert parent(linked) == {warehouse.name: hash_file(warehouse)}
-    assert read_manifest(linked, "x")["files"] == {
-        "exports/manifest.json": hash_file(folder / "exports" / MANIFEST)
-    }
+    for stage in ("exports", "figures"):
+        linked = provenance / f"{stage}.manifest.json"
+        assert parent(linked) == {warehouse.name: hash_file(warehouse)}
+        sealed = folder / stage / MANIFEST
+        assert read_manifest(linked, "x")["files"] == {f"{stage}/{MANIFEST}": hash_file(sealed)}
     assert parent(warehouse) == {"raw/manifest.json": hash_file(provenance / "raw" / MANIFEST)}
     raw = read_manifest(provenance / "raw" / MANIFEST, "x")
     assert raw["files"]["sources.sha256"] == hash_file(provenance / "raw" / "sources.sha256")

@@ -17,10 +17,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.browser import dump_page, needs_browser
+from upscale_audit.analysis.connection import explain
+from upscale_audit.analysis.marts import Marts
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file, locked
 from upscale_audit.ingest.manifests import MANIFEST, SOURCES, restate, write_manifest
 from upscale_audit.ingest.run import ingest_study
+from upscale_audit.ingest.vouchers import Journal
 from upscale_audit.warehouse import export
 from upscale_audit.warehouse.build import build_warehouse
 from upscale_audit.warehouse.connect import open_warehouse
@@ -161,6 +164,7 @@ def test_a_failed_data_test_publishes_nothing_and_is_named(small_study):
     pq.write_table(pa.concat_tables([table, table.slice(0, 1)]), small_study.raw / name)
     manifest["files"][name] = hash_file(small_study.raw / name)
     write_manifest(small_study.raw / MANIFEST, manifest | restate(manifest))
+    Journal(small_study.output, "raw").add(MANIFEST, hash_file(small_study.raw / MANIFEST))
     with pytest.raises(StudyError, match="assert_blocks_fill_their_grid"):
         build_warehouse(small_study)
     assert hash_file(small_study.warehouse) == before
@@ -251,9 +255,41 @@ def test_missing_stages_name_the_command_that_makes_them(tiny_study):
 def test_a_warehouse_that_is_no_database_is_an_error_that_names_the_repair(small_study):
     small_study.warehouse.chmod(0o644)
     small_study.warehouse.write_bytes(b"not a database, but long enough to look like a file" * 99)
-    with pytest.raises(StudyError, match="rebuild it with upscale-audit build"):
+    message = r"no database of DuckDB 1\.5 or later: rebuild it with upscale-audit build"
+    with pytest.raises(StudyError, match=message):
         open_warehouse(small_study.warehouse)
     build_warehouse(small_study)
+
+
+def test_a_file_of_a_later_duckdb_is_not_called_damaged(tmp_path):
+    error = duckdb.IOException("Trying to read a database file with version number 99, but ...")
+    said = explain(tmp_path / "w.duckdb", error)
+    assert f"this is DuckDB {duckdb.__version__}, and the file is of a later one" in said
+    assert "damaged" not in said
+
+
+HOLD = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print(flush=True); sys.stdin.read()"
+
+
+def test_a_warehouse_that_another_program_holds_is_not_called_damaged(small_study):
+    small_study.warehouse.chmod(0o644)
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(small_study.warehouse)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as holder:
+        holder.stdout.readline()
+        said = []
+        for read in (open_warehouse, Marts, lambda path: export_tables(small_study)):
+            with pytest.raises(StudyError) as raised:
+                read(small_study.warehouse)
+            said.append(str(raised.value))
+        holder.stdin.close()
+    for line in said:
+        assert "another program has it open for writing: close that" in line
+        assert "damaged" not in line
+        assert "rebuild" not in line
+    export_tables(small_study)
 
 
 def test_an_unknown_table_lists_those_there_are(small_study):

@@ -1,6 +1,7 @@
 """Every change of every artefact is found, named, and given its repair."""
 
 import json
+import os
 import shutil
 import subprocess
 from dataclasses import replace
@@ -22,7 +23,7 @@ from upscale_audit.warehouse.cli import main as cli
 from upscale_audit.warehouse.docs import write_docs
 from upscale_audit.warehouse.proof.provenance import (
     DOCS_MANIFEST,
-    EXPORTS_MANIFEST,
+    LINKS,
     WAREHOUSE_MANIFEST,
     seal_figures,
 )
@@ -139,6 +140,19 @@ def test_a_file_that_became_a_link_is_not_followed(outputs, change, tmp_path):
     }
 
 
+@pytest.mark.parametrize(
+    "name", ["exports/dim_models.parquet", f"exports/{MANIFEST}", "exports.manifest.json"]
+)
+def test_a_pipe_in_place_of_a_file_is_named_and_never_waited_for(outputs, change, name):
+    def put(path):
+        path.unlink()
+        os.mkfifo(path)
+
+    change(name, put)
+    named = {item.name for item in verify(outputs.output).findings}
+    assert name in named
+
+
 @pytest.mark.parametrize("stage", REPAIRS)
 @pytest.mark.parametrize("how", ["gone", "empty", "flipped"])
 def test_a_damaged_manifest_is_a_finding_with_the_repair(outputs, change, stage, how):
@@ -250,24 +264,43 @@ def test_a_manifest_that_names_files_outside_reads_none_of_them(outputs, change)
     assert "differs" not in {problem for problem, _ in found}
 
 
-def test_exports_forged_whole_are_caught_by_the_manifest_beside_them(outputs, change):
-    def forge(path):
+def launder(study, change, place):
+    """Change a file of a folder, and every hash of it there."""
+    folder = study.output / place
+    name = next(name for name in read_manifest(folder / MANIFEST, "x")["files"] if name != SUMS)
+    sha256 = hash_file(change(f"{place}/{name}", flip))
+
+    def restate_sums(path):
+        rows = [line for line in path.read_text().splitlines() if line[66:] != name]
+        rows = sorted([*rows, f"{sha256}  {name}"], key=lambda line: line[66:])
+        path.write_text("\n".join(rows) + "\n")
+
+    def restate_manifest(path):
         truth = json.loads(path.read_text())
-        files = truth["files"] | {"dim_models.parquet": "0" * 64}
-        keys = (truth["study"], files, truth["bytes"], truth["recipe"], {})
-        write_manifest(path, make_manifest("exports", *keys))
+        hashes = {name: sha256, SUMS: hash_file(folder / SUMS)}
+        forged = truth | {"files": truth["files"] | hashes}
+        write_manifest(path, forged | restate(forged))
 
-    change(f"exports/{MANIFEST}", forge)
-    found = {(item.problem, item.name) for item in verify(outputs.output).findings}
-    assert ("differs", f"exports/{MANIFEST}") in found
+    change(f"{place}/{SUMS}", restate_sums)
+    change(f"{place}/{MANIFEST}", restate_manifest)
 
 
-def test_without_the_manifest_beside_them_exports_are_to_be_written_again(outputs):
-    path = outputs.output / EXPORTS_MANIFEST
+@pytest.mark.parametrize("stage", LINKS)
+def test_what_is_forged_whole_is_caught_by_the_manifest_beside_it(outputs, change, stage):
+    launder(outputs, change, stage)
+    assert find(outputs, stage) == ()
+    (item,) = verify(outputs.output).findings
+    assert (item.problem, item.name) == ("differs", f"{stage}/{MANIFEST}")
+    assert item.repair == f"upscale-audit {REPAIRS[stage]} STUDY.toml"
+
+
+@pytest.mark.parametrize("stage", LINKS)
+def test_without_the_manifest_beside_it_a_folder_is_to_be_written_again(outputs, stage):
+    path = outputs.output / LINKS[stage][1]
     away = path.rename(path.with_name("away"))
-    (item,) = (one for one in verify(outputs.output).findings if one.name == EXPORTS_MANIFEST)
+    (item,) = (one for one in verify(outputs.output).findings if one.name == path.name)
     away.rename(path)
-    assert (item.problem, item.repair) == ("missing", "upscale-audit export STUDY.toml")
+    assert (item.problem, item.repair) == ("missing", f"upscale-audit {REPAIRS[stage]} STUDY.toml")
 
 
 @pytest.fixture(scope="module")
@@ -297,6 +330,7 @@ def drawn(outputs, run_drawing):
     for name in ("docs.html", DOCS_MANIFEST):
         (outputs.output / name).unlink()
     shutil.rmtree(outputs.output / "maps")
+    (outputs.output / ".maps.signed").unlink()
 
 
 def test_pages_maps_and_sheets_are_verified_and_name_what_draws_them(drawn, change):
@@ -336,6 +370,16 @@ def test_a_map_is_of_its_sources_and_of_the_warehouse(drawn):
     assert verify(folder).findings == verify(drawn.output / "maps").findings == ()
 
 
+def test_a_map_forged_whole_is_caught_by_what_was_signed_beside_the_maps(drawn, change):
+    place = "maps/notta_16px/bicubic/rg1_r0c1"
+    launder(drawn, change, place)
+    for folder in (drawn.output, drawn.output / "maps"):
+        (item,) = verify(folder).findings
+        assert item.problem == "differs"
+        assert item.name.endswith(f"{place.removeprefix('maps/')}/{MANIFEST}")
+        assert item.repair == "upscale-audit map STUDY.toml rg1_r0c1 bicubic --patch 16"
+
+
 def test_what_was_made_from_another_warehouse_is_outdated(drawn, change):
     def rebuild(path):
         manifest = json.loads(path.read_text())
@@ -347,7 +391,7 @@ def test_what_was_made_from_another_warehouse_is_outdated(drawn, change):
     assert outdated == {
         "docs.manifest.json",
         "exports.manifest.json",
-        "figures/manifest.json",
+        "figures.manifest.json",
         "maps/notta_16px/bicubic/rg1_r0c1/manifest.json",
         "maps/notta_worst/bicubic/manifest.json",
     }

@@ -8,9 +8,10 @@ import contextlib
 import os
 import shutil
 
-from upscale_audit.ingest.files import locked, sync
+from upscale_audit.ingest.files import hash_file, locked, sync
 from upscale_audit.ingest.manifests import MANIFEST, SUMS
 from upscale_audit.ingest.study import load_study
+from upscale_audit.ingest.vouchers import Journal
 from upscale_audit.warehouse.cli.options import (
     EXIT_OK,
     INFERENCE_PATHS,
@@ -162,12 +163,20 @@ def _draw_sealed(study, check, command, arguments, draw):
             folder = study.output / "maps" / paths[0].parent.relative_to(fresh)
             folder.mkdir(parents=True, exist_ok=True)
             (folder / MANIFEST).unlink(missing_ok=True)
+            name = (folder / MANIFEST).relative_to(study.output).as_posix()
+            _sign(study, name, hash_file(paths[0].with_name(MANIFEST)))
             for path in [*paths, paths[0].with_name(SUMS), paths[0].with_name(MANIFEST)]:
                 os.replace(path, folder / path.name)
             sync(folder)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
     return [folder / path.name for path in paths]
+
+
+def _sign(study, name, sha256):
+    """Keep the hash of a map's manifest outside of its folder, where `verify` compares it."""
+    journal = Journal(study.output, "maps")
+    journal.write((journal.read() or {}) | {name: {sha256}})
 
 
 def _load(module):

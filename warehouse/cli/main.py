@@ -2,11 +2,13 @@
 
 import argparse
 import logging
+import os
+import select
 import sys
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.warehouse.cli import building, coding, drawing, hyra, proving, restoring
-from upscale_audit.warehouse.cli.options import EXIT_CODES, EXIT_FAILED
+from upscale_audit.warehouse.cli.options import EXIT_CODES, EXIT_FAILED, EXIT_PIPE
 
 _ROOMS = (building, drawing, restoring, coding, hyra, proving)
 """Each adds its commands, in the order of the help."""
@@ -18,6 +20,11 @@ def main(arguments=None):
     logging.basicConfig(format="%(levelname)s %(message)s", stream=sys.stderr)
     try:
         code = options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if not _has_lost_its_reader():
+            raise
+        code = EXIT_PIPE
     except StudyError as error:
         print(f"upscale-audit: {error}", file=sys.stderr)
         code = EXIT_FAILED
@@ -25,6 +32,17 @@ def main(arguments=None):
         print("upscale-audit: interrupted; run it again to go on", file=sys.stderr)
         code = EXIT_FAILED
     sys.exit(code)
+
+
+def _has_lost_its_reader():
+    """Whether who reads what is printed, `head` say, has enough; then nothing more is printed."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), select.POLLOUT)
+    if not any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0)):
+        return False
+    # The interpreter flushes once more at its end.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def make_parser():

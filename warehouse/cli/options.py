@@ -7,6 +7,8 @@ from pathlib import Path
 from upscale_audit.ingest.errors import StudyError
 
 EXIT_OK, EXIT_FAILED, EXIT_INCOMPLETE = 0, 1, 3
+EXIT_PIPE = 128 + 13
+"""As a shell shows a program that SIGPIPE ended."""
 EXIT_CODES = """
 exit status:
   0  done
@@ -14,6 +16,7 @@ exit status:
   2  the command line is off
   3  done, but some files were refused: table mart_rejects says which and why; of check-hashes:
      the list and the files differ; of codec study: a ratio was not reached
+  141  whoever read the output, as head does, closed it before its end
 """
 
 INFERENCE_PATHS = ("notta", "tta")

@@ -4,6 +4,7 @@ import hashlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+from upscale_audit.ingest.files import open_regular
 from upscale_audit.warehouse.connect import THREADS
 
 CHUNK_BYTES = 1 << 20
@@ -56,7 +57,7 @@ def _find_size(path):
 
 def _hash(path, meter):
     try:
-        with open(path, "rb", buffering=0) as file:
+        with open_regular(path) as file:
             return hash_stream(file, lambda count: meter.advance(count, path.name))
     except OSError:
         return None

@@ -36,7 +36,7 @@ from upscale_audit.warehouse.proof.citations import (
 )
 from upscale_audit.warehouse.proof.hashing import hash_files
 from upscale_audit.warehouse.proof.provenance import (
-    EXPORTS_MANIFEST,
+    LINKS,
     UNCHECKED,
     WAREHOUSE_MANIFEST,
 )
@@ -227,7 +227,8 @@ def _collect(study, fresh, licence, is_chestxray8):
     if study.frozen is not None:
         shutil.copyfile(study.frozen, fresh / "study.frozen.toml")
     (fresh / "provenance" / "raw").mkdir(parents=True)
-    for name in (WAREHOUSE_MANIFEST, EXPORTS_MANIFEST, f"raw/{MANIFEST}", f"raw/{SOURCES}"):
+    beside = (name for _, name in LINKS.values())
+    for name in (WAREHOUSE_MANIFEST, *beside, f"raw/{MANIFEST}", f"raw/{SOURCES}"):
         shutil.copyfile(study.output / name, fresh / "provenance" / name)
     roots = [
         read_manifest(study.output / stage / MANIFEST, "upscale-audit run")[root]

@@ -24,9 +24,11 @@ from upscale_audit.warehouse.proof.hashing import hash_files
 DOCS_MANIFEST = "docs.manifest.json"
 UNCHECKED = "warehouse_unchecked"
 """In the recipe of what was made from a warehouse whose hash nobody asked for."""
-EXPORTS_MANIFEST = "exports.manifest.json"
-"""Beside ``exports/``: from which warehouse file those were made. Its bytes differ from build to
-build of the same inputs, and so would theirs, were it named in one of them."""
+EXPORTS_MANIFEST, FIGURES_MANIFEST = "exports.manifest.json", "figures.manifest.json"
+"""Beside ``exports/`` and ``figures/``: from which warehouse file those were made. Its bytes differ
+from build to build of the same inputs, and so would theirs, were it named in one of them."""
+LINKS = {"exports": ("exported", EXPORTS_MANIFEST), "figures": ("drawn", FIGURES_MANIFEST)}
+"""Kind and name of the manifest beside a folder, by the folder's kind."""
 STANDARD_BASIS, OWN_BASIS, FROZEN_BASIS = "standard-1", "pooled", "frozen"
 """Names of the bases that may score, as `mart_pca_basis` has them."""
 
@@ -167,25 +169,20 @@ def find_parent(study):
     return Parent(manifest["recipe_sha256"], hash_file(path))
 
 
-def seal_output(study, folder, kind, names, recipe, parent=None):
-    """Sign off a folder made from the study's warehouse.
+def find_same_parent(study, folder, parent=None):
+    """Find the warehouse that stands, which must be the one that stood when the work began.
 
     Parameters
     ----------
     study : ingest.study.Study
     folder : Path
-    kind : {"exports", "figures", "maps"}
-    names : iterable of str
-        Its files.
-    recipe : dict
-        What decides them beside the warehouse and the pinned dependencies.
+        What was written.
     parent : Parent, optional
-        The warehouse as it stood when the work began; by default as it stands.
+        The warehouse as it stood; by default as it stands.
 
     Returns
     -------
-    dict
-        The manifest.
+    Parent
 
     Raises
     ------
@@ -197,7 +194,7 @@ def seal_output(study, folder, kind, names, recipe, parent=None):
         raise StudyError(
             f"{study.warehouse} was published anew while {folder} was written; run this again"
         )
-    return seal_folder(folder, kind, study.name, names, *_join_parent(recipe, found))
+    return found
 
 
 def _join_parent(recipe, parent):
@@ -215,7 +212,7 @@ def seal_exports(study, folder, tables, names, arguments, checked):
     Returns
     -------
     dict
-        The manifest. It names the warehouse by its recipe only: `link_exports` says which file.
+        The manifest. It names the warehouse by its recipe only: `link_output` says which file.
     """
     recipe = {
         "arguments": arguments,
@@ -227,33 +224,55 @@ def seal_exports(study, folder, tables, names, arguments, checked):
     return seal_folder(folder, "exports", study.name, names, recipe, {})
 
 
-def link_exports(study, manifest):
-    """Say, beside the exports in their place, from which warehouse file they were made.
+def link_output(study, manifest, parent):
+    """Say, beside a folder in its place, from which warehouse file it was made.
 
     Parameters
     ----------
     study : ingest.study.Study
     manifest : dict
-        Theirs, of `seal_exports`.
+        The folder's, of a kind in `LINKS`.
+    parent : Parent
     """
-    path = study.output / "exports" / MANIFEST
-    name = f"exports/{MANIFEST}"
+    folder = manifest["kind"]
+    kind, beside = LINKS[folder]
+    path, name = study.output / folder / MANIFEST, f"{folder}/{MANIFEST}"
     recipe = {
         "arguments": manifest["recipe"]["arguments"],
-        "inputs": {"exports": manifest["recipe_sha256"]},
+        "inputs": {folder: manifest["recipe_sha256"]},
     }
-    parents = {WAREHOUSE_MANIFEST: find_parent(study).manifest_sha256}
+    parents = {WAREHOUSE_MANIFEST: parent.manifest_sha256}
     files, sizes = {name: hash_file(path)}, {name: path.stat().st_size}
-    linked = make_manifest("exported", study.name, files, sizes, recipe, parents)
-    write_manifest(study.output / EXPORTS_MANIFEST, linked)
+    linked = make_manifest(kind, study.name, files, sizes, recipe, parents)
+    write_manifest(study.output / beside, linked)
 
 
 def seal_figures(study, paths, parent=None, arguments=(), checked=None):
-    """Sign off drawn figures; `checked` is what `check_warehouse` said."""
+    """Sign off drawn figures, and say beside them which warehouse file they show.
+
+    Parameters
+    ----------
+    study : ingest.study.Study
+    paths : iterable of Path
+        In ``figures/``.
+    parent : Parent, optional
+        The warehouse as it stood when the work began; by default as it stands.
+    arguments : sequence of str
+    checked : dict, optional
+        What `check_warehouse` said.
+
+    Raises
+    ------
+    StudyError
+        The warehouse is no longer the one it was.
+    """
     folder = study.output / "figures"
+    parent = find_same_parent(study, folder, parent)
     names = [path.relative_to(folder).as_posix() for path in paths]
     recipe = {"arguments": list(arguments), "code": describe_code("analysis")} | (checked or {})
-    return seal_output(study, folder, "figures", names, recipe, parent)
+    recipe, _ = _join_parent(recipe, parent)
+    (study.output / FIGURES_MANIFEST).unlink(missing_ok=True)
+    link_output(study, seal_folder(folder, "figures", study.name, names, recipe, {}), parent)
 
 
 def seal_map(study, paths, command, arguments, sources, parent, checked):
@@ -288,7 +307,8 @@ def seal_map(study, paths, command, arguments, sources, parent, checked):
     if parent is None:
         recipe["dependencies_sha256"] = hash_dependencies()
         return seal_folder(folder, "maps", study.name, names, recipe, {})
-    return seal_output(study, folder, "maps", names, recipe, parent)
+    recipe, parents = _join_parent(recipe, find_same_parent(study, folder, parent))
+    return seal_folder(folder, "maps", study.name, names, recipe, parents)
 
 
 def seal_docs(study, page):

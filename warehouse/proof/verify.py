@@ -25,12 +25,12 @@ from upscale_audit.ingest.manifests import (
 )
 from upscale_audit.ingest.merkle import find_root
 from upscale_audit.ingest.sources import find_sources
-from upscale_audit.ingest.vouchers import find_stage_vouchers
+from upscale_audit.ingest.vouchers import Journal, find_stage_vouchers
 from upscale_audit.warehouse.lineage import read_sums
 from upscale_audit.warehouse.proof.hashing import hash_files
 from upscale_audit.warehouse.proof.provenance import (
     DOCS_MANIFEST,
-    EXPORTS_MANIFEST,
+    LINKS,
     WAREHOUSE_MANIFEST,
 )
 
@@ -40,6 +40,7 @@ STAGES = {
     "exports": "export",
     "exported": "export",
     "figures": "figures",
+    "drawn": "figures",
 }
 """What a paper is made from, and the command that writes it, in that order."""
 
@@ -48,8 +49,7 @@ COMMANDS = STAGES | {"hyra": "hyra", "docs": "docs", "maps": "map", "paper": "pa
 _FILES = {
     "warehouse": ("warehouse.duckdb", WAREHOUSE_MANIFEST),
     "docs": ("docs.html", DOCS_MANIFEST),
-    "exported": (f"exports/{MANIFEST}", EXPORTS_MANIFEST),
-}
+} | {kind: (f"{folder}/{MANIFEST}", beside) for folder, (kind, beside) in LINKS.items()}
 """Stages of one file, with a manifest beside it."""
 
 _MAP = re.compile(r"(notta|tta)_(\d+px|worst)")
@@ -219,8 +219,9 @@ def _find_stages(path, study_path):
         # A paper's folder holds other stages, whose files it lists among its own.
         inner = [stage for stage in stages if stage.kind in ("exports", "figures")]
         provenance = path / "provenance"
-        if (provenance / EXPORTS_MANIFEST).exists():
-            inner.append(_Stage("exported", path, provenance / EXPORTS_MANIFEST, study_path))
+        for kind, beside in LINKS.values():
+            if (provenance / beside).exists():
+                inner.append(_Stage(kind, path, provenance / beside, study_path))
         return [own, *(replace(stage, base=provenance, owner=own) for stage in inner)]
     if not stages:
         raise StudyError(
@@ -287,7 +288,7 @@ def _collect_archives(manifests):
             continue
         archive = stage.folder.with_name(f"{stage.folder.name}.zip")
         sums = archive.with_name(f"{archive.name}.sha256")
-        if not sums.exists():
+        if not sums.is_file():
             # Unpacked from a repository's zip, a paper has no hash list beside that.
             if stage.prefix:
                 problem = ("missing", sums.name, "the archive's SHA-256", None)
@@ -421,11 +422,9 @@ def _check_parents(manifests):
 
 
 def _check_vouchers(manifests):
-    """Whether what was measured is what was signed, as far as anything outside it says."""
+    """Whether what was measured or mapped is what was signed, as far as anything outside says."""
     for stage in manifests:
-        if stage.kind not in ("raw", "hyra") or stage.base is None:
-            continue
-        vouched = find_stage_vouchers(stage.base, stage.kind)
+        vouched = None if stage.base is None else _find_vouchers(stage)
         found = hash_file(stage.manifest_path)
         if vouched is not None and found not in vouched:
             expected = " or ".join(sorted(vouched)) or "a signed one"
@@ -433,11 +432,21 @@ def _check_vouchers(manifests):
             yield Finding("differs", name, expected, found, stage.repair())
 
 
+def _find_vouchers(stage):
+    """SHA-256s that a stage's manifest may have; None where nothing outside of it says."""
+    if stage.kind in ("raw", "hyra"):
+        return find_stage_vouchers(stage.base, stage.kind)
+    signed = Journal(stage.base, "maps").read() if stage.kind == "maps" else None
+    if signed is None:
+        return None
+    return signed.get(stage.manifest_path.relative_to(stage.base).as_posix(), set())
+
+
 def _list_roots(manifests):
     roots = {
         stage.kind: manifest["merkle_root"]
         for stage, manifest in manifests.items()
-        if stage.kind not in ("maps", "exported")
+        if stage.kind not in ("maps", *(kind for kind, _ in LINKS.values()))
     }
     for manifest in manifests.values():
         if isinstance(manifest.get("sources_root"), str):

@@ -5,7 +5,13 @@ import os
 import pytest
 
 from upscale_audit.ingest.errors import StudyError
-from upscale_audit.ingest.files import MAX_NAME_BYTES, shorten_name, write_text, writing
+from upscale_audit.ingest.files import (
+    MAX_NAME_BYTES,
+    open_regular,
+    shorten_name,
+    write_text,
+    writing,
+)
 
 
 @pytest.mark.parametrize("name", ["a", "n" * 255, "名" * 85, "n" * 250 + ".json"])
@@ -29,3 +35,15 @@ def test_a_long_name_is_shortened_and_stays_one_of_its_own():
     assert len(names) == 12
     for name in names:
         assert len(os.fsencode(name)) <= MAX_NAME_BYTES - 16
+
+
+def test_only_a_regular_file_is_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path, kind in ((tmp_path / "pipe", OSError), (tmp_path, IsADirectoryError)):
+        with pytest.raises(kind, match=r"not a regular file|Is a directory"):
+            open_regular(path)
+    with pytest.raises(FileNotFoundError):
+        open_regular(tmp_path / "none")
+    (tmp_path / "file").write_bytes(b"text")
+    with open_regular(tmp_path / "file") as file:
+        assert file.read() == b"text"

@@ -91,6 +91,23 @@ def test_a_missing_study_is_one_line_that_names_the_repair(capsys, tmp_path, com
     assert "study.example.toml" in err
 
 
+def test_a_reader_that_has_enough_ends_a_command_without_a_word(tmp_path):
+    names = [f"{number:05d}.png" for number in range(5000)]
+    (tmp_path / "SHA256SUMS").write_text("".join(f"{'0' * 64}  {name}\n" for name in names))
+    words = ["check-hashes", str(tmp_path / "SHA256SUMS"), "--folder", str(tmp_path)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "upscale_audit.warehouse.cli", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout.readline().startswith(b"status,name,")
+        process.stdout.close()
+        said = process.stderr.read().decode()
+    assert process.returncode == 141
+    assert "Traceback" not in said
+    assert "BrokenPipe" not in said
+
+
 def test_a_wrong_command_line_exits_with_2(capsys):
     assert run_cli(capsys, "ingest")[0] == 2
     assert run_cli(capsys, "ingest", "study.toml", "--workers", "0")[0] == 2
