@@ -81,6 +81,27 @@ def test_the_tta_effect_pairs_blocks_and_says_nothing_without_tta(query, blocks,
         assert (row["change_low"], row["change_high"]) == pytest.approx(expected, abs=1e-9)
 
 
+def test_the_readme_says_of_hidden_errors_what_the_sample_holds(query, repository):
+    rows = query(
+        "select model_id, zone_ratio, silent_ratio, zone_silent_ratio from mart_tier3_states"
+        " where indicator = 'error' and judged_paths = 'both' and zone = 'hidden'"
+        " and state = 'Persistent' and block_count is not null"
+    )
+    share = {row["model_id"]: row for row in rows.iter_rows(named=True)}
+    digital = share["upscayl_digital"]
+    text = " ".join((repository / "README.md").read_text(encoding="utf-8").split())
+    assert f"{100 * digital['zone_ratio']:.0f} % by more than 25 dn²" in text
+    for name, model_id in (
+        ("animevideov3", "realesr_animevideov3"),
+        ("Upscayl Standard", "upscayl_standard"),
+    ):
+        assert f"{name} {100 * share[model_id]['zone_ratio']:.0f} %" in text
+    assert "SPAN none" in text
+    assert share["span_x2_ch48"]["zone_ratio"] == 0
+    assert f"({100 * digital['silent_ratio']:.0f} of 100 for Digital)" in text
+    assert f"so are {100 * digital['zone_silent_ratio']:.0f} of 100" in text
+
+
 def test_axis1_types_follow_from_the_published_contrasts(query):
     means = query("select * from mart_direction_components")
     for row in query("select * from mart_axis1_types").iter_rows(named=True):
