@@ -102,7 +102,7 @@ def test_the_readme_says_of_hidden_errors_what_the_sample_holds(query, repositor
     assert f"so are {100 * digital['zone_silent_ratio']:.0f} of 100" in text
 
 
-def test_axis1_types_follow_from_the_published_contrasts(query):
+def test_axis1_types_follow_from_what_each_side_did(query):
     means = query("select * from mart_direction_components")
     for row in query("select * from mart_axis1_types").iter_rows(named=True):
         own = means.filter(model_id=row["model_id"])
@@ -119,17 +119,58 @@ def test_axis1_types_follow_from_the_published_contrasts(query):
             assert row[f"contrast_{name}"] == pytest.approx(value, abs=1e-12)
         artefact = (contrast["ring"] + contrast["block"] - contrast["texture"]) / 3
         assert row["contrast_artefact"] == pytest.approx(artefact, abs=1e-12)
-        largest = max(abs(value) for value in contrast.values())
-        leads = largest in (contrast["ring"], contrast["block"], -contrast["texture"])
+        for side in ("positive", "negative"):
+            added = (standardised(side, "block") - standardised(side, "texture")) / 2
+            assert row[f"{side}_artefact"] == pytest.approx(added, abs=1e-12)
+            sharpness = standardised(side, "sharp")
+            assert row[f"{side}_sharpness"] == pytest.approx(sharpness, abs=1e-12)
+        is_grain = standardised("positive", "noise") > standardised("positive", "texture")
         if row["own_axis_alignment"] < 0.9:
             expected = "not identifiable"
-        elif artefact > 0 and standardised("negative", "sharp") < 0 and leads:
+        elif is_shown(row, "positive_artefact", 1) and is_shown(row, "negative_sharpness", -1):
             expected = "A"
-        elif artefact < 0 and contrast["sharp"] == largest:
+        elif (
+            is_shown(row, "positive_sharpness", 1)
+            and is_shown(row, "negative_artefact", 1)
+            and not is_grain
+        ):
             expected = "B"
         else:
             expected = "mixed"
         assert row["axis1_type"] == expected
+
+
+def is_shown(row, name, sign):
+    """Whether a mean, and where there is one its interval, lies on a side of 0."""
+    ends = (row[name], row[f"{name}_low"], row[f"{name}_high"])
+    return all(sign * end > 0 for end in ends if end is not None)
+
+
+def test_levels_of_a_side_have_the_interval_of_its_images(query, blocks, draws, stretch):
+    scales = dict(
+        query(
+            "select component, max(robust_sd) from mart_direction_components group by component"
+        ).rows()
+    )
+    rows = query("select * from mart_axis1_types where model_id = 'upscayl_digital'")
+    (row,) = rows.iter_rows(named=True)
+    own = blocks.filter(model_id="upscayl_digital")
+    for side in ("positive", "negative"):
+        chosen = own.filter(polarity_notta=side)
+        means = {}
+        for name in ("sharp", "block", "texture"):
+            sums = sum_by_image(
+                chosen.select("image_id", value=pl.col(f"d_{name}_notta")), "value"
+            )[draws].sum(1)
+            means[name] = sums[:, 1] / sums[:, 0] / scales[name]
+        for level, values in {
+            "sharpness": means["sharp"],
+            "artefact": (means["block"] - means["texture"]) / 2,
+        }.items():
+            ends = np.quantile(values, [0.025, 0.975])
+            expected = stretch(row[f"{side}_{level}"], ends, 6)
+            found = (row[f"{side}_{level}_low"], row[f"{side}_{level}_high"])
+            assert found == pytest.approx(expected, abs=1e-9)
 
 
 def test_the_axis_distribution_counts_every_scored_block(query, blocks):
