@@ -84,6 +84,8 @@ class AnalysisParameters:
     baseline_model : str
         Its notta images set the thresholds of the population `frozen`, and every excess is
         over them.
+    error_limit_dn2 : float
+        A block whose mean squared error exceeds it is erroneous.
     tile_px : int, optional
         Side of the tiles, in pixels of the reference, whose borders are searched for seams; none
         is assumed.
@@ -94,6 +96,7 @@ class AnalysisParameters:
     bootstrap_seed: str = "upscale-audit"
     min_clusters: int = 5
     baseline_model: str = "bicubic"
+    error_limit_dn2: float = 25.0
     tile_px: int | None = None
 
     def __post_init__(self):
@@ -102,6 +105,8 @@ class AnalysisParameters:
         enough = 100 <= self.bootstrap_replicates <= 100_000
         _require(enough, "bootstrap_replicates", self.bootstrap_replicates, "100..100000")
         _require(2 <= self.min_clusters < 2**31, "min_clusters", self.min_clusters, "2 or more")
+        is_error = 0 <= self.error_limit_dn2 <= 255**2
+        _require(is_error, "error_limit_dn2", self.error_limit_dn2, "0..65025")
         is_tile = self.tile_px is None or self.tile_px >= 16
         _require(is_tile, "tile_px", self.tile_px, "16 or more")
 

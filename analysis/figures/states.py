@@ -1,21 +1,28 @@
-"""Figure of collapse states: how many blocks of each zone are in each, model by model."""
+"""Figure of block states: how many blocks of each zone are beyond a limit, model by model."""
 
 from upscale_audit.analysis import theme
 from upscale_audit.analysis.canvas import Canvas, make_box, make_text
 
-TITLE = "Collapse states with and without test-time augmentation, by zone"
+TITLE = "Blocks beyond a limit, with and without test-time augmentation, by zone"
 STATES = {
-    "Persistent": (theme.VERMILLION, "Persistent: collapsed either way"),
-    "Escape": (theme.SKY, "Escape: repaired by tta"),
-    "BlindSpot": (theme.ORANGE, "BlindSpot: broken by tta alone"),
+    "Persistent": (theme.VERMILLION, "Persistent: beyond either way"),
+    "Escape": (theme.SKY, "Escape: not with tta"),
+    "BlindSpot": (theme.ORANGE, "BlindSpot: with tta alone"),
+    "Beyond": (theme.PURPLE, "Beyond: no tta to compare"),
 }
+# Of the states beyond the limit, those whose silent share is told.
+FIRST = ("Persistent", "Beyond")
+INDICATORS = {"axis": "extreme", "error": "error"}
 ZONES = {"visible": "visible", "hidden": "hidden"}
 BAR_PT, ROW_PT, GROUP_GAP_PT, HEAD_PT = 9, 11, 6, 38
-WIDTH_PT, ZONE_PT, NUMBERS_PT, TICK_COUNT = theme.DOUBLE_COLUMN_PT - 12, 32, 172, 4
+WIDTH_PT, ZONE_PT, NUMBERS_PT, TICK_COUNT = theme.DOUBLE_COLUMN_PT - 12, 70, 172, 4
+COLUMNS_PT = (8, 46, 130)
 
 
 def draw_tier3_states(marts):
-    """Draw the composition of states of each model and zone, and what SSIM cannot see of it.
+    """Draw the composition of states of each model, indicator and zone, and what SSIM cannot see.
+
+    A model without images of both paths has the half that its notta images show.
 
     Parameters
     ----------
@@ -26,40 +33,61 @@ def draw_tier3_states(marts):
     altair.TopLevelMixin
     """
     rows = marts.rows(
-        "select model_id, zone, state, block_count, zone_ratio, silent_count, silent_ratio"
-        " from mart_tier3_states order by model_id, zone, state"
+        "select model_id, indicator, judged_paths, zone, state, block_count, zone_ratio,"
+        " zone_low_ratio, zone_high_ratio, silent_count, silent_ratio, zone_silent_ratio,"
+        " indicator_limit, loud_most, cluster_unit, cluster_count from mart_tier3_states"
+        " where block_count is not null order by model_id, indicator, judged_paths, zone, state"
     )
     known = {}
     for row in rows:
-        if row["block_count"] is not None:
-            zones = known.setdefault(row["model_id"], {})
+        # `both` comes before `notta`, and where it is known is all that is drawn.
+        indicators = known.setdefault(row["model_id"], {})
+        paths, zones = indicators.setdefault(row["indicator"], (row["judged_paths"], {}))
+        if paths == row["judged_paths"]:
             zones.setdefault(row["zone"], {})[row["state"]] = row
     models = [model for model in marts.models if model in known]
     if not models:
-        reason = "No model has both a notta and a tta image of a reference."
-        if not marts.is_axis_identifiable():
-            reason = "No block has a score: Axis1 is not identifiable in this study."
-        return theme.draw_message(TITLE, [], f"No block has a state. {reason}")
+        return theme.draw_message(TITLE, [], "No block has a state: nothing was measured.")
     caption = _describe(marts, known, [model for model in marts.models if model not in known])
     return _draw_bars(models, known, theme.make_title(TITLE, caption))
 
 
-def _describe(marts, known, without):
-    (limit,) = marts.rows("select max(tau) as tau from mart_limits")
-    totals = [
-        sum(row["block_count"] for zone in zones.values() for row in zone.values())
-        for zones in known.values()
-    ]
+def _list_zones(known):
+    """List rows of each zone, by state: of every model and indicator."""
     return [
-        "Share of a zone's blocks; the rest is Stable. A block is collapsed where |PC1| exceeds"
-        f" {float(limit['tau']):.2f}, the 95 % quantile over all models' notta blocks [OWN];"
-        " hidden: its notta SSIM is among the model's highest tenth. States and zones are"
-        " published, the indicator is ours (definitions E.6).",
-        f"n = {theme.count_span(totals, 'block')} per model with both paths measured; counts are"
-        " complete, so there are no intervals.",
-        "Silent: of the hidden Persistent blocks, those so flat that SSIM could hardly fall"
-        " (definitions E.2), published as 95.30 % for SwinIR.",
-        f"Without a state, for one path was not measured: {', '.join(without)}." if without else "",
+        states
+        for indicators in known.values()
+        for _, zones in indicators.values()
+        for states in zones.values()
+    ]
+
+
+def _describe(marts, known, without):
+    (limits,) = marts.rows(
+        "select max(tau) as tau, max(error_limit_dn2) as error_limit_dn2 from mart_limits"
+    )
+    extreme = "Axis1 is not identifiable, so no block has a score."
+    if limits["tau"] is not None:
+        extreme = (
+            f"Extreme: |PC1| exceeds {float(limits['tau']):.2f}, the 95 % quantile over the axis"
+            " models' notta blocks: far along the axis either way, which is no damage."
+        )
+    zones = _list_zones(known)
+    counts = [sum(row["block_count"] for row in states.values()) for states in zones]
+    first = [row for states in zones for name, row in states.items() if name in FIRST]
+    return [
+        f"Share of a zone's blocks. {extreme} Error: squared error above"
+        f" {float(limits['error_limit_dn2']):g} dn². Hidden: its notta SSIM is among the model's"
+        " highest tenth. States and zones are published, both indicators are ours [OWN]"
+        " (definitions E.6).",
+        f"n = {theme.count_span(counts, 'block')} per zone. "
+        + theme.describe_intervals(first, "zone_low_ratio", "Korn and Graubard").replace(
+            "Bars: ", "Lines, of the first state of a bar: ", 1
+        ),
+        "Silent: blocks so flat that SSIM could hardly fall (definitions E.2), of the hidden"
+        " Persistent ones (published as 95.30 % for SwinIR), and beside it of all hidden ones."
+        " *: by identity, for no other block of the zone reaches the limit.",
+        f"Not measured: {', '.join(without)}." if without else "",
     ]
 
 
@@ -69,11 +97,9 @@ def _draw_bars(models, known, title):
     left = min(left, 116.0)
     start = left + ZONE_PT
     width = WIDTH_PT - start - NUMBERS_PT
-    most = max(_sum_changed(zone) for zones in known.values() for zone in zones.values())
-    end, ticks = _choose_end(most)
-    y = HEAD_PT
-    columns = [start + width + offset for offset in (10, 54, 102)]
-    heads = ("\nStable", "\nblocks", "silent, of hidden\nPersistent")
+    end, ticks = _choose_end(max(_find_reach(states) for states in _list_zones(known)))
+    columns = [start + width + offset for offset in COLUMNS_PT]
+    heads = ("\nblocks", "silent, of\nhidden first state", "silent, of\nall hidden")
     canvas.add_texts(
         [
             make_text(x, HEAD_PT - 20, head, theme.GREY)
@@ -81,40 +107,73 @@ def _draw_bars(models, known, title):
         ],
         baseline="top",
     )
-    lines, bars, labels, numbers = [], [], [], []
+    y = HEAD_PT
+    bars, whiskers, labels, numbers = [], [], [], []
     for model in models:
-        labels.append(make_text(0, y + ROW_PT, theme.label_model(model, 22)))
-        for zone in ZONES:
-            states = known[model].get(zone, {})
-            labels.append(make_text(left, y + ROW_PT / 2, zone, theme.GREY))
-            x = start
-            for state, (colour, _) in STATES.items():
-                share = states[state]["zone_ratio"] if state in states else None
-                length = width * (share or 0) / end
-                if length:
-                    bars.append(make_box(x, y + (ROW_PT - BAR_PT) / 2, length, BAR_PT, colour))
-                x += length
-            for place, text in zip(columns, _list_numbers(zone, states), strict=True):
-                numbers.append(make_text(place, y + ROW_PT / 2, text))
-            y += ROW_PT
+        height = ROW_PT * sum(len(zones) for _, zones in known[model].values())
+        labels.append(make_text(0, y + height / 2, theme.label_model(model, 22)))
+        for indicator, name in INDICATORS.items():
+            _, zones = known[model].get(indicator, ("", {}))
+            for zone in [zone for zone in ZONES if zone in zones]:
+                middle = y + ROW_PT / 2
+                labels.append(make_text(left, middle, f"{name}, {zone}", theme.GREY))
+                bars += _make_bars(zones[zone], start, y, width / end)
+                whiskers += _make_whisker(zones[zone], start, middle, width / end)
+                for place, text in zip(columns, _list_numbers(zone, zones[zone]), strict=True):
+                    numbers.append(make_text(place, middle, text))
+                y += ROW_PT
         y += GROUP_GAP_PT
     bottom = y - GROUP_GAP_PT
-    centred = [make_text(start + width / 2, bottom + 18, "Blocks of the zone (%)")]
+    _draw_scale(canvas, start, width, bottom, (end, ticks))
+    canvas.add_boxes(bars)
+    canvas.add_lines(whiskers, 0.75)
+    canvas.add_texts(labels)
+    canvas.add_texts(numbers)
+    _draw_key(canvas, {state for states in _list_zones(known) for state in states})
+    return canvas.draw(WIDTH_PT, bottom + 24, title)
+
+
+def _draw_scale(canvas, start, width, bottom, scale):
+    end, ticks = scale
+    lines, centred = [], [make_text(start + width / 2, bottom + 18, "Blocks of the zone (%)")]
     for tick in ticks:
         place = start + width * tick / end
         lines.append(make_box(place, HEAD_PT - 2, 0, bottom - HEAD_PT + 4, "#E2E2E2"))
         centred.append(make_text(place, bottom + 8, f"{100 * tick:g}"))
     canvas.add_texts(centred, align="center")
     canvas.add_lines(lines, 0.5)
-    canvas.add_boxes(bars)
-    canvas.add_texts(labels)
-    canvas.add_texts(numbers)
-    _draw_key(canvas)
-    return canvas.draw(WIDTH_PT, bottom + 24, title)
 
 
-def _sum_changed(states):
-    return sum(states[state]["zone_ratio"] or 0 for state in STATES if state in states)
+def _make_bars(states, start, y, scale):
+    bars, x = [], start
+    for state, (colour, _) in STATES.items():
+        length = scale * (states[state]["zone_ratio"] or 0) if state in states else 0
+        if length:
+            bars.append(make_box(x, y + (ROW_PT - BAR_PT) / 2, length, BAR_PT, colour))
+        x += length
+    return bars
+
+
+def _find_first(states):
+    return next(states[state] for state in FIRST if state in states)
+
+
+def _make_whisker(states, start, middle, scale):
+    """Make the first state's interval; none where no block is in it: its bar is not there."""
+    row = _find_first(states)
+    if not row["block_count"] or row["zone_low_ratio"] is None:
+        return []
+    low, high = (start + scale * row[f"zone_{end}_ratio"] for end in ("low", "high"))
+    return [make_box(low, middle, high - low, 0, theme.BLACK)]
+
+
+def _find_reach(states):
+    """How far a zone's bars and line go."""
+    row = _find_first(states)
+    ends = [sum(states[state]["zone_ratio"] or 0 for state in STATES if state in states)]
+    if row["block_count"] and row["zone_high_ratio"] is not None:
+        ends.append(row["zone_high_ratio"])
+    return max(ends)
 
 
 def _choose_end(most):
@@ -126,25 +185,26 @@ def _choose_end(most):
 
 
 def _list_numbers(zone, states):
-    """Stable share, blocks, and the silent share where it is defined."""
-    if not states:
-        return ["", "0", ""]
-    stable = states["Stable"]["zone_ratio"]
-    blocks = sum(row["block_count"] for row in states.values())
-    silent = ""
-    if zone == "hidden":
-        row = states["Persistent"]
+    """Blocks, and of the hidden zone the silent share of its first state and of all of it."""
+    blocks = f"{sum(row['block_count'] for row in states.values()):,}"
+    if zone != "hidden":
+        return [blocks, "", ""]
+    row = _find_first(states)
+    if not row["block_count"]:
+        silent = "no such block"
+    else:
+        is_identity = row["loud_most"] is None or row["loud_most"] <= row["indicator_limit"]
         silent = (
-            f"{100 * row['silent_ratio']:.1f} % ({row['silent_count']:,} of {row['block_count']:,})"
-            if row["block_count"]
-            else "no such block"
+            f"{100 * row['silent_ratio']:.1f} % ({row['silent_count']:,} of"
+            f" {row['block_count']:,}){'*' if is_identity else ''}"
         )
-    return ["" if stable is None else f"{100 * stable:.1f} %", f"{blocks:,}", silent]
+    share = row["zone_silent_ratio"]
+    return [blocks, silent, "" if share is None else f"{100 * share:.1f} %"]
 
 
-def _draw_key(canvas):
+def _draw_key(canvas, states):
     x, boxes, labels = 0.0, [], []
-    for colour, label in STATES.values():
+    for colour, label in [STATES[state] for state in STATES if state in states]:
         boxes.append(make_box(x, 2, 8, 7, colour))
         labels.append(make_text(x + 11, 5.5, label))
         x += 24 + theme.text_width(label)

@@ -1,15 +1,17 @@
 {#- Where each block stands (definitions E.2, E.5, E.6, [OWN]), as SQL of a query. Arguments: names
-    of relations with the columns of `fct_blocks` and of `mart_limits`. Result: one row per block
-    with the columns of `fct_block_states`. -#}
-{% macro block_states(blocks, limits) -%}
+    of relations with the columns of `fct_blocks` and of `mart_limits`; columns to carry along.
+    Result: one row per block with the columns of `fct_block_states`, and those. -#}
+{% macro block_states(blocks, limits, carried=[]) -%}
 {%- set directions = block_directions('notta') | list -%}
     with judged as (
 
         select
             blocks.*,
             limits.ssim_p90
-            {%- for path in inference_paths() %},
-            abs(blocks.pc1_{{ path }}) > limits.tau as is_collapsed_{{ path }},
+            {%- for path in inference_paths() %}
+            {%- for indicator in tier3_indicators(path).values() %},
+            {{ indicator.value }} > limits.{{ indicator.limit }} as {{ indicator.flag }}_{{ path }}
+            {%- endfor %},
             blocks.local_ssim_{{ path }} >= limits.ssim_p90
             and blocks.mse_dn2_{{ path }} > limits.mse_q75_dn2
             and blocks.is_textured_{{ path }} as is_masked_{{ path }}
@@ -25,9 +27,12 @@
     counted as (
 
         select
-            *,
+            *
+            {%- for name, indicator in tier3_indicators('').items() %},
             local_ssim_notta is not null and local_ssim_tta is not null
-            and is_collapsed_notta is not null and is_collapsed_tta is not null as is_complete
+            and {{ indicator.flag }}_notta is not null and {{ indicator.flag }}_tta is not null
+                as is_complete_{{ name }}
+            {%- endfor %}
             {%- for path in inference_paths() %},
             {% for _ in directions -%}
             {{ '+ ' if not loop.first }}cast(direction_{{ loop.index }}_{{ path }} as integer)
@@ -43,14 +48,16 @@
         model_id,
         image_id,
         block_row,
-        block_col,
+        block_col
+        {%- for name, indicator in tier3_indicators('').items() %},
         case
-            when not is_complete then null
+            when not is_complete_{{ name }} then null
             {%- for state, (notta, tta) in tier3_states().items() %}
-            when {{ '' if notta else 'not ' }}is_collapsed_notta
-                and {{ '' if tta else 'not ' }}is_collapsed_tta then '{{ state }}'
+            when {{ '' if notta else 'not ' }}{{ indicator.flag }}_notta
+                and {{ '' if tta else 'not ' }}{{ indicator.flag }}_tta then '{{ state }}'
             {%- endfor %}
-        end as state,
+        end as state_{{ name }}
+        {%- endfor %},
         case
             when local_ssim_notta >= ssim_p90 then 'hidden'
             when local_ssim_notta < ssim_p90 then 'visible'
@@ -67,21 +74,29 @@
             when direction_{{ loop.index }}_{{ path }} then '{{ direction }}'
             {%- endfor %}
         end as direction_{{ path }}
-        {%- endfor %},
+        {%- endfor %}
+        {%- for name, indicator in tier3_indicators('').items() %},
         case
-            when is_complete
+            when is_complete_{{ name }}
                 then cast(
-                    cast(is_collapsed_tta as integer) - cast(is_collapsed_notta as integer)
+                    cast({{ indicator.flag }}_tta as integer)
+                    - cast({{ indicator.flag }}_notta as integer)
                     as tinyint
                 )
-        end as delta_tier3,
+        end as delta_tier3_{{ name }}
+        {%- endfor %},
         cast(local_ssim_tta - local_ssim_notta as {{ fixed() }}) as delta_ssim
-        {%- for path in inference_paths() %},
-        is_collapsed_{{ path }},
+        {%- for path in inference_paths() %}
+        {%- for indicator in tier3_indicators(path).values() %},
+        {{ indicator.flag }}_{{ path }}
+        {%- endfor %},
         is_masked_{{ path }}
         {%- for flag in block_flags() %},
         {{ flag }}_{{ path }}
         {%- endfor %}
+        {%- endfor %}
+        {%- for column in carried %},
+        {{ column }}
         {%- endfor %}
     from counted
 {%- endmacro %}

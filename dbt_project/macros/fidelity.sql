@@ -17,7 +17,46 @@
     {{ return(['sharp', 'texture', 'noise', 'block', 'ring']) }}
 {% endmacro %}
 
-{#- The four states of a block (definitions E.6): name, collapsed notta, collapsed tta. -#}
+{#- What can be wrong with a block of an inference path (definitions E.6, [OWN]): a name, what its
+    flag is called before the path, and the SQL that measures it and limits it, from `fct_blocks` and
+    `mart_limits`. -#}
+{% macro tier3_indicators(path) %}
+    {{ return({
+        'axis': {'flag': 'is_extreme', 'value': 'abs(pc1_' ~ path ~ ')', 'limit': 'tau'},
+        'error': {'flag': 'is_erroneous', 'value': 'mse_dn2_' ~ path, 'limit': 'error_limit_dn2'},
+    }) }}
+{% endmacro %}
+
+{#- States of a block whose notta image alone is judged: name, and whether beyond the limit. -#}
+{% macro notta_states() %}{{ return({'Within': false, 'Beyond': true}) }}{% endmacro %}
+
+{#- Flags and classes of a block that tier-3 marts count: a column's stem, and the SQL that is true
+    for the blocks, from `int_tier3_counts`. -#}
+{% macro tier3_kinds() %}
+    {{ return({
+        'silent': 'is_silent_notta',
+        'masked': 'is_masked_notta',
+        'lum_over': 'is_lum_over_notta',
+        'lum_under': 'is_lum_under_notta',
+        'none': "direction_class_notta = 'None'",
+        'single': "direction_class_notta = 'Single'",
+        'multi': "direction_class_notta = 'Multi'",
+        'unclassified': 'direction_class_notta is null',
+    }) }}
+{% endmacro %}
+
+{#- Shares of a cell of mart_tier3_states that have an interval: a name, and the columns of
+    int_tier3_cells that count the part and the whole. -#}
+{% macro tier3_shares() %}
+    {{ return({
+        'zone': ['block_count', 'zone_count'],
+        'model': ['block_count', 'model_count'],
+        'silent': ['silent_count', 'block_count'],
+        'zone_silent': ['zone_silent_count', 'zone_count'],
+    }) }}
+{% endmacro %}
+
+{#- The four states of a block (definitions E.6): name, beyond the limit notta, and tta. -#}
 {% macro tier3_states() %}
     {{ return({
         'Stable': [false, false],
@@ -55,7 +94,7 @@
 {% macro lesion_quantities(path) %}
     {%- set quantities = tta_quantities(path) -%}
     {%- do quantities.update({
-        'collapsed': 'cast(abs(pc1_' ~ path ~ ') > tau as integer)',
+        'extreme': 'cast(abs(pc1_' ~ path ~ ') > tau as integer)',
         'mse_dn2': 'mse_dn2_' ~ path,
     }) -%}
     {{ return(quantities) }}

@@ -157,7 +157,10 @@ def test_one_block_of_one_image_has_no_correlation_spread_axis_test_or_interval(
         "mart_lfv_proof",
     )
     assert has_only_null(lone, "mean_change, change_low, raised_ratio", "mart_tta_effect")
-    assert has_only_null(lone, "state_count, block_ratio", "mart_tier3_crosstab")
+    assert has_only_null(
+        lone, "state_count, block_ratio", "mart_tier3_crosstab", "indicator = 'axis'"
+    )
+    assert has_only_null(lone, "zone_low_ratio, silent_high_ratio", "mart_tier3_states")
 
 
 def test_plain_images_have_no_texture_to_go_with_and_an_unchanged_one_no_psnr(flat):

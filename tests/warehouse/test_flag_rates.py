@@ -13,6 +13,7 @@ PATHS = {
     "int_beta_points": f"{MODELS}/intermediate/quality/int_beta_points.sql",
     "mart_flag_rates": f"{MODELS}/marts/quality/mart_flag_rates.sql",
 }
+SHARES = "create table int_tier3_shares (effective_flagged double, effective_count double)"
 
 
 @pytest.fixture(scope="module")
@@ -20,13 +21,12 @@ def render(repository):
     """Give a function from a dbt model's name to its SQL, rendered without dbt."""
     environment = jinja2.Environment(extensions=["jinja2.ext.do"])
     folder = repository / "dbt_project/macros"
-    context = {"ref": lambda name: name, "var": {"min_clusters": 5}.get}
-    for name in ("special_functions", "cluster_unit"):
+    environment.globals |= {"ref": lambda name: name, "var": {"min_clusters": 5}.get}
+    for name in ("special_functions", "cluster_unit", "shares"):
         module = environment.from_string((folder / f"{name}.sql").read_text()).module
-        context |= {key: getattr(module, key) for key in dir(module) if not key.startswith("_")}
-    return lambda name: environment.from_string((repository / PATHS[name]).read_text()).render(
-        **context
-    )
+        macros = {key: getattr(module, key) for key in dir(module) if not key.startswith("_")}
+        environment.globals |= macros
+    return lambda name: environment.from_string((repository / PATHS[name]).read_text()).render()
 
 
 def draw_flags(seed, patients, rate):
@@ -84,6 +84,7 @@ def rates(render):
                 " values ('v2_current', 'frozen', 's', 'm', 'n', ?, ?, ?)",
                 [(image, name, row[1]) for image, row in zip(images, flags, strict=True)],
             )
+        connection.execute(SHARES)
         for name in PATHS:
             connection.execute(f"create table {name} as {render(name)}")
         found = connection.execute(
@@ -156,7 +157,9 @@ def test_points_are_scipys_for_every_size_of_study(render):
         connection.execute(
             "create table int_flag_counts (effective_flagged double, effective_count double)"
         )
-        connection.executemany("insert into int_flag_counts values (?, ?)", counts)
+        connection.execute(SHARES)
+        connection.executemany("insert into int_flag_counts values (?, ?)", counts[::2])
+        connection.executemany("insert into int_tier3_shares values (?, ?)", counts[1::2])
         rows = connection.execute(render("int_beta_points")).fetchall()
     a, b, found = (np.array(column) for column in zip(*rows, strict=True))
     assert len(found) > 80

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-QUANTITIES = ("local_ssim", "collapsed", "mse_dn2")
+QUANTITIES = ("local_ssim", "extreme", "mse_dn2")
 FINDINGS = ("Mass", "Nodule", "Effusion")
 MODEL = "dbt_project/models/marts/fidelity/mart_lesion_risk.sql"
 STUDENT = "dbt_project/models/intermediate/clusters/int_student_limits.sql"
@@ -134,7 +134,7 @@ def test_tests_are_johnsons_and_intervals_halls_from_15_patients_on(risks, prefi
             assert [row[prefix], *found] == [None] * 5
             continue
         assert row[prefix] == pytest.approx(np.mean(values), abs=1e-12)
-        if len(values) < 15 or key[2] == "collapsed" or np.ptp(values) == 0:
+        if len(values) < 15 or key[2] == "extreme" or np.ptp(values) == 0:
             assert found == [None] * 4
             continue
         assert found == pytest.approx(find_test(values), rel=1e-8, abs=1e-10)

@@ -81,7 +81,28 @@ def test_the_tta_effect_pairs_blocks_and_says_nothing_without_tta(query, blocks,
         assert (row["change_low"], row["change_high"]) == pytest.approx(expected, abs=1e-9)
 
 
-def test_axis1_types_follow_from_the_published_contrasts(query):
+def test_the_readme_says_of_hidden_errors_what_the_sample_holds(query, repository):
+    rows = query(
+        "select model_id, zone_ratio, silent_ratio, zone_silent_ratio from mart_tier3_states"
+        " where indicator = 'error' and judged_paths = 'both' and zone = 'hidden'"
+        " and state = 'Persistent' and block_count is not null"
+    )
+    share = {row["model_id"]: row for row in rows.iter_rows(named=True)}
+    digital = share["upscayl_digital"]
+    text = " ".join((repository / "README.md").read_text(encoding="utf-8").split())
+    assert f"{100 * digital['zone_ratio']:.0f} % by more than 25 dn²" in text
+    for name, model_id in (
+        ("animevideov3", "realesr_animevideov3"),
+        ("Upscayl Standard", "upscayl_standard"),
+    ):
+        assert f"{name} {100 * share[model_id]['zone_ratio']:.0f} %" in text
+    assert "SPAN none" in text
+    assert share["span_x2_ch48"]["zone_ratio"] == 0
+    assert f"({100 * digital['silent_ratio']:.0f} of 100 for Digital)" in text
+    assert f"so are {100 * digital['zone_silent_ratio']:.0f} of 100" in text
+
+
+def test_axis1_types_follow_from_what_each_side_did(query):
     means = query("select * from mart_direction_components")
     for row in query("select * from mart_axis1_types").iter_rows(named=True):
         own = means.filter(model_id=row["model_id"])
@@ -98,17 +119,58 @@ def test_axis1_types_follow_from_the_published_contrasts(query):
             assert row[f"contrast_{name}"] == pytest.approx(value, abs=1e-12)
         artefact = (contrast["ring"] + contrast["block"] - contrast["texture"]) / 3
         assert row["contrast_artefact"] == pytest.approx(artefact, abs=1e-12)
-        largest = max(abs(value) for value in contrast.values())
-        leads = largest in (contrast["ring"], contrast["block"], -contrast["texture"])
+        for side in ("positive", "negative"):
+            added = (standardised(side, "block") - standardised(side, "texture")) / 2
+            assert row[f"{side}_artefact"] == pytest.approx(added, abs=1e-12)
+            sharpness = standardised(side, "sharp")
+            assert row[f"{side}_sharpness"] == pytest.approx(sharpness, abs=1e-12)
+        is_grain = standardised("positive", "noise") > standardised("positive", "texture")
         if row["own_axis_alignment"] < 0.9:
             expected = "not identifiable"
-        elif artefact > 0 and standardised("negative", "sharp") < 0 and leads:
+        elif is_shown(row, "positive_artefact", 1) and is_shown(row, "negative_sharpness", -1):
             expected = "A"
-        elif artefact < 0 and contrast["sharp"] == largest:
+        elif (
+            is_shown(row, "positive_sharpness", 1)
+            and is_shown(row, "negative_artefact", 1)
+            and not is_grain
+        ):
             expected = "B"
         else:
             expected = "mixed"
         assert row["axis1_type"] == expected
+
+
+def is_shown(row, name, sign):
+    """Whether a mean, and where there is one its interval, lies on a side of 0."""
+    ends = (row[name], row[f"{name}_low"], row[f"{name}_high"])
+    return all(sign * end > 0 for end in ends if end is not None)
+
+
+def test_levels_of_a_side_have_the_interval_of_its_images(query, blocks, draws, stretch):
+    scales = dict(
+        query(
+            "select component, max(robust_sd) from mart_direction_components group by component"
+        ).rows()
+    )
+    rows = query("select * from mart_axis1_types where model_id = 'upscayl_digital'")
+    (row,) = rows.iter_rows(named=True)
+    own = blocks.filter(model_id="upscayl_digital")
+    for side in ("positive", "negative"):
+        chosen = own.filter(polarity_notta=side)
+        means = {}
+        for name in ("sharp", "block", "texture"):
+            sums = sum_by_image(
+                chosen.select("image_id", value=pl.col(f"d_{name}_notta")), "value"
+            )[draws].sum(1)
+            means[name] = sums[:, 1] / sums[:, 0] / scales[name]
+        for level, values in {
+            "sharpness": means["sharp"],
+            "artefact": (means["block"] - means["texture"]) / 2,
+        }.items():
+            ends = np.quantile(values, [0.025, 0.975])
+            expected = stretch(row[f"{side}_{level}"], ends, 6)
+            found = (row[f"{side}_{level}_low"], row[f"{side}_{level}_high"])
+            assert found == pytest.approx(expected, abs=1e-9)
 
 
 def test_the_axis_distribution_counts_every_scored_block(query, blocks):

@@ -72,8 +72,9 @@ def test_the_published_file_opens_in_older_shells_and_has_marts_and_what_grows(s
 
 def test_the_view_of_states_needs_neither_the_files_name_nor_its_place(sample_study, tmp_path):
     query = (
-        "select model_id, zone, state, direction_notta, count(*) from {}fct_block_states"
-        " group by model_id, zone, state, direction_notta order by all"
+        "select model_id, zone, state_axis, state_error, direction_notta, count(*)"
+        " from {}fct_block_states"
+        " group by model_id, zone, state_axis, state_error, direction_notta order by all"
     )
     with open_warehouse(sample_study.warehouse) as connection:
         expected = connection.sql(query.format("")).fetchall()

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from upscale_audit.ingest.restorers import Blur, Noise, Unsharp
+from upscale_audit.ingest.restorers import Blur, Jpeg, Noise, Unsharp
 from upscale_audit.ingest.run import ingest_study
 from upscale_audit.ingest.study import Model
 from upscale_audit.restore import controls
@@ -22,6 +22,7 @@ KEYS = ["image_id", "block_row", "block_col"]
 KINDS = ("invented", "lost", "exaggerated", "shifted")
 MADE = {
     "blur": (Blur("blur"), lambda image: controls.blur(image, 1.0)),
+    "jpeg": (Jpeg("jpeg"), lambda image: controls.compress_jpeg(image, 50)),
     "noise": (Noise("noise"), lambda image: controls.add_noise(image, 4.0, "upscale-audit")),
     "unsharp": (Unsharp("unsharp"), lambda image: controls.sharpen(image, 1.0, 1.0)),
 }
@@ -197,7 +198,7 @@ def test_mean_variance_and_the_axis_of_both_paths_are_those_of_the_pixels(exchan
 
 @pytest.fixture(scope="module")
 def controlled(sample_study, tmp_path_factory):
-    """Give the sample study with three controls added to its five restorers."""
+    """Give the sample study with four controls added to its five restorers."""
     root = tmp_path_factory.mktemp("controlled")
     models = list(sample_study.models)
     for name, (restorer, make) in MADE.items():
@@ -217,7 +218,7 @@ def controlled(sample_study, tmp_path_factory):
 
 @pytest.mark.parametrize("table", ["fct_blocks", "fct_block_states", "mart_limits"])
 def test_controls_move_nothing_of_another_model(sample_study, controlled, table):
-    chosen = f"select * from {table} where model_id not in ('blur', 'noise', 'unsharp')"
+    chosen = f"select * from {table} where model_id not in {tuple(MADE)}"
     order = " order by model_id" + (", image_id, block_row, block_col" if "blocks" in table else "")
     if table == "fct_block_states":
         order = " order by model_id, image_id, block_row, block_col"
@@ -251,6 +252,27 @@ def test_controls_come_out_as_they_were_made(controlled):
     assert share["noise"] > 0.9
     assert share["unsharp"] > 0.9
     assert share["blur"] < 0.1
+
+
+def test_controls_have_the_types_that_they_were_made_for(sample_study, controlled):
+    rows = read(controlled, "select * from mart_axis1_types")
+    types = {row["model_id"]: row for row in rows.iter_rows(named=True)}
+    unsharp, jpeg, noise, blur = (types[name] for name in ("unsharp", "jpeg", "noise", "blur"))
+    assert unsharp["axis1_type"] == "B"
+    assert unsharp["positive_sharpness_low"] > 0
+    assert unsharp["positive_artefact_high"] < 0
+    assert jpeg["axis1_type"] == "A"
+    assert jpeg["is_supported"]
+    assert "blocking" in jpeg["positive_artefacts"]
+    # A Laplacian cannot tell grain from sharpness; noise beside texture can.
+    assert noise["axis1_type"] == "mixed"
+    assert "grain" in noise["reason"]
+    assert "noise" in noise["positive_artefacts"]
+    assert blur["axis1_type"] == "mixed"
+    # No control changes another model's type.
+    before = read(sample_study, "select model_id, axis1_type from mart_axis1_types")
+    for model_id, axis1_type in before.rows():
+        assert types[model_id]["axis1_type"] == axis1_type
 
 
 def test_red_blocks_gained_contrast_as_the_captions_say(controlled):

@@ -1,7 +1,8 @@
 """Rows of the marts of local fidelity for the hand-made warehouse."""
 
+import itertools
+
 GRID_ROWS, GRID_COLS = 16, 24
-STATES = ("Stable", "Persistent", "Escape", "BlindSpot")
 FINDINGS = ("any", "Mass", "Nodule")
 # Of mart_lesion_risk: one finding with a difference that survives correction, one without.
 P_HOLM = {"any": 0.01, "Mass": 0.04, "Nodule": 0.2}
@@ -15,7 +16,14 @@ def list_paths(case, model):
 def make_local_fidelity(case):
     """Make the rows of each table, by its name."""
     return {
-        "mart_limits": [{"model_id": model, "tau": 2.5} for model in case.models],
+        "mart_limits": [
+            {
+                "model_id": model,
+                "tau": 2.5 if case.is_identifiable else None,
+                "error_limit_dn2": 25,
+            }
+            for model in case.models
+        ],
         "mart_tier3_states": list(_states(case)),
         "mart_tier3_crosstab": list(_crosstab(case)),
         "mart_tier3_coverage": list(_state_coverage(case)),
@@ -33,26 +41,51 @@ def _interval(case, mean, half=0.1):
 
 
 def _states(case):
-    for model in case.models:
-        has_state = model not in case.without_tta and case.is_identifiable
+    for model, indicator, paths in itertools.product(
+        case.models, ("axis", "error"), ("both", "notta")
+    ):
+        has_state = paths == "notta" or model not in case.without_tta
+        has_state = has_state and (case.is_identifiable or indicator == "error")
         for zone in ("visible", "hidden"):
             # Of 1,000 blocks a zone; no hidden block of the second model is Persistent.
             counts = {"Stable": 900, "Persistent": 40, "Escape": 35, "BlindSpot": 25}
-            if zone == "hidden" and model == "three":
+            if indicator == "error":
+                counts = {"Stable": 700, "Persistent": 200, "Escape": 60, "BlindSpot": 40}
+            elif zone == "hidden" and model == "three":
                 counts = counts | {"Stable": 940, "Persistent": 0}
-            for state in STATES:
-                count = counts[state] if has_state else None
-                silent = None if count is None else (38 if state == "Persistent" else 9)
-                yield {
+            if paths == "notta":
+                counts = {"Within": 750, "Beyond": 250}
+            for state, count in counts.items():
+                yield _state(case, has_state, count) | {
                     "model_id": model,
+                    "indicator": indicator,
+                    "judged_paths": paths,
                     "zone": zone,
                     "state": state,
-                    "block_count": count,
-                    "zone_ratio": None if count is None else count / 1000,
-                    "model_ratio": None if count is None else count / 2000,
-                    "silent_count": silent if count else count,
-                    "silent_ratio": silent / count if count else None,
+                    "indicator_limit": 2.5 if indicator == "axis" else 25.0,
+                    # What the axis reads in other blocks does not reach the limit.
+                    "loud_most": 2.0 if indicator == "axis" else 80.0,
                 }
+
+
+def _state(case, has_state, count):
+    """Counts and shares of a cell; of 1,000 blocks a zone, 1 in 20 is not silent."""
+    if not has_state:
+        return dict.fromkeys(("block_count", "zone_ratio", "silent_count", "silent_ratio"))
+    low, high = _interval(case, count / 1000, half=count / 4000)
+    silent = count - count // 20
+    return {
+        "cluster_unit": "patient",
+        "cluster_count": case.clusters,
+        "block_count": count,
+        "zone_ratio": count / 1000,
+        "zone_low_ratio": low,
+        "zone_high_ratio": high,
+        "model_ratio": count / 2000,
+        "silent_count": silent,
+        "silent_ratio": silent / count if count else None,
+        "zone_silent_ratio": 0.5,
+    }
 
 
 def _crosstab(case):
@@ -60,8 +93,9 @@ def _crosstab(case):
         for pair in ((False, False), (False, True), (True, False), (True, True)):
             yield {
                 "model_id": model,
-                "is_collapsed_notta": pair[0],
-                "is_collapsed_tta": pair[1],
+                "indicator": "error",
+                "is_beyond_notta": pair[0],
+                "is_beyond_tta": pair[1],
                 "block_count": 500,
             }
 
@@ -70,6 +104,8 @@ def _state_coverage(case):
     for model in case.models:
         yield {
             "model_id": model,
+            "indicator": "error",
+            "judged_paths": "both",
             "outcome": "evaluated" if model not in case.without_tta else "tta not_declared",
             "block_count": 2000,
             "block_ratio": 1.0,
@@ -150,9 +186,9 @@ def _lesion_risk(case):
         for path in ("notta", "tta"):
             for finding in FINDINGS:
                 patients = case.box_patients if finding != "Nodule" else case.nodule_patients
-                for quantity in ("local_ssim", "collapsed", "abs_pc1", "mse_dn2"):
+                for quantity in ("local_ssim", "extreme", "abs_pc1", "mse_dn2"):
                     known = path in list_paths(case, model)
-                    tested = known and patients >= 5 and quantity != "collapsed"
+                    tested = known and patients >= 5 and quantity != "extreme"
                     has_excess = known and model != case.models[0]
                     yield {
                         "model_id": model,

@@ -458,32 +458,68 @@ def test_bars_of_states_are_as_long_as_their_share(study):
     lengths = {}
     for bar in bars:
         lengths.setdefault(bar["y"], {})[colours[bar["colour"]]] = bar["x2"] - bar["x"]
-    assert len(lengths) == 2, "one bar per zone"
-    for found in lengths.values():
-        unit = found["Persistent"] / 0.04
+    assert len(lengths) == 4, "one bar per indicator and zone"
+    *extreme, hidden, visible = (lengths[y] for y in sorted(lengths))
+    unit = hidden["Persistent"] / 0.2
+    for found in extreme:
+        assert found["Persistent"] / unit == pytest.approx(0.04, abs=1e-4)
         assert found["Escape"] / unit == pytest.approx(0.035, abs=1e-4)
         assert found["BlindSpot"] / unit == pytest.approx(0.025, abs=1e-4)
+    assert visible["Escape"] / unit == pytest.approx(0.06, abs=1e-4)
 
 
-def test_the_silent_share_of_hidden_persistent_blocks_is_printed(study):
+def test_a_line_is_the_interval_of_a_bars_first_state(study):
+    path, _ = study(models=("one",), without_tta=())
+    with Marts(path) as marts:
+        rows = read_rows(draw_tier3_states(marts))
+    bars = [r for r in rows if r.get("colour") == STATES["Persistent"][0] and r["y"] > 20]
+    lines = [r for r in rows if r.get("colour") == "#000000" and "x2" in r and r["y"] == r["y2"]]
+    assert len(lines) == len(bars) == 4
+    for bar, line in zip(bars, lines, strict=True):
+        length = bar["x2"] - bar["x"]
+        assert line["x"] - bar["x"] == pytest.approx(0.75 * length)
+        assert line["x2"] - bar["x"] == pytest.approx(1.25 * length)
+    path, _ = study(models=("one",), without_tta=(), clusters=4)
+    with Marts(path) as marts:
+        chart = draw_tier3_states(marts)
+    assert not [r for r in read_rows(chart) if "x2" in r and r.get("y") == r.get("y2")]
+    assert "No intervals: 4 clusters (patients) are too few." in read_title(chart)
+
+
+def test_silent_shares_stand_beside_those_of_the_zone_and_an_identity_is_marked(study):
     path, _ = study(models=("one", "three", "two"))
     with Marts(path) as marts:
         chart = draw_tier3_states(marts)
     words = read_words(chart)
-    assert words.count("95.0 % (38 of 40)") == 1
+    assert words.count("95.0 % (38 of 40)*") == 1
     assert words.count("no such block") == 1
-    assert "one path was not measured: two." in read_title(chart)
+    assert words.count("95.0 % (190 of 200)") == 2
+    assert words.count("50.0 %") == 6
     assert "|PC1| exceeds 2.50" in read_title(chart)
+    assert "above 25 dn²" in read_title(chart)
+    assert "*: by identity" in read_title(chart)
     assert "[OWN]" in read_title(chart)
+    assert "collaps" not in read_title(chart)
 
 
-def test_a_study_without_states_says_why(study):
+def test_a_model_without_tta_has_the_half_that_notta_shows(study):
     path, _ = study(models=("solo",), without_tta=("solo",))
     with Marts(path) as marts:
-        assert "No model has both a notta and a tta image" in read_message(draw_tier3_states(marts))
-    path, _ = study(is_identifiable=False)
+        chart = draw_tier3_states(marts)
+    bars = [r for r in read_rows(chart) if r.get("colour") == STATES["Beyond"][0]]
+    assert len(bars) == 4 + 1, "a bar per indicator and zone, and the key"
+    assert "Beyond: no tta to compare" in read_words(chart)
+    assert "Persistent: beyond either way" not in read_words(chart)
+
+
+def test_without_an_axis_the_error_still_has_states(study):
+    path, _ = study(is_identifiable=False, models=("one",), without_tta=())
     with Marts(path) as marts:
-        assert "Axis1 is not identifiable" in read_message(draw_tier3_states(marts))
+        chart = draw_tier3_states(marts)
+    assert "Axis1 is not identifiable" in read_title(chart)
+    words = read_words(chart)
+    assert "error, hidden" in words
+    assert "extreme, hidden" not in words
 
 
 # ---- lesions
@@ -513,7 +549,7 @@ def test_every_quantity_that_is_drawn_has_a_test_and_its_own_unit(study):
             assert {(row["mean"], row["low"], row["high"]) for row in rows} == {
                 (-0.1, -0.15, -0.05)
             }
-    assert "collapsed" not in QUANTITIES
+    assert "extreme" not in QUANTITIES
 
 
 def test_findings_of_too_few_patients_are_named_and_not_drawn(study):

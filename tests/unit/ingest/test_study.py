@@ -241,6 +241,8 @@ def test_an_unknown_pairing_rule_is_answered_with_the_known_ones(refuse):
         ("ringing_min_px = 65", "ringing_min_px = 65; expected 1..64"),
         ("bootstrap_replicates = 99", "bootstrap_replicates = 99; expected 100..100000"),
         ("min_clusters = 1", "min_clusters = 1; expected 2 or more"),
+        ("error_limit_dn2 = -0.1", "error_limit_dn2 = -0.1; expected 0..65025"),
+        ("error_limit_dn2 = nan", "error_limit_dn2 = nan; expected 0..65025"),
         ("bootstrap_seed = 3", "bootstrap_seed = 3; expected str"),
     ],
 )
@@ -257,6 +259,7 @@ def test_a_parameter_out_of_range_is_named_with_its_range(refuse, line, expected
         ("ringing_min_px = 64", 64),
         ("bootstrap_replicates = 100", 100),
         ("min_clusters = 2", 2),
+        ("error_limit_dn2 = 0", 0),
     ],
 )
 def test_a_parameter_on_its_bound_is_accepted(load, line, value):

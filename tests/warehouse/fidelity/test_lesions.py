@@ -7,17 +7,17 @@ import pytest
 
 FINDINGS = ("Mass", "Nodule", "Infiltration")
 COMPONENTS = ("sharp", "texture", "hf", "noise", "block", "block16", "block4", "ring", "mu")
-QUANTITIES = ("local_ssim", "abs_pc1", "collapsed", "mse_dn2", *(f"d_{c}" for c in COMPONENTS))
+QUANTITIES = ("local_ssim", "abs_pc1", "extreme", "mse_dn2", *(f"d_{c}" for c in COMPONENTS))
 PATHS = ("notta", "tta")
 
 
 def measure(fact, quantity, path, tau):
     """A block's value of a quantity, float, or None."""
-    if quantity in ("abs_pc1", "collapsed"):
+    if quantity in ("abs_pc1", "extreme"):
         score = fact[f"pc1_{path}"]
         if score is None:
             return None
-        return float(abs(score) > tau) if quantity == "collapsed" else float(abs(score))
+        return float(abs(score) > tau) if quantity == "extreme" else float(abs(score))
     value = fact[f"{quantity}_{path}"]
     return None if value is None else float(value)
 
@@ -151,7 +151,7 @@ def test_fewer_than_15_patients_have_a_mean_and_no_test(risks):
 
 
 def test_a_restorer_that_breaks_one_finding_differs_there_and_nowhere_else(risks):
-    signs = {"local_ssim": -1, "abs_pc1": 1, "mse_dn2": 1, "collapsed": 1}
+    signs = {"local_ssim": -1, "abs_pc1": 1, "mse_dn2": 1, "extreme": 1}
     for quantity, sign in signs.items():
         mass, nodule, noise = (
             risks[model_id, "notta", quantity, finding]
@@ -163,4 +163,4 @@ def test_a_restorer_that_breaks_one_finding_differs_there_and_nowhere_else(risks
         )
         for name in ("difference", "excess"):
             assert sign * mass[name] > 4 * max(abs(nodule[name]), abs(noise[name]))
-    assert risks["lesioned", "notta", "collapsed", "Mass"]["inside_mean"] > 0.5
+    assert risks["lesioned", "notta", "extreme", "Mass"]["inside_mean"] > 0.5

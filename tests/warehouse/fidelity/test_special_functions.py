@@ -142,7 +142,9 @@ def test_ln_beta_regularised_is_scipys(macros, evaluate):
 def test_student_limits_are_scipys_for_up_to_100_000_clusters(repository, macros):
     path = repository / "dbt_project/models/intermediate/clusters/int_student_limits.sql"
     sql = jinja2.Template(path.read_text()).render(
-        ref=lambda name: name, student_p=macros.student_p
+        ref=lambda name: name,
+        student_p=macros.student_p,
+        student_expansion=macros.student_expansion,
     )
     with duckdb.connect() as connection:
         connection.execute(

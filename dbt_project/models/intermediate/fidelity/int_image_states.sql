@@ -1,37 +1,42 @@
-{{ config(materialized=limited()) }}
+{#- An input of the state that is absent: block SSIM of a path, or what the indicator reads. -#}
+with counts as (
 
-with blocks as (
-
-    select * from {{ ref('fct_blocks') }}
-    {{ limited_blocks() }}
+    select * from {{ ref('int_tier3_counts') }}
 
 ),
 
-limits as (
-
-    select * from {{ ref('mart_limits') }}
-
-),
-
--- An input of the state that is absent: block SSIM or score of either path, or the limit.
 final as (
 
+    {%- for name, indicator in tier3_indicators('').items() %}
+    {%- for paths, there, judged in [
+        ('both', 'zone is not null and has_tta', 'state_' ~ name),
+        ('notta', 'zone is not null', indicator.flag ~ '_notta'),
+    ] %}
     select
-        blocks.model_id,
-        blocks.image_id,
-        count(*) as block_count,
-        count(*) filter (where blocks.is_partial) as partial_count,
-        count(*) filter (where blocks.local_ssim_notta is null) as notta_null_count,
-        count(*) filter (where blocks.local_ssim_tta is null) as tta_null_count,
-        count(*) filter (where
-            blocks.local_ssim_notta is not null and blocks.local_ssim_tta is not null
-            and (blocks.pc1_notta is null or blocks.pc1_tta is null or limits.tau is null)
+        model_id,
+        image_id,
+        '{{ name }}' as indicator,
+        '{{ paths }}' as judged_paths,
+        cast(sum(block_count) as bigint) as block_count,
+        cast(coalesce(sum(block_count) filter (where is_partial), 0) as bigint) as partial_count,
+        cast(
+            coalesce(sum(block_count) filter (where {{ there }} and {{ judged }} is null), 0)
+            as bigint
         ) as unscored_count,
-        count(blocks.local_ssim_notta + blocks.local_ssim_tta + blocks.pc1_notta + blocks.pc1_tta
-            + limits.tau) as evaluated_count
-    from blocks
-    inner join limits on blocks.model_id = limits.model_id
-    group by blocks.model_id, blocks.image_id
+        cast(
+            coalesce(sum(block_count) filter (where {{ there }} and {{ judged }} is not null), 0)
+            as bigint
+        ) as evaluated_count
+    from counts
+    group by model_id, image_id
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
 
 )
 

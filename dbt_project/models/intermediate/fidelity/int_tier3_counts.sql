@@ -1,5 +1,12 @@
 {{ config(materialized=limited()) }}
 
+{#- One pass over the blocks gives everything that tier-3 marts tell apart. -#}
+{%- set notta, tta = tier3_indicators('notta'), tier3_indicators('tta') -%}
+{%- set measures = ['local_ssim_tta', 'is_partial'] -%}
+{%- for name in notta -%}
+{%- do measures.append(notta[name].value ~ ' as ' ~ name ~ '_notta') -%}
+{%- do measures.append(tta[name].value ~ ' as ' ~ name ~ '_tta') -%}
+{%- endfor -%}
 with blocks as (
 
     select * from {{ ref('fct_blocks') }}
@@ -15,7 +22,7 @@ limits as (
 
 states as (
 
-    {{ block_states('blocks', 'limits') }}
+    {{ block_states('blocks', 'limits', measures) }}
 
 ),
 
@@ -23,20 +30,34 @@ final as (
 
     select
         model_id,
-        zone,
-        is_collapsed_notta,
-        is_collapsed_tta,
-        state,
+        image_id,
+        is_partial,
+        local_ssim_tta is not null as has_tta,
+        zone
+        {%- for name, indicator in notta.items() %},
+        {{ indicator.flag }}_notta,
+        {{ indicator.flag }}_tta,
+        state_{{ name }}
+        {%- endfor %},
         is_silent_notta,
         is_masked_notta,
         is_lum_over_notta,
         is_lum_under_notta,
         direction_class_notta,
         count(*) as block_count
+        {%- for name in notta %},
+        max({{ name }}_notta) as most_{{ name }}_notta,
+        max(case when {{ name }}_tta is not null then least({{ name }}_notta, {{ name }}_tta) end)
+            as most_{{ name }}_both
+        {%- endfor %}
     from states
     group by
-        model_id, zone, is_collapsed_notta, is_collapsed_tta, state, is_silent_notta,
-        is_masked_notta, is_lum_over_notta, is_lum_under_notta, direction_class_notta
+        model_id, image_id, is_partial, local_ssim_tta is not null, zone,
+        {%- for name, indicator in notta.items() %}
+        {{ indicator.flag }}_notta, {{ indicator.flag }}_tta, state_{{ name }},
+        {%- endfor %}
+        is_silent_notta, is_masked_notta, is_lum_over_notta, is_lum_under_notta,
+        direction_class_notta
 
 )
 

@@ -4,9 +4,29 @@
     Newton's steps, begun where the leading term alone reaches the point, only ever rise to it. -#}
 {%- set level = 'ln(cast(0.025 as double))' -%}
 {%- set ln_beta = '(lgamma(a) + lgamma(b) - lgamma(a + b))' -%}
-with recursive counts as (
+with recursive flags as (
 
     select * from {{ ref('int_flag_counts') }}
+
+),
+
+states as (
+
+    select * from {{ ref('int_tier3_shares') }}
+
+),
+
+counts as (
+
+    {%- for relation in ['flags', 'states'] %}
+    select
+        effective_flagged,
+        effective_count
+    from {{ relation }}
+    {%- if not loop.last %}
+    union
+    {%- endif %}
+    {%- endfor %}
 
 ),
 

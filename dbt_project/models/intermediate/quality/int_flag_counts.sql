@@ -1,9 +1,5 @@
-{#- How often each current rule fires, and how many independent images would say as much: what a
-    simple sample needs for the variance that images of one cluster, being alike, have together
-    (Korn & Graubard 1998, Survey Methodology 24, 193; variance by linearisation, with the
-    correction for clusters and the bound at the images themselves of Parker et al. 2017, NCHS,
-    Vital and Health Statistics 2(175)). A rate of 0 or 1 does not show how alike they are; each
-    cluster then counts for one. `any` is at least one rule, `high` five or more. -#}
+{#- How often each current rule fires, and how many independent images would say as much
+    (macros/shares.sql). `any` is at least one rule, `high` five or more. -#}
 with flags as (
 
     select * from {{ ref('fct_rule_flags') }}
@@ -76,25 +72,17 @@ summed as (
         inference_path,
         rule_id,
         {{ cluster_unit('cluster_unit') }} as cluster_unit,
-        count(*) filter (where evaluated_count > 0) as cluster_count,
-        cast(sum(evaluated_count) as hugeint) as evaluated_count,
-        cast(sum(flagged_count) as hugeint) as flagged_count,
-        cast(sum(evaluated_count * evaluated_count) as hugeint) as evaluated_squares,
-        cast(sum(flagged_count * evaluated_count) as hugeint) as products,
-        cast(sum(flagged_count * flagged_count) as hugeint) as flagged_squares
+        {{ share_sums('evaluated_count', 'flagged_count') }}
     from clustered
     group by population, source_id, model_id, inference_path, rule_id
 
 ),
 
--- Squared deviations of clusters from the common rate, times evaluated_count ^ 2: whole numbers.
 spread as (
 
     select
         *,
-        evaluated_count * evaluated_count * flagged_squares
-        - 2 * evaluated_count * flagged_count * products
-        + flagged_count * flagged_count * evaluated_squares as deviation
+        {{ share_deviation() }} as deviation
     from summed
 
 ),
@@ -111,21 +99,7 @@ sized as (
         spread.cluster_count,
         cast(spread.evaluated_count as bigint) as evaluated_count,
         cast(spread.flagged_count as bigint) as flagged_count,
-        case
-            when spread.cluster_count < {{ var('min_clusters') }} then null
-            when spread.flagged_count in (0, spread.evaluated_count)
-                then cast(spread.cluster_count as double)
-            when spread.deviation = 0 then cast(spread.evaluated_count as double)
-            else least(
-                cast(spread.evaluated_count as double),
-                cast(
-                    spread.flagged_count * (spread.evaluated_count - spread.flagged_count)
-                    * spread.evaluated_count * spread.evaluated_count * (spread.cluster_count - 1)
-                    as double
-                ) / cast(spread.cluster_count * spread.deviation as double)
-                * pow(of_images.t_limit / of_clusters.t_limit, 2)
-            )
-        end as effective_count
+        {{ effective_count('spread', 'of_images', 'of_clusters') }} as effective_count
     from spread
     left join limits as of_images on spread.evaluated_count - 1 = of_images.df
     left join limits as of_clusters on spread.cluster_count - 1 = of_clusters.df

@@ -1,8 +1,16 @@
-{#- Type A: axis-positive blocks carry artefacts, axis-negative ones lost sharpness. Type B: axis-
-    positive blocks gained sharpness, artefacts lie on the negative side. The types are published
-    without formulas; this rule is [OWN]. Contrasts are mean over axis-positive minus mean over
-    axis-negative blocks, each component in units of its robust spread. -#}
-{%- set judged = ['sharp', 'texture', 'block', 'ring'] -%}
+{#- Type A: axis-positive blocks had artefacts added, axis-negative ones lost sharpness. Type B: axis-
+    positive blocks gained sharpness, axis-negative ones had artefacts added. The types are published
+    without formulas; this rule is [OWN]. Polarity and components come from the same pixels, so that
+    one side has more than the other proves nothing: each side must have changed by itself, mean and
+    interval on the stated side of 0. Ringing is never negative and says nothing of a side alone. All
+    in robust spreads. -#}
+{%- set judged = ['sharp', 'texture', 'noise', 'block', 'ring'] -%}
+{%- set contrasted = ['sharp', 'texture', 'block', 'ring'] -%}
+{%- set sides = ['positive', 'negative'] -%}
+{%- set levels = {
+    'sharpness': 'mean_sharp',
+    'artefact': '(mean_block - mean_texture) / 2',
+} -%}
 {%- set minimum_alignment = 0.9 -%}
 with components as (
 
@@ -60,23 +68,91 @@ axes as (
 
 ),
 
-contrasts as (
+-- One row per model and side.
+sides as (
 
     select
         model_id,
+        polarity,
         max(cluster_unit) as cluster_unit,
         min(cluster_count) as cluster_count,
-        max(block_count) filter (where polarity = 'positive') as positive_count,
-        max(block_count) filter (where polarity = 'negative') as negative_count,
-        max(standardised_mean) filter (where polarity = 'negative' and component = 'sharp')
-            as negative_sharpness
+        max(block_count) as block_count
         {%- for name in judged %},
-        max(standardised_mean) filter (where polarity = 'positive' and component = '{{ name }}')
-        - max(standardised_mean) filter (where polarity = 'negative' and component = '{{ name }}')
-            as contrast_{{ name }}
-        {%- endfor %}
+        max(standardised_mean) filter (where component = '{{ name }}') as mean_{{ name }}
+        {%- endfor %},
+        max(mean_low / robust_sd) filter (where component = 'block') as block_low,
+        max(mean_high / robust_sd) filter (where component = 'texture') as texture_high,
+        max(mean_low / robust_sd) filter (where component = 'noise') as noise_low
     from components
     where polarity in ('positive', 'negative')
+        and component in (
+            {%- for name in judged %}'{{ name }}'{{ ', ' if not loop.last }}{% endfor -%}
+        )
+    group by model_id, polarity
+
+),
+
+compared as (
+
+    select
+        coalesce(positive.model_id, negative.model_id) as model_id,
+        coalesce(positive.cluster_unit, negative.cluster_unit) as cluster_unit,
+        least(positive.cluster_count, negative.cluster_count) as cluster_count,
+        positive.cluster_count as positive_cluster_count,
+        negative.cluster_count as negative_cluster_count,
+        positive.block_count as positive_count,
+        negative.block_count as negative_count
+        {%- for side in sides %}
+        {%- for level, sql in levels.items() %},
+        {{ sql | replace('mean_', side ~ '.mean_') }} as {{ side }}_{{ level }}
+        {%- endfor %}
+        {%- endfor %},
+        positive.mean_noise as positive_noise,
+        positive.mean_texture as positive_texture,
+        positive.block_low,
+        positive.texture_high,
+        positive.noise_low
+        {%- for name in contrasted %},
+        positive.mean_{{ name }} - negative.mean_{{ name }} as contrast_{{ name }}
+        {%- endfor %},
+        (
+            positive.mean_ring - negative.mean_ring
+            + positive.mean_block - negative.mean_block
+            - (positive.mean_texture - negative.mean_texture)
+        ) / 3 as contrast_artefact
+    from (select * from sides where polarity = 'positive') as positive
+    full join (select * from sides where polarity = 'negative') as negative
+        on positive.model_id = negative.model_id
+
+),
+
+standardised as (
+
+    select
+        replicates.model_id,
+        replicates.polarity,
+        replicates.replicate
+        {%- for name in judged %},
+        replicates.mean_{{ name }} / scales.scale_{{ name }} as mean_{{ name }}
+        {%- endfor %}
+    from replicates
+    cross join scales
+
+),
+
+level_ends as (
+
+    select
+        model_id
+        {%- for side in sides %}
+        {%- for level, sql in levels.items() %}
+        {%- for end, share in {'low': 0.025, 'high': 0.975}.items() %},
+        quantile_cont({{ sql }}, {{ share }}) filter (where polarity = '{{ side }}')
+            as {{ side }}_{{ level }}_{{ end }}
+        {%- endfor %}
+        {%- endfor %}
+        {%- endfor %}
+    from standardised
     group by model_id
 
 ),
@@ -84,43 +160,30 @@ contrasts as (
 replicate_contrasts as (
 
     select
-        positive.model_id,
-        negative.mean_sharp / scales.scale_sharp as negative_sharpness
-        {%- for name in judged %},
-        (positive.mean_{{ name }} - negative.mean_{{ name }}) / scales.scale_{{ name }}
-            as contrast_{{ name }}
+        positive.model_id
+        {%- for name in contrasted %},
+        positive.mean_{{ name }} - negative.mean_{{ name }} as contrast_{{ name }}
         {%- endfor %}
-    from replicates as positive
-    inner join replicates as negative
+    from standardised as positive
+    inner join standardised as negative
         on positive.model_id = negative.model_id
         and positive.replicate = negative.replicate
-    cross join scales
     where positive.polarity = 'positive' and negative.polarity = 'negative'
 
 ),
 
-intervals as (
+contrast_ends as (
 
     select
-        model_id,
-        quantile_cont(contrast_sharp, 0.025) as sharpness_low,
-        quantile_cont(contrast_sharp, 0.975) as sharpness_high,
-        quantile_cont((contrast_ring + contrast_block - contrast_texture) / 3, 0.025)
-            as artefact_low,
-        quantile_cont((contrast_ring + contrast_block - contrast_texture) / 3, 0.975)
-            as artefact_high,
-        quantile_cont(negative_sharpness, 0.975) as negative_sharpness_high
+        model_id
+        {%- for end, share in {'low': 0.025, 'high': 0.975}.items() %},
+        quantile_cont(contrast_sharp, {{ share }}) as sharpness_{{ end }},
+        quantile_cont((contrast_ring + contrast_block - contrast_texture) / 3, {{ share }})
+            as artefact_{{ end }},
+        quantile_cont(contrast_ring, {{ share }}) as ring_{{ end }}
+        {%- endfor %}
     from replicate_contrasts
     group by model_id
-
-),
-
-compared as (
-
-    select
-        *,
-        (contrast_ring + contrast_block - contrast_texture) / 3 as contrast_artefact
-    from contrasts
 
 ),
 
@@ -128,26 +191,56 @@ evidence as (
 
     select
         axes.*,
-        compared.* exclude (model_id),
-        {%- for name, estimate in {
-            'sharpness_low': 'compared.contrast_sharp',
-            'sharpness_high': 'compared.contrast_sharp',
-            'artefact_low': 'compared.contrast_artefact',
-            'artefact_high': 'compared.contrast_artefact',
-            'negative_sharpness_high': 'compared.negative_sharpness',
-        }.items() %}
-        {{ interval_end(estimate, 'intervals.' ~ name, 'compared.cluster_count', 'limits') }}
-            as {{ name }},
+        compared.* exclude (model_id)
+        {%- for side in sides %}
+        {%- for level in levels %}
+        {%- for end in ['low', 'high'] %},
+        {{ interval_end(
+            'compared.' ~ side ~ '_' ~ level, 'level_ends.' ~ side ~ '_' ~ level ~ '_' ~ end,
+            'compared.' ~ side ~ '_cluster_count', side ~ '_limits'
+        ) }} as {{ side }}_{{ level }}_{{ end }}
         {%- endfor %}
-        greatest(
-            {%- for name in judged %}
-            abs(compared.contrast_{{ name }}){{ ',' if not loop.last }}
-            {%- endfor %}
-        ) as contrast_largest
+        {%- endfor %}
+        {%- endfor %}
+        {%- for contrast, estimate in {
+            'sharpness': 'compared.contrast_sharp',
+            'artefact': 'compared.contrast_artefact',
+            'ring': 'compared.contrast_ring',
+        }.items() %}
+        {%- for end in ['low', 'high'] %},
+        {{ interval_end(
+            estimate, 'contrast_ends.' ~ contrast ~ '_' ~ end, 'compared.cluster_count', 'limits'
+        ) }} as {{ contrast }}_{{ end }}
+        {%- endfor %}
+        {%- endfor %}
     from axes
     left join compared on axes.model_id = compared.model_id
-    left join intervals on axes.model_id = intervals.model_id
+    left join level_ends on axes.model_id = level_ends.model_id
+    left join contrast_ends on axes.model_id = contrast_ends.model_id
     left join limits on compared.cluster_count - 1 = limits.df
+    {%- for side in sides %}
+    left join limits as {{ side }}_limits
+        on compared.{{ side }}_cluster_count - 1 = {{ side }}_limits.df
+    {%- endfor %}
+
+),
+
+-- Where there is no interval a mean alone meets a condition.
+conditions as (
+
+    select
+        *,
+        {%- for side in sides %}
+        {{ side }}_sharpness > 0 and coalesce({{ side }}_sharpness_low > 0, true)
+            as has_{{ side }}_sharpness,
+        {{ side }}_artefact > 0 and coalesce({{ side }}_artefact_low > 0, true)
+            as has_{{ side }}_artefact,
+        {%- endfor %}
+        negative_sharpness < 0 and coalesce(negative_sharpness_high < 0, true) as has_negative_blur,
+        positive_noise > positive_texture as is_grain,
+        contrast_sharp + contrast_texture + contrast_block + contrast_ring is not null
+            as has_contrast
+    from evidence
 
 ),
 
@@ -158,16 +251,12 @@ typed as (
         case
             when is_identifiable is distinct from true then 'not identifiable'
             when alignment is null or alignment < {{ minimum_alignment }} then 'not identifiable'
-            when contrast_largest is null then 'not identifiable'
-            when
-                contrast_artefact > 0
-                and negative_sharpness < 0
-                and contrast_largest in (contrast_ring, contrast_block, -contrast_texture)
-                then 'A'
-            when contrast_artefact < 0 and contrast_sharp = contrast_largest then 'B'
+            when not has_contrast then 'not identifiable'
+            when has_positive_artefact and has_negative_blur then 'A'
+            when has_positive_sharpness and has_negative_artefact and not is_grain then 'B'
             else 'mixed'
         end as axis1_type
-    from evidence
+    from conditions
 
 ),
 
@@ -177,26 +266,51 @@ final as (
         model_id,
         axis1_type,
         case axis1_type
-            when 'A' then artefact_low > 0 and negative_sharpness_high < 0
-            when 'B' then sharpness_low > 0 and artefact_high < 0
+            when 'A' then positive_artefact_low > 0 and negative_sharpness_high < 0
+            when 'B' then positive_sharpness_low > 0 and negative_artefact_low > 0
         end as is_supported,
         case
             when is_identifiable is distinct from true
                 then 'the basis that scores has no identifiable first axis'
             when alignment is null then 'no block of this model was measured'
-            when contrast_largest is null
+            when not has_contrast
                 then 'no contrast: a polarity has no block, or a component no spread'
             when alignment < {{ minimum_alignment }}
                 then 'the model''s own first axis is not the one that scores'
-            when axis1_type = 'A' then 'artefacts lead on the positive side, blur on the negative'
+            when axis1_type = 'A'
+                then 'artefacts were added on the positive side, sharpness lost on the negative'
             when axis1_type = 'B'
-                then 'sharpness leads on the positive side, artefacts on the negative'
-            else 'neither pattern holds in full'
+                then 'sharpness was gained on the positive side, artefacts added on the negative'
+            when has_positive_sharpness and is_grain
+                then 'what the positive side gained is grain: more noise than texture'
+            when has_positive_sharpness then 'no artefacts were added on the negative side'
+            when has_negative_blur
+                then 'the positive side gained no sharpness and no artefacts were added there'
+            else 'neither side meets its condition'
         end as reason,
+        case
+            when positive_cluster_count >= {{ var('min_clusters') }}
+                then concat_ws(
+                    ', ',
+                    case when block_low > 0 then 'blocking' end,
+                    case when ring_low > 0 then 'ringing' end,
+                    case when texture_high < 0 then 'texture lost' end,
+                    case when noise_low > 0 then 'noise' end
+                )
+        end as positive_artefacts,
         cluster_unit,
         cluster_count,
         positive_count,
-        negative_count,
+        negative_count
+        {%- for side in sides %}
+        {%- for level in levels %},
+        {{ side }}_{{ level }},
+        {{ side }}_{{ level }}_low,
+        {{ side }}_{{ level }}_high
+        {%- endfor %}
+        {%- endfor %},
+        positive_noise,
+        positive_texture,
         contrast_sharp,
         sharpness_low,
         sharpness_high,
@@ -206,8 +320,6 @@ final as (
         contrast_texture,
         contrast_block,
         contrast_ring,
-        negative_sharpness,
-        negative_sharpness_high,
         alignment as own_axis_alignment,
         eigenvalue_gap,
         own_eigenvalue_gap

@@ -3,7 +3,7 @@
     correction holds whatever the dependence, and findings share patients. Its families: the
     findings of one model, path and quantity; and those of one model and path, all quantities. `any`
     is the union of the findings and in a family of its own. Nothing is tested on few patients; nor
-    is `collapsed`, a rare share for which no test is exact. -#}
+    is `extreme`, a rare share for which no test is exact. -#}
 {%- set names = lesion_quantities('notta') | list -%}
 {%- set contrasts = ['difference', 'excess'] -%}
 {%- set keys = ['model_id', 'inference_path', 'finding', 'quantity'] -%}
@@ -94,7 +94,7 @@ estimated as (
     select
         *,
         case
-            when cluster_count >= {{ least_tested() }} and quantity != 'collapsed'
+            when cluster_count >= {{ least_tested() }} and quantity != 'extreme'
                 then nullif({{ standard_error('differences', 'mean') }}, 0)
         end as standard_error
     from listed

@@ -1,4 +1,5 @@
-{#- Limits of block states, from notta blocks and then the same for tta: tau over the models that
+{#- Limits of block states, from notta blocks and then the same for tta, but for the error's, which
+    the study declares: tau over the models that
     the study's own axis is fitted on, the others of each model. A frozen study takes what is
     shared, and every limit of a model that was there, from its file; a model that came later has
     its own quantiles. -#}
@@ -114,7 +115,8 @@ final as (
         cast(shared_limits.tau as {{ fixed() }}) as tau,
         cast(coalesce(frozen.ssim_p90, model_limits.ssim_p90) as {{ fixed() }}) as ssim_p90,
         cast(coalesce(frozen.mse_q75_dn2, model_limits.mse_q75_dn2) as {{ fixed_dn2() }})
-            as mse_q75_dn2
+            as mse_q75_dn2,
+        cast({{ var('error_limit_dn2') }} as {{ fixed_dn2() }}) as error_limit_dn2
         {%- for component in limited_components() %},
         cast(direction_limits.limit_{{ component }} as {{ fixed() }}) as limit_{{ component }}
         {%- endfor %},

@@ -1,6 +1,6 @@
 {#- The first two published diagnostics, with the reason of every NULL: an image that one path
     lacks first (the notta one before the tta one), then a block cut by the frame, then an axis
-    that cannot be identified. -#}
+    that cannot be identified. Where the notta image alone is judged, the tta one has no say. -#}
 with images as (
 
     select * from {{ ref('int_image_states') }}
@@ -19,6 +19,7 @@ explained as (
         images.*,
         case
             when notta.status != 'measured' then 'notta ' || notta.status
+            when images.judged_paths = 'notta' then null
             when tta.status != 'measured' then 'tta ' || tta.status
         end as image_cause
     from images
@@ -37,12 +38,16 @@ causes as (
 
     select
         model_id,
+        indicator,
+        judged_paths,
         'evaluated' as outcome,
         evaluated_count as block_count
     from explained
     union all
     select
         model_id,
+        indicator,
+        judged_paths,
         image_cause as outcome,
         block_count - evaluated_count as block_count
     from explained
@@ -50,6 +55,8 @@ causes as (
     union all
     select
         model_id,
+        indicator,
+        judged_paths,
         'partial block' as outcome,
         partial_count as block_count
     from explained
@@ -57,6 +64,8 @@ causes as (
     union all
     select
         model_id,
+        indicator,
+        judged_paths,
         'axis not identifiable' as outcome,
         unscored_count as block_count
     from explained
@@ -64,6 +73,8 @@ causes as (
     union all
     select
         model_id,
+        indicator,
+        judged_paths,
         'unexplained' as outcome,
         block_count - evaluated_count - partial_count - unscored_count as block_count
     from explained
@@ -75,12 +86,16 @@ final as (
 
     select
         model_id,
+        indicator,
+        judged_paths,
         outcome,
         cast(sum(block_count) as bigint) as block_count,
         cast(sum(block_count) as double)
-        / nullif(sum(sum(block_count)) over (partition by model_id), 0) as block_ratio
+        / nullif(
+            sum(sum(block_count)) over (partition by model_id, indicator, judged_paths), 0
+        ) as block_ratio
     from causes
-    group by model_id, outcome
+    group by model_id, indicator, judged_paths, outcome
     having sum(block_count) != 0 or outcome = 'evaluated'
 
 )

@@ -1,105 +1,149 @@
-{#- Every zone and state of every model, found or not: 0 is counted and none, NULL is not counted
-    because the model has no block with a state. -#}
-{%- set flags = ['silent', 'masked', 'lum_over', 'lum_under'] -%}
-{%- set classes = {'none': 'None', 'single': 'Single', 'multi': 'Multi'} -%}
+{#- Every zone and state of every model and indicator, found or not: 0 is counted and none, NULL is
+    not counted because the model has no block with a state. Of models without tta the notta half. -#}
+{%- set keys = ['model_id', 'indicator', 'judged_paths', 'zone', 'state'] -%}
+{%- set kinds = tier3_kinds() | list -%}
 with models as (
 
     select * from {{ ref('dim_models') }}
 
 ),
 
-groups as (
+limits as (
 
-    select * from {{ ref('int_tier3_counts') }}
-    where state is not null
+    select * from {{ ref('mart_limits') }}
 
 ),
 
-evaluated as (
+counts as (
 
-    select
-        model_id,
-        sum(block_count) as block_count
-    from groups
-    group by model_id
+    select * from {{ ref('int_tier3_cells') }}
+
+),
+
+shares as (
+
+    select * from {{ ref('int_tier3_shares') }}
+
+),
+
+points as (
+
+    select * from {{ ref('int_beta_points') }}
 
 ),
 
 cells as (
 
+    {%- for name, indicator in tier3_indicators('').items() %}
+    {%- for paths, states in {'both': tier3_states(), 'notta': notta_states()}.items() %}
     select
         models.model_id,
+        '{{ name }}' as indicator,
+        '{{ paths }}' as judged_paths,
         zones.zone,
         states.state,
-        evaluated.block_count as evaluated_count
+        cast(limits.{{ indicator.limit }} as double) as indicator_limit
     from models
+    inner join limits on models.model_id = limits.model_id
     cross join (values ('visible'), ('hidden')) as zones (zone)
     cross join (values
-        {%- for state in tier3_states() %} ('{{ state }}'){{ ',' if not loop.last }}
+        {%- for state in states %} ('{{ state }}'){{ ',' if not loop.last }}
         {%- endfor %}) as states (state)
-    left join evaluated on models.model_id = evaluated.model_id
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
 
 ),
 
 counted as (
 
     select
-        model_id,
-        zone,
-        state,
-        sum(block_count) as block_count
-        {%- for flag in flags %},
-        sum(block_count) filter (where is_{{ flag }}_notta) as {{ flag }}_count
+        {{ keys | join(', ') }},
+        {{ cluster_unit('cluster_unit') }} as cluster_unit,
+        count(*) as cluster_count,
+        sum(model_count) as model_count,
+        sum(zone_count) as zone_count,
+        sum(zone_silent_count) as zone_silent_count,
+        max(loud_most) as loud_most
+        {%- for name in ['block'] + kinds %},
+        cast(sum({{ name }}_count) as bigint) as {{ name }}_count
         {%- endfor %}
-        {%- for name, value in classes.items() %},
-        sum(block_count) filter (where direction_class_notta = '{{ value }}') as {{ name }}_count
-        {%- endfor %},
-        sum(block_count) filter (where direction_class_notta is null) as unclassified_count
-    from groups
-    group by model_id, zone, state
+    from counts
+    group by {{ keys | join(', ') }}
 
 ),
 
-filled as (
+bounded as (
 
     select
-        cells.model_id,
-        cells.zone,
-        cells.state
-        {%- for name in ['block'] + flags + classes.keys() | list + ['unclassified'] %},
-        case
-            when cells.evaluated_count is not null
-                then cast(coalesce(counted.{{ name }}_count, 0) as bigint)
-        end as {{ name }}_count
+        {%- for key in keys %}
+        shares.{{ key }},
         {%- endfor %}
-    from cells
-    left join counted
-        on cells.model_id = counted.model_id
-        and cells.zone = counted.zone
-        and cells.state = counted.state
+        shares.share,
+        {{ share_end('shares', 'lower_points', 'low') }} as low_ratio,
+        {{ share_end('shares', 'upper_points', 'high') }} as high_ratio
+    from shares
+    left join points as lower_points
+        on {{ share_point('shares', 'lower_points', 'low') }}
+    left join points as upper_points
+        on {{ share_point('shares', 'upper_points', 'high') }}
+
+),
+
+intervals as (
+
+    select
+        {{ keys | join(', ') }}
+        {%- for share in tier3_shares() %}
+        {%- for end in ['low', 'high'] %},
+        max({{ end }}_ratio) filter (where share = '{{ share }}') as {{ share }}_{{ end }}_ratio
+        {%- endfor %}
+        {%- endfor %}
+    from bounded
+    group by {{ keys | join(', ') }}
 
 ),
 
 final as (
 
     select
-        model_id,
-        zone,
-        state,
-        block_count,
-        cast(block_count as double)
-        / nullif(sum(block_count) over (partition by model_id, zone), 0) as zone_ratio,
-        cast(block_count as double)
-        / nullif(sum(block_count) over (partition by model_id), 0) as model_ratio
-        {%- for flag in flags %},
-        {{ flag }}_count,
-        cast({{ flag }}_count as double) / nullif(block_count, 0) as {{ flag }}_ratio
+        {%- for key in keys %}
+        cells.{{ key }},
         {%- endfor %}
-        {%- for name in classes %},
-        {{ name }}_count
+        counted.cluster_unit,
+        counted.cluster_count,
+        counted.block_count
+        {%- for share, (part, whole) in tier3_shares().items() %}
+        {%- if share == 'silent' %},
+        counted.silent_count
+        {%- endif %},
+        cast(counted.{{ part }} as double) / nullif(counted.{{ whole }}, 0) as {{ share }}_ratio,
+        intervals.{{ share }}_low_ratio,
+        intervals.{{ share }}_high_ratio
         {%- endfor %},
-        unclassified_count
-    from filled
+        cells.indicator_limit,
+        counted.loud_most
+        {%- for name in kinds %}
+        {%- if name != 'silent' %},
+        counted.{{ name }}_count
+        {%- endif %}
+        {%- endfor %}
+    from cells
+    left join counted
+        on
+        {%- for key in keys %}
+        {{ 'and ' if not loop.first }}cells.{{ key }} = counted.{{ key }}
+        {%- endfor %}
+    left join intervals
+        on
+        {%- for key in keys %}
+        {{ 'and ' if not loop.first }}cells.{{ key }} = intervals.{{ key }}
+        {%- endfor %}
 
 )
 
