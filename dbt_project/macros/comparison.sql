@@ -1,4 +1,4 @@
-{#- What models are compared by (definitions G): an image's mean over its blocks, and the metrics of
+{#- What models are compared by (definitions D.5): an image's mean over its blocks, and the metrics of
     fct_image_quality. -#}
 
 {#- Quantities of blocks, as fct_blocks names them before the path: unit, least and greatest value
