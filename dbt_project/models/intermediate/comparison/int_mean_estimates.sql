@@ -38,13 +38,30 @@ quantities as (
 
 ),
 
-counted as (
+models as (
 
     select
         source_id,
-        count(distinct model_id) as model_count
+        model_id,
+        count(*) over (partition by source_id) as model_count
     from images
-    group by source_id
+    group by source_id, model_id
+
+),
+
+pairs as (
+
+    select
+        first.source_id,
+        first.model_id as model_a,
+        second.model_id as model_b
+    from models as first
+    inner join models as second
+        on first.source_id = second.source_id
+        and first.model_id < second.model_id
+    cross join parameters
+    where first.model_count <= {{ most_paired() }}
+        or parameters.baseline_model in (first.model_id, second.model_id)
 
 ),
 
@@ -76,16 +93,15 @@ compared as (
         first.{{ name }} - second.{{ name }} as value_{{ name }},
         case when second.{{ name }} is not null then first.{{ name }} end as first_{{ name }}
         {%- endfor %}
-    from images as first
+    from pairs
+    inner join images as first
+        on pairs.source_id = first.source_id
+        and pairs.model_a = first.model_id
     inner join images as second
-        on first.source_id = second.source_id
+        on pairs.source_id = second.source_id
+        and pairs.model_b = second.model_id
         and first.inference_path = second.inference_path
         and first.image_id = second.image_id
-        and first.model_id < second.model_id
-    inner join counted on first.source_id = counted.source_id
-    cross join parameters
-    where counted.model_count <= {{ most_paired() }}
-        or parameters.baseline_model in (first.model_id, second.model_id)
 
 ),
 
