@@ -1,6 +1,7 @@
 """Write marts as Parquet for papers: ordered by their grain, hashed, replaced as a whole.
 
-Beside them go the published generator's own files, `warehouse.published_form`.
+Beside them go the published generator's own files, `warehouse.published_form`, and tables of
+results for print, `warehouse.paper_tables`.
 """
 
 import ctypes
@@ -20,6 +21,7 @@ from upscale_audit.warehouse.connect import (
     quote_text,
     saying_database_errors,
 )
+from upscale_audit.warehouse.paper_tables import write_paper_tables
 from upscale_audit.warehouse.proof.provenance import (
     EXPORTS_MANIFEST,
     check_warehouse,
@@ -49,7 +51,8 @@ def export_tables(study, tables=None, progress=None, labels="published", check="
     ----------
     study : ingest.study.Study
     tables : sequence of str, optional
-        Names from ``dim_tables``; by default all of them, and ``published_form/`` too.
+        Names from ``dim_tables``; by default all of them, and ``published_form/`` and
+        ``tables/`` too.
     progress : callable, optional
         Called as ``progress(done, total, name)`` after each table.
     labels : {"published", "en", "ja"}
@@ -97,6 +100,7 @@ def export_tables(study, tables=None, progress=None, labels="published", check="
                         progress(number, len(grains), table)
                 if tables is None:
                     write_published_form(connection, fresh / "published_form", labels)
+                    write_paper_tables(connection, fresh / "tables")
             files = _list_files(fresh)
             arguments = _list_arguments(tables, labels)
             manifest = seal_exports(study, fresh, grains, files, arguments, checked)

@@ -11,6 +11,7 @@ from upscale_audit.analysis import theme
 from upscale_audit.analysis.figures.audit import draw_restorer_audit
 from upscale_audit.analysis.figures.axis import draw_axis1_distribution, draw_pca_basis
 from upscale_audit.analysis.figures.blockmap import TITLE, choose_images, draw_blockmap, find_limit
+from upscale_audit.analysis.figures.comparison import draw_model_pairs, find_baseline
 from upscale_audit.analysis.figures.correlation import draw_metric_correlation
 from upscale_audit.analysis.figures.coverage import draw_coverage, is_complete
 from upscale_audit.analysis.figures.frame import draw_frame_profile, draw_seam_profile
@@ -58,7 +59,7 @@ SOURCE_FIGURES = {
     "rule_information": ("mart_rule_information", draw_rule_information),
 }
 # Drawn or not, and under which names, depends on the study.
-VARYING = (*STUDY_FIGURES, *LFV_FIGURES, "coverage", "restorer_audit")
+VARYING = (*STUDY_FIGURES, *LFV_FIGURES, "coverage", "model_pairs", "restorer_audit")
 VARYING_STARTS = (
     "axis1_blockmap",
     "hyra_",
@@ -175,6 +176,8 @@ def _plan_study_figures(marts, references):
             " name it in the study file ([study] references)"
         )
     planned = dict(STUDY_FIGURES)
+    if len(marts.models) > 1:
+        planned["model_pairs"] = partial(draw_model_pairs, baseline=find_baseline(marts))
     for name, quantity in plan_lesion_figures(marts).items():
         planned[name] = partial(draw_lesion_risk, quantity=quantity)
     if not is_complete(marts):

@@ -41,6 +41,7 @@ SETTINGS = (
     Setting(100, 4, 125),
     Setting(1567, 2, 400, is_published=True),
     Setting(30, 4, 250),
+    Setting(15, 4, 250),
     Setting(10, 4, 250),
     Setting(5, 4, 250),
 )

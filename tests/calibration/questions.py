@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tests.calibration.studies import FLAG_RATES, Truth
+from tests.calibration.studies import BASELINE, FLAG_RATES, Truth
 
 TRUTH = Truth()
 
@@ -16,13 +16,14 @@ class Interval:
     low: str
     truth: float
     where: str = "true"
+    model: str = "model_id"
 
     @property
     def sql(self):
         """One row per simulated model: whether the interval holds the truth; NULL without one."""
         high = self.low.replace("_low", "_high")
         return (
-            f"select model_id, {self.truth!r} between {self.low} and {high}"
+            f"select {self.model}, {self.truth!r} between {self.low} and {high}"
             f" from {self.mart} where {self.where}"
         )
 
@@ -36,13 +37,14 @@ class Test:
     mart: str
     p: str
     where: str = "true"
+    model: str = "model_id"
 
     @property
     def sql(self):
         """One row per simulated model: whether the smallest of its p is below 0.05."""
         return (
-            f"select model_id, min({self.p}) < 0.05 from {self.mart} where {self.where}"
-            " group by model_id"
+            f"select {self.model}, min({self.p}) < 0.05 from {self.mart} where {self.where}"
+            f" group by {self.model}"
         )
 
 
@@ -52,6 +54,8 @@ _PUBLISHED_PROOF = "population = 'per_model' and source_id = 'published'"
 _LESION = f"quantity = 'd_noise' and {_NOTTA}"
 _SEAM = "distance_blocks = 0 and inference_path = 'tta'"
 _FROZEN = f"population = 'frozen' and {_NOTTA}"
+# The baseline comes first by name: each simulated model is the second of its pair.
+_PAIR = f"{_NOTTA} and model_a = '{BASELINE}'"
 _RING = f"frame_side = 'all' and distance_blocks = 0 and {_NOTTA}"
 
 INTERVALS = (
@@ -141,6 +145,33 @@ INTERVALS = (
         "sharpness_low",
         TRUTH.sharpness_contrast,
     ),
+    *(
+        Interval(
+            f"mean of a model, {name}",
+            "mart_model_means",
+            "mean_low",
+            truth,
+            f"{_NOTTA} and source_id = 'images' and quantity = '{quantity}'",
+        )
+        for name, quantity, truth in (
+            ("block SSIM", "local_ssim", TRUTH.mean_ssim),
+            ("noise", "d_noise", TRUTH.noise),
+        )
+    ),
+    *(
+        Interval(
+            f"the baseline less a model, {name}",
+            "mart_model_pairs",
+            "difference_low",
+            truth,
+            f"{_PAIR} and source_id = 'images' and quantity = '{quantity}'",
+            "model_b",
+        )
+        for name, quantity, truth in (
+            ("block SSIM", "local_ssim", -TRUTH.excess_mean_ssim),
+            ("sharpness", "d_sharp", TRUTH.sharpness_difference),
+        )
+    ),
 )
 # Discrete: the interval holds at least what it says, more where flags are rare.
 RATES = tuple(
@@ -187,6 +218,13 @@ TESTS = (
         "mart_lesion_risk",
         "p_holm",
         f"{_LESION} and family_size > 1",
+    ),
+    Test(
+        "the baseline against a model, sharpness",
+        "mart_model_pairs",
+        "p_value",
+        f"{_PAIR} and source_id = 'images' and quantity = 'd_sharp'",
+        "model_b",
     ),
 )
 PUBLISHED = (

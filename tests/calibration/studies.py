@@ -107,6 +107,7 @@ class Truth:
     noise_change: float = NOISE_CHANGE_DN
     lesion_difference: float = 0.0
     sharpness_contrast: float = 0.0
+    sharpness_difference: float = 0.0
     seam_step: float = SEAM_STEP
 
 

@@ -48,6 +48,7 @@ SQL_PARTS = ("models", "seeds", "macros", "tests", "dbt_project.yml", "profiles.
 TYPES = {
     ".parquet": "application/vnd.apache.parquet",
     ".csv": "text/csv",
+    ".tex": "text/x-tex",
     ".json": "application/json",
     ".sql": "application/sql",
     ".toml": "application/toml",

@@ -2,8 +2,8 @@
 
 import csv
 from dataclasses import dataclass
+from itertools import combinations, pairwise
 from itertools import count as count_up
-from itertools import pairwise
 from pathlib import Path
 
 import duckdb
@@ -58,6 +58,8 @@ class Case:
     nodule_patients: int = 8
     # Inference paths of measured images with an LFV proof.
     lfv_paths: tuple[str, ...] = ("notta", "tta")
+    # Whether the first model is the one that others are compared with.
+    has_baseline: bool = True
     # Whether a published source places its LFV images.
     has_locations: bool = True
 
@@ -78,6 +80,7 @@ def make_warehouse(folder, case):
         "mart_direction_components": _directions(case),
         "mart_axis1_distribution": _distribution(case),
         "mart_ledger": _ledger(case),
+        "mart_model_pairs": _model_pairs(case),
         "dim_study": [{"axis_basis": case.axis_basis, "axis_alignment": case.axis_alignment}],
         "mart_pca_basis": _basis(case),
         "mart_tta_effect": _effects(case),
@@ -101,7 +104,11 @@ def make_warehouse(folder, case):
 
 def _models(case):
     for model in case.models:
-        yield {"model_id": model, "has_tta": model not in case.without_tta}
+        yield {
+            "model_id": model,
+            "is_baseline": case.has_baseline and model == case.models[0],
+            "has_tta": model not in case.without_tta,
+        }
 
 
 def _images(case, references):
@@ -212,6 +219,35 @@ def _ledger(case):
                             "energy_dn2": share * (1 + shift) / scale,
                             "baseline_energy_dn2": share / scale if case.has_windows else None,
                         }
+
+
+def _model_pairs(case):
+    is_tested = case.clusters >= 15
+    for number, (one, two) in enumerate(combinations(case.models, 2)):
+        for path in ("notta", "tta"):
+            if path not in _paths(case, one) or path not in _paths(case, two):
+                continue
+            for quantity in ("local_ssim", "psnr", "mse_dn2", "axis1", "d_mu", "ssim"):
+                difference = 0.05 * (1 + number % 3) * (1 if path == "notta" else -1)
+                p_value = (0.001, 0.2, 0.01)[number % 3]
+                yield {
+                    "source_id": "images",
+                    "model_a": one,
+                    "model_b": two,
+                    "inference_path": path,
+                    "subgroup_kind": "all",
+                    "subgroup": "all",
+                    "quantity": quantity,
+                    "cluster_unit": "image",
+                    "cluster_count": case.clusters,
+                    "image_count": case.clusters,
+                    "difference": difference,
+                    "difference_low": difference - 0.02 if is_tested else None,
+                    "difference_high": difference + 0.03 if is_tested else None,
+                    "p_value": p_value if is_tested else None,
+                    "p_holm": p_value if is_tested else None,
+                    "family_size": 3 if is_tested else None,
+                }
 
 
 def _basis(case):

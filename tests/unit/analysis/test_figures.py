@@ -87,6 +87,7 @@ def test_every_figure_is_written_in_three_formats_and_reported(drawn):
     names = {
         *STUDY_FIGURES,
         "coverage",
+        "model_pairs",
         "restorer_audit",
         "lesion_risk",
         "axis1_blockmap_image_0",

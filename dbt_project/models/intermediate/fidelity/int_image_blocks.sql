@@ -1,5 +1,6 @@
 {{ config(materialized='incremental') }}
 
+{#- What an image's blocks are counted and added up for, on one pass over them. -#}
 with blocks as (
 
     select * from {{ ref('fct_blocks') }}
@@ -16,6 +17,10 @@ final as (
         count(*) filter (where is_partial) as partial_count
         {%- for path in inference_paths() %},
         count(local_ssim_{{ path }}) as measured_{{ path }}
+        {%- for name in summed_quantities() %},
+        count({{ name }}_{{ path }}) as count_{{ name }}_{{ path }},
+        sum({{ name }}_{{ path }}) as sum_{{ name }}_{{ path }}
+        {%- endfor %}
         {%- endfor %}
     from blocks
     group by model_id, image_id

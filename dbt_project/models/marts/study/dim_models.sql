@@ -4,16 +4,25 @@ with pairs as (
 
 ),
 
+parameters as (
+
+    select * from {{ ref('stg_raw__parameters') }}
+
+),
+
 final as (
 
     select
-        model_id,
-        bool_or(inference_path = 'tta' and status != 'not_declared') as has_tta,
-        count(*) filter (where inference_path = 'notta' and status = 'measured')
+        pairs.model_id,
+        pairs.model_id = parameters.baseline_model as is_baseline,
+        bool_or(pairs.inference_path = 'tta' and pairs.status != 'not_declared') as has_tta,
+        count(*) filter (where pairs.inference_path = 'notta' and pairs.status = 'measured')
             as notta_image_count,
-        count(*) filter (where inference_path = 'tta' and status = 'measured') as tta_image_count
+        count(*) filter (where pairs.inference_path = 'tta' and pairs.status = 'measured')
+            as tta_image_count
     from pairs
-    group by model_id
+    cross join parameters
+    group by pairs.model_id, parameters.baseline_model
 
 )
 

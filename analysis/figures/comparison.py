@@ -1,0 +1,136 @@
+"""Figure of paired comparisons: every model less the baseline, quantity by quantity."""
+
+import altair as alt
+
+from upscale_audit.analysis import theme
+from upscale_audit.analysis.figures.axis import PATH_COLOURS
+from upscale_audit.analysis.figures.intervals import facet_intervals
+from upscale_audit.analysis.figures.lesions import EVIDENCE, SIGNIFICANT
+from upscale_audit.analysis.marts import quote_text
+
+TITLE = "How each model differs from the baseline on the same images"
+# Quantity: its name and unit, what lies above 0.
+QUANTITIES = {
+    "local_ssim": ("Block SSIM (dimensionless)", "more similar"),
+    "psnr": ("PSNR (dB)", "closer"),
+    "mse_dn2": ("Squared error (dn\u00b2)", "larger errors"),
+    "invented_dn2": ("Invented (dn\u00b2) [OWN]", "more invented"),
+    "lost_dn2": ("Lost (dn\u00b2) [OWN]", "more lost"),
+    "axis1": ("Axis1 (dimensionless) [OWN]", "more contrast and detail"),
+    "d_sharp": ("Sharpness (dimensionless) [OWN]", "sharper"),
+    "d_noise": ("Noise (dn) [OWN]", "noisier"),
+    "d_mu": ("Brightness (dn) [OWN]", "brighter"),
+}
+
+
+def find_baseline(marts):
+    """Name the model that others are compared with; None where the study has it not."""
+    rows = marts.rows("select model_id from dim_models where is_baseline")
+    return rows[0]["model_id"] if rows else None
+
+
+def draw_model_pairs(marts, baseline):
+    """Draw the paired difference of each model to the baseline, a panel for each quantity.
+
+    Parameters
+    ----------
+    marts : analysis.marts.Marts
+        May show some of the models alone; the baseline need not be one of them.
+    baseline : str or None
+        As `find_baseline` names it.
+
+    Returns
+    -------
+    altair.TopLevelMixin
+    """
+    if baseline is None:
+        message = (
+            "No model of this study is the baseline ([parameters] baseline_model);"
+            " mart_model_pairs has every pair."
+        )
+        return theme.draw_message(TITLE, [], message)
+    rows = _read_differences(marts, baseline)
+    if not rows:
+        message = f"No other model has an image, restored in the same way, that {baseline} has."
+        return theme.draw_message(TITLE, [], message)
+    models = [model for model in marts.models if any(row["model_id"] == model for row in rows)]
+    heads = {name: f"{text}\n\u2192 {above}" for name, (text, above) in QUANTITIES.items()}
+    for row in rows:
+        row["panel"] = heads[row["quantity"]]
+        row["evidence"] = _judge(row)
+    without = [model for model in marts.models if model not in (*models, baseline)]
+    title = theme.make_title(TITLE, _describe(rows, baseline, without))
+    encodings = {"x_title": "Model minus baseline", "tick_count": 4, **_encode(rows)}
+    return facet_intervals(rows, list(heads.values()), models, title, encodings, shared=False)
+
+
+def _read_differences(marts, baseline):
+    """Read the pairs with the baseline, turned so that each is a model less the baseline."""
+    name = quote_text(baseline)
+    quantities = ", ".join(map(quote_text, QUANTITIES))
+    pairs = marts.rows(
+        f"select case when model_a = {name} then model_b else model_a end as model_id,"
+        f" model_a = {name} as is_turned, inference_path, quantity, cluster_unit, cluster_count,"
+        " image_count, difference, difference_low, difference_high, p_holm, family_size"
+        " from mart_model_pairs"
+        f" where source_id = 'images' and subgroup_kind = 'all' and {name} in (model_a, model_b)"
+        f" and quantity in ({quantities}) and difference is not null"
+        " order by model_id, inference_path, quantity"
+    )
+    rows = []
+    for pair in pairs:
+        ends = [pair.pop(key) for key in ("difference_low", "difference", "difference_high")]
+        if pair.pop("is_turned"):
+            ends = [None if end is None else -end for end in reversed(ends)]
+        if pair["model_id"] in marts.models:
+            rows.append(pair | dict(zip(("low", "mean", "high"), ends, strict=True)))
+    return rows
+
+
+def _judge(row):
+    if row["p_holm"] is None:
+        return "no test"
+    return "corrected p < 0.05" if row["p_holm"] < SIGNIFICANT else "corrected p \u2265 0.05"
+
+
+def _encode(rows):
+    paths = [name for name in PATH_COLOURS if any(row["inference_path"] == name for row in rows)]
+    evidence = [name for name in EVIDENCE if any(row["evidence"] == name for row in rows)]
+    encodings = {
+        "fill": alt.Fill(
+            "evidence:N",
+            title="Difference from 0:",
+            scale=alt.Scale(domain=evidence, range=[EVIDENCE[name] for name in evidence]),
+            legend=alt.Legend(symbolStrokeColor=theme.BLACK),
+        ),
+    }
+    if len(paths) > 1:
+        encodings["color"] = alt.Color(
+            "inference_path:N",
+            title="Inference path:",
+            scale=alt.Scale(domain=paths, range=[PATH_COLOURS[name] for name in paths]),
+            legend=alt.Legend(symbolType="stroke"),
+        )
+        encodings["yOffset"] = alt.YOffset("inference_path:N", scale=alt.Scale(domain=paths))
+    return encodings
+
+
+def _describe(rows, baseline, without):
+    families = sorted({row["family_size"] for row in rows if row["family_size"] is not None})
+    images = theme.count_span([row["image_count"] for row in rows], "image")
+    corrected = ""
+    if families:
+        pairs = theme.count_span(families, "pair")
+        corrected = (
+            f"Filled: p < 0.05 after Holm's correction for the {pairs} of models of one quantity"
+            " and inference path; nothing is corrected over the quantities."
+        )
+    return [
+        f"Image by image, model less {baseline}, both without test-time augmentation or both with"
+        " it; mean over a patient's images, then over patients, or over images without a patient."
+        f" Each panel has a scale of its own. n = {images} per point.",
+        theme.describe_intervals(rows, "low", "a paired t corrected for skewness"),
+        corrected,
+        "No difference shown is no proof of none: read the interval." if families else "",
+        f"Without an image of the same kind: {theme.name_some(without)}." if without else "",
+    ]
