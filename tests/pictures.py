@@ -10,6 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from upscale_audit.analysis import theme
 from upscale_audit.analysis.figures.study import plan_figures
 from upscale_audit.analysis.marts import Marts
 from upscale_audit.analysis.output import clean_spec, write_chart
@@ -31,7 +32,7 @@ def draw(study, figures):
     with Marts(study.warehouse) as marts:
         planned = plan_figures(marts, study.references, "en")
         for name in figures:
-            yield name, planned[name](marts)
+            yield name, theme.finish(planned[name](marts))
 
 
 def hash_drawing(chart):
