@@ -90,6 +90,7 @@ test: $(VENV)/.installed ## Lint, check the import rules and run every test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/sqlfluff lint --disable-progress-bar analysis/cookbook
 	$(BIN)/python -m pytest -q --numprocesses auto --dist loadscope
 
 .PHONY: extras
