@@ -90,6 +90,7 @@ test: $(VENV)/.installed ## Lint, check the import rules and run every test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/sqlfluff lint --disable-progress-bar analysis/cookbook
 	$(BIN)/python -m pytest -q --numprocesses auto --dist loadscope
 
 .PHONY: extras
@@ -122,6 +123,11 @@ faults: $(VENV)/.installed ## Break the pipeline and feed it hostile files; writ
 .PHONY: calibrate
 calibrate: $(VENV)/.installed ## Simulate studies of known truth; write docs/calibration.md
 	$(BIN)/python -m tests.calibration.campaign
+
+.PHONY: docs-pictures
+docs-pictures: $(VENV)/.installed ## Draw the pictures of README and docs from the studies that are built
+	$(AUDIT) run sample/study.toml
+	$(BIN)/python -m tests.pictures
 
 .PHONY: clean
 clean: ## Remove the sample's outputs (never a study's images)

@@ -32,6 +32,7 @@ from upscale_audit.warehouse.growth import (
 )
 from upscale_audit.warehouse.hyra import HyraFolder, create_hyra_views, read_hyra
 from upscale_audit.warehouse.lineage import Graph, add_dbt_edges, create_lineage
+from upscale_audit.warehouse.project import check_marts
 from upscale_audit.warehouse.proof.provenance import (
     OWN_BASIS,
     WAREHOUSE_MANIFEST,
@@ -83,7 +84,7 @@ class BuildReport:
 
 
 @dataclass(frozen=True)
-class _Inputs:
+class Inputs:
     """Everything that decides a warehouse."""
 
     manifest: dict
@@ -93,6 +94,7 @@ class _Inputs:
 
     @property
     def recipe_sha256(self):
+        """Hash of the recipe."""
         return hash_json(self.recipe)
 
 
@@ -126,8 +128,9 @@ def build_warehouse(study, threads=None, progress=None, spark=None):
     the tables that were finished, if nothing that decides them has changed.
     """
     database = study.output / f".{study.warehouse.name}.next"
+    check_marts(PROJECT)
     with locked(study.output, "ingest or build"), saying_database_errors(database):
-        job = _Job(study, database, _read_inputs(study), spark)
+        job = _Job(study, database, read_inputs(study), spark)
         try:
             counts = job.make(threads, progress)
             job.publish()
@@ -158,14 +161,46 @@ def _read_axis(path):
     return row
 
 
-def _read_inputs(study):
+def create_raw(database, study, inputs, manifest):
+    """Make the schema `raw` of a build database: all that dbt's sources name.
+
+    Parameters
+    ----------
+    database : Path
+    study : ingest.study.Study
+    inputs : Inputs
+    manifest : dict
+        The raw folder's, or what of it is to be built.
+    """
+    create_raw_views(database, study, manifest)
+    create_hyra_views(database, inputs.hyra)
+    create_frozen_tables(database, inputs.frozen)
+    create_lineage(database, study, inputs.manifest, inputs.hyra, inputs.recipe_sha256)
+
+
+def read_inputs(study):
+    """Read, and check to the last byte, everything that decides a study's warehouse.
+
+    Parameters
+    ----------
+    study : ingest.study.Study
+
+    Returns
+    -------
+    Inputs
+
+    Raises
+    ------
+    StudyError
+        The raw folder, HyRA's or the frozen file is unfinished, damaged or changed.
+    """
     manifest = read_raw_manifest(study.raw)
     check_raw(study.raw, manifest)
     check_sign_off(study, manifest)
     check_vouched(study.output, "raw", f"upscale-audit ingest {study.path}")
     hyra, frozen = read_hyra(study), read_frozen(study)
     check_vouched_frozen(study, frozen)
-    return _Inputs(manifest, hyra, frozen, describe_build(study, manifest, hyra, frozen.sha256))
+    return Inputs(manifest, hyra, frozen, describe_build(study, manifest, hyra, frozen.sha256))
 
 
 class _Job:
@@ -196,8 +231,9 @@ class _Job:
             return self.left.counts
         variables = describe_axis(self.study)
         if self.growth.reason is None:
-            self.carried_blocks = copy_published(self.study, self.database)
-            variables["carried_blocks"] = self.carried_blocks
+            carried = copy_published(self.study, self.database)
+            self.carried_blocks = carried["main.fct_blocks"]
+            variables |= {"carried_blocks": self.carried_blocks, "carried_rows": carried}
         self._create_raw()
         if self.spark:
             variables |= self._compute_on_spark(variables, threads)
@@ -213,15 +249,10 @@ class _Job:
 
     def _create_raw(self):
         """Make the raw schema: over all blocks, or those that are to be added."""
-        inputs, manifest = self.inputs, self.inputs.manifest
+        manifest = self.inputs.manifest
         if self.growth.reason is None:
             manifest = manifest | {"block_shards": list(self.growth.shards)}
-        create_raw_views(self.database, self.study, manifest)
-        create_hyra_views(self.database, inputs.hyra)
-        create_frozen_tables(self.database, inputs.frozen)
-        create_lineage(
-            self.database, self.study, inputs.manifest, inputs.hyra, inputs.recipe_sha256
-        )
+        create_raw(self.database, self.study, self.inputs, manifest)
 
     def _compute_on_spark(self, common, threads):
         """Let Spark make what reads blocks; give the variables with which dbt takes it."""

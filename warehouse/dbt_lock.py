@@ -11,8 +11,19 @@ class Plugin(BasePlugin):
     """Lets dbt's connection reach the folders that the profile names as a JSON list, no other."""
 
     def initialize(self, plugin_config):
-        """Take the profile's list; dbt-duckdb calls this once."""
+        """Take the profile's list; dbt-duckdb calls this once, before it opens a database.
+
+        Raises
+        ------
+        RuntimeError
+            dbt runs by itself; dbt-duckdb makes one line of it.
+        """
         self._folders = json.loads(plugin_config["folders"])
+        if not self._folders:
+            raise RuntimeError(
+                "dbt was called by hand, and knows no study and no database; run upscale-audit dbt"
+                " STUDY.toml with the same arguments (docs/add-a-mart.md)"
+            )
 
     def configure_connection(self, conn):
         """Lock a new connection; dbt-duckdb calls this before any query."""

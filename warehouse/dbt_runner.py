@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import json
+import logging
 import os
 import re
 from dataclasses import asdict
@@ -12,6 +13,8 @@ from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.plain_paths import plain_path
 from upscale_audit.warehouse.connect import THREADS, check_disk, memory_limit
 from upscale_audit.warehouse.raw import PARAMETER_TEXTS
+
+_log = logging.getLogger(__name__)
 
 PROJECT = Path(__file__).resolve().parents[1] / "dbt_project"
 
@@ -42,6 +45,14 @@ def run_dbt(
     list
         dbt's results.
     """
+    environment, variables = _describe_run(study, database, threads, variables)
+    arguments = [*arguments, "--target", target, "--vars", variables]
+    with _environment(environment):
+        return invoke_dbt(arguments, study.output / "dbt", progress)
+
+
+def _describe_run(study, database, threads=None, variables=None):
+    """Give what the profile reads from the environment, and dbt's variables as JSON."""
     output = plain_path(study.output)
     folders = [output / name for name in ("raw", "hyra", "dbt/spark")]
     folders.append(plain_path(PROJECT) / "seeds")
@@ -57,10 +68,43 @@ def run_dbt(
         for name, value in asdict(study.analysis_parameters).items()
         if name not in PARAMETER_TEXTS
     }
-    variables = json.dumps(numbers | (variables or {}))
-    arguments = [*arguments, "--target", target, "--vars", variables]
+    return environment, json.dumps(numbers | (variables or {}))
+
+
+def hand_to_dbt(study, database, arguments, folder, variables):
+    """Run a dbt command that a user typed, with dbt's own output.
+
+    Parameters
+    ----------
+    study : ingest.study.Study
+    database : Path
+    arguments : sequence of str
+    folder : Path
+        For dbt's artefacts.
+    variables : dict
+        As `run_dbt` takes them.
+
+    Returns
+    -------
+    bool
+        Whether dbt succeeded; it has said why, if not.
+
+    Raises
+    ------
+    StudyError
+        dbt could not run.
+    """
+    environment, variables = _describe_run(study, database, None, variables)
+    arguments = [*arguments, "--target", "build", "--vars", variables]
     with _environment(environment):
-        return invoke_dbt(arguments, study.output / "dbt", progress)
+        result = _invoke(arguments, folder)
+    if isinstance(result.exception, KeyboardInterrupt):
+        raise result.exception
+    if result.exception is not None:
+        check_disk(folder, result.exception)
+        said = " ".join(str(result.exception).split())
+        raise StudyError(f"dbt could not run: {said}") from result.exception
+    return result.success
 
 
 def invoke_dbt(arguments, folder, progress=None):
@@ -78,6 +122,8 @@ def invoke_dbt(arguments, folder, progress=None):
     """
 
     def announce(event):
+        if event.info.level == "warn":
+            _log.warning("dbt: %s", " ".join(event.info.msg.split()))
         if progress is None:
             return
         if event.info.name == "LogModelResult":
@@ -85,19 +131,7 @@ def invoke_dbt(arguments, folder, progress=None):
         elif event.info.name == "LogTestResult":
             progress(event.data.index, event.data.num_models, event.data.node_info.node_name)
 
-    project, artefacts = str(plain_path(PROJECT)), plain_path(folder)
-    places = ["--project-dir", project, "--profiles-dir", project]
-    places += ["--target-path", str(artefacts / "target"), "--log-path", str(artefacts / "logs")]
-    with _environment({"DO_NOT_TRACK": "1"}, without=_DBT_VARIABLES):
-        # dbt reads variables when it is imported, too.
-        from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-        from dbt.cli.main import dbtRunner
-
-        runner = dbtRunner(callbacks=[announce])
-        result = runner.invoke([*arguments, *places, "--log-level", "none"])
-        # dbt-duckdb keeps its database open for the next run in this process; no one else could.
-        DuckDBConnectionManager.close_all_connections()
-    gc.collect()
+    result = _invoke([*arguments, "--log-level", "none"], folder, [announce])
     if isinstance(result.exception, KeyboardInterrupt):
         raise result.exception
     if result.exception is not None:
@@ -116,6 +150,24 @@ def invoke_dbt(arguments, folder, progress=None):
             f" {folder / 'target'} holds the compiled SQL and run_results.json"
         )
     return results
+
+
+def _invoke(arguments, folder, callbacks=()):
+    """Run dbt on the project, out of reach of a shell's own settings of it; its result."""
+    project, artefacts = str(plain_path(PROJECT)), plain_path(folder)
+    places = ["--project-dir", project, "--profiles-dir", project]
+    places += ["--target-path", str(artefacts / "target"), "--log-path", str(artefacts / "logs")]
+    with _environment({"DO_NOT_TRACK": "1"}, without=_DBT_VARIABLES):
+        # dbt reads variables when it is imported, too.
+        from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+        from dbt.cli.main import dbtRunner
+
+        runner = dbtRunner(callbacks=list(callbacks))
+        result = runner.invoke([*arguments, *places])
+        # dbt-duckdb keeps its database open for the next run in this process; no one else could.
+        DuckDBConnectionManager.close_all_connections()
+    gc.collect()
+    return result
 
 
 @contextlib.contextmanager

@@ -23,6 +23,9 @@ from upscale_audit.warehouse.raw import find_shard_model
 CARRIED_SCHEMA = "intermediate"
 """Holds, in a published file that can grow, the sums per image that later builds add to."""
 
+GROWING = "growing_table"
+"""How dbt materializes a table to which builds add (dbt_project/macros/growth.sql)."""
+
 GROWN_MARTS = ("fct_blocks",)
 """Published tables to which a build adds; it makes the others anew."""
 
@@ -147,22 +150,45 @@ def copy_published(study, database):
 
     Returns
     -------
-    int
-        Rows of `fct_blocks` in it: those to be added lie behind.
+    dict
+        Rows of each table in it, by ``schema.name``: those to be added lie behind.
     """
-    _copy_file(study.warehouse, database)
-    database.chmod(0o644)
+    copy_database(study.warehouse, database)
     with open_build(database) as connection:
-        rows = connection.sql(
-            "select table_name, table_type from information_schema.tables"
-            " where table_schema = 'main'"
-        ).fetchall()
-        for name, kind in rows:
-            if name not in GROWN_MARTS:
+        for schema, name, kind in _list_tables(connection):
+            if schema == "main" and name not in GROWN_MARTS:
                 _drop(connection, "main", name, kind)
         connection.execute("checkpoint")
-        ((count,),) = connection.sql("select count(*) from fct_blocks").fetchall()
-    return count
+        return {
+            f"{schema}.{name}": connection.sql(
+                f"select count(*) from {quote_name(schema)}.{quote_name(name)}"
+            ).fetchall()[0][0]
+            for schema, name, _ in _list_tables(connection)
+        }
+
+
+def _list_tables(connection):
+    """List schema, name and kind of what a published file holds, if a dbt model could be called so.
+
+    A name becomes a variable of dbt, which renders it: one of any other kind was not given by it.
+    """
+    return connection.execute(
+        "select table_schema, table_name, table_type from information_schema.tables"
+        " where table_schema in ('main', ?)"
+        " and (table_schema = 'main' or regexp_full_match(table_name, '[a-z0-9_]+'))",
+        [CARRIED_SCHEMA],
+    ).fetchall()
+
+
+def copy_database(source, target):
+    """Copy a published database to where it can be written.
+
+    Parameters
+    ----------
+    source, target : Path
+    """
+    _copy_file(source, target)
+    target.chmod(0o644)
 
 
 def _copy_file(source, target):
@@ -193,7 +219,7 @@ def drop_what_cannot_grow(connection, dbt_manifest, keeps):
     grown = {
         node["name"]
         for node in dbt_manifest["nodes"].values()
-        if node["resource_type"] == "model" and node["config"]["materialized"] == "incremental"
+        if node["resource_type"] == "model" and node["config"]["materialized"] == GROWING
     }
     found = connection.execute(
         "select table_name, table_type from information_schema.tables where table_schema = ?",

@@ -1,5 +1,5 @@
--- Who adds, who loses, and where: what each restorer did to the blocks of all images, its frame, and
--- its power above LR Nyquist. One row per model and inference path; docs/audit.md reads it.
+-- Who adds, who loses, and where: what each restorer did to the blocks of all images, its frame,
+-- and its power above LR Nyquist. One row per model and inference path; docs/audit.md reads it.
 with paths as (
 
     select

@@ -1,7 +1,7 @@
 -- The 20 most extreme blocks of a model, and the files to open.
--- Extreme: farthest along the axis, either way; mse_dn2_notta is the error itself, which may be small
--- there. left_px and top_px are where the block begins in the image. Change the model in the first
--- CTE.
+-- Extreme: farthest along the axis, either way; mse_dn2_notta is the error itself, which may be
+-- small there. left_px and top_px are where the block begins in the image. Change the model in the
+-- first CTE.
 -- One row per block.
 with chosen as (
 

@@ -1,9 +1,14 @@
 {#- A build either makes every table anew or adds to a copy of the published file what was measured
     since (docs/growing.md). Tables with a row per image, or with sums to which more can be added,
-    are `incremental`; they read only what is added. -#}
+    are materialized as `growing_table`; in a build that adds they read only what is added. -#}
 
-{#- After `from ref('fct_blocks')`, in an incremental model or a view that only such models read:
-    the rows that this build adds. They lie behind the carried ones, and a condition on rowid skips
+{#- How such a dbt model is materialized: Spark makes it whole, always. -#}
+{% macro growing_table() %}
+    {{ return('table' if target.type == 'spark' else 'growing_table') }}
+{% endmacro %}
+
+{#- After `from ref('fct_blocks')`, in a growing table or a view that only such tables read: the
+    rows that this build adds. They lie behind the carried ones, and a condition on rowid skips
     those unread. -#}
 {% macro added_blocks() -%}
     {%- if is_growing() -%}
@@ -14,24 +19,54 @@
 {#- Whether this build adds to a copy of the published file. -#}
 {% macro is_growing() %}{{ return(var('carried_blocks', none) is not none) }}{% endmacro %}
 
-{#- dbt-duckdb's own goes through a temporary table, which would write a block three times. -#}
-{% materialization incremental, adapter='duckdb' %}
-    {%- set target = this.incorporate(type='table') -%}
-    {%- set is_new = load_cached_relation(this) is none -%}
+{#- A table that is made anew as a whole, however often and whatever stands there, save in a build
+    that adds: there each carried table gets its new rows once. `carried_rows` is the number of rows
+    that each held when the build began; one that holds others has got them already. -#}
+{% materialization growing_table, adapter='duckdb' %}
+    {%- set target_table = this.incorporate(type='table') -%}
+    {%- set existing = load_cached_relation(this) -%}
+    {%- if is_growing() %}{% do check_carried(target_table, existing) %}{% endif -%}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
+    {%- if existing is not none and not is_growing() %}{% do adapter.drop_relation(existing) %}{% endif -%}
     {% call statement('main') %}
-        {%- if is_new %}
-        {{ create_table_as(False, target, compiled_code) }}
+        {%- if is_growing() %}
+        insert into {{ target_table }} by name ({{ compiled_code }})
         {%- else %}
-        insert into {{ target }} by name ({{ compiled_code }})
+        {{ create_table_as(False, target_table, compiled_code) }}
         {%- endif %}
     {% endcall %}
-    {% if is_new %}
-        {% do persist_docs(target, model) %}
+    {% if not is_growing() %}
+        {% do persist_docs(target_table, model) %}
     {% endif %}
     {{ run_hooks(post_hooks, inside_transaction=True) }}
     {% do adapter.commit() %}
-    {{ return({'relations': [target]}) }}
+    {{ return({'relations': [target_table]}) }}
+{% endmaterialization %}
+
+{#- Refuse to add to a table that is not as it was carried. Arguments: its relation, and that of what
+    stands there, or none. -#}
+{% macro check_carried(relation, existing) %}
+    {%- set name = relation.schema ~ '.' ~ relation.identifier -%}
+    {%- set expected = var('carried_rows', {}).get(name, 'no') -%}
+    {%- set found = 'no' -%}
+    {%- if existing is not none -%}
+    {%- set found = run_query('select count(*) from ' ~ relation).rows[0][0] | int -%}
+    {%- endif -%}
+    {%- if flags.FULL_REFRESH or existing is none or found != expected -%}
+    {{ exceptions.raise_compiler_error(
+        name ~ ' cannot be added to: ' ~ expected ~ ' rows were carried, ' ~ found ~ ' are there'
+        ~ (', and --full-refresh was given' if flags.FULL_REFRESH else '')
+        ~ '; run upscale-audit build, which begins from a fresh copy'
+    ) }}
+    {%- endif -%}
+{% endmacro %}
+
+{#- dbt's own `incremental` adds the same rows again each time it runs. -#}
+{% materialization incremental, adapter='duckdb' %}
+    {{ exceptions.raise_compiler_error(
+        this.identifier ~ " is materialized as 'incremental', which adds its rows again each time;"
+        ~ ' expected growing_table()'
+    ) }}
 {% endmaterialization %}
 
 {#- The basis that scores every block: the standard one, the study's own ('pooled'), or that of its
@@ -43,7 +78,7 @@
 
 {#- Limits of block states are quantiles of the study's blocks. What holds them against blocks can
     be added to only where they are frozen, and is else made anew of all blocks. -#}
-{% macro limited() %}{{ return('incremental' if is_frozen() else 'table') }}{% endmacro %}
+{% macro limited() %}{{ return(growing_table() if is_frozen() else 'table') }}{% endmacro %}
 {% macro limited_blocks() %}{{ added_blocks() if is_frozen() }}{% endmacro %}
 
 {#- Whether a model is one of those on which the study's own axis, and limits that models share, are

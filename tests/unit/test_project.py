@@ -6,19 +6,20 @@ import tomllib
 from dataclasses import MISSING, fields
 
 import pytest
-import yaml
 
 from upscale_audit.ingest import schema
+from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.restorers import DECLARATIONS
 from upscale_audit.ingest.study import AnalysisParameters, load_study
 from upscale_audit.warehouse import frozen, lineage, raw
+from upscale_audit.warehouse.project import read_yml
 
 
 @pytest.fixture(scope="module")
 def dbt_yaml(repository):
     """Give every dbt yml file, parsed, by path."""
     files = (repository / "dbt_project").rglob("*.yml")
-    return {path: yaml.safe_load(path.read_text(encoding="utf-8")) for path in files}
+    return {path: read_yml(path) for path in files}
 
 
 def test_dbt_sources_describe_exactly_the_raw_columns(dbt_yaml):
@@ -50,6 +51,57 @@ def test_every_dbt_model_has_a_description_that_ends_with_its_grain(dbt_yaml, re
     assert set(described) == files
     for name, description in described.items():
         assert re.search(r"One row per [^.]+\.$", description.strip()), name
+
+
+KEYS = {
+    "model_id": ("dim_models", "model_id"),
+    "image_id": ("dim_images", "image_id"),
+    "metric": ("dim_metrics", "metric"),
+    "first_metric": ("dim_metrics", "metric"),
+    "second_metric": ("dim_metrics", "metric"),
+    "rule_id": ("dim_rules", "rule_id"),
+    "first_rule_id": ("dim_rules", "rule_id"),
+    "second_rule_id": ("dim_rules", "rule_id"),
+    "nearest_rule_id": ("dim_rules", "rule_id"),
+    "component": ("dim_components", "component"),
+}
+NO_KEYS = {
+    "fct_blocks": "block grain; assert_blocks_fill_their_grid holds its images against dim_images",
+    "fct_block_states": "block grain; rows of fct_blocks",
+    "mart_pca_basis": "component is the number of a principal component",
+    "mart_hyra": "measured before the build: rows stay when a model or image leaves (is_current)",
+    "mart_hyra_networks": "as mart_hyra",
+    "mart_hyra_impulses": "as mart_hyra",
+    "mart_hyra_spectra": "as mart_hyra",
+}
+
+
+def test_every_foreign_key_of_a_mart_is_held_against_its_table(dbt_yaml):
+    missing, marts = [], set()
+    for path, document in dbt_yaml.items():
+        for model in document.get("models", []) if path.parts[-3:-2] == ("marts",) else []:
+            marts.add(model["name"])
+            for column in model["columns"] if model["name"] not in NO_KEYS else []:
+                table, field = KEYS.get(column["name"], (None, None))
+                held = [
+                    item["relationships"]["arguments"]
+                    for item in column.get("data_tests", [])
+                    if "relationships" in item
+                ]
+                expected = [{"to": f"ref('{table}')", "field": field}]
+                if table not in (None, model["name"]) and held != expected:
+                    missing.append((model["name"], column["name"]))
+    assert missing == []
+    assert marts > NO_KEYS.keys()
+
+
+def test_a_key_that_stands_twice_is_refused_and_its_place_named(tmp_path):
+    path = tmp_path / "models.yml"
+    path.write_text("models:\n  - name: a\n    columns: [b]\n    columns: []\n")
+    with pytest.raises(StudyError, match=r"models.yml: the key 'columns' stands there twice at li"):
+        read_yml(path)
+    path.write_text("a: &a {b: 1}\nc:\n  <<: *a\n  b: 2\n")
+    assert read_yml(path)["c"] == {"b": 2}
 
 
 def test_dbt_variables_default_to_the_study_files_defaults(dbt_yaml, repository):

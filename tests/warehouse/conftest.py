@@ -1,5 +1,6 @@
 """The sample study, ingested, built and exported once for every test of the warehouse."""
 
+import logging
 import shutil
 from dataclasses import replace
 
@@ -11,13 +12,34 @@ from scipy import stats
 
 from upscale_audit.ingest.run import ingest_study
 from upscale_audit.ingest.study import load_study
+from upscale_audit.warehouse import dbt_runner
 from upscale_audit.warehouse.build import build_warehouse
 from upscale_audit.warehouse.connect import open_warehouse
 from upscale_audit.warehouse.export import export_tables
 
 
+class _Kept(logging.Handler):
+    """A log handler that keeps what it is given, as text."""
+
+    def __init__(self):
+        super().__init__(logging.WARNING)
+        self.lines = []
+
+    def emit(self, record):
+        self.lines.append(record.getMessage())
+
+
 @pytest.fixture(scope="session")
-def sample_study(sample_study_file, tmp_path_factory):
+def dbt_warnings():
+    """Give the list of what dbt warns of while a session's studies are built."""
+    kept, log = _Kept(), logging.getLogger(dbt_runner.__name__)
+    log.addHandler(kept)
+    yield kept.lines
+    log.removeHandler(kept)
+
+
+@pytest.fixture(scope="session")
+def sample_study(sample_study_file, tmp_path_factory, dbt_warnings):
     """Give the sample study, complete, its outputs in a folder of the test run."""
     study = replace(load_study(sample_study_file), output=tmp_path_factory.mktemp("sample"))
     ingest_study(study, workers=1)

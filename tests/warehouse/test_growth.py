@@ -9,15 +9,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.run import ingest_study, read_raw_manifest
 from upscale_audit.ingest.study import load_study
 from upscale_audit.warehouse.build import build_warehouse
 from upscale_audit.warehouse.connect import open_warehouse
+from upscale_audit.warehouse.dbt_runner import run_dbt
 from upscale_audit.warehouse.export import export_tables
 from upscale_audit.warehouse.frozen import Frozen, freeze_study, read_frozen
-from upscale_audit.warehouse.growth import GROWN_MARTS, _copy_file, plan_growth
+from upscale_audit.warehouse.growth import (
+    GROWING,
+    GROWN_MARTS,
+    _copy_file,
+    copy_published,
+    plan_growth,
+)
 from upscale_audit.warehouse.hyra import HyraFolder
-from upscale_audit.warehouse.proof.provenance import describe_build
+from upscale_audit.warehouse.proof.provenance import describe_axis, describe_build
 from upscale_audit.warehouse.proof.verify import verify
 
 OF_THE_BASIS = {"dim_study.parquet", "mart_pca_basis.parquet", "mart_provenance.parquet"}
@@ -141,11 +149,11 @@ def test_grown_and_built_from_nothing_are_the_same_bytes(
     assert states[0][1] is not None
 
 
-def list_incremental(study):
+def list_growing(study):
     """Names of the dbt models that the study's last build added to, or could have."""
     path = study.output / "dbt" / "target" / "manifest.json"
     nodes = json.loads(path.read_text())["nodes"].values()
-    return {node["name"] for node in nodes if node["config"]["materialized"] == "incremental"}
+    return {node["name"] for node in nodes if node["config"]["materialized"] == GROWING}
 
 
 def list_kept(study):
@@ -158,7 +166,7 @@ def list_kept(study):
 
 
 def test_only_tables_that_grow_are_carried(small_study, frozen_study):
-    frozen, standard = list_incremental(frozen_study), list_incremental(small_study)
+    frozen, standard = list_growing(frozen_study), list_growing(small_study)
     assert {name for name in frozen if not name.startswith("int_")} == set(GROWN_MARTS)
     assert list_kept(frozen_study) == frozen - set(GROWN_MARTS)
     assert list_kept(small_study) == standard - set(GROWN_MARTS)
@@ -167,6 +175,20 @@ def test_only_tables_that_grow_are_carried(small_study, frozen_study):
     own = replace(small_study, axis="own")
     assert build_warehouse(own).axis_basis == "pooled"
     assert list_kept(own) == set()
+
+
+def test_what_was_carried_gets_its_rows_once(small_study, tmp_path):
+    database = tmp_path / "copy.duckdb"
+    carried = copy_published(small_study, database)
+    assert carried["main.fct_blocks"] == 36
+    variables = describe_axis(small_study) | {"carried_blocks": 36}
+    select = ["run", "--select", "fct_blocks"]
+    for rows, flag in ({"main.fct_blocks": 35}, []), ({}, []), (carried, ["--full-refresh"]):
+        said = f"{rows.get('main.fct_blocks', 'no')} rows were carried, 36 are there.*upscale-audit"
+        with pytest.raises(StudyError, match=said):
+            run_dbt(
+                small_study, database, select + flag, variables=variables | {"carried_rows": rows}
+            )
 
 
 def test_nothing_added_keeps_every_block(plan):

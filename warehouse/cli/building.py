@@ -1,11 +1,13 @@
-"""The main job: run, ingest, build, freeze, export, docs."""
+"""The main job: run, ingest, build, freeze, export, docs, dbt."""
 
+import argparse
 import contextlib
 import os
 
 from upscale_audit.ingest.study import load_study
 from upscale_audit.warehouse.cli.drawing import draw_figures
 from upscale_audit.warehouse.cli.options import (
+    EXIT_FAILED,
     EXIT_INCOMPLETE,
     EXIT_OK,
     LABEL_LANGUAGES,
@@ -27,6 +29,7 @@ def add_commands(commands):
     )
     _add_export(commands)
     add_command(commands, "docs", _docs, "write the dbt documentation as one HTML page")
+    _add_dbt(commands)
 
 
 def _add_ingest(commands):
@@ -79,6 +82,15 @@ def _add_export(commands):
         " (default), English or Japanese",
     )
     add_check(command)
+
+
+def _add_dbt(commands):
+    summary = "run any dbt command in a copy of the warehouse: docs/add-a-mart.md"
+    example = "sample/study.toml build --select mart_ledger"
+    command = add_command(commands, "dbt", _dbt, summary, example)
+    command.add_argument(
+        "arguments", metavar="ARGS", nargs=argparse.REMAINDER, help="dbt's own, as dbt takes them"
+    )
 
 
 def _run(options):
@@ -190,3 +202,10 @@ def _docs(options):
 
     say(f"wrote {write_docs(load_study(options.study))}")
     return EXIT_OK
+
+
+def _dbt(options):
+    from upscale_audit.warehouse.development import run_in_copy
+
+    study = load_study(options.study)
+    return EXIT_OK if run_in_copy(study, options.arguments, say) else EXIT_FAILED

@@ -114,7 +114,6 @@ class BlocksOnSpark:
             computed = set()
             for engine, phase in phases:
                 self._run_phase(session, engine, phase, manifest, computed, variables)
-        self._drop_incremental(manifest["nodes"].values())
         return variables
 
     def _check_name(self):
@@ -172,17 +171,7 @@ class BlocksOnSpark:
             # What Spark has made so far is read in where this phase needs it.
             taken = [one for one in parents if one in computed]
             select += [nodes[one]["name"] for one in taken]
-            self._drop_incremental(nodes[one] for one in [*phase, *taken])
             self.run_dbt(["run", "--select", *select], variables, "build")
-
-    def _drop_incremental(self, nodes):
-        """Drop what the next run, which makes every table whole, would add rows to."""
-        with open_build(self.database) as connection:
-            for node in nodes:
-                if node["config"].get("materialized") == "incremental":
-                    schema, name = map(quote_name, _relation(node))
-                    connection.execute(f"create schema if not exists {schema}")
-                    connection.execute(f"drop table if exists {schema}.{name}")
 
     def _lend(self, session, relations):
         """Copy small DuckDB tables to where Spark reads them."""

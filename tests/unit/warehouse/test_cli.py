@@ -22,6 +22,7 @@ COMMANDS = (
     "export",
     "figures",
     "docs",
+    "dbt",
     "verify",
     "prove",
     "paper",

@@ -1,4 +1,4 @@
-{{ config(materialized='incremental') }}
+{{ config(materialized=growing_table()) }}
 
 {#- Bins of 0.1. -#}
 with blocks as (

@@ -1,4 +1,4 @@
-{{ config(materialized='incremental') }}
+{{ config(materialized=growing_table()) }}
 
 with blocks as (
 

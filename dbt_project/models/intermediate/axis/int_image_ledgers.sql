@@ -1,4 +1,4 @@
-{{ config(materialized='incremental') }}
+{{ config(materialized=growing_table()) }}
 
 {#- Exact sums of the ledger (definitions E.8), in 4096ths of dn2 over all pixels of the image that
     were measured: cells of 2 to 8 px of its blocks, cells of 16 to 64 px of its whole windows of

@@ -1,4 +1,4 @@
-{{ config(materialized='incremental') }}
+{{ config(materialized=growing_table()) }}
 
 {#- Exact sums of the notta features and of their products: DECIMAL in, DECIMAL out. -#}
 {%- set names = features() -%}

@@ -1,4 +1,4 @@
-{{ config(materialized='incremental') }}
+{{ config(materialized=growing_table()) }}
 
 {#- What an image's blocks are counted and added up for, on one pass over them. -#}
 with blocks as (

@@ -1,4 +1,4 @@
-{{ config(materialized='incremental') }}
+{{ config(materialized=growing_table()) }}
 
 {#- The worst block, the first in raster order among equals, and the mean. SSIM in millionths,
     shifted above zero, and the place in raster order make one number whose minimum is both. By

@@ -1,4 +1,4 @@
-{{ config(materialized='incremental') }}
+{{ config(materialized=growing_table()) }}
 
 {#- In the order of the raw shards (model, first image), so that one image's blocks lie
     together and are found by zone maps, without sorting; what a growing build adds lies behind. -#}
