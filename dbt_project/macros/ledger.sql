@@ -10,12 +10,12 @@
 
 {#- What restored has and the reference has not. Arguments: SQL of the three integers. Result:
     DOUBLE >= 0, of their unit; a reference turned over (product below 0) counts as lost whole, and
-    what stands in its place as invented. -#}
+    what stands in its place as invented. Where the reference is 0, so is the product. -#}
 {% macro invented(reference, restored, product) -%}
     case
-            when {{ reference }} = 0 or {{ product }} <= 0
-                then cast({{ restored }} - 2 * {{ product }} as double)
-            else {{ restored }} - cast({{ product }} as double) * {{ product }} / {{ reference }}
+            when {{ product }} > 0
+                then {{ restored }} - cast({{ product }} as double) * {{ product }} / {{ reference }}
+            else cast({{ restored }} - 2 * {{ product }} as double)
         end
 {%- endmacro %}
 

@@ -29,6 +29,7 @@ from upscale_audit.ingest.run import IMAGES_PER_UNIT, _small_tables, _write_tabl
 from upscale_audit.ingest.schema import ROUNDED_NAMES
 from upscale_audit.ingest.study import INFERENCE_PATHS, load_study
 from upscale_audit.ingest.units import Unit, _ShardWriter
+from upscale_audit.ingest.vouchers import Journal
 
 SIDE_PX, BLOCKS, TILE = 1024, 128, 8
 """Side of an image in pixels and in blocks, and of a tile in blocks."""
@@ -126,7 +127,7 @@ def resample_study(source, root, images, workers=None, models=MODELS, labelled=0
         f"{name}/{path.name}": hash_file(path)
         for name, path in (("labels", study.label_entries), ("boxes", study.label_boxes))
     }
-    _write_tables(study, manifests, tables, None, sums)
+    _write_tables(study, manifests, tables, None, sums, Journal(study.output, "raw"))
     return study
 
 
@@ -347,6 +348,10 @@ def _describe_inputs(name, models):
             "colour_mode": "L",
             "bit_depth": 8,
             "grey_rule": "none",
+            "orientation": None,
+            "transparent_px": None,
+            "icc_sha256": None,
+            "gamma": None,
         }
 
 

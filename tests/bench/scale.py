@@ -44,7 +44,7 @@ def measure_scales(scales, folder):
         Keys of `IMAGES`.
     folder : Path
         Receives the studies, each removed when it is measured: about 70 bytes a block row of raw
-        Parquet, 80 of warehouse, and what spills.
+        Parquet, 135 of warehouse, and what spills.
     """
     if not scales:
         return

@@ -6,6 +6,7 @@ import pytest
 
 from tests.bench import resample
 from upscale_audit.ingest.schema import arrow_schema
+from upscale_audit.ingest.units import check_rows
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +79,8 @@ def test_placed_rows_keep_their_measures_and_take_the_new_places():
     assert set(placed["image_id"].to_pylist()) == {"00000001_000"}
     expected = [(row, col) for row in range(128) for col in range(128)]
     assert list(zip(*(placed[key].to_pylist() for key in keys[1:]), strict=True)) == expected
+
+
+def test_described_files_and_images_are_rows_of_their_raw_tables():
+    check_rows("source_files", list(resample._describe_inputs("00000001_000", ("any",))))
+    check_rows("images", [resample._describe_image("00000001_000")])

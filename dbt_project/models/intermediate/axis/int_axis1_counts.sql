@@ -1,22 +1,15 @@
 {{ config(materialized=growing_table()) }}
 
-{#- Bins of 0.1. -#}
-with blocks as (
-
-    select * from {{ ref('fct_blocks') }}
-    {{ added_blocks() }}
-
-),
-
-scores as (
+{#- Bins of 0.1. Each path reads the table itself: DuckDB writes out a CTE that is read twice. -#}
+with scores as (
 
     {%- for path in inference_paths() %}
     select
         model_id,
         '{{ path }}' as inference_path,
         floor(10 * axis1_{{ path }}) as bin
-    from blocks
-    where axis1_{{ path }} is not null
+    from {{ ref('fct_blocks') }}
+    {{ added_blocks() }}
     {%- if not loop.last %}
     union all
     {%- endif %}
@@ -32,6 +25,7 @@ final as (
         bin,
         count(*) as block_count
     from scores
+    where bin is not null
     group by model_id, inference_path, bin
 
 )

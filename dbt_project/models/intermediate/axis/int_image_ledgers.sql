@@ -11,9 +11,16 @@
 {%- do pairs.append((path, path)) -%}
 {%- do pairs.append(('reference', path)) -%}
 {%- endfor -%}
-with blocks as (
+with featured as (
 
     select * from {{ ref('int_blocks_featured') }}
+
+),
+
+-- Read again, because DuckDB would write out a CTE that is read twice.
+blocks as (
+
+    select * from {{ ref('stg_raw__blocks') }}
 
 ),
 
@@ -33,7 +40,7 @@ fine as (
         ) }}
         {%- endfor %}
         {%- endfor %}
-    from blocks
+    from featured
     group by model_id, image_id
 
 ),

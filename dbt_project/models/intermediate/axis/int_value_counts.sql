@@ -1,15 +1,9 @@
 {{ config(materialized=growing_table()) }}
 
 {#- Quantiles are read from counts of values: exact, without a sort of all blocks, and what a
-    growing build adds is added. -#}
-with blocks as (
-
-    select * from {{ ref('fct_blocks') }}
-    {{ added_blocks() }}
-
-),
-
-final as (
+    growing build adds is added. Each quantity reads the table itself: DuckDB would write out a CTE
+    that is read more than once, at more than the cost of all the counts. -#}
+with final as (
 
     {%- for quantity, value in counted_quantities().items() %}
     select
@@ -17,9 +11,10 @@ final as (
         '{{ quantity }}' as quantity,
         cast({{ value }} as {{ fixed_dn2() }}) as value,
         count(*) as block_count
-    from blocks
-    where {{ value }} is not null
+    from {{ ref('fct_blocks') }}
+    {{ added_blocks() }}
     group by model_id, {{ value }}
+    having {{ value }} is not null
     {%- if not loop.last %}
     union all
     {%- endif %}
