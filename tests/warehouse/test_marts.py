@@ -124,7 +124,7 @@ def test_axis1_types_follow_from_what_each_side_did(query):
             assert row[f"{side}_artefact"] == pytest.approx(added, abs=1e-12)
             sharpness = standardised(side, "sharp")
             assert row[f"{side}_sharpness"] == pytest.approx(sharpness, abs=1e-12)
-        is_grain = standardised("positive", "noise") > standardised("positive", "texture")
+        is_grain = standardised("positive", "noise") > 2 * standardised("positive", "sharp")
         if row["own_axis_alignment"] < 0.9:
             expected = "not identifiable"
         elif is_shown(row, "positive_artefact", 1) and is_shown(row, "negative_sharpness", -1):

@@ -264,7 +264,7 @@ def test_controls_have_the_types_that_they_were_made_for(sample_study, controlle
     assert jpeg["axis1_type"] == "A"
     assert jpeg["is_supported"]
     assert "blocking" in jpeg["positive_artefacts"]
-    # A Laplacian cannot tell grain from sharpness; noise beside texture can.
+    # A Laplacian cannot tell grain from sharpness; noise beside it can.
     assert noise["axis1_type"] == "mixed"
     assert "grain" in noise["reason"]
     assert "noise" in noise["positive_artefacts"]

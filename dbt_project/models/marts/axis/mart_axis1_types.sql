@@ -237,7 +237,7 @@ conditions as (
             as has_{{ side }}_artefact,
         {%- endfor %}
         negative_sharpness < 0 and coalesce(negative_sharpness_high < 0, true) as has_negative_blur,
-        positive_noise > positive_texture as is_grain,
+        positive_noise > 2 * positive_sharpness as is_grain,
         contrast_sharp + contrast_texture + contrast_block + contrast_ring is not null
             as has_contrast
     from evidence
@@ -282,7 +282,7 @@ final as (
             when axis1_type = 'B'
                 then 'sharpness was gained on the positive side, artefacts added on the negative'
             when has_positive_sharpness and is_grain
-                then 'what the positive side gained is grain: more noise than texture'
+                then 'what the positive side gained is grain: noise beyond twice its sharpness'
             when has_positive_sharpness then 'no artefacts were added on the negative side'
             when has_negative_blur
                 then 'the positive side gained no sharpness and no artefacts were added there'
