@@ -255,13 +255,15 @@ def _list_images(study, folder, owner):
     others += [study.references, study.output]
     try:
         files = walk_files(folder, [place for place in others if place not in (None, folder)])
+        # Links to folders are listed too.
+        files = [file for file in files if not file.is_dir()]
     except OSError as error:
         raise StudyError(
             f"cannot list {error.filename or folder}: {error.strerror}; make the folder readable"
         ) from None
     images, refused = [], []
     for file in files:
-        if file.name.startswith(".") or file.name.lower() in DEBRIS or file.is_dir():
+        if file.name.startswith(".") or file.name.lower() in DEBRIS:
             continue
         if not _is_utf8(file.name):
             # Every later reader finds a file by its name as text, and no text names this one.
