@@ -52,7 +52,7 @@ def poison(path):
         ).fetchall()
         for table, column in columns:
             # The identifier of a basis is the model's behind a prefix.
-            own = "('pooled')" if column == "basis_id" else OWN_VALUES
+            own = ("pooled", "standard-1", "frozen") if column == "basis_id" else OWN_VALUES
             connection.execute(
                 f"update {quote_name(table)} set {column} = {column} || {quote_text(PAYLOAD)}"
                 f" where {column} not in {own}"
