@@ -164,6 +164,7 @@ def mistype_manifests(study, times, generator):
             expect(attempt(build_warehouse, study) == "StudyError", f"built on a wrong {place}")
             attempt(describe_proof, study)
         attempt(freeze_study, study)
+        study.path.with_suffix(".frozen.toml").unlink(missing_ok=True)
         path.write_bytes(good)
         tally.add(f"{name.partition('/')[0]}: named or refused")
     return tally
