@@ -1,6 +1,7 @@
 """A study grows: what is added costs its own, and gives what a build from nothing gives."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -245,7 +246,8 @@ def test_a_damaged_warehouse_is_not_grown(plan, frozen_study):
     with open(frozen_study.warehouse, "r+b") as file:
         file.seek(-5, 2)
         file.write(b"wrong")
-    assert "not as it was published" in plan().reason
+    # Which of the two depends on whether DuckDB reads those bytes when it opens the file.
+    assert re.search("not as it was published|cannot be read", plan().reason)
     (frozen_study.output / "warehouse.manifest.json").unlink()
     assert "cannot be read" in plan().reason
 
