@@ -303,13 +303,14 @@ def _small_tables(pairing, manifests, weights):
         "images": images,
         "source_files": source_files,
         "image_metrics": _unique_sorted(_collect(manifests, "image_metrics"), keys),
-        "metrics": _describe_metrics(weights),
+        "metrics": describe_metrics(weights),
         "pairs": pairs,
         "rejects": rejects,
     }
 
 
-def _describe_metrics(weights):
+def describe_metrics(weights):
+    """Give the rows of raw table `metrics`: what each is, and why it was not measured if so."""
     missing = {} if weights else {"lpips": "no weights: name alexnet and lpips in [perceptual]"}
     return [
         {"metric": metric.name, "metric_number": number}

@@ -26,6 +26,7 @@ from upscale_audit.ingest.manifests import (
     make_manifest,
     write_manifest,
 )
+from upscale_audit.ingest.run import describe_metrics
 from upscale_audit.ingest.schema import SCHEMA_VERSION, TABLES, arrow_schema
 from upscale_audit.ingest.study import load_study
 
@@ -480,6 +481,8 @@ def _write_study_file(root, models, parameters):
 
 def _write_raw(study, tables, shards):
     """Write the raw folder as ingest leaves it: every table, then the manifest."""
+    metrics = pa.Table.from_pylist(describe_metrics(None), arrow_schema("metrics"))
+    tables = tables | {"metrics": metrics}
     for name in TABLES:
         if name != "blocks":
             shards = shards | {

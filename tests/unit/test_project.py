@@ -69,6 +69,7 @@ NO_KEYS = {
     "fct_blocks": "block grain; assert_blocks_fill_their_grid holds its images against dim_images",
     "fct_block_states": "block grain; rows of fct_blocks",
     "mart_pca_basis": "component is the number of a principal component",
+    "mart_model_means": "of published files too, whose models the study need not have",
     "mart_hyra": "measured before the build: rows stay when a model or image leaves (is_current)",
     "mart_hyra_networks": "as mart_hyra",
     "mart_hyra_impulses": "as mart_hyra",
@@ -110,7 +111,7 @@ def test_dbt_variables_default_to_the_study_files_defaults(dbt_yaml, repository)
     numbers = {name for name in parameters if name not in raw.PARAMETER_TEXTS}
     assert project["vars"] == {name: parameters[name] for name in numbers}
     # A text would be rendered by dbt; tile_px has none where the study declares none.
-    assert all(isinstance(parameters[name], int | None) for name in numbers)
+    assert all(isinstance(parameters[name], int | float | None) for name in numbers)
 
 
 def uncomment_example(repository):
