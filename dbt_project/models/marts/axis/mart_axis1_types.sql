@@ -1,9 +1,9 @@
 {#- Type A: axis-positive blocks had artefacts added, axis-negative ones lost sharpness. Type B:
     axis-positive blocks gained sharpness, axis-negative ones had artefacts added. The types are
-    published without formulas; this rule is [OWN]. Polarity and components come from the same pixels,
-    so that one side has more than the other proves nothing: each side must have changed by itself,
-    mean and interval on the stated side of 0. Ringing is never negative and says nothing of a side
-    alone. All in robust spreads. -#}
+    published without formulas; this rule is [OWN]. Polarity and components come from the same
+    pixels, so that one side has more than the other proves nothing: each side must have changed by
+    itself, mean and interval on the stated side of 0. Ringing is never negative and says nothing of
+    a side alone. All in robust spreads. -#}
 {%- set judged = ['sharp', 'texture', 'noise', 'block', 'ring'] -%}
 {%- set contrasted = ['sharp', 'texture', 'block', 'ring'] -%}
 {%- set sides = ['positive', 'negative'] -%}
