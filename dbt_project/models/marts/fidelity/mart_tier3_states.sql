@@ -1,5 +1,6 @@
 {#- Every zone and state of every model and indicator, found or not: 0 is counted and none, NULL is
-    not counted because the model has no block with a state. Of models without tta the notta half. -#}
+    not counted because the model has no block with a state. Of models without tta the
+    notta half. -#}
 {%- set keys = ['model_id', 'indicator', 'judged_paths', 'zone', 'state'] -%}
 {%- set kinds = tier3_kinds() | list -%}
 with models as (
