@@ -24,8 +24,8 @@ DRAW = """
 import sys
 import duckdb
 connect, threads = duckdb.connect, int(sys.argv[4])
-def connect_with_threads(*args, **options):
-    return connect(*args, config={"threads": threads}, **options)
+def connect_with_threads(*args, config=None, **options):
+    return connect(*args, config={**(config or {}), "threads": threads}, **options)
 duckdb.connect = connect_with_threads
 from upscale_audit.analysis.figures import study as figures
 if sys.argv[5] != "all":
