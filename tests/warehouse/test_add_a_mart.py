@@ -141,7 +141,7 @@ def test_every_dbt_command_works_in_the_copy_as_often_as_one_likes(audit, clone)
 @pytest.mark.usefixtures("followed")
 def test_what_fails_in_the_copy_exits_with_1_and_what_the_study_decides_is_refused(audit):
     assert (
-        "does not exist" in audit('dbt sample/study.toml show --inline "select nothing"', 1).stdout
+        "was not found" in audit('dbt sample/study.toml show --inline "select nothing"', 1).stdout
     )
     for option in ("--vars", "-t", "--project-dir=x"):
         said = audit(f"dbt sample/study.toml build {option} x", 1).stderr

@@ -85,7 +85,7 @@ def test_a_killed_build_goes_on_from_its_finished_tables(
 
 
 def test_what_was_left_by_another_recipe_is_not_gone_on_from(small_study):
-    job = build._Job(small_study, small_study.output / ".x", build._read_inputs(small_study), None)
+    job = build._Job(small_study, small_study.output / ".x", build.read_inputs(small_study), None)
     sha256 = job.inputs.recipe_sha256
     note = small_study.output / "dbt" / "unfinished.json"
     database = small_study.output / ".warehouse.duckdb.next"
