@@ -1,12 +1,11 @@
 -- How many blocks miss their reference by more than the study's limit, which of them does test-time
 -- augmentation repair or break, and how much of it would SSIM have hidden?
 -- hidden_pct: share of the Persistent blocks that lie in the zone of the model's highest SSIM;
--- silent_pct: share of those in which SSIM could hardly fall (NULL where there is none), to be read
--- beside zone_silent_pct, the same of all blocks of that zone. is_identity: no block of the zone that
--- is not silent reaches the limit, so silent_pct is 100 whatever the model did. Indicator `axis` asks
--- the same of blocks far along Axis1, which is no damage. Models without tta are left out: their
--- half has judged_paths 'notta'.
--- One row per model and indicator.
+-- silent_pct: share of those in which SSIM could hardly fall (NULL where there is none), to be
+-- read beside zone_silent_pct, the same of all blocks of that zone. is_identity: no block of the
+-- zone that is not silent reaches the limit, so silent_pct is 100 whatever the model did.
+-- Indicator `axis` asks the same of blocks far along Axis1, which is no damage. Models without
+-- tta are left out: their half has judged_paths 'notta'. One row per model and indicator.
 select
     model_id,
     indicator,

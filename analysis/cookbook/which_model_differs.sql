@@ -1,7 +1,8 @@
 -- Which models differ from the baseline, in which quantity, and by how much?
--- Paired on the images both have, mean over patients, model less baseline. p_holm is corrected for
--- the pairs of the same quantity and inference path; over all quantities nothing is. With fewer than
--- 15 patients there are neither intervals nor p. Empty in a study without the baseline model.
+-- Paired on the images both have, mean over patients, model less baseline. p_holm is corrected
+-- for the pairs of the same quantity and inference path; over all quantities nothing is. With
+-- fewer than 15 patients there are neither intervals nor p. Empty in a study without the baseline
+-- model.
 -- One row per model x inference path x quantity.
 with models as (
 
