@@ -11,6 +11,8 @@ from typing import ClassVar
 from upscale_audit.ingest.errors import StudyError
 
 LR_RULES = ("opencv_cubic", "antialiased")
+LR_SCALES = (2, 3, 4)
+"""Scales at which a rule is known as algebra, `ingest.lr_rules`, and outputs can be judged."""
 GREY_RULES = ("rec601", "mean", "keep")
 DEVICE_PATTERN = re.compile(r"cpu|cuda(:\d+)?")
 _SHA256_PATTERN = re.compile(r"[0-9a-f]{64}")

@@ -1,50 +1,9 @@
-"""Other sizes and fewer channels: LR images, the Mitchell reduction, grey."""
+"""Other sizes and fewer channels: the Mitchell reduction, grey."""
 
-import cv2
 import numpy as np
 from PIL import Image
 
-from upscale_audit.ingest.restorers import GREY_RULES, LR_RULES
-
-
-def make_lr(image, scale, lr_rule):
-    """Make the low-resolution image that restorers start from.
-
-    Parameters
-    ----------
-    image : (M, N) or (M, N, 3) uint8 array
-        A reference; M and N are multiples of `scale`.
-    scale : int
-        Sides of the reference over sides of the result; 1 returns the reference.
-    lr_rule : {"opencv_cubic", "antialiased"}
-        ``cv2.resize(INTER_CUBIC)``, which reads 4x4 pixels whatever the scale and therefore
-        aliases, as the published generator does; or Pillow's bicubic, whose kernel widens with
-        the scale.
-
-    Returns
-    -------
-    (M / scale, N / scale) or (M / scale, N / scale, 3) uint8 array
-
-    Raises
-    ------
-    ValueError
-        A side is no multiple of `scale`, or the rule is none of `LR_RULES`.
-
-    References
-    ----------
-    Published generator (ai-image-analyzer-pro 1.7.2), creation of ``_LR_bicubic`` images.
-    """
-    height, width = image.shape[:2]
-    if height % scale or width % scale:
-        raise ValueError(f"{width}x{height} px is no multiple of {scale}")
-    if scale == 1:
-        return image
-    size = (width // scale, height // scale)
-    if lr_rule == "opencv_cubic":
-        return cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
-    if lr_rule == "antialiased":
-        return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
-    raise ValueError(f"lr_rule = {lr_rule!r}; expected one of {', '.join(LR_RULES)}")
+from upscale_audit.ingest.restorers import GREY_RULES
 
 
 def reduce_mitchell(image, height, width):

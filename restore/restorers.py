@@ -9,6 +9,7 @@ import numpy as np
 import PIL
 
 from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.lr_rules import make_lr
 from upscale_audit.ingest.restorers import (
     Blur,
     Frame,
@@ -21,7 +22,7 @@ from upscale_audit.ingest.restorers import (
     Unsharp,
 )
 from upscale_audit.restore import controls
-from upscale_audit.restore.resampling import make_lr, reduce_mitchell, to_grey
+from upscale_audit.restore.resampling import reduce_mitchell, to_grey
 from upscale_audit.restore.tiles import restore_tiles, to_bytes
 from upscale_audit.restore.variants import VARIANTS, average_variants
 from upscale_audit.restore.weights import Weights, find_weights

@@ -238,7 +238,7 @@ def measure_image(task, reference):
     StudyError
         The image is too small for the impulse response.
     """
-    from upscale_audit.restore.resampling import make_lr
+    from upscale_audit.ingest.lr_rules import make_lr
 
     scale = task.impulse.scale
     lr = make_lr(np.ascontiguousarray(reference), scale, task.lr_rule) / 255

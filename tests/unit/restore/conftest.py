@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from upscale_audit.ingest.lr_rules import make_lr
 from upscale_audit.ingest.restorers import NcnnWeights
-from upscale_audit.restore.resampling import make_lr
 from upscale_audit.restore.weights import KNOWN_WEIGHTS, find_weights
 
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from upscale_audit.restore.resampling import make_lr, reduce_mitchell, to_grey
+from upscale_audit.ingest.lr_rules import make_lr
+from upscale_audit.restore.resampling import reduce_mitchell, to_grey
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.lr_rules import make_lr
 from upscale_audit.ingest.restorers import (
     Blur,
     Interpolation,
@@ -20,7 +21,7 @@ from upscale_audit.ingest.restorers import (
 )
 from upscale_audit.restore import restorers
 from upscale_audit.restore.controls import compress_jpeg
-from upscale_audit.restore.resampling import make_lr, reduce_mitchell
+from upscale_audit.restore.resampling import reduce_mitchell
 from upscale_audit.restore.restorers import Restorer, prepare_restorer
 from upscale_audit.restore.weights import Weights
 

@@ -1,0 +1,347 @@
+"""What a restored image says of the LR image it was made of: facts per block, and a certificate.
+
+L is the LR image, A the rule that made it, y a restored image, x the reference. If y contradicts L,
+no image that rounds to y can have given L: that is proved without x. With x the rest is divided
+into what A could see and what it could not, docs/definitions.md E.9.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from upscale_audit.ingest import lr_loops as loops
+from upscale_audit.ingest.lr_rules import Kernel, find_axis, find_kernel, make_lr
+from upscale_audit.ingest.restorers import LR_RULES
+
+BLOCK_PX = 8
+DARKEST, BRIGHTEST = 0, 255
+"""Grey values of an LR pixel at which the rule may have cut: what lies beyond is not known."""
+
+
+class LrImage:
+    """An LR image under a rule, ready to judge images of `scale` times its size.
+
+    Parameters
+    ----------
+    grey : (m, n) uint8 array
+    lr_rule : {"opencv_cubic", "antialiased"}
+    scale : {2, 3, 4}
+    """
+
+    def __init__(self, grey, lr_rule, scale):
+        self.grey = np.ascontiguousarray(grey)
+        self.lr_rule, self.scale = lr_rule, scale
+        self.kernel: Kernel = find_kernel(lr_rule, scale)
+        rows, cols = (side * scale for side in grey.shape)
+        self.rows, self.cols = find_axis(lr_rule, scale, rows), find_axis(lr_rule, scale, cols)
+        self.is_inside = self.rows.is_inside[:, None] & self.cols.is_inside[None, :]
+        self.is_cut = (self.grey == DARKEST) | (self.grey == BRIGHTEST)
+        self.blocks = rows // BLOCK_PX, cols // BLOCK_PX
+
+    def judge(self, grey, channels=None):
+        """Hold an image against this LR image.
+
+        Parameters
+        ----------
+        grey : (M, N) uint8 array
+            `scale` times as high and as wide.
+        channels : (M, N, 3) uint8 array, optional
+            The colours that `grey` was reduced from.
+
+        Returns
+        -------
+        Judged
+        """
+        made, is_clamped = self._apply(grey)
+        rounding = Fraction(1, 2)
+        if channels is not None:
+            # Each channel was an image of its own: any of them may have been clamped, and grey is
+            # rounded after them.
+            rounding = Fraction(1)
+            for channel in range(3):
+                plane = np.ascontiguousarray(channels[:, :, channel])
+                is_clamped |= self._apply(plane)[1]
+        return Judged(made, is_clamped | self.is_cut, self.kernel.bound(rounding))
+
+    def _apply(self, grey):
+        """Apply the rule: the result, times the squared denominator, and where it may cut."""
+        across = loops.reduce_rows(loops.transpose(grey), self.cols.starts, self.cols.taps)
+        across = loops.transpose(across)
+        made = loops.reduce_rows(across, self.rows.starts, self.rows.taps)
+        if not self.kernel.rounds_twice:
+            return made, np.zeros(made.shape, np.bool_)
+        # Columns are rounded to 8 bits and cut; whatever rounds to this image is cut nowhere if
+        # this one stays half a grey level times the gain away from it.
+        reach = float((self.kernel.gain - 1) / 2)
+        low, high = reach * self.kernel.denominator, (255 - reach) * self.kernel.denominator
+        is_out = (across < low) | (across > high)
+        return made, loops.spread_flags(is_out, self.rows.starts, self.rows.taps.shape[1])
+
+    def fold(self, judged):
+        """Block facts of a judged image, by name."""
+        counts, sums, squares = loops.count_residuals(
+            judged.made,
+            self.grey,
+            self.is_inside,
+            judged.is_clamped,
+            self.kernel.denominator**2,
+            judged.bound,
+            self.scale,
+            self.blocks,
+        )
+        return {
+            "lr_usable": counts[0],
+            "lr_clamped": counts[1],
+            "lr_contradicted": counts[2],
+            "lr_sum": sums[0],
+            "lr_largest": sums[1],
+            "lr_square": squares,
+        }
+
+    def find_contradictions(self, judged):
+        """Residuals of an image, and where they prove a contradiction.
+
+        Parameters
+        ----------
+        judged : Judged
+
+        Returns
+        -------
+        residual : (m, n) int64 array
+            Of the squared denominator a dn.
+        is_usable, is_contradicted : (m, n) bool arrays
+        """
+        is_usable = self.is_inside & ~judged.is_clamped
+        unit = self.kernel.denominator**2
+        residual = np.rint(judged.made).astype(np.int64) - unit * self.grey.astype(np.int64)
+        return residual, is_usable, is_usable & (np.abs(residual) > judged.bound)
+
+    def project_half(self, made):
+        """Project what the rule made of an image, expanded along the columns only: (m, N)."""
+        unit = self.kernel.denominator
+        solved = made / unit**2
+        loops.solve_rows(solved, self.rows.factor)
+        solved = loops.transpose(solved)
+        loops.solve_rows(solved, self.cols.factor)
+        wide = loops.expand_rows(solved, self.cols.starts, self.cols.taps, unit, self.cols.size_px)
+        return loops.transpose(wide)
+
+    def project(self, made):
+        """Project onto the range of A^T: what of an image the LR image determines, (M, N)."""
+        return loops.expand_rows(
+            self.project_half(made),
+            self.rows.starts,
+            self.rows.taps,
+            self.kernel.denominator,
+            self.rows.size_px,
+        )
+
+
+def repair(grey, lr):
+    """Change an image as little as the LR image demands.
+
+    Parameters
+    ----------
+    grey : (M, N) uint8 array
+        A restored image.
+    lr : LrImage
+
+    Returns
+    -------
+    (M, N) uint8 array
+        y' = y - A^T (A A^T)^-1 (A y - L), rounded: of all images that give L the one nearest to y.
+        LR pixels that cannot be judged ask for nothing. Unless it was cut at 0 or 255, the result
+        contradicts no LR pixel: its rounding moves each residual by less than the bound.
+    """
+    judged = lr.judge(grey)
+    residual, is_usable, _ = lr.find_contradictions(judged)
+    change = lr.project(np.where(is_usable, residual, 0).astype(np.float64))
+    return np.clip(np.rint(grey - change), 0, 255).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """An image held against an LR image.
+
+    Attributes
+    ----------
+    made : (m, n) float64 array
+        What the rule makes of it, times the squared denominator: whole numbers.
+    is_clamped : (m, n) bool array
+        LR pixels at which the rule may have cut: not judged.
+    bound : int
+        A residual beyond it is a contradiction.
+    """
+
+    made: np.ndarray
+    is_clamped: np.ndarray
+    bound: int
+
+
+class LrReference:
+    """A reference and its LR image, which its restored images are held against.
+
+    Parameters
+    ----------
+    grey : (M, N) uint8 array
+        The reference.
+    lr : LrImage
+    judged : Judged
+        The reference, held against it.
+    """
+
+    def __init__(self, grey, lr, judged):
+        self.grey, self.lr = grey, lr
+        self.range = lr.project(judged.made)
+        energies = self._split(grey, judged.made)
+        self.columns = {"null_energy": energies[0]}
+
+    def measure(self, grey, channels=None):
+        """Block columns of a restored image.
+
+        Parameters
+        ----------
+        grey : (M, N) uint8 array
+        channels : (M, N, 3) uint8 array, optional
+            Its colours, where they differ.
+
+        Returns
+        -------
+        dict
+            ``(M // 8, N // 8)`` arrays by the raw column's name, less its path.
+        """
+        judged = self.lr.judge(grey, channels)
+        _, null_energy, null_product, bent = self._split(grey, judged.made)
+        split = {"null_energy": null_energy, "null_product": null_product, "bent": bent}
+        return self.lr.fold(judged) | split
+
+    def _split(self, grey, made):
+        return loops.split_energies(
+            self.grey,
+            grey,
+            self.range,
+            self.lr.project_half(made),
+            self.lr.rows.starts,
+            self.lr.rows.taps,
+            self.lr.kernel.denominator,
+            self.lr.blocks,
+        )
+
+
+NO_FACTS = {
+    "lr_rule_status": None,
+    "lr_detail": None,
+    "lr_rule": None,
+    "lr_scale": None,
+    "lr_unit": None,
+    "lr_bound": None,
+    "lr_px": None,
+    "lr_border_px": None,
+    "lr_clamped_px": None,
+    "lr_contradicted_px": None,
+    "lr_largest_dn": None,
+}
+"""Columns of raw table `images` of a study without LR images."""
+
+
+def find_lr(parameters, image, lr_image=None, is_rejected=False):
+    """Find the LR image of a reference, and by which rule it was made.
+
+    Parameters
+    ----------
+    parameters : ingest.study.LrParameters
+    image : ingest.images.DecodedImage
+        The reference.
+    lr_image : ingest.images.DecodedImage, optional
+        Its LR file.
+    is_rejected : bool
+        Whether there is an LR file that was refused.
+
+    Returns
+    -------
+    reference : LrReference or None
+        None where the rule is not known, or the reference itself contradicts the LR image.
+    facts : dict
+        Columns of raw table `images`, with the evidence.
+    """
+    if parameters.folder is None:
+        return _make_from_reference(parameters, image)
+    if lr_image is None:
+        status = "rejected" if is_rejected else "missing"
+        detail = "the LR file was refused: mart_rejects" if is_rejected else "no LR file"
+        return None, NO_FACTS | {"lr_rule_status": status, "lr_detail": detail}
+    if lr_image.rgb is not None:
+        detail = "the LR image has colours, and its rule acted on each channel: see certify"
+        return None, NO_FACTS | {"lr_rule_status": "unknown", "lr_detail": detail}
+    rows = image.grey.shape[0]
+    scale = rows // lr_image.grey.shape[0]
+    rules = LR_RULES if parameters.rule is None else (parameters.rule,)
+    tried = [_try_rule(image, lr_image.grey, rule, scale) for rule in rules]
+    fitting = [item for item in tried if item.contradicted == 0]
+    detail = "; ".join(item.describe() for item in tried)
+    if not fitting:
+        status = "unknown" if parameters.rule is None else "refuted"
+        return None, tried[0].facts(status, detail, is_known=parameters.rule is not None)
+    chosen = max(fitting, key=lambda item: item.count_equal(image.grey))
+    status = "verified" if chosen.usable else "unverified"
+    return chosen.make_reference(), chosen.facts(status, detail)
+
+
+def _make_from_reference(parameters, image):
+    rows, cols = image.grey.shape
+    if rows % parameters.scale or cols % parameters.scale:
+        detail = f"{cols}x{rows} px is no multiple of {parameters.scale}"
+        return None, NO_FACTS | {"lr_rule_status": "unfit", "lr_detail": detail}
+    grey = make_lr(image.grey, parameters.scale, parameters.rule)
+    tried = _try_rule(image, grey, parameters.rule, parameters.scale)
+    return tried.make_reference(), tried.facts("unverified", "made of the reference by the rule")
+
+
+class _Trial:
+    """A reference under a rule that may have made its LR image."""
+
+    def __init__(self, grey, lr, judged):
+        self.grey, self.lr, self.judged = grey, lr, judged
+        residual, is_usable, is_contradicted = lr.find_contradictions(judged)
+        self.usable = int(is_usable.sum())
+        self.contradicted = int(is_contradicted.sum())
+        self.clamped = int((lr.is_inside & judged.is_clamped).sum())
+        self.border = int((~lr.is_inside).sum())
+        largest = int(np.abs(residual[is_usable]).max(initial=0))
+        self.largest_dn = largest / lr.kernel.denominator**2
+
+    def describe(self):
+        """Say what of the reference contradicts its LR image."""
+        return (
+            f"{self.lr.lr_rule} x{self.lr.scale}: {self.contradicted} of {self.usable} LR pixels"
+            f" contradicted, largest {self.largest_dn:.3f} dn"
+        )
+
+    def count_equal(self, grey):
+        """LR pixels that are just what this rule makes of the reference."""
+        made = make_lr(grey, self.lr.scale, self.lr.lr_rule)
+        return int((made == self.lr.grey).sum())
+
+    def make_reference(self):
+        return LrReference(self.grey, self.lr, self.judged)
+
+    def facts(self, status, detail, is_known=True):
+        """Columns of raw table `images`; those of the rule only where one is known."""
+        known = {
+            "lr_rule": self.lr.lr_rule,
+            "lr_unit": self.lr.kernel.denominator**2,
+            "lr_bound": self.judged.bound,
+            "lr_border_px": self.border,
+            "lr_clamped_px": self.clamped,
+            "lr_contradicted_px": self.contradicted,
+            "lr_largest_dn": self.largest_dn,
+        }
+        facts = {"lr_rule_status": status, "lr_detail": detail, "lr_scale": self.lr.scale}
+        facts["lr_px"] = self.lr.grey.size
+        return NO_FACTS | facts | (known if is_known else {})
+
+
+def _try_rule(image, lr_grey, lr_rule, scale):
+    lr = LrImage(lr_grey, lr_rule, scale)
+    return _Trial(image.grey, lr, lr.judge(image.grey, image.rgb))
