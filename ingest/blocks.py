@@ -90,7 +90,7 @@ def frame_columns(height_px, width_px):
     }
 
 
-def build_batch(image_id, reference, ringing_mask, restored, schema):
+def build_batch(image_id, reference, ringing_mask, restored, schema, lr_columns=None):
     """All block rows of one image under one model.
 
     Parameters
@@ -102,6 +102,8 @@ def build_batch(image_id, reference, ringing_mask, restored, schema):
         By inference path, the columns from `measure_pair`; a path that is not there has
         NULL columns.
     schema : pyarrow.Schema
+    lr_columns : dict of str to array, optional
+        The reference's own, from `ingest.lr.LrReference`.
 
     Returns
     -------
@@ -113,7 +115,8 @@ def build_batch(image_id, reference, ringing_mask, restored, schema):
     frame = frame_columns(height_px, width_px)
     is_partial = frame["is_partial"]
     measures = {"ringing_px": kernel.count_mask(ringing_mask)}
-    measures |= {f"reference_{name}": array for name, array in reference.columns.items()}
+    columns = reference.columns | (lr_columns or {})
+    measures |= {f"reference_{name}": array for name, array in columns.items()}
     for inference_path in INFERENCE_PATHS:
         columns = restored.get(inference_path, {})
         measures |= {f"{inference_path}_{name}": array for name, array in columns.items()}

@@ -12,8 +12,10 @@ BLOCK_BYTES_PER_PX = 11
 GREY_BYTES_PER_PX = 75
 COLOUR_BYTES_PER_PX = 290
 NETWORK_BYTES_PER_PX = 210
+LR_BYTES_PER_PX = 40
 """Peak of a pair beyond that, as measured: without per-image metrics, with them, with them in
-colour; and what LPIPS adds. The spectra and filtered planes of a reference stay for all models.
+colour; and what LPIPS and LR images add. The spectra and filtered planes of a reference stay for
+all models.
 """
 
 _RESERVE = 0.9
@@ -48,7 +50,7 @@ def count_workers(cores, need_bytes, memory_bytes=None):
     return max(1, min(cores, memory_bytes // need_bytes))
 
 
-def estimate_need(paths, parameters, has_network=False):
+def estimate_need(paths, parameters, has_network=False, has_lr=False):
     """Bytes that a worker takes at its peak, from the headers of the files it may meet.
 
     Parameters
@@ -58,6 +60,8 @@ def estimate_need(paths, parameters, has_network=False):
     parameters : ingest.study.IngestParameters
     has_network : bool
         Whether LPIPS is measured.
+    has_lr : bool
+        Whether images are held against LR images.
 
     Returns
     -------
@@ -72,6 +76,7 @@ def estimate_need(paths, parameters, has_network=False):
         if parameters.image_metrics:
             rate = COLOUR_BYTES_PER_PX if is_colour else GREY_BYTES_PER_PX
             rate += NETWORK_BYTES_PER_PX if has_network else 0
+        rate += LR_BYTES_PER_PX if has_lr else 0
         largest = max(largest, pixels * rate)
     return WORKER_BYTES + largest
 

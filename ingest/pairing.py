@@ -2,7 +2,7 @@
 
 import os
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from upscale_audit.ingest.errors import StudyError
@@ -71,11 +71,12 @@ class RefusedName:
 
 @dataclass(frozen=True)
 class Pairing:
-    """References by image_id, the pairs of every reference, and the refused names."""
+    """References and LR files by image_id, every reference's pairs, and the refused names."""
 
     references: dict[str, Path]
     pairs: tuple[Pair, ...]
     refused: tuple[RefusedName, ...]
+    lr_files: dict[str, Path] = field(default_factory=dict)
 
 
 def pair_study(study):
@@ -109,7 +110,7 @@ def pair_study(study):
     ``img10``. Two candidates for one reference are ambiguous: neither is used.
     """
     references, refused = list_references(study)
-    pairs = []
+    others, pairs = _list_others(study), []
     for model in study.models:
         for inference_path in INFERENCE_PATHS:
             folder = model.folder(inference_path)
@@ -125,11 +126,17 @@ def pair_study(study):
                     f" run upscale-audit restore {study.path} first"
                 )
             owner = ("restored", model.model_id, inference_path)
-            found, names = _match_folder(study, folder, references, owner)
+            found, names = match_folder(folder, references, owner, study.pairing, others)
             refused += names
             pairs += found
+    lr_files = {}
+    if study.lr is not None and study.lr.folder is not None:
+        owner = ("lr", None, None)
+        found, names = match_folder(study.lr.folder, references, owner, study.pairing, others)
+        refused += names
+        lr_files = {pair.image_id: pair.file for pair in found if pair.file is not None}
     pairs.sort(key=lambda pair: (pair.image_id, pair.model_id, pair.inference_path))
-    return Pairing(references, tuple(pairs), tuple(refused))
+    return Pairing(references, tuple(pairs), tuple(refused), lr_files)
 
 
 def list_references(study):
@@ -151,15 +158,7 @@ def list_references(study):
         The folder cannot be listed, or holds no reference image.
     """
     owner = ("reference", None, None)
-    files, refused = _list_images(study, study.references, owner)
-    references = {}
-    # By their spelling: a name that is no UTF-8 may be spelt as another's letters.
-    spelt = _group(files, lambda file: to_text(_normalise(file.stem)))
-    for image_id, candidates in spelt.items():
-        chosen, names = _choose(candidates, image_id, study.references, owner)
-        refused += names
-        if chosen is not None:
-            references[_normalise(chosen.stem)] = chosen
+    references, refused = list_images(study.references, owner, _list_others(study))
     if not references:
         first = f" (refused: {to_text(refused[0].file.name)}, {refused[0].code})" if refused else ""
         raise StudyError(
@@ -169,13 +168,62 @@ def list_references(study):
     return references, refused
 
 
-def _match_folder(study, folder, references, owner):
-    files, refused = _list_images(study, folder, owner)
+def list_images(folder, owner, others=()):
+    """List a folder's images by their names.
+
+    Parameters
+    ----------
+    folder : Path
+    owner : tuple
+        Role, model_id and inference path, the last two None where there are none.
+    others : iterable of Path or None
+        Folders that are passed over where they lie below.
+
+    Returns
+    -------
+    images : dict
+        Path by name.
+    refused : list of RefusedName
+    """
+    files, refused = _list_images(folder, owner, others)
+    images = {}
+    # By their spelling: a name that is no UTF-8 may be spelt as another's letters.
+    spelt = _group(files, lambda file: to_text(_normalise(file.stem)))
+    for image_id, candidates in spelt.items():
+        chosen, names = _choose(candidates, image_id, folder, owner)
+        refused += names
+        if chosen is not None:
+            images[_normalise(chosen.stem)] = chosen
+    return images, refused
+
+
+def match_folder(folder, references, owner, rule, others=()):
+    """Match the files of a folder with images by their names.
+
+    Parameters
+    ----------
+    folder : Path
+    references : collection of str
+        The images' names.
+    owner : tuple
+        Role, model_id and inference path, the last two None where there are none.
+    rule : {"exact", "suffix"}
+        As `pair_study` says.
+    others : iterable of Path or None
+        Folders that are passed over where they lie below.
+
+    Returns
+    -------
+    pairs : list of Pair
+        One for each name.
+    refused : list of RefusedName
+    """
+    files, refused = _list_images(folder, owner, others)
     _, model_id, inference_path = owner
-    finder = _Finder(references, study.pairing)
+    finder = _Finder(references, rule)
     owned = _group(files, finder.find)
     for file in owned.pop(None, []):
-        detail = f"no reference is called {file.stem!r} under the rule {study.pairing!r}"
+        detail = f"no reference is called {file.stem!r} under the rule {rule!r}"
         refused.append(_refuse(owner, file, folder, "no_reference", detail))
     pairs = []
     for image_id in references:
@@ -249,10 +297,14 @@ def _refuse(owner, file, folder, code, detail):
     return RefusedName(*owner, file, name_within(file, folder), code, detail)
 
 
-def _list_images(study, folder, owner):
-    """List the image files of a folder and below, but of no other folder that the study names."""
+def _list_others(study):
+    """List the folders that a study names: none is a part of another."""
     others = [model.folder(path) for model in study.models for path in INFERENCE_PATHS]
-    others += [study.references, study.output]
+    return [*others, study.references, study.output, study.lr and study.lr.folder]
+
+
+def _list_images(folder, owner, others):
+    """List the image files of a folder and below, but of no other folder."""
     try:
         files = walk_files(folder, [place for place in others if place not in (None, folder)])
         # Links to folders are listed too.

@@ -139,7 +139,7 @@ def _count_workers(study, pairing, weights, memory_bytes):
     """As many workers as cores, or as the memory holds; said where that is fewer."""
     files = [pair.file for pair in pairing.pairs if pair.file is not None]
     paths = [*pairing.references.values(), *files]
-    need = estimate_need(paths, study.ingest_parameters, weights is not None)
+    need = estimate_need(paths, study.ingest_parameters, weights is not None, study.lr is not None)
     cores = os.cpu_count() or 1
     workers = count_workers(cores, need, memory_bytes)
     if workers < cores:
@@ -192,7 +192,7 @@ def plan_units(study, pairing, weights=None, vouchers=None):
     for path in sorted((study.raw / "units").glob("*.json")):
         vouched = None if vouchers is None else vouchers.get(name_unit(path.stem), ())
         manifest = read_manifest(path, vouched)
-        if manifest is None or manifest.get("recipe") != recipe(study.ingest_parameters, weights):
+        if manifest is None or manifest.get("recipe") != name_recipe(study, weights):
             continue
         images, models = tuple(manifest["images"]), tuple(manifest["models"])
         if all(set(models) <= uncovered.get(image_id, set()) for image_id in images):
@@ -220,11 +220,19 @@ def _inputs_by_image(study, pairing):
     for image_id, path in pairing.references.items():
         name = name_within(path, study.references)
         inputs[image_id] = [Input("reference", None, None, to_text(image_id), path, name)]
+    for image_id, path in pairing.lr_files.items():
+        name = name_within(path, study.lr.folder)
+        inputs[image_id].append(Input("lr", None, None, to_text(image_id), path, name))
     for pair in pairing.pairs:
         owner = "restored", pair.model_id, pair.inference_path
         item = Input(*owner, to_text(pair.image_id), pair.file, pair.name)
         inputs[pair.image_id].append(item)
     return {to_text(image_id): tuple(items) for image_id, items in inputs.items()}
+
+
+def name_recipe(study, weights=None):
+    """Name what decides the numbers of a study beside its pixels."""
+    return recipe(study.ingest_parameters, weights, study.lr)
 
 
 def _make_unit(study, weights, inputs, images, models):
@@ -234,7 +242,7 @@ def _make_unit(study, weights, inputs, images, models):
         )
         for image_id in images
     }
-    return Unit(study.raw, images, models, chosen, study.ingest_parameters, weights)
+    return Unit(study.raw, images, models, chosen, study.ingest_parameters, weights, lr=study.lr)
 
 
 def _name_images(unit):
@@ -380,7 +388,7 @@ def _write_tables(study, manifests, tables, weights, tables_sha256, journal):
 def _sign_off(study, manifests, sources, files, weights):
     """Describe the raw folder; units kept from older code are said to be of that code."""
     measured_by = {item["unit_id"]: item["code"]["sha256"] for item in manifests}
-    whole = recipe(study.ingest_parameters, weights) | {
+    whole = name_recipe(study, weights) | {
         "code": describe_code("ingest"),
         "units_code_sha256": sorted(set(measured_by.values())),
         "dependencies_sha256": hash_dependencies(),

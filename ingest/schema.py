@@ -10,7 +10,7 @@ import pyarrow as pa
 from upscale_audit.ingest.metrics.declared import METRICS, PUBLISHED_NAMES
 from upscale_audit.ingest.published import METRIC_COLUMNS
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Raised when a column or a manifest is changed or redefined; part of every shard's recipe."""
 
 
@@ -62,6 +62,15 @@ def _compared(path):
             "dn2",
             "Sum over ringing_px pixels of the squared error less its 9x9 mean.",
         ),
+        Column(f"{path}_lr_usable", pa.int8(), "count", "LR pixels of the block that are judged."),
+        Column(f"{path}_lr_clamped", pa.int8(), "count", "LR pixels where the rule may have cut."),
+        Column(f"{path}_lr_contradicted", pa.int8(), "count", "Judged LR pixels beyond the bound."),
+        Column(f"{path}_lr_sum", _COUNT, "dn/lr_unit", "Sum of A y - L over judged LR pixels."),
+        Column(f"{path}_lr_largest", _COUNT, "dn/lr_unit", "Largest |A y - L| of them."),
+        Column(f"{path}_lr_square", _FLOAT, "dn2", "Sum of (A y - L)^2 over them."),
+        Column(f"{path}_null_energy", _FLOAT, "dn2", "Sum of squares of y less its projection."),
+        Column(f"{path}_null_product", _FLOAT, "dn2", "Sum of that times the reference's."),
+        Column(f"{path}_bent", _FLOAT, "dn2", "Sum of squares of the projected error."),
     )
 
 
@@ -74,6 +83,7 @@ BLOCKS = (
     Column("side16_count", pa.int8(), "count", "Of these, sides on a multiple of 16 px."),
     Column("ringing_px", pa.int8(), "count", "Pixels at distance 2-5 from a reference edge."),
     *_measured("reference"),
+    Column("reference_null_energy", _FLOAT, "dn2", "Sum of squares of x less its projection."),
     *_measured("notta"),
     *_compared("notta"),
     *_measured("tta"),
@@ -87,13 +97,29 @@ IMAGES = (
     Column("height_px", pa.int32(), "px", "Height of the reference."),
     Column("edge_low_dn", pa.int32(), "dn", "Lower Canny threshold (L1 Sobel magnitude)."),
     Column("edge_high_dn", pa.int32(), "dn", "Upper Canny threshold."),
+    Column(
+        "lr_rule_status",
+        _TEXT,
+        "",
+        "verified, unverified, refuted, unknown, missing, rejected or unfit; NULL without [lr].",
+    ),
+    Column("lr_detail", _TEXT, "", "The evidence for it, in one line."),
+    Column("lr_rule", _TEXT, "", "How the LR image was made; NULL where not known."),
+    Column("lr_scale", pa.int32(), "", "Sides of the reference over those of the LR image."),
+    Column("lr_unit", _COUNT, "1/dn", "Residuals count in this part of a dn."),
+    Column("lr_bound", _COUNT, "dn/lr_unit", "Beyond it a residual is a contradiction."),
+    Column("lr_px", _COUNT, "px", "Pixels of the LR image."),
+    Column("lr_border_px", _COUNT, "px", "Of these, not judged: they read beyond the border."),
+    Column("lr_clamped_px", _COUNT, "px", "Not judged in the reference: the rule may have cut."),
+    Column("lr_contradicted_px", _COUNT, "px", "Contradicted by the reference itself."),
+    Column("lr_largest_dn", pa.float64(), "dn", "Largest judged |A x - L| of the reference."),
 )
 """One row per decoded reference."""
 
 SOURCE_FILES = (
-    Column("role", _TEXT, "", "reference or restored.", nullable=False),
-    Column("model_id", _TEXT, "", "NULL for references."),
-    Column("inference_path", _TEXT, "", "notta or tta; NULL for references."),
+    Column("role", _TEXT, "", "reference, lr or restored.", nullable=False),
+    Column("model_id", _TEXT, "", "NULL but for restored images."),
+    Column("inference_path", _TEXT, "", "notta or tta; NULL but for restored images."),
     Column("image_id", _TEXT, "", "The image it belongs to.", nullable=False),
     Column("file_name", _TEXT, "", "Name within its folder, sub-folders and all.", nullable=False),
     Column("bytes", _COUNT, "bytes", "Size of the file."),
@@ -128,9 +154,9 @@ PAIRS = (
 """One row per reference x model x inference path."""
 
 REJECTS = (
-    Column("role", _TEXT, "", "reference or restored.", nullable=False),
-    Column("model_id", _TEXT, "", "NULL for references."),
-    Column("inference_path", _TEXT, "", "notta or tta; NULL for references."),
+    Column("role", _TEXT, "", "reference, lr or restored.", nullable=False),
+    Column("model_id", _TEXT, "", "NULL but for restored images."),
+    Column("inference_path", _TEXT, "", "notta or tta; NULL but for restored images."),
     Column("file_name", _TEXT, "", "Name within its folder, sub-folders and all.", nullable=False),
     Column("reason", _TEXT, "", "Reason code; ingest.images.REJECT_CODES.", nullable=False),
     Column("detail", _TEXT, "", "What was found."),

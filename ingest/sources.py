@@ -13,9 +13,9 @@ _KEY = ("role", "model_id", "inference_path", "image_id", "file_name")
 
 
 def name_source(row):
-    """Name an image file: ``reference/...`` or ``restored/<model>/<path>/...``."""
-    if row["role"] == "reference":
-        return f"reference/{row['file_name']}"
+    """Name an image file: ``reference/...``, ``lr/...`` or ``restored/<model>/<path>/...``."""
+    if row["role"] != "restored":
+        return f"{row['role']}/{row['file_name']}"
     return f"restored/{row['model_id']}/{row['inference_path']}/{row['file_name']}"
 
 
@@ -97,6 +97,8 @@ def find_sources(study):
         Path by name, of every file in the study's folders and every file it names.
     """
     folders = {} if study.references is None else {"reference": study.references}
+    if study.lr is not None and study.lr.folder is not None:
+        folders["lr"] = study.lr.folder
     for model in study.models:
         for inference_path in ("notta", "tta"):
             folder = model.folder(inference_path)

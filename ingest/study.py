@@ -12,7 +12,13 @@ from typing import get_args
 from upscale_audit.ingest.documents import read_bounded
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.plain_paths import check_database_folder
-from upscale_audit.ingest.restorers import CONTROLS, DECLARATIONS, RestoreParameters
+from upscale_audit.ingest.restorers import (
+    CONTROLS,
+    DECLARATIONS,
+    LR_RULES,
+    LR_SCALES,
+    RestoreParameters,
+)
 
 INFERENCE_PATHS = ("notta", "tta")
 MAX_FILE_BYTES = 1 << 20
@@ -138,6 +144,32 @@ class PerceptualFiles:
 
 
 @dataclass(frozen=True)
+class LrParameters:
+    """The LR images that restored images were made of.
+
+    Attributes
+    ----------
+    rule : {"antialiased", "opencv_cubic"} or None
+        How they were made of the references; None where each image's files are to tell.
+    scale : {2, 3, 4} or None
+        Sides of a reference over those of its LR image; None where the files' sizes tell.
+    folder : Path or None
+        Where they lie; None where they are made again, of the references and by the rule.
+    """
+
+    rule: str | None = None
+    scale: int | None = None
+    folder: Path | None = None
+
+    def __post_init__(self):
+        _require(self.rule in (None, *LR_RULES), "rule", self.rule, LR_RULES)
+        _require(self.scale in (None, *LR_SCALES), "scale", self.scale, "2, 3 or 4")
+        if self.folder is None:
+            _require(self.rule is not None, "rule", None, "a rule, or folder with the LR images")
+            _require(self.scale is not None, "scale", None, "a scale, or folder with the LR images")
+
+
+@dataclass(frozen=True)
 class Published:
     """A result file of the published generator, and what the study calls it."""
 
@@ -166,6 +198,7 @@ class Study:
     published: tuple[Published, ...] = ()
     perceptual: PerceptualFiles | None = None
     frozen: Path | None = None
+    lr: LrParameters | None = None
     axis: str = "standard"
     axis_models: tuple[str, ...] = ()
     ingest_parameters: IngestParameters = field(default_factory=IngestParameters)
@@ -236,7 +269,9 @@ def _hint_at_backslash(error):
 
 
 def _parse_study(path, document):
-    sections = ("study", "models", "published", "labels", "perceptual", "parameters", "restore")
+    sections = (
+        "study", "models", "lr", "published", "labels", "perceptual", "parameters", "restore"
+    )  # fmt: skip
     _check_keys(path, "the study file", document, sections, required=("study",))
     study = _table(path, document, "study")
     known = ("name", "references", "output", "pairing", "axis", "axis_models", "frozen")
@@ -265,17 +300,42 @@ def _parse_study(path, document):
         published=published,
         perceptual=_parse_perceptual(path, document),
         frozen=_resolve(path, "[study]", study, "frozen") if "frozen" in study else None,
+        lr=_parse_lr(path, document) if has_images else None,
         axis=_parse_axis(path, study),
         axis_models=_parse_axis_models(path, study, models),
         ingest_parameters=ingest_parameters,
         analysis_parameters=analysis_parameters,
-        restore_parameters=_make(
-            path, "[restore]", _table(path, document, "restore"), RestoreParameters
-        ),
+        restore_parameters=_parse_restore(path, document),
     )
     _check_apart(parsed)
     check_database_folder(parsed.output, f"{path}: [study] output")
     return parsed
+
+
+def _parse_lr(path, document):
+    if "lr" not in document:
+        return None
+    given = _table(path, document, "lr")
+    lr = _make(path, "[lr]", given, LrParameters)
+    if lr.folder is not None:
+        _folder(path, "[lr]", given, "folder")
+    return lr
+
+
+def _parse_restore(path, document):
+    """Parse what `restore` does; the LR images it makes are those of [lr] where that says how."""
+    given = _table(path, document, "restore")
+    lr = _table(path, document, "lr")
+    stated = {"lr_rule": lr.get("rule"), "scale": lr.get("scale")}
+    for key, value in stated.items():
+        if value is not None and given.get(key, value) != value:
+            raise StudyError(
+                f"{path}: [restore] {key} = {given[key]!r}, but [lr] says {value!r}: images are"
+                " held against the LR images they are made of; state the same, or leave it out"
+                " of [restore]"
+            )
+    stated = {key: value for key, value in stated.items() if value is not None}
+    return _make(path, "[restore]", stated | given, RestoreParameters)
 
 
 def _parse_axis(path, study):
@@ -309,6 +369,7 @@ def _check_apart(study):
     """Refuse a study whose images lie where its outputs are written."""
     folders = [model.notta for model in study.models]
     folders += [study.references] if study.references else []
+    folders += [study.lr.folder] if study.lr and study.lr.folder else []
     folders += [model.tta for model in study.models if model.tta]
     for folder in folders:
         name = _first_part(folder, study.output)

@@ -19,13 +19,15 @@ from upscale_audit.ingest.edges import find_thresholds, mark_ringing_pixels
 from upscale_audit.ingest.errors import RejectedFileError
 from upscale_audit.ingest.files import canonical_json, hash_file, hash_json, replacing, write_text
 from upscale_audit.ingest.images import decode_image, limit_bytes, read_bytes
+from upscale_audit.ingest.lr import NO_FACTS, find_lr
 from upscale_audit.ingest.manifests import Code, describe_code
 from upscale_audit.ingest.metrics.declared import round_published
 from upscale_audit.ingest.metrics.image import profile_image
 from upscale_audit.ingest.metrics.pair import compare_images
 from upscale_audit.ingest.perceptual import Weights, load_network
+from upscale_audit.ingest.restorers import LR_SCALES
 from upscale_audit.ingest.schema import BLOCKS, ROUNDED_NAMES, SCHEMA_VERSION, TABLES, arrow_schema
-from upscale_audit.ingest.study import IngestParameters
+from upscale_audit.ingest.study import IngestParameters, LrParameters
 
 ROWS_PER_GROUP = 131_072
 """A row group closes after the image that reaches this many rows; no image is split."""
@@ -50,8 +52,9 @@ class Input:
 class Unit:
     """Images (in order) under models (in order), with every file they need.
 
-    `inputs` maps image_id to its reference followed by its restored files. `vouched` holds the
-    SHA-256s that the manifest of a unit to be kept may have, `ingest.vouchers`; None asks nothing.
+    `inputs` maps image_id to its reference followed by its LR file, if any, and restored files.
+    `vouched` holds the SHA-256s that the manifest of a unit to be kept may have,
+    `ingest.vouchers`; None asks nothing.
     """
 
     raw: Path
@@ -61,11 +64,12 @@ class Unit:
     parameters: IngestParameters
     weights: Weights | None = None
     vouched: frozenset[str] | None = None
+    lr: LrParameters | None = None
 
     @property
     def recipe(self):
         """What decides the unit's numbers beside its pixels."""
-        return recipe(self.parameters, self.weights)
+        return recipe(self.parameters, self.weights, self.lr)
 
     @property
     def unit_id(self):
@@ -87,9 +91,11 @@ class Unit:
         return _name_shard(model_id, self.unit_id)
 
 
-def recipe(parameters, weights=None):
+def recipe(parameters, weights=None, lr=None):
     """Name what decides the numbers of a study or a unit beside its pixels."""
     named = {"schema_version": SCHEMA_VERSION, "parameters": asdict(parameters)}
+    if lr is not None:
+        named["lr"] = {"rule": lr.rule, "scale": lr.scale, "has_files": lr.folder is not None}
     return named if weights is None else named | {"perceptual": weights.recipe}
 
 
@@ -263,8 +269,11 @@ class _Ledger:
         self.inputs, self.source_files, self.rejects = [], [], []
         self.images, self.image_metrics = [], []
 
-    def decode(self, item, expected_size=None):
-        """Decode one input, recording it; None where it was refused."""
+    def decode(self, item, check_size=None):
+        """Decode one input, recording it; None where it was refused.
+
+        `check_size` takes its shape, and says what is wrong with it; None where nothing is.
+        """
         owner = {
             "role": item.role,
             "model_id": item.model_id,
@@ -279,12 +288,9 @@ class _Ledger:
                 data, item.path.suffix.lower(), parameters.max_image_px, parameters.colour
             )
             sha256 = image.facts.file_sha256
-            if expected_size is not None and image.grey.shape != expected_size:
-                found, expected = image.grey.shape[::-1], expected_size[::-1]
-                raise RejectedFileError(
-                    "size_mismatch",
-                    f"{found[0]}x{found[1]} px; the reference has {expected[0]}x{expected[1]}",
-                )
+            problem = check_size(image.grey.shape) if check_size is not None else None
+            if problem is not None:
+                raise RejectedFileError("size_mismatch", problem)
         except RejectedFileError as reject:
             found = identify(item.path) if data is None else identify_bytes(data)
             self.rejects.append(owner | {"reason": reject.code, "detail": reject.detail} | found)
@@ -353,15 +359,19 @@ def _measure_unit(unit):
 
 
 def _measure_image(unit, image_id, ledger, writers):
-    reference_input, *restored_inputs = unit.inputs[image_id]
+    reference_input, *other_inputs = unit.inputs[image_id]
     image = ledger.decode(reference_input)
     reference = None if image is None else _Reference(image_id, image, unit)
     columns = {model_id: {} for model_id in unit.models}
-    for item in restored_inputs:
+    for item in other_inputs:
         if item.path is None:
             continue
-        size = None if reference is None else image.grey.shape
-        restored = ledger.decode(item, size)
+        if item.role == "lr":
+            decoded = ledger.decode(item, None if image is None else _expect_part(unit.lr, image))
+            if reference is not None:
+                reference.set_lr(decoded)
+            continue
+        restored = ledger.decode(item, None if image is None else _expect_equal(image))
         if reference is not None and restored is not None:
             pair = reference.measure(restored)
             columns.setdefault(item.model_id, {})[item.inference_path] = pair
@@ -372,15 +382,47 @@ def _measure_image(unit, image_id, ledger, writers):
     for model_id, writer in writers.items():
         writer.add(
             build_batch(
-                image_id, reference.blocks, reference.mask, columns[model_id], writer.schema
+                image_id,
+                reference.blocks,
+                reference.mask,
+                columns[model_id],
+                writer.schema,
+                {} if reference.lr is None else reference.lr.columns,
             )
         )
+
+
+def _expect_equal(reference):
+    """Make a check that an image is as large as the reference."""
+    expected = reference.grey.shape
+
+    def check(shape):
+        if shape == expected:
+            return None
+        return f"{shape[1]}x{shape[0]} px; the reference has {expected[1]}x{expected[0]}"
+
+    return check
+
+
+def _expect_part(lr, reference):
+    """Make a check that an LR image is one of the reference's, by its size."""
+    rows, cols = reference.grey.shape
+    scales = LR_SCALES if lr.scale is None else (lr.scale,)
+
+    def check(shape):
+        if any((rows, cols) == (shape[0] * scale, shape[1] * scale) for scale in scales):
+            return None
+        names = " or ".join(map(str, scales))
+        return f"{shape[1]}x{shape[0]} px; the reference, {cols}x{rows}, is not {names} times it"
+
+    return check
 
 
 class _Reference:
     """A decoded reference, filtered once for all of its restored images."""
 
     def __init__(self, image_id, image, unit):
+        self.image, self.lr_parameters = image, unit.lr
         low, high = find_thresholds(image.grey, unit.parameters)
         self.mask = mark_ringing_pixels(image.grey, low, high)
         self.blocks = Measured(image.grey)
@@ -390,7 +432,10 @@ class _Reference:
             if unit.weights is not None:
                 self.network = load_network(unit.weights)
                 self.features = self.network.extract(image.grey, image.rgb)
-        self.facts = {
+        self.lr, facts = None, NO_FACTS
+        if unit.lr is not None:
+            self.lr, facts = find_lr(unit.lr, image)
+        self.facts = facts | {
             "image_id": image_id,
             "width_px": image.grey.shape[1],
             "height_px": image.grey.shape[0],
@@ -398,9 +443,17 @@ class _Reference:
             "edge_high_dn": high,
         }
 
+    def set_lr(self, lr_image):
+        """Hold images against an LR file; None stands for one that was refused."""
+        self.lr, facts = find_lr(self.lr_parameters, self.image, lr_image, lr_image is None)
+        self.facts |= facts
+
     def measure(self, restored):
         """Block columns of a restored image."""
-        return measure_pair(self.blocks, Measured(restored.grey), self.mask)
+        columns = measure_pair(self.blocks, Measured(restored.grey), self.mask)
+        if self.lr is None or restored.facts.transparent_px:
+            return columns  # what was put on white is no restorer's grey value
+        return columns | self.lr.measure(restored.grey, restored.rgb)
 
     def compare(self, restored, local_ssim):
         """Per-image metrics of a restored image; None where the study leaves them out."""

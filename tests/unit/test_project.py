@@ -124,7 +124,7 @@ def test_the_example_study_shows_every_key_with_its_default(repository, tmp_path
     shown = uncomment_example(repository)
     document = tomllib.loads(shown)
     paths = ("notta", "tta")
-    for folder in ("reference", *(m[p] for m in document["models"] for p in paths if p in m)):
+    for folder in ("reference", "lr", *(m[p] for m in document["models"] for p in paths if p in m)):
         (tmp_path / folder).mkdir(parents=True, exist_ok=True)
     named = [item["file"] for item in document["published"]]
     for file in (*named, *document["labels"].values(), *document["perceptual"].values()):

@@ -1,5 +1,8 @@
 {%- set own = ['sum', 'sum_sq', 'laplacian', 'noise', 'detail2', 'detail4'] -%}
 {%- set compared = ['cross', 'cross_detail2', 'cross_detail4'] -%}
+{%- set counted = ['lr_usable', 'lr_clamped', 'lr_contradicted'] -%}
+{%- set summed = ['lr_sum', 'lr_largest'] -%}
+{%- set energies = ['lr_square', 'null_energy', 'null_product', 'bent'] -%}
 {%- set steps = ['step_side', 'step_side16', 'step_middle', 'step_inside'] -%}
 with source as (
 
@@ -26,8 +29,18 @@ renamed as (
         {%- for name in steps %},
         cast({{ image }}_{{ name }} as integer) as {{ image }}_{{ name }}
         {%- endfor %}
-        {%- endfor %}
+        {%- endfor %},
+        cast(reference_null_energy as double) as reference_null_energy
         {%- for path in inference_paths() %},
+        {%- for name in counted %}
+        cast({{ path }}_{{ name }} as integer) as {{ path }}_{{ name }},
+        {%- endfor %}
+        {%- for name in summed %}
+        cast({{ path }}_{{ name }} as bigint) as {{ path }}_{{ name }},
+        {%- endfor %}
+        {%- for name in energies %}
+        cast({{ path }}_{{ name }} as double) as {{ path }}_{{ name }},
+        {%- endfor %}
         {%- for name in compared %}
         cast({{ path }}_{{ name }} as bigint) as {{ path }}_{{ name }},
         {%- endfor %}

@@ -75,6 +75,14 @@ def test_reference_notta_and_tta_measure_the_same_quantities():
         "cross_detail4",
         "local_ssim",
         "ringing",
+        "lr_usable",
+        "lr_clamped",
+        "lr_contradicted",
+        "lr_sum",
+        "lr_largest",
+        "lr_square",
+        "null_product",
+        "bent",
     }
 
 

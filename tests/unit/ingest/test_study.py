@@ -135,7 +135,7 @@ def test_a_misspelt_section_or_parameter_is_named_with_its_nearest(refuse, secti
 
 
 def test_a_key_like_no_other_is_answered_with_the_valid_ones(refuse):
-    valid = "valid keys: study, models, published, labels, perceptual, parameters"
+    valid = "valid keys: study, models, lr, published, labels, perceptual, parameters"
     assert valid in refuse(GOOD + "[zzz]\n")
 
 
@@ -374,3 +374,32 @@ def test_the_own_axis_is_fitted_on_all_models_but_controls(load):
 )
 def test_a_wrong_axis_is_named(refuse, line, message):
     assert message in refuse(GOOD.replace("[study]", f"[study]\n{line}"))
+
+
+def test_lr_images_are_files_or_made_by_a_stated_rule(load, tmp_path):
+    assert load(GOOD).lr is None
+    made = load(GOOD + '[lr]\nrule = "antialiased"\nscale = 3\n').lr
+    assert (made.rule, made.scale, made.folder) == ("antialiased", 3, None)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ('rule = "bilinear"\nscale = 2', "rule = 'bilinear'; expected opencv_cubic, antialiased"),
+        ('rule = "antialiased"\nscale = 5', "scale = 5; expected 2, 3 or 4"),
+        ('rule = "antialiased"', "scale = None; expected a scale, or folder with the LR images"),
+        ("scale = 2", "rule = None; expected a rule, or folder with the LR images"),
+        ('folder = "nowhere"', "folder names no folder"),
+        ('folder = "restored"\nrules = "x"', "unknown key 'rules' in [lr]; did you mean 'rule'?"),
+    ],
+)
+def test_an_lr_section_that_says_too_little_or_what_is_not_known_is_refused(refuse, lines, message):
+    assert message in refuse(f"{GOOD}[lr]\n{lines}\n")
+
+
+def test_restorers_start_from_the_lr_images_that_are_judged(load, refuse):
+    lr = '[lr]\nrule = "antialiased"\nscale = 4\n'
+    made = load(GOOD + lr).restore_parameters
+    assert (made.lr_rule, made.scale) == ("antialiased", 4)
+    message = refuse(GOOD + lr + "[restore]\nscale = 2\n")
+    assert "[restore] scale = 2, but [lr] says 4" in message
