@@ -24,6 +24,11 @@
     {{ return({
         'axis': {'flag': 'is_extreme', 'value': 'abs(pc1_' ~ path ~ ')', 'limit': 'tau'},
         'error': {'flag': 'is_erroneous', 'value': 'mse_dn2_' ~ path, 'limit': 'error_limit_dn2'},
+        'contradicted': {
+            'flag': 'is_contradicted',
+            'value': 'lr_contradicted_px_' ~ path,
+            'limit': 'contradicted_limit_px',
+        },
     }) }}
 {% endmacro %}
 

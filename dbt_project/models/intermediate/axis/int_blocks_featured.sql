@@ -110,6 +110,8 @@ final as (
         block_col,
         is_partial,
         reference_sum,
+        reference_noise,
+        reference_null_energy,
         cast(reference_sum / 64 as {{ fixed() }}) as mean_dn_reference,
         cast(reference_spread / 4096 as {{ fixed_dn2() }}) as variance_dn2_reference
         {%- for scale in block_scales() %},
@@ -202,7 +204,32 @@ final as (
             when {{ path }}_sum is not null then false
         end as is_lum_over_{{ path }},
         {{ path }}_shift_sq >= 320 * 320
-        and 100 * {{ path }}_shift_sq <= {{ path }}_level_sq as is_lum_under_{{ path }}
+        and 100 * {{ path }}_shift_sq <= {{ path }}_level_sq as is_lum_under_{{ path }},
+        -- What the block says of the LR image (definitions E.9); NULL where nothing is known of it.
+        cast({{ path }}_lr_usable as smallint) as lr_judged_px_{{ path }},
+        case when {{ path }}_lr_usable > 0 then cast({{ path }}_lr_contradicted as smallint) end
+            as lr_contradicted_px_{{ path }},
+        cast(sqrt({{ path }}_lr_square / nullif({{ path }}_lr_usable, 0)) as {{ fixed() }})
+            as lr_rms_dn_{{ path }},
+        {%- for kind, sql in lr_kinds(path).items() %}
+        cast(({{ sql }}) / 64 as {{ fixed_dn2() }}) as lr_{{ kind }}_dn2_{{ path }},
+        {%- endfor %}
+        case
+            when reference_null_energy > 0 and {{ path }}_null_energy > 0
+                then cast(
+                    greatest(-1, least(1,
+                        {{ path }}_null_product
+                        / sqrt(reference_null_energy * {{ path }}_null_energy)
+                    ))
+                    as {{ fixed() }}
+                )
+        end as null_correlation_{{ path }},
+        {{ path }}_lr_clamped as lr_clamped_{{ path }},
+        {{ path }}_lr_sum as lr_sum_{{ path }},
+        {{ path }}_lr_largest as lr_largest_{{ path }},
+        {{ path }}_lr_square as lr_square_{{ path }},
+        {{ path }}_null_energy as null_energy_{{ path }},
+        {{ path }}_null_product as null_product_{{ path }}
         {%- endfor %}
     from ledgers
 

@@ -16,9 +16,15 @@ states as (
 
 ),
 
+consistency as (
+
+    select * from {{ ref('int_consistency_shares') }}
+
+),
+
 counts as (
 
-    {%- for relation in ['flags', 'states'] %}
+    {%- for relation in ['flags', 'states', 'consistency'] %}
     select
         effective_flagged,
         effective_count

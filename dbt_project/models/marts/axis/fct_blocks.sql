@@ -85,8 +85,15 @@ final as (
         {{ kind }}_dn2_{{ path }},
         {%- endfor %}
         {%- for flag in block_flags() %}
-        {{ flag }}_{{ path }}{{ ',' if not loop.last }}
+        {{ flag }}_{{ path }},
         {%- endfor %}
+        lr_judged_px_{{ path }},
+        lr_contradicted_px_{{ path }},
+        lr_rms_dn_{{ path }},
+        {%- for kind in lr_kinds(path) %}
+        lr_{{ kind }}_dn2_{{ path }},
+        {%- endfor %}
+        null_correlation_{{ path }}
         {%- endfor %}
     from axes
 

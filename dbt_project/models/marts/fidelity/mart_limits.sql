@@ -116,7 +116,9 @@ final as (
         cast(coalesce(frozen.ssim_p90, model_limits.ssim_p90) as {{ fixed() }}) as ssim_p90,
         cast(coalesce(frozen.mse_q75_dn2, model_limits.mse_q75_dn2) as {{ fixed_dn2() }})
             as mse_q75_dn2,
-        cast({{ var('error_limit_dn2') }} as {{ fixed_dn2() }}) as error_limit_dn2
+        cast({{ var('error_limit_dn2') }} as {{ fixed_dn2() }}) as error_limit_dn2,
+        -- One contradicted LR pixel is proof: nothing to choose.
+        cast(0 as smallint) as contradicted_limit_px
         {%- for component in limited_components() %},
         cast(direction_limits.limit_{{ component }} as {{ fixed() }}) as limit_{{ component }}
         {%- endfor %},

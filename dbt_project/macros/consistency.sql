@@ -1,0 +1,34 @@
+{#- What a restored block says of the LR image it was made of (definitions E.9, [OWN] but for the
+    algebra). R = A y - L is the residual of an LR pixel; x_n and y_n are what of reference and
+    restored the rule A cannot see. -#}
+
+{#- What of a block's squared error the LR image decides, and what it leaves open: a name, and the
+    SQL that gives it, summed over the block's 64 pixels, from the raw energies of an inference
+    path. With b = <x_n, y_n> / |x_n|^2, what of y_n is b x_n is the reference's own unseen detail,
+    too weak (lost) or too strong (amplified); the rest is invented. -#}
+{% macro lr_kinds(path) %}
+    {%- set seen, own = 'reference_null_energy', path ~ '_null_energy' -%}
+    {%- set both = path ~ '_null_product' -%}
+    {%- set rest = '(' ~ seen ~ ' - ' ~ both ~ ') * (' ~ seen ~ ' - ' ~ both ~ ') / ' ~ seen -%}
+    {{ return({
+        'bent': path ~ '_bent',
+        'invented': 'case when ' ~ seen ~ ' > 0 then greatest(0, ' ~ own ~ ' - ' ~ both ~ ' * '
+            ~ both ~ ' / ' ~ seen ~ ') else ' ~ own ~ ' end',
+        'lost': 'case when ' ~ both ~ ' < ' ~ seen ~ ' then ' ~ rest
+            ~ ' when ' ~ seen ~ ' is not null then 0 end',
+        'amplified': 'case when ' ~ both ~ ' > ' ~ seen ~ ' and ' ~ seen ~ ' > 0 then ' ~ rest
+            ~ ' when ' ~ seen ~ ' is not null then 0 end',
+    }) }}
+{% endmacro %}
+
+{#- LR pixels of an image or a model, by what became of them: a column's stem, and its raw name. -#}
+{% macro lr_pixels() %}
+    {{ return({'judged': 'lr_usable', 'clamped': 'lr_clamped', 'contradicted': 'lr_contradicted'}) }}
+{% endmacro %}
+
+{#- What rounding a restored image to 8 bits alone puts into `invented`, and what a noise of the
+    reference alone puts into `lost`: the share of the null space among all dimensions. Argument:
+    SQL of the scale. Result: 0..1. -#}
+{% macro null_share(scale) -%}
+    (1 - 1 / cast({{ scale }} * {{ scale }} as double))
+{%- endmacro %}
