@@ -73,10 +73,20 @@ def draw_figures(study, language="en", check="hash"):
         Progress("figures", "figures") as progress,
         _drawing(study, check) as (parent, checked),
     ):
-        files = figures.draw_figures(study.warehouse, study.references, folder, progress, language)
+        files = figures.draw_figures(
+            study.warehouse, study.references, folder, progress, language, list_folders(study)
+        )
         arguments = _spell_choices({"--lang": (language, "en")})
         seal_figures(study, files, parent, arguments, checked)
     say(f"drew {len(files)} files in {folder}")
+
+
+def list_folders(study):
+    """List the folders of a study's LR images, as ``"lr"``, and of its models' notta images."""
+    folders = {model.model_id: model.notta for model in study.models}
+    if study.lr is not None and study.lr.folder is not None:
+        folders["lr"] = study.lr.folder
+    return folders
 
 
 @contextlib.contextmanager

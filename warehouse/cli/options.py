@@ -15,7 +15,8 @@ exit status:
   1  a known failure, said in one line; of verify: something differs
   2  the command line is off
   3  done, but some files were refused: table mart_rejects says which and why; of check-hashes:
-     the list and the files differ; of codec study: a ratio was not reached
+     the list and the files differ; of codec study: a ratio was not reached; of certify: an image
+     contradicts its LR image
   141  whoever read the output, as head does, closed it before its end
 """
 

@@ -1,15 +1,19 @@
-"""Commands that prove and hand on: verify, prove, check-hashes, paper."""
+"""Commands that prove and hand on: certify, repair, verify, prove, check-hashes, paper."""
 
+import argparse
 import csv
 import sys
 from collections import Counter
 from pathlib import Path
 
-from upscale_audit.ingest.study import load_study
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.restorers import LR_RULES
+from upscale_audit.ingest.study import MODEL_ID_PATTERN, PAIRING_RULES, load_study
 from upscale_audit.warehouse.cli.options import (
     EXIT_FAILED,
     EXIT_INCOMPLETE,
     EXIT_OK,
+    INFERENCE_PATHS,
     add_command,
     load_extra,
 )
@@ -18,6 +22,7 @@ from upscale_audit.warehouse.cli.progress import Progress, say
 
 def add_commands(commands):
     """Add the commands to the parser."""
+    _add_certify(commands)
     add_command(
         commands,
         "verify",
@@ -52,6 +57,135 @@ def add_commands(commands):
         help="date of publication, YYYY-MM-DD (default: SOURCE_DATE_EPOCH, else the day on which"
         " the exports were written)",
     )
+
+
+def _add_certify(commands):
+    summary = "prove which restored images contradict the LR images they were made of"
+    certify = commands.add_parser(
+        "certify",
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}. Needs no reference and no study file.",
+        epilog="example:\n  upscale-audit certify --lr sample/lr"
+        " --restored sample/restored/upscayl_digital/notta",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    certify.add_argument("--lr", type=Path, required=True, metavar="DIR", help="the LR images")
+    certify.add_argument(
+        "--restored",
+        required=True,
+        action="append",
+        metavar="[MODEL=]DIR",
+        help="what was made of them, 2, 3 or 4 times as large; may be given again",
+    )
+    certify.add_argument(
+        "--rule",
+        choices=LR_RULES,
+        help="how the LR images were made (default: judge by each, and call contradicted only what"
+        " is so by all)",
+    )
+    certify.add_argument("--pairing", choices=PAIRING_RULES, default="suffix")
+    certify.add_argument("--out", type=Path, default=Path("certificate"), metavar="DIR")
+    certify.add_argument("--no-maps", dest="maps", action="store_false", help="draw no maps")
+    certify.set_defaults(run=_certify)
+    summary = "change restored images as little as the LR images demand"
+    mend = commands.add_parser(
+        "repair",
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}, so that they contradict them no more.",
+        epilog="example:\n  upscale-audit repair --lr sample/lr --rule antialiased"
+        " --restored sample/restored/upscayl_digital/notta --out build/repaired",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    mend.add_argument("--lr", type=Path, required=True, metavar="DIR", help="the LR images")
+    mend.add_argument("--restored", type=Path, required=True, metavar="DIR")
+    mend.add_argument("--rule", choices=LR_RULES, required=True, help="how the LR images were made")
+    mend.add_argument("--pairing", choices=PAIRING_RULES, default="suffix")
+    mend.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the new images")
+    mend.set_defaults(run=_repair)
+
+
+def _certify(options):
+    from upscale_audit.warehouse.proof.certificate import certify
+
+    restored = {}
+    for text in options.restored:
+        model, _, folder = text.rpartition("=") if "=" in text else ("", "", text)
+        folder = Path(folder)
+        model = model or _name_model(folder)
+        if not MODEL_ID_PATTERN.fullmatch(model) or ".." in model or model in restored:
+            raise StudyError(
+                f"--restored {text}: {model!r} cannot name a model, or names two; give each as"
+                " MODEL=DIR, MODEL of letters, digits, '_', '-' or '.'"
+            )
+        restored[model] = folder
+    for folder in (options.lr, *restored.values()):
+        if not folder.is_dir():
+            raise StudyError(f"no folder {folder}: name one that holds images")
+    with Progress("certify", "images") as progress:
+        found = certify(
+            options.lr.resolve(),
+            {model: folder.resolve() for model, folder in restored.items()},
+            options.out.resolve(),
+            options.rule,
+            options.pairing,
+            progress,
+            options.maps,
+        )
+    _say_verdicts(found)
+    if found.counts["contradicted"]:
+        return EXIT_INCOMPLETE
+    return EXIT_OK if found.counts["consistent"] else EXIT_FAILED
+
+
+def _repair(options):
+    from upscale_audit.warehouse.proof.certificate import repair
+
+    for folder in (options.lr, options.restored):
+        if not folder.is_dir():
+            raise StudyError(f"no folder {folder}: name one that holds images")
+    with Progress("repair", "images") as progress:
+        verdicts = repair(
+            options.lr.resolve(),
+            options.restored.resolve(),
+            options.out.resolve(),
+            options.rule,
+            options.pairing,
+            progress,
+        )
+    mended = [(before, after) for before, after in verdicts if after is not None]
+    counts = [sum(item[number].contradicted_px for item in mended) for number in (0, 1)]
+    say(
+        f"repaired {len(mended)} of {len(verdicts)} images in {options.out}: contradicted LR pixels"
+        f" {counts[0]:,} before, {counts[1]:,} after"
+    )
+    for before, _ in [item for item in verdicts if item[1] is None][:3]:
+        say(f"  {show(before.image)}: not judged: {show(before.detail)}")
+    return EXIT_OK if len(mended) == len(verdicts) else EXIT_INCOMPLETE
+
+
+def _name_model(folder):
+    """Name a model by its folder: restored/MODEL/notta, or MODEL."""
+    parts = [part for part in folder.resolve().parts[1:] if part not in INFERENCE_PATHS]
+    return parts[-1] if parts else ""
+
+
+def _say_verdicts(found):
+    for model in sorted({verdict.model for verdict in found.verdicts}):
+        verdicts = [verdict for verdict in found.verdicts if verdict.model == model]
+        counts = Counter(verdict.status for verdict in verdicts)
+        blocks = sum(verdict.block_count or 0 for verdict in verdicts)
+        wrong = sum(verdict.contradicted_block_count or 0 for verdict in verdicts)
+        share = f"; {100 * wrong / blocks:.2f} % of {blocks:,} blocks" if blocks else ""
+        say(
+            f"{model}: {counts['contradicted']} of {len(verdicts)} images contradict their LR image"
+            f"{share}; {counts['not_judged']} not judged"
+        )
+        worst = max(verdicts, key=lambda verdict: verdict.largest_dn or 0)
+        if worst.proof:
+            say(f"  {show(worst.image)}: {worst.proof}")
+        for verdict in [item for item in verdicts if item.status == "not_judged"][:3]:
+            say(f"  {show(verdict.image)}: not judged: {show(verdict.detail)}")
+    say(f"wrote {found.folder}; Merkle root {found.merkle_root}")
 
 
 def _verify(options):

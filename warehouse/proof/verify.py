@@ -44,7 +44,9 @@ STAGES = {
 }
 """What a paper is made from, and the command that writes it, in that order."""
 
-COMMANDS = STAGES | {"hyra": "hyra", "docs": "docs", "maps": "map", "paper": "paper"}
+COMMANDS = STAGES | {
+    "hyra": "hyra", "docs": "docs", "maps": "map", "paper": "paper", "certificate": "certify"
+}  # fmt: skip
 
 _FILES = {
     "warehouse": ("warehouse.duckdb", WAREHOUSE_MANIFEST),
@@ -107,6 +109,9 @@ class _Stage:
         """Spell the command that writes the stage; `manifest` says what it was given."""
         if self.owner is not None:
             return self.owner.repair()
+        if self.kind == "certificate":
+            folder = shlex.quote(str(self.folder))
+            return f"upscale-audit certify --lr DIR --restored DIR --out {folder}"
         recipe = {} if manifest is None else manifest["recipe"]
         command, arguments = recipe.get("command"), recipe.get("arguments")
         if command not in ("map", "worst"):
