@@ -17,6 +17,7 @@ from upscale_audit.analysis.output import clean_spec, write_chart
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file, hash_json
 from upscale_audit.ingest.study import load_study
+from upscale_audit.warehouse.cli.drawing import list_folders
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LIST = REPOSITORY / "docs" / "pictures.json"
@@ -30,7 +31,7 @@ def read_list():
 def draw(study, figures):
     """Yield the name and the chart of some figures of a built study."""
     with Marts(study.warehouse) as marts:
-        planned = plan_figures(marts, study.references, "en")
+        planned = plan_figures(marts, study.references, "en", list_folders(study))
         for name in figures:
             yield name, theme.finish(planned[name](marts))
 

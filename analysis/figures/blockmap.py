@@ -105,7 +105,7 @@ def draw_blockmap(marts, references, image_id, limit):
     )
 
 
-def read_reference(references, image):
+def read_reference(references, image, whole=False):
     """Read a reference for display: grey, padded to whole blocks, shrunk to print size.
 
     Parameters
@@ -113,6 +113,8 @@ def read_reference(references, image):
     references : Path
     image : dict
         file_name, file_sha256, block_rows, block_cols of `dim_images`.
+    whole : bool
+        Every pixel as it is: neither padded nor shrunk.
 
     Returns
     -------
@@ -137,9 +139,11 @@ def read_reference(references, image):
         )
     pixels = image["width_px"] * image["height_px"]
     grey = decode_image(path.read_bytes(), path.suffix.lower(), pixels, "reduce").grey
-    whole = np.full((8 * image["block_rows"], 8 * image["block_cols"]), 255, np.uint8)
-    whole[: grey.shape[0], : grey.shape[1]] = grey
-    shrunk = Image.fromarray(whole)
+    if whole:
+        return grey
+    padded = np.full((8 * image["block_rows"], 8 * image["block_cols"]), 255, np.uint8)
+    padded[: grey.shape[0], : grey.shape[1]] = grey
+    shrunk = Image.fromarray(padded)
     shrunk.thumbnail((REFERENCE_PX, REFERENCE_PX), Image.Resampling.LANCZOS)
     return np.asarray(shrunk)
 

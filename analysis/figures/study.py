@@ -12,6 +12,12 @@ from upscale_audit.analysis.figures.audit import draw_restorer_audit
 from upscale_audit.analysis.figures.axis import draw_axis1_distribution, draw_pca_basis
 from upscale_audit.analysis.figures.blockmap import TITLE, choose_images, draw_blockmap, find_limit
 from upscale_audit.analysis.figures.comparison import draw_model_pairs, find_baseline
+from upscale_audit.analysis.figures.consistency import (
+    choose_contradicted,
+    draw_consistency,
+    draw_contradictions,
+    has_consistency,
+)
 from upscale_audit.analysis.figures.correlation import draw_metric_correlation
 from upscale_audit.analysis.figures.coverage import draw_coverage, is_complete
 from upscale_audit.analysis.figures.frame import draw_frame_profile, draw_seam_profile
@@ -59,9 +65,12 @@ SOURCE_FIGURES = {
     "rule_information": ("mart_rule_information", draw_rule_information),
 }
 # Drawn or not, and under which names, depends on the study.
-VARYING = (*STUDY_FIGURES, *LFV_FIGURES, "coverage", "model_pairs", "restorer_audit")
+VARYING = (
+    *STUDY_FIGURES, *LFV_FIGURES, "coverage", "model_pairs", "restorer_audit", "consistency"
+)  # fmt: skip
 VARYING_STARTS = (
     "axis1_blockmap",
+    "contradictions_",
     "hyra_",
     "lesion_risk",
     *(f"{name}_" for name in SOURCE_FIGURES),
@@ -74,7 +83,7 @@ _PART = re.compile(r"_\d+of\d+$")
 logger = logging.getLogger(__name__)
 
 
-def draw_figures(warehouse_path, references, folder, progress=None, language="en"):
+def draw_figures(warehouse_path, references, folder, progress=None, language="en", folders=None):
     """Draw every figure of a study as PNG, SVG and self-contained HTML.
 
     Parameters
@@ -92,6 +101,9 @@ def draw_figures(warehouse_path, references, folder, progress=None, language="en
         Called as ``progress(done, total, name)`` when a figure is written.
     language : {"en", "ja"}
         Of the figures in ``lfv_proof/``, which have published names; others are English.
+    folders : dict, optional
+        Folder of the LR images as ``"lr"``, and of each model's notta images by its name, for the
+        figure that shows them.
 
     Returns
     -------
@@ -110,7 +122,7 @@ def draw_figures(warehouse_path, references, folder, progress=None, language="en
     shutil.rmtree(fresh, ignore_errors=True)
     try:
         with Marts(warehouse_path) as marts:
-            figures = plan_figures(marts, references, language)
+            figures = plan_figures(marts, references, language, folders)
             paths = []
             for done, (name, draw) in enumerate(figures.items(), start=1):
                 chart = draw(marts)
@@ -125,7 +137,7 @@ def draw_figures(warehouse_path, references, folder, progress=None, language="en
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def plan_figures(marts, references, language="en"):
+def plan_figures(marts, references, language="en", folders=None):
     """Say which figures a study has.
 
     Parameters
@@ -134,6 +146,8 @@ def plan_figures(marts, references, language="en"):
     references : str, Path or None
     language : {"en", "ja"}
         Of the figures in ``lfv_proof/``.
+    folders : dict, optional
+        As `draw_figures` takes it.
 
     Returns
     -------
@@ -141,7 +155,7 @@ def plan_figures(marts, references, language="en"):
         A function of the marts that draws the figure, by the figure's name, which may begin
         with a folder.
     """
-    figures = _plan_study_figures(marts, references) if marts.models else {}
+    figures = _plan_study_figures(marts, references, folders) if marts.models else {}
     sources = {name: list_sources(marts, table) for name, (table, _) in SOURCE_FIGURES.items()}
     files = name_files(sorted({source for listed in sources.values() for source in listed}))
     for name, (table, draw) in SOURCE_FIGURES.items():
@@ -169,7 +183,7 @@ def _plan_lfv_figures(marts, language):
     }
 
 
-def _plan_study_figures(marts, references):
+def _plan_study_figures(marts, references, folders):
     if references is None:
         raise StudyError(
             "the warehouse has images of models, but no folder of references was given;"
@@ -178,6 +192,14 @@ def _plan_study_figures(marts, references):
     planned = dict(STUDY_FIGURES)
     if len(marts.models) > 1:
         planned["model_pairs"] = partial(draw_model_pairs, baseline=find_baseline(marts))
+    if has_consistency(marts):
+        planned["consistency"] = draw_consistency
+        mapped = choose_contradicted(marts)
+        if mapped is not None:
+            (name,) = name_files([mapped]).values()
+            planned[f"contradictions_{name}"] = partial(
+                draw_contradictions, references=Path(references), image_id=mapped, folders=folders
+            )
     for name, quantity in plan_lesion_figures(marts).items():
         planned[name] = partial(draw_lesion_risk, quantity=quantity)
     if not is_complete(marts):
