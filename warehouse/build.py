@@ -172,7 +172,9 @@ def create_raw(database, study, inputs, manifest):
     manifest : dict
         The raw folder's, or what of it is to be built.
     """
-    create_raw_views(database, study, manifest)
+    added = set(manifest["block_shards"])
+    carried = [name for name in inputs.manifest["block_shards"] if name not in added]
+    create_raw_views(database, study, manifest, carried)
     create_hyra_views(database, inputs.hyra)
     create_frozen_tables(database, inputs.frozen)
     create_lineage(database, study, inputs.manifest, inputs.hyra, inputs.recipe_sha256)

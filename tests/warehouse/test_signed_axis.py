@@ -1,16 +1,11 @@
 """Properties of the signed axis and the ledger, and what controls of known damage do to them."""
 
-from dataclasses import replace
-
 import numpy as np
 import polars as pl
 import pytest
-from PIL import Image
 
-from upscale_audit.ingest.restorers import Blur, Jpeg, Noise, Unsharp
+from tests.warehouse.damage import MADE
 from upscale_audit.ingest.run import ingest_study
-from upscale_audit.ingest.study import Model
-from upscale_audit.restore import controls
 from upscale_audit.warehouse.build import build_warehouse
 from upscale_audit.warehouse.connect import open_warehouse
 from upscale_audit.warehouse.standard import fit_basis, read_moments
@@ -20,12 +15,6 @@ SIDE = 800
 
 KEYS = ["image_id", "block_row", "block_col"]
 KINDS = ("invented", "lost", "exaggerated", "shifted")
-MADE = {
-    "blur": (Blur("blur"), lambda image: controls.blur(image, 1.0)),
-    "jpeg": (Jpeg("jpeg"), lambda image: controls.compress_jpeg(image, 50)),
-    "noise": (Noise("noise"), lambda image: controls.add_noise(image, 4.0, "upscale-audit")),
-    "unsharp": (Unsharp("unsharp"), lambda image: controls.sharpen(image, 1.0, 1.0)),
-}
 
 
 def read(study, sql):
@@ -194,26 +183,6 @@ def test_mean_variance_and_the_axis_of_both_paths_are_those_of_the_pixels(exchan
         found = rows[f"variance_dn2_{name}"].to_numpy()
         np.testing.assert_allclose(found, tiles.var((1, 2)), atol=6e-7)
     assert rows["axis1_notta"].equals(rows["axis1_tta"])
-
-
-@pytest.fixture(scope="module")
-def controlled(sample_study, tmp_path_factory):
-    """Give the sample study with four controls added to its five restorers."""
-    root = tmp_path_factory.mktemp("controlled")
-    models = list(sample_study.models)
-    for name, (restorer, make) in MADE.items():
-        folder = root / name
-        folder.mkdir()
-        for path in sample_study.references.iterdir():
-            image = np.asarray(Image.open(path).convert("L"))
-            Image.fromarray(make(image)).save(folder / path.name)
-        models.append(Model(name, folder, None, restorer))
-    models.sort(key=lambda model: model.model_id)
-    lean = replace(sample_study.ingest_parameters, image_metrics=False)
-    study = replace(sample_study, models=tuple(models), output=root / "out", ingest_parameters=lean)
-    ingest_study(study, workers=1)
-    build_warehouse(study)
-    return study
 
 
 @pytest.mark.parametrize("table", ["fct_blocks", "fct_block_states", "mart_limits"])

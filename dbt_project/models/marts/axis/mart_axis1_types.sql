@@ -6,12 +6,8 @@
     a side alone. All in robust spreads. -#}
 {%- set judged = ['sharp', 'texture', 'noise', 'block', 'ring'] -%}
 {%- set contrasted = ['sharp', 'texture', 'block', 'ring'] -%}
-{%- set sides = ['positive', 'negative'] -%}
-{%- set levels = {
-    'sharpness': 'mean_sharp',
-    'artefact': '(mean_block - mean_texture) / 2',
-} -%}
-{%- set minimum_alignment = 0.9 -%}
+{%- set sides = type_sides() -%}
+{%- set levels = type_levels() -%}
 with components as (
 
     select * from {{ ref('mart_direction_components') }}
@@ -225,19 +221,11 @@ evidence as (
 
 ),
 
--- Where there is no interval a mean alone meets a condition.
 conditions as (
 
     select
         *,
-        {%- for side in sides %}
-        {{ side }}_sharpness > 0 and coalesce({{ side }}_sharpness_low > 0, true)
-            as has_{{ side }}_sharpness,
-        {{ side }}_artefact > 0 and coalesce({{ side }}_artefact_low > 0, true)
-            as has_{{ side }}_artefact,
-        {%- endfor %}
-        negative_sharpness < 0 and coalesce(negative_sharpness_high < 0, true) as has_negative_blur,
-        positive_noise > 2 * positive_sharpness as is_grain,
+        {{ type_conditions() }},
         contrast_sharp + contrast_texture + contrast_block + contrast_ring is not null
             as has_contrast
     from evidence
@@ -248,14 +236,7 @@ typed as (
 
     select
         *,
-        case
-            when is_identifiable is distinct from true then 'not identifiable'
-            when alignment is null or alignment < {{ minimum_alignment }} then 'not identifiable'
-            when not has_contrast then 'not identifiable'
-            when has_positive_artefact and has_negative_blur then 'A'
-            when has_positive_sharpness and has_negative_artefact and not is_grain then 'B'
-            else 'mixed'
-        end as axis1_type
+        {{ axis1_type() }} as axis1_type
     from conditions
 
 ),
@@ -265,29 +246,8 @@ final as (
     select
         model_id,
         axis1_type,
-        case axis1_type
-            when 'A' then positive_artefact_low > 0 and negative_sharpness_high < 0
-            when 'B' then positive_sharpness_low > 0 and negative_artefact_low > 0
-        end as is_supported,
-        case
-            when is_identifiable is distinct from true
-                then 'the basis that scores has no identifiable first axis'
-            when alignment is null then 'no block of this model was measured'
-            when not has_contrast
-                then 'no contrast: a polarity has no block, or a component no spread'
-            when alignment < {{ minimum_alignment }}
-                then 'the model''s own first axis is not the one that scores'
-            when axis1_type = 'A'
-                then 'artefacts were added on the positive side, sharpness lost on the negative'
-            when axis1_type = 'B'
-                then 'sharpness was gained on the positive side, artefacts added on the negative'
-            when has_positive_sharpness and is_grain
-                then 'what the positive side gained is grain: noise beyond twice its sharpness'
-            when has_positive_sharpness then 'no artefacts were added on the negative side'
-            when has_negative_blur
-                then 'the positive side gained no sharpness and no artefacts were added there'
-            else 'neither side meets its condition'
-        end as reason,
+        {{ is_type_supported() }} as is_supported,
+        {{ type_reason() }} as reason,
         case
             when positive_cluster_count >= {{ var('min_clusters') }}
                 then concat_ws(
