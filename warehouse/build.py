@@ -38,6 +38,7 @@ from upscale_audit.warehouse.proof.provenance import (
     WAREHOUSE_MANIFEST,
     describe_axis,
     describe_build,
+    describe_study,
     describe_warehouse,
 )
 from upscale_audit.warehouse.raw import check_raw, check_sign_off, create_raw_views
@@ -231,7 +232,7 @@ class _Job:
             self.clear()
         elif self.left.counts is not None:
             return self.left.counts
-        variables = describe_axis(self.study)
+        variables = describe_study(self.study)
         if self.growth.reason is None:
             carried = copy_published(self.study, self.database)
             self.carried_blocks = carried["main.fct_blocks"]
