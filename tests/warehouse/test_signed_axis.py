@@ -244,6 +244,35 @@ def test_controls_have_the_types_that_they_were_made_for(sample_study, controlle
         assert types[model_id]["axis1_type"] == axis1_type
 
 
+def test_contrasts_are_less_those_of_the_control_of_equal_error(controlled):
+    rows = read(controlled, "select * from mart_axis1_types")
+    types = {row["model_id"]: row for row in rows.iter_rows(named=True)}
+    errors = dict(
+        read(
+            controlled,
+            "select model_id, avg(mse_dn2_notta) as error_dn2 from fct_blocks group by model_id",
+        ).rows()
+    )
+    compared = 0
+    for model_id, row in types.items():
+        ratios = {name: abs(np.log(errors[name] / errors[model_id])) for name in MADE}
+        nearest = min(ratios, key=ratios.get)
+        assert row["error_dn2"] == pytest.approx(errors[model_id], rel=1e-6)
+        if model_id in MADE:
+            assert row["no_control_reason"] == "a control itself"
+        elif ratios[nearest] > np.log(2):
+            assert row["no_control_reason"] == "no control has an error within a factor of two"
+        else:
+            assert row["control_model_id"] == nearest
+            for name, contrast in (("sharpness", "sharp"), ("artefact", "artefact")):
+                here, there = (types[m][f"contrast_{contrast}"] for m in (model_id, nearest))
+                found = [row[f"excess_{name}{end}"] for end in ("", "_low", "_high")]
+                assert found[0] == pytest.approx(here - there, abs=1e-12)
+                assert found[1] <= found[0] <= found[2]
+            compared += 1
+    assert compared >= 2
+
+
 def test_red_blocks_gained_contrast_as_the_captions_say(controlled):
     rows = read(
         controlled,

@@ -8,6 +8,11 @@
 {%- set contrasted = ['sharp', 'texture', 'block', 'ring'] -%}
 {%- set sides = type_sides() -%}
 {%- set levels = type_levels() -%}
+{#- Within a factor of two either way. -#}
+{%- set is_near -%}
+    paired.nearest.error_dn2 between judged.error_dn2 / 2 and judged.error_dn2 * 2
+    and not judged.is_control
+{%- endset -%}
 with components as (
 
     select * from {{ ref('mart_direction_components') }}
@@ -46,6 +51,25 @@ models as (
 limits as (
 
     select * from {{ ref('int_student_limits') }}
+
+),
+
+means as (
+
+    select * from {{ ref('mart_model_means') }}
+
+),
+
+errors as (
+
+    select
+        model_id,
+        mean as error_dn2
+    from means
+    where source_id = 'images'
+        and inference_path = 'notta'
+        and quantity = 'mse_dn2'
+        and subgroup_kind = 'all'
 
 ),
 
@@ -156,7 +180,8 @@ level_ends as (
 replicate_contrasts as (
 
     select
-        positive.model_id
+        positive.model_id,
+        positive.replicate
         {%- for name in contrasted %},
         positive.mean_{{ name }} - negative.mean_{{ name }} as contrast_{{ name }}
         {%- endfor %}
@@ -183,10 +208,111 @@ contrast_ends as (
 
 ),
 
+judged as (
+
+    select
+        models.model_id,
+        models.is_control,
+        errors.error_dn2
+    from models
+    left join errors on models.model_id = errors.model_id
+
+),
+
+-- Of the controls that have both sides, the one whose error is nearest, as a ratio.
+paired as (
+
+    select
+        judged.model_id,
+        arg_min(
+            {'model_id': controls.model_id, 'error_dn2': controls.error_dn2},
+            {
+                'distance': abs(ln(judged.error_dn2 / controls.error_dn2)),
+                'model_id': controls.model_id
+            }
+        ) as nearest
+    from judged
+    inner join judged as controls on controls.is_control
+    inner join compared on controls.model_id = compared.model_id
+    where judged.error_dn2 > 0
+        and controls.error_dn2 > 0
+        and compared.contrast_sharp is not null
+        and compared.contrast_artefact is not null
+    group by judged.model_id
+
+),
+
+matched as (
+
+    select
+        judged.model_id,
+        judged.error_dn2,
+        case when {{ is_near }} then paired.nearest.model_id end as control_model_id,
+        case when {{ is_near }} then paired.nearest.error_dn2 end as control_error_dn2,
+        case
+            when judged.is_control then 'a control itself'
+            when coalesce(judged.error_dn2, 0) = 0 then 'no error was measured'
+            when paired.nearest is null then 'the study has no control with two sides'
+            when not ({{ is_near }}) then 'no control has an error within a factor of two'
+        end as no_control_reason
+    from judged
+    left join paired on judged.model_id = paired.model_id
+
+),
+
+-- Contrasts less those of the control: both under the same draws.
+excess_ends as (
+
+    select
+        matched.model_id
+        {%- for end, share in {'low': 0.025, 'high': 0.975}.items() %},
+        quantile_cont(own.contrast_sharp - control.contrast_sharp, {{ share }})
+            as excess_sharpness_{{ end }},
+        quantile_cont(
+            (
+                own.contrast_ring - control.contrast_ring
+                + own.contrast_block - control.contrast_block
+                - (own.contrast_texture - control.contrast_texture)
+            ) / 3,
+            {{ share }}
+        ) as excess_artefact_{{ end }}
+        {%- endfor %}
+    from matched
+    inner join replicate_contrasts as own on matched.model_id = own.model_id
+    inner join replicate_contrasts as control
+        on matched.control_model_id = control.model_id
+        and own.replicate = control.replicate
+    group by matched.model_id
+
+),
+
+exceeding as (
+
+    select
+        matched.*,
+        least(compared.cluster_count, control.cluster_count) as excess_cluster_count,
+        compared.contrast_sharp - control.contrast_sharp as excess_sharpness,
+        compared.contrast_artefact - control.contrast_artefact as excess_artefact
+    from matched
+    left join compared on matched.model_id = compared.model_id
+    left join compared as control on matched.control_model_id = control.model_id
+
+),
+
 evidence as (
 
     select
         axes.*,
+        exceeding.* exclude (model_id),
+        {%- for level in levels %}
+        {%- for end in ['low', 'high'] %}
+        {%- set name = 'excess_' ~ level %}
+        {{ interval_end(
+            'exceeding.' ~ name, 'excess_ends.' ~ name ~ '_' ~ end,
+            'exceeding.excess_cluster_count', 'excess_limits'
+        ) }} as {{ name }}_{{ end }},
+        {%- endfor %}
+        {%- endfor %}
         compared.* exclude (model_id)
         {%- for side in sides %}
         {%- for level in levels %}
@@ -210,6 +336,10 @@ evidence as (
         {%- endfor %}
         {%- endfor %}
     from axes
+    left join exceeding on axes.model_id = exceeding.model_id
+    left join excess_ends on axes.model_id = excess_ends.model_id
+    left join limits as excess_limits
+        on exceeding.excess_cluster_count - 1 = excess_limits.df
     left join compared on axes.model_id = compared.model_id
     left join level_ends on axes.model_id = level_ends.model_id
     left join contrast_ends on axes.model_id = contrast_ends.model_id
@@ -280,6 +410,15 @@ final as (
         contrast_texture,
         contrast_block,
         contrast_ring,
+        error_dn2,
+        control_model_id,
+        control_error_dn2,
+        no_control_reason,
+        {%- for level in levels %}
+        excess_{{ level }},
+        excess_{{ level }}_low,
+        excess_{{ level }}_high,
+        {%- endfor %}
         alignment as own_axis_alignment,
         eigenvalue_gap,
         own_eigenvalue_gap
