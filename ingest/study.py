@@ -93,8 +93,8 @@ class AnalysisParameters:
     error_limit_dn2 : float
         A block whose mean squared error exceeds it is erroneous.
     tile_px : int, optional
-        Side of the tiles, in pixels of the reference, whose borders are searched for seams; none
-        is assumed.
+        Side of the tiles, in pixels of the reference, whose borders are searched for seams, of
+        models that declare none of their own; none is assumed.
     """
 
     ringing_min_px: int = 4
@@ -113,8 +113,7 @@ class AnalysisParameters:
         _require(2 <= self.min_clusters < 2**31, "min_clusters", self.min_clusters, "2 or more")
         is_error = 0 <= self.error_limit_dn2 <= 255**2
         _require(is_error, "error_limit_dn2", self.error_limit_dn2, "0..65025")
-        is_tile = self.tile_px is None or self.tile_px >= 16
-        _require(is_tile, "tile_px", self.tile_px, "16 or more")
+        _require_tile(self.tile_px)
 
 
 @dataclass(frozen=True)
@@ -122,13 +121,23 @@ class Model:
     """A network under test: its name and one folder of restored images per inference path.
 
     `restorer` is one of `ingest.restorers.DECLARATIONS` where the command ``restore`` makes the
-    images; its folders may then be still to come.
+    images; its folders may then be still to come. `tile_px` is the side of the tiles it works in,
+    in pixels of the reference, where it is not the study's.
     """
 
     model_id: str
     notta: Path
     tta: Path | None
     restorer: object = None
+    tile_px: int | None = None
+
+    def __post_init__(self):
+        _require_tile(self.tile_px)
+
+    @property
+    def is_control(self):
+        """Whether its images are the references, damaged as stated."""
+        return isinstance(self.restorer, CONTROLS)
 
     def folder(self, inference_path):
         """Folder of the restored images, or None where the path is not declared."""
@@ -354,7 +363,7 @@ def _parse_axis_models(path, study, models):
     """Names of the models that the study's own axis is fitted on: by default all but controls."""
     known = tuple(model.model_id for model in models)
     if "axis_models" not in study:
-        restorers = [m.model_id for m in models if not isinstance(m.restorer, CONTROLS)]
+        restorers = [model.model_id for model in models if not model.is_control]
         return tuple(restorers) or known
     given = study["axis_models"]
     if not isinstance(given, list) or not given or not all(name in known for name in given):
@@ -437,7 +446,8 @@ def _parse_models(path, entries):
         where = f"[[models]] number {number}"
         if not isinstance(entry, dict):
             raise StudyError(f"{path} {where}: expected a table, found {entry!r}")
-        known, required = ("model_id", "notta", "tta", "restorer"), ("model_id", "notta")
+        known = ("model_id", "notta", "tta", "restorer", "tile_px")
+        required = ("model_id", "notta")
         _check_keys(path, where, entry, known, required=required)
         model_id = _text(path, where, entry, "model_id")
         if not MODEL_ID_PATTERN.fullmatch(model_id) or ".." in model_id:
@@ -450,8 +460,20 @@ def _parse_models(path, entries):
         restorer = _parse_restorer(path, where, entry)
         find = _folder if restorer is None else _resolve
         tta = find(path, where, entry, "tta") if "tta" in entry else None
-        models.append(Model(model_id, find(path, where, entry, "notta"), tta, restorer))
+        notta = find(path, where, entry, "notta")
+        models.append(Model(model_id, notta, tta, restorer, _parse_tile(path, where, entry)))
     return tuple(sorted(models, key=lambda model: model.model_id))
+
+
+def _parse_tile(path, where, entry):
+    tile_px = entry.get("tile_px")
+    if tile_px is not None and type(tile_px) is not int:
+        raise StudyError(f"{path} {where}: tile_px = {tile_px!r}; expected int")
+    try:
+        _require_tile(tile_px)
+    except StudyError as error:
+        raise StudyError(f"{path} {where}: {error}") from None
+    return tile_px
 
 
 def _parse_restorer(path, where, entry):
@@ -513,6 +535,11 @@ def _require(condition, key, found, expected):
     if not condition:
         expected = ", ".join(expected) if isinstance(expected, tuple) else expected
         raise StudyError(f"{key} = {found!r}; expected {expected}")
+
+
+def _require_tile(tile_px):
+    is_tile = tile_px is None or 16 <= tile_px < 2**31
+    _require(is_tile, "tile_px", tile_px, "16 or more, below 2**31")
 
 
 def _check_keys(path, where, table, known, required=()):

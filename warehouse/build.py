@@ -38,6 +38,7 @@ from upscale_audit.warehouse.proof.provenance import (
     WAREHOUSE_MANIFEST,
     describe_axis,
     describe_build,
+    describe_study,
     describe_warehouse,
 )
 from upscale_audit.warehouse.raw import check_raw, check_sign_off, create_raw_views
@@ -172,7 +173,9 @@ def create_raw(database, study, inputs, manifest):
     manifest : dict
         The raw folder's, or what of it is to be built.
     """
-    create_raw_views(database, study, manifest)
+    added = set(manifest["block_shards"])
+    carried = [name for name in inputs.manifest["block_shards"] if name not in added]
+    create_raw_views(database, study, manifest, carried)
     create_hyra_views(database, inputs.hyra)
     create_frozen_tables(database, inputs.frozen)
     create_lineage(database, study, inputs.manifest, inputs.hyra, inputs.recipe_sha256)
@@ -229,7 +232,7 @@ class _Job:
             self.clear()
         elif self.left.counts is not None:
             return self.left.counts
-        variables = describe_axis(self.study)
+        variables = describe_study(self.study)
         if self.growth.reason is None:
             carried = copy_published(self.study, self.database)
             self.carried_blocks = carried["main.fct_blocks"]

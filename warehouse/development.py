@@ -18,7 +18,7 @@ from upscale_audit.warehouse.connect import (
 from upscale_audit.warehouse.dbt_runner import PROJECT, hand_to_dbt, run_dbt
 from upscale_audit.warehouse.growth import copy_database
 from upscale_audit.warehouse.project import check_marts
-from upscale_audit.warehouse.proof.provenance import WAREHOUSE_MANIFEST, describe_axis
+from upscale_audit.warehouse.proof.provenance import WAREHOUSE_MANIFEST, describe_study
 
 FOLDER = "dev"
 _DATABASE, _NOTE = "warehouse.duckdb", "made_from.json"
@@ -71,7 +71,7 @@ def run_in_copy(study, arguments, say):
             say(f"making {database}, a copy of the warehouse with every table behind it")
             _make_copy(study, folder, database)
             write_text(folder / _NOTE, json.dumps(made_from) + "\n")
-        return hand_to_dbt(study, database, arguments, folder, describe_axis(study))
+        return hand_to_dbt(study, database, arguments, folder, describe_study(study))
 
 
 def _check_arguments(arguments):
@@ -121,4 +121,4 @@ def _make_copy(study, folder, database):
     steps = ["path:seeds", "path:models/staging", "path:models/intermediate"]
     arguments = ["build", "--resource-type", "seed", "--resource-type", "model"]
     arguments += ["--select", *steps, "--exclude", *(name for (name,) in tables)]
-    run_dbt(study, database, arguments, variables=describe_axis(study))
+    run_dbt(study, database, arguments, variables=describe_study(study))

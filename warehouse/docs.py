@@ -10,7 +10,7 @@ from upscale_audit.ingest.plain_paths import plain_path
 from upscale_audit.ingest.run import read_raw_manifest
 from upscale_audit.warehouse.connect import remove_database
 from upscale_audit.warehouse.dbt_runner import PROJECT, run_dbt
-from upscale_audit.warehouse.proof.provenance import DOCS_MANIFEST, describe_axis, seal_docs
+from upscale_audit.warehouse.proof.provenance import DOCS_MANIFEST, describe_study, seal_docs
 from upscale_audit.warehouse.raw import create_raw_views
 
 _OF_A_RUN = re.compile(
@@ -43,7 +43,7 @@ def write_docs(study):
         remove_database(database)
         try:
             create_raw_views(database, study, read_raw_manifest(study.raw))
-            run_dbt(study, database, ["docs", "generate"], variables=describe_axis(study))
+            run_dbt(study, database, ["docs", "generate"], variables=describe_study(study))
             (study.output / DOCS_MANIFEST).unlink(missing_ok=True)
             write_text(page, _compose_page(study))
             seal_docs(study, page)

@@ -76,6 +76,9 @@ def plan_growth(study, manifest, recipe, frozen):
     changed = _compare_recipes(published["recipe"], recipe)
     if changed:
         return Growth(reason=f"{changed} changed since the last build")
+    retiled = _find_retiled(models, published["recipe"], recipe)
+    if retiled:
+        return Growth(reason=retiled)
     growth = _find_added(before, models, manifest, frozen)
     expected = published["files"].get(study.warehouse.name)
     if growth.reason is None and hash_file(study.warehouse) != expected:
@@ -119,6 +122,22 @@ def _compare_recipes(before, now):
         "dependencies_sha256": "a pinned package",
     }
     return next((text for name, text in names.items() if before.get(name) != now.get(name)), None)
+
+
+def _find_retiled(models, before, now):
+    """Say what about tiles changed that seams of carried blocks are measured by; None if nothing.
+
+    Notes
+    -----
+    The baseline is measured at the tiles of every model, so one that no model had is new to it too.
+    """
+    had, have = (recipe.get("models", {}).get("model_tiles", {}) for recipe in (before, now))
+    changed = [name for name in sorted(models) if had.get(name) != have.get(name)]
+    if changed:
+        return f"the tile of {changed[0]} changed since the last build"
+    known = {*had.values(), now["parameters"]["tile_px"]}
+    fresh = sorted(name for name, tile_px in have.items() if tile_px not in known)
+    return f"{fresh[0]} has a tile that no model had" if fresh else None
 
 
 def _find_added(before, models, manifest, frozen):

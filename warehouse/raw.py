@@ -18,6 +18,9 @@ PARAMETERS = "parameters"
 PARAMETER_TEXTS = tuple(item.name for item in fields(AnalysisParameters) if item.type is str)
 """Raw table of the study file's texts, and its columns. Numbers reach dbt as variables."""
 
+CARRIED_BLOCKS = "carried_blocks"
+"""Raw view of the blocks that a build which adds does not add; in any other it has none."""
+
 _SHARD = re.compile(rf"blocks/model_id=({MODEL_ID_PATTERN.pattern})/[0-9a-f]{{16}}\.parquet")
 
 
@@ -110,7 +113,7 @@ def find_shard_model(shard):
     return match[1]
 
 
-def create_raw_views(database, study, manifest):
+def create_raw_views(database, study, manifest, carried_shards=()):
     """Create views over exactly the files of the manifest, in its order, and the study's texts.
 
     Parameters
@@ -119,6 +122,8 @@ def create_raw_views(database, study, manifest):
     study : ingest.study.Study
     manifest : dict
         The raw folder's, or what of it is to be built.
+    carried_shards : iterable of str
+        Block shards that were built before: those of `raw.carried_blocks`.
 
     Notes
     -----
@@ -131,9 +136,10 @@ def create_raw_views(database, study, manifest):
         _create_parameters(connection, study.analysis_parameters)
         for table in TABLES:
             if table == "blocks":
-                _create_blocks(connection, raw, manifest["block_shards"])
+                _create_blocks(connection, raw, table, manifest["block_shards"])
             else:
                 create_file_view(connection, table, raw / table / f"{table}.parquet")
+        _create_blocks(connection, raw, CARRIED_BLOCKS, carried_shards)
 
 
 def _create_parameters(connection, parameters):
@@ -145,18 +151,18 @@ def _create_parameters(connection, parameters):
     connection.execute(f"insert into raw.{PARAMETERS} values ({marks})", texts)
 
 
-def _create_blocks(connection, raw, shards):
+def _create_blocks(connection, raw, view, shards):
     """Show block shards as one table, with the model of each, which the file does not hold."""
     parts = [
         f"select *, {quote_text(model_id)} as model_id from {_read(raw / name for name in names)}"
         for model_id, names in itertools.groupby(shards, find_shard_model)
     ]
     if parts:
-        connection.execute(f"create view raw.blocks as {' union all '.join(parts)}")
+        connection.execute(f"create view raw.{view} as {' union all '.join(parts)}")
     else:
-        # A study of published files only.
-        create_empty_table(connection, "blocks")
-        connection.execute("alter table raw.blocks add column model_id varchar")
+        # A study of published files only, or a build that adds nothing.
+        create_empty_table(connection, "blocks", view)
+        connection.execute(f"alter table raw.{view} add column model_id varchar")
 
 
 def create_file_view(connection, table, path):
@@ -177,7 +183,7 @@ def _read(paths):
     return f"read_parquet([{', '.join(map(quote_text, paths))}], hive_partitioning = false)"
 
 
-def create_empty_table(connection, table):
+def create_empty_table(connection, table, name=None):
     """Add a raw table without rows, where nothing was measured.
 
     Parameters
@@ -185,7 +191,9 @@ def create_empty_table(connection, table):
     connection : duckdb.DuckDBPyConnection
     table : str
         Of `ingest.schema.TABLES` or `HYRA_TABLES`.
+    name : str, optional
+        What it is called, if not the same.
     """
     connection.register("no_rows", arrow_schema(table).empty_table())
-    connection.execute(f"create table raw.{quote_name(table)} as select * from no_rows")
+    connection.execute(f"create table raw.{quote_name(name or table)} as select * from no_rows")
     connection.unregister("no_rows")

@@ -182,11 +182,11 @@ def draw_seam_profile(marts):
     rows = [row for row in rows if row["mean"] is not None]
     if not rows:
         message = (
-            "No tile is declared (study parameter tile_px), or no image is larger than one: there"
-            " is no seam."
+            "No tile is declared (tile_px, of a model or the study), or no image is larger than"
+            " one: there is no seam."
         )
         if has_seam:
-            message = "Tiles (study parameter tile_px) are too small: every block is near a seam."
+            message = "Tiles (tile_px) are too small: every block is near a seam."
         return theme.draw_message(SEAM_TITLE, [], message)
     reach = max(row["distance_blocks"] for row in rows) + 1
     models = [model for model in marts.models if any(row["model_id"] == model for row in rows)]

@@ -26,6 +26,7 @@ from upscale_audit.analysis.figures.information import draw_rule_information
 from upscale_audit.analysis.figures.intervals import draw_direction_components, draw_tta_effect
 from upscale_audit.analysis.figures.ledger import draw_ledger
 from upscale_audit.analysis.figures.lesions import draw_lesion_risk, plan_lesion_figures
+from upscale_audit.analysis.figures.multiverse import draw_axis1_multiverse
 from upscale_audit.analysis.figures.overlap import draw_rule_overlap
 from upscale_audit.analysis.figures.rates import draw_flag_rates
 from upscale_audit.analysis.figures.rules import list_sources, name_files
@@ -51,6 +52,7 @@ STUDY_FIGURES = {
     "ledger": draw_ledger,
     "axis1_distribution": draw_axis1_distribution,
     "pca_basis": draw_pca_basis,
+    "axis1_multiverse": draw_axis1_multiverse,
     "tta_effect": draw_tta_effect,
     "tier3_states": draw_tier3_states,
     "frame_profile": draw_frame_profile,

@@ -91,6 +91,24 @@
 {% macro profiled_rings() %}{{ return(16) }}{% endmacro %}
 {% macro interior_ring() %}{{ return(4) }}{% endmacro %}
 
+{#- The tile that a model declares (`[[models]] tile_px`), else the study's. Argument: SQL of its id.
+    Result: px; NULL where neither does. -#}
+{% macro declared_tile(model_id) -%}
+    {%- set tile_px = var('tile_px', none) -%}
+    {%- set study_tile = 'null' if tile_px is none else tile_px -%}
+    {%- set tiles = var('model_tiles', {}) -%}
+    {%- if tiles -%}
+    case {{ model_id }}
+            {%- for name, tile_px in tiles.items() %}
+            when {{ dbt.string_literal(dbt.escape_single_quotes(name)) }} then {{ tile_px }}
+            {%- endfor %}
+            else {{ study_tile }}
+        end
+    {%- else -%}
+    {{ study_tile }}
+    {%- endif -%}
+{%- endmacro %}
+
 {#- Blocks this far from the nearest seam, or farther, count as elsewhere. -#}
 {% macro seam_reach() %}{{ return(8) }}{% endmacro %}
 

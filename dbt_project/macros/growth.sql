@@ -85,13 +85,20 @@
     fitted. Argument: SQL of its id. Result: a condition. -#}
 {% macro is_axis_model(model_id) -%}
     {%- set models = var('axis_models', none) -%}
-    {%- if models is none -%}
-    true
-    {%- else -%}
+    {{ 'true' if models is none else is_one_of(model_id, models) }}
+{%- endmacro %}
+
+{#- Whether a model is a control: references, damaged as stated. Argument: SQL of its id. Result: a
+    condition. -#}
+{% macro is_control(model_id) -%}
+    {%- set models = var('control_models', []) -%}
+    {{ is_one_of(model_id, models) if models else 'false' }}
+{%- endmacro %}
+
+{% macro is_one_of(model_id, models) -%}
     {{ model_id }} in (
         {%- for name in models -%}
         {{ dbt.string_literal(dbt.escape_single_quotes(name)) }}{{ ', ' if not loop.last }}
         {%- endfor -%}
     )
-    {%- endif -%}
 {%- endmacro %}

@@ -10,6 +10,16 @@
     {{ return(['luminance', 'contrast', 'gain_2', 'gain_4', 'gain_8']) }}
 {% endmacro %}
 
+{#- The feature spaces that mart_axis1_multiverse scores by (definitions E.10): the signed one, the
+    older one that mixes signed features with unsigned ones, and of that what SSIM is made of. -#}
+{% macro feature_spaces() %}
+    {{ return({
+        'phi5': features(),
+        'phi6': ['luminance', 'contrast', 'structure', 'decorrelation', 'gain', 'error'],
+        'phi3': ['luminance', 'contrast', 'structure'],
+    }) }}
+{% endmacro %}
+
 {#- What a restored block may have more or less of than its reference (definitions E.5). -#}
 {% macro components() %}
     {{ return(['sharp', 'texture', 'hf', 'noise', 'block', 'block16', 'block4', 'ring', 'mu']) }}

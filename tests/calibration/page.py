@@ -21,8 +21,8 @@ A build simulates many models at once, each an independent draw. They share pati
 models of one study do; so several builds with other patients and other draws make up each
 figure. A measured value is a population mean, plus effects of patient, image and block. Patient
 effects are normal, or skewed: exponential, a few patients restored far worse than the rest.
-Not simulated: the intervals of artefacts and of single sides in mart_axis1_types, and of shares in
-mart_tier3_states.
+Not simulated: the intervals of artefacts, of single sides and of what exceeds a control in
+mart_axis1_types, of other choices in mart_axis1_multiverse, and of shares in mart_tier3_states.
 
 In parentheses is the Monte-Carlo 95 % interval of the figure itself (Wilson's, for the number of
 studies that independent draws would need to vary as the builds did). **Bold** lies outside the

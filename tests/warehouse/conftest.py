@@ -1,5 +1,6 @@
 """The sample study, ingested, built and exported once for every test of the warehouse."""
 
+import hashlib
 import logging
 import shutil
 from dataclasses import replace
@@ -10,8 +11,9 @@ import pytest
 from PIL import Image
 from scipy import stats
 
+from tests.warehouse.damage import MADE
 from upscale_audit.ingest.run import ingest_study
-from upscale_audit.ingest.study import load_study
+from upscale_audit.ingest.study import Model, load_study
 from upscale_audit.warehouse import dbt_runner
 from upscale_audit.warehouse.build import build_warehouse
 from upscale_audit.warehouse.connect import open_warehouse
@@ -116,3 +118,35 @@ def blocks(query):
     """Give every block of the sample in raster order, decimals as float64."""
     frame = query("select * from fct_blocks order by model_id, image_id, block_row, block_col")
     return frame.with_columns(pl.selectors.decimal().cast(pl.Float64))
+
+
+@pytest.fixture(scope="session")
+def controlled(sample_study, tmp_path_factory):
+    """Give the sample study with four controls added to its five restorers."""
+    root = tmp_path_factory.mktemp("controlled")
+    models = list(sample_study.models)
+    for name, (restorer, make) in MADE.items():
+        folder = root / name
+        folder.mkdir()
+        for path in sample_study.references.iterdir():
+            image = np.asarray(Image.open(path).convert("L"))
+            Image.fromarray(make(image)).save(folder / path.name)
+        models.append(Model(name, folder, None, restorer))
+    models.sort(key=lambda model: model.model_id)
+    lean = replace(sample_study.ingest_parameters, image_metrics=False)
+    study = replace(sample_study, models=tuple(models), output=root / "out", ingest_parameters=lean)
+    ingest_study(study, workers=1)
+    build_warehouse(study)
+    return study
+
+
+@pytest.fixture(scope="session")
+def draws(sample_study):
+    """Give the bootstrap's image indices, (1000, 6), from its definition."""
+    images = sorted(f"image:{file.stem}" for file in sample_study.references.iterdir())
+
+    def draw(replicate, position):
+        digest = hashlib.sha256(f"upscale-audit:{replicate}:{position}".encode()).hexdigest()
+        return int(digest[:15], 16) % len(images)
+
+    return np.array([[draw(b, j) for j in range(len(images))] for b in range(1000)])

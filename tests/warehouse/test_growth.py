@@ -26,10 +26,13 @@ from upscale_audit.warehouse.growth import (
     plan_growth,
 )
 from upscale_audit.warehouse.hyra import HyraFolder
-from upscale_audit.warehouse.proof.provenance import describe_axis, describe_build
+from upscale_audit.warehouse.proof.provenance import describe_build, describe_study
 from upscale_audit.warehouse.proof.verify import verify
 
-OF_THE_BASIS = {"dim_study.parquet", "mart_pca_basis.parquet", "mart_provenance.parquet"}
+OF_THE_BASIS = {
+    f"{name}.parquet"
+    for name in ("dim_study", "mart_axis1_multiverse", "mart_pca_basis", "mart_provenance")
+}
 
 
 def read_sums(study):
@@ -182,7 +185,7 @@ def test_what_was_carried_gets_its_rows_once(small_study, tmp_path):
     database = tmp_path / "copy.duckdb"
     carried = copy_published(small_study, database)
     assert carried["main.fct_blocks"] == 36
-    variables = describe_axis(small_study) | {"carried_blocks": 36}
+    variables = describe_study(small_study) | {"carried_blocks": 36}
     select = ["run", "--select", "fct_blocks"]
     for rows, flag in ({"main.fct_blocks": 35}, []), ({}, []), (carried, ["--full-refresh"]):
         said = f"{rows.get('main.fct_blocks', 'no')} rows were carried, 36 are there.*upscale-audit"
@@ -211,6 +214,16 @@ def test_nothing_added_keeps_every_block(plan):
 )
 def test_what_decides_a_block_makes_a_build_start_from_nothing(plan, part, reason):
     assert reason in plan(**part).reason
+
+
+def test_seams_of_carried_blocks_at_another_tile_make_a_build_start_from_nothing(
+    plan, frozen_study
+):
+    models = frozen_study.models
+    first = replace(frozen_study, models=(replace(models[0], tile_px=16), *models[1:]))
+    assert plan(first).reason == f"the tile of {models[0].model_id} changed since the last build"
+    added = replace(frozen_study, models=(*models, replace(models[0], model_id="z", tile_px=24)))
+    assert plan(added).reason == "z has a tile that no model had"
 
 
 def test_a_study_with_an_axis_of_its_own_starts_from_nothing(plan, frozen_study):

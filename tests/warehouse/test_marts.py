@@ -1,24 +1,10 @@
 """Marts, recomputed from the blocks with numpy and the bootstrap's own draws."""
 
-import hashlib
-
 import numpy as np
 import polars as pl
 import pytest
 
 COMPONENTS = ("sharp", "texture", "hf", "noise", "block", "block16", "block4", "ring", "mu")
-
-
-@pytest.fixture(scope="module")
-def draws(sample_study):
-    """Give the bootstrap's image indices, (1000, 6), from its definition."""
-    images = sorted(f"image:{file.stem}" for file in sample_study.references.iterdir())
-
-    def draw(replicate, position):
-        digest = hashlib.sha256(f"upscale-audit:{replicate}:{position}".encode()).hexdigest()
-        return int(digest[:15], 16) % len(images)
-
-    return np.array([[draw(b, j) for j in range(len(images))] for b in range(1000)])
 
 
 def sum_by_image(rows, column):

@@ -1,16 +1,11 @@
 """Properties of the signed axis and the ledger, and what controls of known damage do to them."""
 
-from dataclasses import replace
-
 import numpy as np
 import polars as pl
 import pytest
-from PIL import Image
 
-from upscale_audit.ingest.restorers import Blur, Jpeg, Noise, Unsharp
+from tests.warehouse.damage import MADE
 from upscale_audit.ingest.run import ingest_study
-from upscale_audit.ingest.study import Model
-from upscale_audit.restore import controls
 from upscale_audit.warehouse.build import build_warehouse
 from upscale_audit.warehouse.connect import open_warehouse
 from upscale_audit.warehouse.standard import fit_basis, read_moments
@@ -20,12 +15,6 @@ SIDE = 800
 
 KEYS = ["image_id", "block_row", "block_col"]
 KINDS = ("invented", "lost", "exaggerated", "shifted")
-MADE = {
-    "blur": (Blur("blur"), lambda image: controls.blur(image, 1.0)),
-    "jpeg": (Jpeg("jpeg"), lambda image: controls.compress_jpeg(image, 50)),
-    "noise": (Noise("noise"), lambda image: controls.add_noise(image, 4.0, "upscale-audit")),
-    "unsharp": (Unsharp("unsharp"), lambda image: controls.sharpen(image, 1.0, 1.0)),
-}
 
 
 def read(study, sql):
@@ -196,26 +185,6 @@ def test_mean_variance_and_the_axis_of_both_paths_are_those_of_the_pixels(exchan
     assert rows["axis1_notta"].equals(rows["axis1_tta"])
 
 
-@pytest.fixture(scope="module")
-def controlled(sample_study, tmp_path_factory):
-    """Give the sample study with four controls added to its five restorers."""
-    root = tmp_path_factory.mktemp("controlled")
-    models = list(sample_study.models)
-    for name, (restorer, make) in MADE.items():
-        folder = root / name
-        folder.mkdir()
-        for path in sample_study.references.iterdir():
-            image = np.asarray(Image.open(path).convert("L"))
-            Image.fromarray(make(image)).save(folder / path.name)
-        models.append(Model(name, folder, None, restorer))
-    models.sort(key=lambda model: model.model_id)
-    lean = replace(sample_study.ingest_parameters, image_metrics=False)
-    study = replace(sample_study, models=tuple(models), output=root / "out", ingest_parameters=lean)
-    ingest_study(study, workers=1)
-    build_warehouse(study)
-    return study
-
-
 @pytest.mark.parametrize("table", ["fct_blocks", "fct_block_states", "mart_limits"])
 def test_controls_move_nothing_of_another_model(sample_study, controlled, table):
     chosen = f"select * from {table} where model_id not in {tuple(MADE)}"
@@ -273,6 +242,35 @@ def test_controls_have_the_types_that_they_were_made_for(sample_study, controlle
     before = read(sample_study, "select model_id, axis1_type from mart_axis1_types")
     for model_id, axis1_type in before.rows():
         assert types[model_id]["axis1_type"] == axis1_type
+
+
+def test_contrasts_are_less_those_of_the_control_of_equal_error(controlled):
+    rows = read(controlled, "select * from mart_axis1_types")
+    types = {row["model_id"]: row for row in rows.iter_rows(named=True)}
+    errors = dict(
+        read(
+            controlled,
+            "select model_id, avg(mse_dn2_notta) as error_dn2 from fct_blocks group by model_id",
+        ).rows()
+    )
+    compared = 0
+    for model_id, row in types.items():
+        ratios = {name: abs(np.log(errors[name] / errors[model_id])) for name in MADE}
+        nearest = min(ratios, key=ratios.get)
+        assert row["error_dn2"] == pytest.approx(errors[model_id], rel=1e-6)
+        if model_id in MADE:
+            assert row["no_control_reason"] == "a control itself"
+        elif ratios[nearest] > np.log(2):
+            assert row["no_control_reason"] == "no control has an error within a factor of two"
+        else:
+            assert row["control_model_id"] == nearest
+            for name, contrast in (("sharpness", "sharp"), ("artefact", "artefact")):
+                here, there = (types[m][f"contrast_{contrast}"] for m in (model_id, nearest))
+                found = [row[f"excess_{name}{end}"] for end in ("", "_low", "_high")]
+                assert found[0] == pytest.approx(here - there, abs=1e-12)
+                assert found[1] <= found[0] <= found[2]
+            compared += 1
+    assert compared >= 2
 
 
 def test_red_blocks_gained_contrast_as_the_captions_say(controlled):

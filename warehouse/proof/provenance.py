@@ -51,6 +51,36 @@ def describe_axis(study):
     }
 
 
+def describe_study(study):
+    """Give all dbt variables that are no number: the axis, and what models are declared as.
+
+    Parameters
+    ----------
+    study : ingest.study.Study
+
+    Returns
+    -------
+    dict
+    """
+    return describe_axis(study) | describe_models(study)
+
+
+def describe_models(study):
+    """Give the tile of each model that declares one, in px, and which are controls.
+
+    Parameters
+    ----------
+    study : ingest.study.Study
+
+    Returns
+    -------
+    dict
+    """
+    tiles = {model.model_id: model.tile_px for model in study.models if model.tile_px is not None}
+    controls = [model.model_id for model in study.models if model.is_control]
+    return {"model_tiles": tiles, "control_models": controls}
+
+
 def describe_build(study, raw_manifest, hyra, frozen_sha256=None):
     """Name what decides the content of a warehouse."""
     inputs = {"raw": raw_manifest["content_sha256"]}
@@ -61,6 +91,7 @@ def describe_build(study, raw_manifest, hyra, frozen_sha256=None):
     return {
         "parameters": asdict(study.analysis_parameters),
         "axis": describe_axis(study),
+        "models": describe_models(study),
         "code": describe_code("warehouse"),
         "dbt_project_sha256": describe_code("dbt_project")["sha256"],
         "duckdb_version": duckdb.__version__,

@@ -2,7 +2,7 @@
 
 import csv
 from dataclasses import dataclass
-from itertools import combinations, pairwise
+from itertools import combinations, pairwise, product
 from itertools import count as count_up
 from pathlib import Path
 
@@ -80,6 +80,7 @@ def make_warehouse(folder, case):
         "mart_direction_components": _directions(case),
         "mart_axis1_distribution": _distribution(case),
         "mart_ledger": _ledger(case),
+        "mart_axis1_multiverse": _multiverse(case),
         "mart_model_pairs": _model_pairs(case),
         "dim_study": [{"axis_basis": case.axis_basis, "axis_alignment": case.axis_alignment}],
         "mart_pca_basis": _basis(case),
@@ -219,6 +220,36 @@ def _ledger(case):
                             "energy_dn2": share * (1 + shift) / scale,
                             "baseline_energy_dn2": share / scale if case.has_windows else None,
                         }
+
+
+def _multiverse(case):
+    """Scaled choices: A where the origin is the mean, no type of phi6; contrasts say B."""
+    choices = product(
+        case.models,
+        ("phi5", "phi6", "phi3"),
+        ("standard", "pooled", "own"),
+        ("zero", "mean"),
+        ("anchored", "returned"),
+    )
+    for model, space, basis, origin, sign in choices:
+        is_there = basis != "standard" or space == "phi5"
+        by_rule = "A" if origin == "mean" else "mixed"
+        yield {
+            "model_id": model,
+            "feature_space": space,
+            "is_scaled": True,
+            "basis": basis,
+            "origin": origin,
+            "axis_sign": sign,
+            "is_scoring": (space, basis, origin, sign) == ("phi5", "standard", "zero", "anchored"),
+            "is_turned": is_there and (model, space, sign) == (case.models[0], "phi3", "returned"),
+            "axis1_type": by_rule if is_there and space != "phi6" else "not identifiable",
+            "contrast_type": "B" if is_there else "not identifiable",
+            "is_supported": True if by_rule == "A" else None,
+            "contrast_sharpness_low": 0.1 if is_there else None,
+            "contrast_artefact_high": 0.1 if is_there else None,
+            "eigenvalue_gap": 2.5 if is_there else None,
+        }
 
 
 def _model_pairs(case):

@@ -168,6 +168,7 @@ def _seam_profile(case):
                     "model_id": model,
                     "inference_path": path,
                     "distance_blocks": distance,
+                    "tile_px": 400,
                     "cluster_unit": "patient",
                     "cluster_count": case.clusters if known else 0,
                     "block_count": 50,

@@ -29,6 +29,7 @@ from upscale_audit.analysis.figures.coverage import draw_coverage, is_complete
 from upscale_audit.analysis.figures.information import ASSESSMENTS, DUPLICATE, draw_rule_information
 from upscale_audit.analysis.figures.intervals import draw_direction_components, draw_tta_effect
 from upscale_audit.analysis.figures.ledger import draw_ledger
+from upscale_audit.analysis.figures.multiverse import draw_axis1_multiverse
 from upscale_audit.analysis.figures.overlap import MOST_COMBINATIONS, draw_rule_overlap, name_class
 from upscale_audit.analysis.figures.rates import EVIDENCE, draw_flag_rates
 from upscale_audit.analysis.figures.rules import CLASSES, list_sources, name_files
@@ -328,8 +329,9 @@ def test_a_long_model_name_is_broken_and_none_of_it_lost():
 
 
 def test_the_alignment_limit_is_the_one_of_the_mart_and_of_the_build():
-    sql = next(PROJECT.rglob("models/marts/**/mart_axis1_types.sql")).read_text(encoding="utf-8")
-    assert float(re.search(r"set minimum_alignment = ([\d.]+)", sql)[1]) == MINIMUM_ALIGNMENT
+    sql = next(PROJECT.rglob("macros/axis1_types.sql")).read_text(encoding="utf-8")
+    stated = re.search(r"macro minimum_alignment\(\) %}{{ return\(([\d.]+)\)", sql)
+    assert float(stated[1]) == MINIMUM_ALIGNMENT
     assert upscale_audit.warehouse.build.MINIMUM_ALIGNMENT == MINIMUM_ALIGNMENT
 
 
@@ -653,6 +655,24 @@ def test_a_ledger_of_small_images_ends_at_eight_pixels(study):
     assert "wider than 8 px" in text
     assert "cells of 16 px" not in text
     assert "read a model beside it" not in text
+
+
+def test_a_multiverse_has_a_cell_a_model_and_choice_that_there_is(study):
+    path, _ = study()
+    with Marts(path) as marts:
+        chart = draw_axis1_multiverse(marts)
+        rows = read_rows(chart)
+        text = read_text(chart)
+    cells = [row for row in rows if "type" in row]
+    # Signs as returned are drawn of phi3 alone, where they turn one model's axis over.
+    assert len(cells) == 2 * 2 * (3 * 2 + 2 * 2 + 2 * 2 * 2)
+    assert {row["model"] for row in cells} == {"one", "two"}
+    assert {row["type"] for row in cells} == {"A", "B", "mixed", "not identifiable"}
+    assert {row["opacity"] for row in cells if row["type"] == "mixed"} == {1}
+    assert {row["opacity"] for row in cells if row["type"] == "B"} < {0.4, 1}
+    assert sum(row["is_scoring"] for row in cells) == 2 * 2
+    assert "One column for each of 18 choices" in text
+    assert {"A 7, B 0 of 14", "A 0, B 18 of 18"} <= {row.get("text") for row in rows}
 
 
 def test_components_are_read_from_the_warehouse_in_the_order_of_the_seed(study):

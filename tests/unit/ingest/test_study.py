@@ -217,6 +217,27 @@ def test_a_label_file_that_does_not_exist_is_named_with_its_key(refuse):
     assert "gone.csv; put it there or correct boxes" in message
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("15", "15; expected 16 or more, below 2**31"),
+        ("2147483648", "2147483648; expected 16 or more, below 2**31"),
+        ("16.0", "16.0; expected int"),
+        ("true", "True; expected int"),
+        ('"200"', "'200'; expected int"),
+    ],
+)
+def test_a_tile_that_is_none_is_named_with_its_model(refuse, value, expected):
+    message = refuse(GOOD.replace("notta =", f"tile_px = {value}\nnotta ="))
+    assert f"[[models]] number 1: tile_px = {expected}" in message
+
+
+def test_a_model_may_declare_its_tile(load):
+    study = load(GOOD.replace('model_id = "beta"', 'model_id = "beta"\ntile_px = 16'))
+    assert {model.model_id: model.tile_px for model in study.models} == {"alpha": None, "beta": 16}
+    assert study.analysis_parameters.tile_px is None
+
+
 def test_an_unknown_pairing_rule_is_answered_with_the_known_ones(refuse):
     message = refuse(GOOD.replace('"reference"', '"reference"\npairing = "fuzzy"'))
     assert "pairing = 'fuzzy'; expected one of exact, suffix" in message

@@ -28,19 +28,27 @@ def find_seam(row, col, height, width, tile_px):
     return min(-(-min(gaps) // 8), 8) if gaps else None
 
 
+def find_tiles(study):
+    """The tile of each model: its own, else the study's."""
+    shared = study.analysis_parameters.tile_px
+    return {model.model_id: model.tile_px or shared for model in study.models}
+
+
 @pytest.fixture(scope="module")
 def placed(facts, grids, find_cluster, fidelity_study):
     """Give every measured block's model, path, image, cluster, distances and SSIM."""
-    rows, tile_px = [], fidelity_study.analysis_parameters.tile_px
+    rows, tiles = [], find_tiles(fidelity_study)
     for fact in facts:
         block_rows, block_cols, height, width = grids[fact["image_id"]]
         place = fact["block_row"], fact["block_col"]
         depth, side = find_side(*place, block_rows, block_cols)
-        seam = find_seam(*place, height, width, tile_px)
+        seams = {
+            tile: find_seam(*place, height, width, tile) for tile in sorted(set(tiles.values()))
+        }
         for path in PATHS:
             value = fact[f"local_ssim_{path}"]
             key = (fact["model_id"], path, fact["image_id"], find_cluster(fact["image_id"]))
-            rows.append((*key, depth, side, seam, None if value is None else float(value)))
+            rows.append((*key, depth, side, seams, None if value is None else float(value)))
     return rows
 
 
@@ -149,11 +157,12 @@ def test_an_image_without_an_interior_has_no_frame_effect(read_mart):
 
 @pytest.fixture(scope="module")
 def seam_groups(placed):
-    """Give (image, cluster, SSIM) of the blocks inside the frame by model, path and distance."""
+    """Give (image, cluster, SSIM) of the blocks inside the frame by model, path, tile, distance."""
     groups = defaultdict(list)
-    for model_id, path, image_id, cluster, depth, _, seam, value in placed:
-        if depth >= 4 and seam is not None and value is not None:
-            groups[model_id, path, seam].append((image_id, cluster, value))
+    for model_id, path, image_id, cluster, depth, _, seams, value in placed:
+        for tile_px, seam in seams.items():
+            if depth >= 4 and seam is not None and value is not None:
+                groups[model_id, path, tile_px, seam].append((image_id, cluster, value))
     return groups
 
 
@@ -167,12 +176,14 @@ def find_clusters(*groups):
 
 
 def test_a_step_is_against_blocks_8_px_farther_and_the_frame_is_left_out(
-    read_mart, seam_groups, bootstrap_mean, stretch
+    fidelity_study, read_mart, seam_groups, bootstrap_mean, stretch
 ):
-    rows = read_mart("mart_seam_profile")
+    rows, tiles = read_mart("mart_seam_profile"), find_tiles(fidelity_study)
     assert len(rows) == 5 * 2 * 9
+    assert len(set(tiles.values())) == 2
     for row in rows:
-        key = row["model_id"], row["inference_path"]
+        assert row["tile_px"] == tiles[row["model_id"]]
+        key = row["model_id"], row["inference_path"], row["tile_px"]
         here, next_ = (seam_groups[(*key, row["distance_blocks"] + more)] for more in (0, 1))
         found = [row[name] for name in ("difference", "difference_low", "difference_high")]
         assert row["block_count"] == len(here)
@@ -195,9 +206,10 @@ def test_the_excess_of_a_step_is_over_the_baselines_on_the_same_images(
     seen = 0
     for row in read_mart("mart_seam_profile where distance_blocks < 8"):
         key, distance = (row["model_id"], row["inference_path"]), row["distance_blocks"]
+        key += (row["tile_px"],)
         found = [row[name] for name in ("excess", "excess_low", "excess_high")]
         own = [seam_groups[(*key, distance + more)] for more in (0, 1)]
-        base = [seam_groups["bicubic", "notta", distance + more] for more in (0, 1)]
+        base = [seam_groups["bicubic", "notta", key[2], distance + more] for more in (0, 1)]
         if key[0] == "bicubic" or not own[0]:
             assert (row["excess_cluster_count"], found) == (0, [None] * 3)
             continue
@@ -223,7 +235,9 @@ def test_the_excess_of_a_step_is_over_the_baselines_on_the_same_images(
 
 
 def test_every_distance_to_a_seam_occurs(placed):
-    assert {seam for *_, depth, _, seam, _ in placed if depth >= 4} == {*range(9)}
+    for tile_px in (111, 120):
+        found = {seams[tile_px] for *_, depth, _, seams, _ in placed if depth >= 4}
+        assert found == {*range(9)}
 
 
 def read_effect(read_mart, model_id, path="notta"):

@@ -35,10 +35,7 @@ oriented as (
         *,
         case
             when abs(loadings[{{ anchor }}]) >= 0.2 then sign(loadings[{{ anchor }}])
-            else sign(loadings[list_position(
-                list_transform(loadings, lambda loading: abs(loading)),
-                list_max(list_transform(loadings, lambda loading: abs(loading)))
-            )])
+            else {{ sign_of_largest('loadings') }}
         end as orientation,
         lead(eigenvalue) over (partition by basis_id order by component) as next_eigenvalue
     from rounded

@@ -127,43 +127,16 @@ final as (
         {%- endfor %}
         cast({{ path }}_sum / 64 as {{ fixed() }}) as mean_dn_{{ path }},
         cast({{ path }}_spread / 4096 as {{ fixed_dn2() }}) as variance_dn2_{{ path }},
-        -- The feature space Phi5 (definitions E.3, [OWN]): zero for a perfect block, and with
-        -- the other sign, to the last digit, where reference and restored change places.
-        cast(
-            ({{ path }}_sum - reference_sum) / sqrt({{ path }}_level_sq)
-            as {{ fixed() }}
-        ) as phi_luminance_{{ path }},
-        cast(
-            (sqrt({{ path }}_spread) - sqrt(reference_spread))
-            / sqrt(reference_spread + {{ path }}_spread + 4096 * {{ ssim_c2() }})
-            as {{ fixed() }}
-        ) as phi_contrast_{{ path }},
-        {%- for scale in block_scales() %}
-        cast(
-            ln(energy_{{ scale }}_{{ path }} + 4096 * {{ rounding_variance() }})
-            - ln(energy_{{ scale }}_reference + 4096 * {{ rounding_variance() }})
-            as {{ fixed() }}
-        ) as phi_gain_{{ scale }}_{{ path }},
+        {%- for name, sql in signed_features(path).items() %}
+        cast({{ sql }} as {{ fixed() }}) as phi_{{ name }}_{{ path }},
         {%- endfor %}
-        -- The direction components (definitions E.5, [OWN]): restored minus reference.
-        cast(
-            ln(({{ path }}_laplacian / 4096 + 1) / (reference_laplacian / 4096 + 1))
-            as {{ fixed() }}
-        ) as d_sharp_{{ path }},
-        cast(
-            ln((energy_4_{{ path }} / 4096 + 1) / (energy_4_reference / 4096 + 1)) as {{ fixed() }}
-        ) as d_texture_{{ path }},
+        {%- for name, sql in judged_components(path).items() %}
+        cast({{ sql }} as {{ fixed() }}) as d_{{ name }}_{{ path }},
+        {%- endfor %}
+        -- The other direction components (definitions E.5, [OWN]): restored minus reference.
         cast(
             ln((energy_2_{{ path }} / 4096 + 1) / (energy_2_reference / 4096 + 1)) as {{ fixed() }}
         ) as d_hf_{{ path }},
-        cast(
-            sqrt(pi() / 2) / 6 * ({{ path }}_noise - reference_noise) / 64 as {{ fixed() }}
-        ) as d_noise_{{ path }},
-        cast(
-            ({{ path }}_step_side - reference_step_side) / nullif(8 * side_count, 0)
-            - ({{ path }}_step_inside - reference_step_inside) / 112
-            as {{ fixed() }}
-        ) as d_block_{{ path }},
         cast(
             ({{ path }}_step_side16 - reference_step_side16) / nullif(8 * side16_count, 0)
             - ({{ path }}_step_inside - reference_step_inside) / 112
@@ -177,13 +150,6 @@ final as (
             ) / 96
             as {{ fixed() }}
         ) as d_block4_{{ path }},
-        cast(
-            case
-                when ringing_px >= {{ var('ringing_min_px') }}
-                    then sqrt({{ path }}_ringing / ringing_px)
-            end
-            as {{ fixed() }}
-        ) as d_ring_{{ path }},
         cast(({{ path }}_sum - reference_sum) / 64 as {{ fixed() }}) as d_mu_{{ path }},
         cast({{ path }}_local_ssim as {{ fixed() }}) as local_ssim_{{ path }},
         mse_dn2_{{ path }},

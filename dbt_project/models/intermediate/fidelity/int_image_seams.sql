@@ -4,7 +4,7 @@
 {%- set nearest = 'least(seam_distance, ' ~ seam_reach() ~ ')' -%}
 with blocks as (
 
-    select * from {{ ref('int_blocks_placed') }}
+    select * from {{ ref('int_blocks_tiled') }}
 
 ),
 
@@ -13,6 +13,7 @@ final as (
     select
         model_id,
         image_id,
+        tile_px,
         {{ nearest }} as seam_distance
         {%- for path in inference_paths() %},
         count(local_ssim_{{ path }}) as count_{{ path }},
@@ -20,7 +21,7 @@ final as (
         {%- endfor %}
     from blocks
     where frame_distance >= {{ interior_ring() }} and seam_distance is not null
-    group by model_id, image_id, {{ nearest }}
+    group by model_id, image_id, tile_px, {{ nearest }}
 
 )
 

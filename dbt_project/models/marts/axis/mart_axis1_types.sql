@@ -6,12 +6,13 @@
     a side alone. All in robust spreads. -#}
 {%- set judged = ['sharp', 'texture', 'noise', 'block', 'ring'] -%}
 {%- set contrasted = ['sharp', 'texture', 'block', 'ring'] -%}
-{%- set sides = ['positive', 'negative'] -%}
-{%- set levels = {
-    'sharpness': 'mean_sharp',
-    'artefact': '(mean_block - mean_texture) / 2',
-} -%}
-{%- set minimum_alignment = 0.9 -%}
+{%- set sides = type_sides() -%}
+{%- set levels = type_levels() -%}
+{#- Within a factor of two either way. -#}
+{%- set is_near -%}
+    paired.nearest.error_dn2 between judged.error_dn2 / 2 and judged.error_dn2 * 2
+    and not judged.is_control
+{%- endset -%}
 with components as (
 
     select * from {{ ref('mart_direction_components') }}
@@ -50,6 +51,25 @@ models as (
 limits as (
 
     select * from {{ ref('int_student_limits') }}
+
+),
+
+means as (
+
+    select * from {{ ref('mart_model_means') }}
+
+),
+
+errors as (
+
+    select
+        model_id,
+        mean as error_dn2
+    from means
+    where source_id = 'images'
+        and inference_path = 'notta'
+        and quantity = 'mse_dn2'
+        and subgroup_kind = 'all'
 
 ),
 
@@ -160,7 +180,8 @@ level_ends as (
 replicate_contrasts as (
 
     select
-        positive.model_id
+        positive.model_id,
+        positive.replicate
         {%- for name in contrasted %},
         positive.mean_{{ name }} - negative.mean_{{ name }} as contrast_{{ name }}
         {%- endfor %}
@@ -187,10 +208,111 @@ contrast_ends as (
 
 ),
 
+judged as (
+
+    select
+        models.model_id,
+        models.is_control,
+        errors.error_dn2
+    from models
+    left join errors on models.model_id = errors.model_id
+
+),
+
+-- Of the controls that have both sides, the one whose error is nearest, as a ratio.
+paired as (
+
+    select
+        judged.model_id,
+        arg_min(
+            {'model_id': controls.model_id, 'error_dn2': controls.error_dn2},
+            {
+                'distance': abs(ln(judged.error_dn2 / controls.error_dn2)),
+                'model_id': controls.model_id
+            }
+        ) as nearest
+    from judged
+    inner join judged as controls on controls.is_control
+    inner join compared on controls.model_id = compared.model_id
+    where judged.error_dn2 > 0
+        and controls.error_dn2 > 0
+        and compared.contrast_sharp is not null
+        and compared.contrast_artefact is not null
+    group by judged.model_id
+
+),
+
+matched as (
+
+    select
+        judged.model_id,
+        judged.error_dn2,
+        case when {{ is_near }} then paired.nearest.model_id end as control_model_id,
+        case when {{ is_near }} then paired.nearest.error_dn2 end as control_error_dn2,
+        case
+            when judged.is_control then 'a control itself'
+            when coalesce(judged.error_dn2, 0) = 0 then 'no error was measured'
+            when paired.nearest is null then 'the study has no control with two sides'
+            when not ({{ is_near }}) then 'no control has an error within a factor of two'
+        end as no_control_reason
+    from judged
+    left join paired on judged.model_id = paired.model_id
+
+),
+
+-- Contrasts less those of the control: both under the same draws.
+excess_ends as (
+
+    select
+        matched.model_id
+        {%- for end, share in {'low': 0.025, 'high': 0.975}.items() %},
+        quantile_cont(own.contrast_sharp - control.contrast_sharp, {{ share }})
+            as excess_sharpness_{{ end }},
+        quantile_cont(
+            (
+                own.contrast_ring - control.contrast_ring
+                + own.contrast_block - control.contrast_block
+                - (own.contrast_texture - control.contrast_texture)
+            ) / 3,
+            {{ share }}
+        ) as excess_artefact_{{ end }}
+        {%- endfor %}
+    from matched
+    inner join replicate_contrasts as own on matched.model_id = own.model_id
+    inner join replicate_contrasts as control
+        on matched.control_model_id = control.model_id
+        and own.replicate = control.replicate
+    group by matched.model_id
+
+),
+
+exceeding as (
+
+    select
+        matched.*,
+        least(compared.cluster_count, control.cluster_count) as excess_cluster_count,
+        compared.contrast_sharp - control.contrast_sharp as excess_sharpness,
+        compared.contrast_artefact - control.contrast_artefact as excess_artefact
+    from matched
+    left join compared on matched.model_id = compared.model_id
+    left join compared as control on matched.control_model_id = control.model_id
+
+),
+
 evidence as (
 
     select
         axes.*,
+        exceeding.* exclude (model_id),
+        {%- for level in levels %}
+        {%- for end in ['low', 'high'] %}
+        {%- set name = 'excess_' ~ level %}
+        {{ interval_end(
+            'exceeding.' ~ name, 'excess_ends.' ~ name ~ '_' ~ end,
+            'exceeding.excess_cluster_count', 'excess_limits'
+        ) }} as {{ name }}_{{ end }},
+        {%- endfor %}
+        {%- endfor %}
         compared.* exclude (model_id)
         {%- for side in sides %}
         {%- for level in levels %}
@@ -214,6 +336,10 @@ evidence as (
         {%- endfor %}
         {%- endfor %}
     from axes
+    left join exceeding on axes.model_id = exceeding.model_id
+    left join excess_ends on axes.model_id = excess_ends.model_id
+    left join limits as excess_limits
+        on exceeding.excess_cluster_count - 1 = excess_limits.df
     left join compared on axes.model_id = compared.model_id
     left join level_ends on axes.model_id = level_ends.model_id
     left join contrast_ends on axes.model_id = contrast_ends.model_id
@@ -225,19 +351,11 @@ evidence as (
 
 ),
 
--- Where there is no interval a mean alone meets a condition.
 conditions as (
 
     select
         *,
-        {%- for side in sides %}
-        {{ side }}_sharpness > 0 and coalesce({{ side }}_sharpness_low > 0, true)
-            as has_{{ side }}_sharpness,
-        {{ side }}_artefact > 0 and coalesce({{ side }}_artefact_low > 0, true)
-            as has_{{ side }}_artefact,
-        {%- endfor %}
-        negative_sharpness < 0 and coalesce(negative_sharpness_high < 0, true) as has_negative_blur,
-        positive_noise > 2 * positive_sharpness as is_grain,
+        {{ type_conditions() }},
         contrast_sharp + contrast_texture + contrast_block + contrast_ring is not null
             as has_contrast
     from evidence
@@ -248,14 +366,7 @@ typed as (
 
     select
         *,
-        case
-            when is_identifiable is distinct from true then 'not identifiable'
-            when alignment is null or alignment < {{ minimum_alignment }} then 'not identifiable'
-            when not has_contrast then 'not identifiable'
-            when has_positive_artefact and has_negative_blur then 'A'
-            when has_positive_sharpness and has_negative_artefact and not is_grain then 'B'
-            else 'mixed'
-        end as axis1_type
+        {{ axis1_type() }} as axis1_type
     from conditions
 
 ),
@@ -265,29 +376,8 @@ final as (
     select
         model_id,
         axis1_type,
-        case axis1_type
-            when 'A' then positive_artefact_low > 0 and negative_sharpness_high < 0
-            when 'B' then positive_sharpness_low > 0 and negative_artefact_low > 0
-        end as is_supported,
-        case
-            when is_identifiable is distinct from true
-                then 'the basis that scores has no identifiable first axis'
-            when alignment is null then 'no block of this model was measured'
-            when not has_contrast
-                then 'no contrast: a polarity has no block, or a component no spread'
-            when alignment < {{ minimum_alignment }}
-                then 'the model''s own first axis is not the one that scores'
-            when axis1_type = 'A'
-                then 'artefacts were added on the positive side, sharpness lost on the negative'
-            when axis1_type = 'B'
-                then 'sharpness was gained on the positive side, artefacts added on the negative'
-            when has_positive_sharpness and is_grain
-                then 'what the positive side gained is grain: noise beyond twice its sharpness'
-            when has_positive_sharpness then 'no artefacts were added on the negative side'
-            when has_negative_blur
-                then 'the positive side gained no sharpness and no artefacts were added there'
-            else 'neither side meets its condition'
-        end as reason,
+        {{ is_type_supported() }} as is_supported,
+        {{ type_reason() }} as reason,
         case
             when positive_cluster_count >= {{ var('min_clusters') }}
                 then concat_ws(
@@ -320,6 +410,15 @@ final as (
         contrast_texture,
         contrast_block,
         contrast_ring,
+        error_dn2,
+        control_model_id,
+        control_error_dn2,
+        no_control_reason,
+        {%- for level in levels %}
+        excess_{{ level }},
+        excess_{{ level }}_low,
+        excess_{{ level }}_high,
+        {%- endfor %}
         alignment as own_axis_alignment,
         eigenvalue_gap,
         own_eigenvalue_gap

@@ -4,9 +4,15 @@
 {%- set reach = seam_reach() -%}
 {%- set steps = range(reach) | list -%}
 {%- set kinds = ['own', 'paired', 'base'] -%}
-with seams as (
+with measured as (
 
     select * from {{ ref('int_image_seams') }}
+
+),
+
+models as (
+
+    select * from {{ ref('dim_models') }}
 
 ),
 
@@ -34,9 +40,20 @@ draws as (
 
 ),
 
+-- The baseline is measured at every model's tiles, and compared at each.
+seams as (
+
+    select measured.*
+    from measured
+    inner join models
+        on measured.model_id = models.model_id
+        and measured.tile_px = models.tile_px
+
+),
+
 baselines as (
 
-    select * from seams
+    select * from measured
     where model_id = (select baseline_model from parameters)
         and count_notta > 0
 
@@ -59,6 +76,7 @@ compared as (
     from seams
     left join baselines
         on seams.image_id = baselines.image_id
+        and seams.tile_px = baselines.tile_px
         and seams.seam_distance = baselines.seam_distance
         and seams.model_id != baselines.model_id
     {%- if not loop.last %}
@@ -167,7 +185,7 @@ summed as (
 
 ),
 
-measured as (
+estimated as (
 
     {%- for distance in range(reach + 1) %}
     {%- set is_last = loop.last %}
@@ -200,35 +218,37 @@ measured as (
 final as (
 
     select
-        measured.model_id,
-        measured.inference_path,
-        measured.distance_blocks,
-        measured.cluster_unit,
-        measured.cluster_count,
-        measured.block_count,
-        measured.mean_local_ssim,
-        measured.difference,
+        estimated.model_id,
+        estimated.inference_path,
+        estimated.distance_blocks,
+        models.tile_px,
+        estimated.cluster_unit,
+        estimated.cluster_count,
+        estimated.block_count,
+        estimated.mean_local_ssim,
+        estimated.difference,
         {%- for end in ['low', 'high'] %}
         {{ interval_end(
-            'measured.difference', 'intervals.difference_' ~ end, 'measured.cluster_count',
+            'estimated.difference', 'intervals.difference_' ~ end, 'estimated.cluster_count',
             'limits', -2, 2
         ) }} as difference_{{ end }},
         {%- endfor %}
-        measured.excess_cluster_count,
-        measured.excess,
+        estimated.excess_cluster_count,
+        estimated.excess,
         {%- for end in ['low', 'high'] %}
         {{ interval_end(
-            'measured.excess', 'intervals.excess_' ~ end, 'measured.excess_cluster_count',
+            'estimated.excess', 'intervals.excess_' ~ end, 'estimated.excess_cluster_count',
             'excess_limits', -4, 4
         ) }} as excess_{{ end }}{{ ',' if not loop.last }}
         {%- endfor %}
-    from measured
+    from estimated
+    inner join models on estimated.model_id = models.model_id
     left join intervals
-        on measured.model_id = intervals.model_id
-        and measured.inference_path = intervals.inference_path
-        and measured.distance_blocks = intervals.distance_blocks
-    left join limits on measured.cluster_count - 1 = limits.df
-    left join limits as excess_limits on measured.excess_cluster_count - 1 = excess_limits.df
+        on estimated.model_id = intervals.model_id
+        and estimated.inference_path = intervals.inference_path
+        and estimated.distance_blocks = intervals.distance_blocks
+    left join limits on estimated.cluster_count - 1 = limits.df
+    left join limits as excess_limits on estimated.excess_cluster_count - 1 = excess_limits.df
 
 )
 
