@@ -10,7 +10,7 @@ import pyarrow as pa
 from upscale_audit.ingest.metrics.declared import METRICS, PUBLISHED_NAMES
 from upscale_audit.ingest.published import METRIC_COLUMNS
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Raised when a column or a manifest is changed or redefined; part of every shard's recipe."""
 
 
