@@ -15,6 +15,8 @@ NETWORK_BYTES_PER_PX = 210
 """Peak of a pair beyond that, as measured: without per-image metrics, with them, with them in
 colour; and what LPIPS adds. The spectra and filtered planes of a reference stay for all models.
 """
+SCAN_BYTES_PER_PX = 9
+"""Spectra of a reference's patches, for each size of them."""
 
 _RESERVE = 0.9
 _HEAD_BYTES = 1 << 12
@@ -48,7 +50,7 @@ def count_workers(cores, need_bytes, memory_bytes=None):
     return max(1, min(cores, memory_bytes // need_bytes))
 
 
-def estimate_need(paths, parameters, has_network=False):
+def estimate_need(paths, parameters, has_network=False, *, patch_sizes=0):
     """Bytes that a worker takes at its peak, from the headers of the files it may meet.
 
     Parameters
@@ -58,6 +60,8 @@ def estimate_need(paths, parameters, has_network=False):
     parameters : ingest.study.IngestParameters
     has_network : bool
         Whether LPIPS is measured.
+    patch_sizes : int
+        How many sizes of patches sFRC scans.
 
     Returns
     -------
@@ -72,6 +76,7 @@ def estimate_need(paths, parameters, has_network=False):
         if parameters.image_metrics:
             rate = COLOUR_BYTES_PER_PX if is_colour else GREY_BYTES_PER_PX
             rate += NETWORK_BYTES_PER_PX if has_network else 0
+        rate += SCAN_BYTES_PER_PX * patch_sizes
         largest = max(largest, pixels * rate)
     return WORKER_BYTES + largest
 

@@ -45,6 +45,7 @@ from upscale_audit.ingest.published import (
     read_locations,
     read_results,
 )
+from upscale_audit.ingest.rings import plan_scan
 from upscale_audit.ingest.schema import SCHEMA_VERSION, arrow_schema
 from upscale_audit.ingest.sources import list_table_sources, merge_unit_sources, name_source
 from upscale_audit.ingest.units import (
@@ -139,7 +140,9 @@ def _count_workers(study, pairing, weights, memory_bytes):
     """As many workers as cores, or as the memory holds; said where that is fewer."""
     files = [pair.file for pair in pairing.pairs if pair.file is not None]
     paths = [*pairing.references.values(), *files]
-    need = estimate_need(paths, study.ingest_parameters, weights is not None)
+    need = estimate_need(
+        paths, study.ingest_parameters, weights is not None, patch_sizes=len(study.sfrc)
+    )
     cores = os.cpu_count() or 1
     workers = count_workers(cores, need, memory_bytes)
     if workers < cores:
@@ -192,7 +195,7 @@ def plan_units(study, pairing, weights=None, vouchers=None):
     for path in sorted((study.raw / "units").glob("*.json")):
         vouched = None if vouchers is None else vouchers.get(name_unit(path.stem), ())
         manifest = read_manifest(path, vouched)
-        if manifest is None or manifest.get("recipe") != recipe(study.ingest_parameters, weights):
+        if manifest is None or manifest.get("recipe") != _name_recipe(study, weights):
             continue
         images, models = tuple(manifest["images"]), tuple(manifest["models"])
         if all(set(models) <= uncovered.get(image_id, set()) for image_id in images):
@@ -227,6 +230,10 @@ def _inputs_by_image(study, pairing):
     return {to_text(image_id): tuple(items) for image_id, items in inputs.items()}
 
 
+def _name_recipe(study, weights):
+    return recipe(study.ingest_parameters, weights, plan_scan(study))
+
+
 def _make_unit(study, weights, inputs, images, models):
     chosen = {
         image_id: tuple(
@@ -234,7 +241,8 @@ def _make_unit(study, weights, inputs, images, models):
         )
         for image_id in images
     }
-    return Unit(study.raw, images, models, chosen, study.ingest_parameters, weights)
+    parameters, scan = study.ingest_parameters, plan_scan(study)
+    return Unit(study.raw, images, models, chosen, parameters, weights, scan=scan)
 
 
 def _name_images(unit):
@@ -362,7 +370,8 @@ def _write_tables(study, manifests, tables, weights, tables_sha256, journal):
             pq.write_table(table, temporary, compression="zstd")
         files[f"{name}/{name}.parquet"] = hash_file(path)
     for manifest in manifests:
-        files |= {shard["file"]: shard["sha256"] for shard in manifest["shards"]}
+        written = [*manifest["shards"], *manifest["patch_shards"]]
+        files |= {shard["file"]: shard["sha256"] for shard in written}
         name = name_unit(manifest["unit_id"])
         files[name] = hash_file(study.raw / name)
     _clear_debris(study.raw, {study.raw / name for name in files})
@@ -380,7 +389,7 @@ def _write_tables(study, manifests, tables, weights, tables_sha256, journal):
 def _sign_off(study, manifests, sources, files, weights):
     """Describe the raw folder; units kept from older code are said to be of that code."""
     measured_by = {item["unit_id"]: item["code"]["sha256"] for item in manifests}
-    whole = recipe(study.ingest_parameters, weights) | {
+    whole = _name_recipe(study, weights) | {
         "code": describe_code("ingest"),
         "units_code_sha256": sorted(set(measured_by.values())),
         "dependencies_sha256": hash_dependencies(),
@@ -428,7 +437,7 @@ def _hash_sources(tables_sha256, manifests, rejects):
 def _clear_debris(raw, wanted):
     """Remove shards and unit manifests that no longer count; touch nothing else."""
     own_name = re.compile(r"\.?[0-9a-f]{16}\.(parquet|json)(\.tmp)?")
-    for folder in (raw / "units", *(raw / "blocks").glob("model_id=*")):
+    for folder in (raw / "units", raw / "patches", *(raw / "blocks").glob("model_id=*")):
         for path in folder.glob("*"):
             if own_name.fullmatch(path.name) and path not in wanted:
                 path.unlink()

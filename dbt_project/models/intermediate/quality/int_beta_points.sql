@@ -16,9 +16,15 @@ states as (
 
 ),
 
+patches as (
+
+    select * from {{ ref('int_sfrc_shares') }}
+
+),
+
 counts as (
 
-    {%- for relation in ['flags', 'states'] %}
+    {%- for relation in ['flags', 'states', 'patches'] %}
     select
         effective_flagged,
         effective_count
