@@ -242,7 +242,7 @@ def test_a_unit_without_a_good_reference_has_a_manifest_and_no_shard(tiny_study,
 @pytest.fixture
 def scanned(tiny_study):
     """Give a unit that scans patches of 16 px: one an image, of 16x24 px."""
-    return plan(replace(tiny_study.load(output="scanned"), sfrc=(16,)))
+    return plan(tiny_study.load(output="scanned", sfrc=[16]))
 
 
 def read_patches(unit):

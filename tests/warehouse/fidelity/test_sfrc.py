@@ -1,7 +1,6 @@
 """mart_sfrc against the raw patches, counted and bounded without SQL."""
 
 from collections import defaultdict
-from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -77,7 +76,7 @@ def test_workers_do_not_change_a_byte(new_study_folder, tmp_path, read_tree, mon
         folder.add_image(image_id, shape=(96, 130))
     trees = []
     for workers in (1, 2, 2):
-        study = replace(folder.load(output=f"out{len(trees)}"), sfrc=(32, 64))
+        study = folder.load(output=f"out{len(trees)}", sfrc=[32, 64])
         ingest_study(study, workers=workers)
         trees.append(read_tree(study.raw / "patches"))
     assert len(trees[0]) == 3
@@ -88,7 +87,7 @@ def test_patches_of_a_size_that_is_no_longer_asked_for_go(new_study_folder, tmp_
     folder = new_study_folder(tmp_path / "study")
     folder.add_model("alpha")
     folder.add_image("a", shape=(64, 64))
-    study = folder.load()
-    for sizes, files in (((32,), 1), ((), 0), ((16, 32), 1)):
-        ingest_study(replace(study, sfrc=sizes), workers=1)
+    for sizes, files in (([32], 1), ([], 0), ([16, 32], 1)):
+        study = folder.load(sfrc=sizes)
+        ingest_study(study, workers=1)
         assert len(list((study.raw / "patches").glob("*"))) == files
