@@ -17,6 +17,8 @@ LR_BYTES_PER_PX = 40
 colour; and what LPIPS and LR images add. The spectra and filtered planes of a reference stay for
 all models.
 """
+SCAN_BYTES_PER_PX = 9
+"""Spectra of a reference's patches, for each size of them."""
 
 _RESERVE = 0.9
 _HEAD_BYTES = 1 << 12
@@ -50,7 +52,7 @@ def count_workers(cores, need_bytes, memory_bytes=None):
     return max(1, min(cores, memory_bytes // need_bytes))
 
 
-def estimate_need(paths, parameters, has_network=False, has_lr=False):
+def estimate_need(paths, parameters, has_network=False, *, has_lr=False, patch_sizes=0):
     """Bytes that a worker takes at its peak, from the headers of the files it may meet.
 
     Parameters
@@ -62,6 +64,8 @@ def estimate_need(paths, parameters, has_network=False, has_lr=False):
         Whether LPIPS is measured.
     has_lr : bool
         Whether images are held against LR images.
+    patch_sizes : int
+        How many sizes of patches sFRC scans.
 
     Returns
     -------
@@ -77,6 +81,7 @@ def estimate_need(paths, parameters, has_network=False, has_lr=False):
             rate = COLOUR_BYTES_PER_PX if is_colour else GREY_BYTES_PER_PX
             rate += NETWORK_BYTES_PER_PX if has_network else 0
         rate += LR_BYTES_PER_PX if has_lr else 0
+        rate += SCAN_BYTES_PER_PX * patch_sizes
         largest = max(largest, pixels * rate)
     return WORKER_BYTES + largest
 

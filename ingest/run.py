@@ -45,6 +45,7 @@ from upscale_audit.ingest.published import (
     read_locations,
     read_results,
 )
+from upscale_audit.ingest.rings import plan_scan
 from upscale_audit.ingest.schema import SCHEMA_VERSION, arrow_schema
 from upscale_audit.ingest.sources import list_table_sources, merge_unit_sources, name_source
 from upscale_audit.ingest.units import (
@@ -139,7 +140,13 @@ def _count_workers(study, pairing, weights, memory_bytes):
     """As many workers as cores, or as the memory holds; said where that is fewer."""
     files = [pair.file for pair in pairing.pairs if pair.file is not None]
     paths = [*pairing.references.values(), *files]
-    need = estimate_need(paths, study.ingest_parameters, weights is not None, study.lr is not None)
+    need = estimate_need(
+        paths,
+        study.ingest_parameters,
+        weights is not None,
+        has_lr=study.lr is not None,
+        patch_sizes=len(study.sfrc),
+    )
     cores = os.cpu_count() or 1
     workers = count_workers(cores, need, memory_bytes)
     if workers < cores:
@@ -232,7 +239,7 @@ def _inputs_by_image(study, pairing):
 
 def name_recipe(study, weights=None):
     """Name what decides the numbers of a study beside its pixels."""
-    return recipe(study.ingest_parameters, weights, study.lr)
+    return recipe(study.ingest_parameters, weights, study.lr, plan_scan(study))
 
 
 def _make_unit(study, weights, inputs, images, models):
@@ -242,7 +249,8 @@ def _make_unit(study, weights, inputs, images, models):
         )
         for image_id in images
     }
-    return Unit(study.raw, images, models, chosen, study.ingest_parameters, weights, lr=study.lr)
+    parameters, scan = study.ingest_parameters, plan_scan(study)
+    return Unit(study.raw, images, models, chosen, parameters, weights, lr=study.lr, scan=scan)
 
 
 def _name_images(unit):
@@ -370,7 +378,8 @@ def _write_tables(study, manifests, tables, weights, tables_sha256, journal):
             pq.write_table(table, temporary, compression="zstd")
         files[f"{name}/{name}.parquet"] = hash_file(path)
     for manifest in manifests:
-        files |= {shard["file"]: shard["sha256"] for shard in manifest["shards"]}
+        written = [*manifest["shards"], *manifest["patch_shards"]]
+        files |= {shard["file"]: shard["sha256"] for shard in written}
         name = name_unit(manifest["unit_id"])
         files[name] = hash_file(study.raw / name)
     _clear_debris(study.raw, {study.raw / name for name in files})
@@ -436,7 +445,7 @@ def _hash_sources(tables_sha256, manifests, rejects):
 def _clear_debris(raw, wanted):
     """Remove shards and unit manifests that no longer count; touch nothing else."""
     own_name = re.compile(r"\.?[0-9a-f]{16}\.(parquet|json)(\.tmp)?")
-    for folder in (raw / "units", *(raw / "blocks").glob("model_id=*")):
+    for folder in (raw / "units", raw / "patches", *(raw / "blocks").glob("model_id=*")):
         for path in folder.glob("*"):
             if own_name.fullmatch(path.name) and path not in wanted:
                 path.unlink()

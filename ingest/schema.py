@@ -277,6 +277,24 @@ BOXES = (
 )
 """One row per image x finding box."""
 
+PATCHES = (
+    Column("model_id", _TEXT, "", "The model.", nullable=False),
+    Column("inference_path", _TEXT, "", "notta or tta.", nullable=False),
+    Column("image_id", _TEXT, "", "The reference.", nullable=False),
+    Column("patch_px", pa.int16(), "px", "Side of the patch.", nullable=False),
+    Column("patch_row", pa.int16(), "", "Zero-based from the top.", nullable=False),
+    Column("patch_col", pa.int16(), "", "Zero-based from the left.", nullable=False),
+    Column("lr_nyquist", pa.float64(), "cycles/px", "The LR image's highest frequency."),
+    Column(
+        "frc50_end",
+        _FLOAT,
+        "cycles/px",
+        "Where the ring correlation first falls below 0.5; 0.5 where nowhere, NULL if flat.",
+    ),
+    Column("frc75_end", _FLOAT, "cycles/px", "The same below 0.75."),
+)
+"""One row per model x inference path x image x size x whole patch, if the study asks for sFRC."""
+
 HYRA_NETWORKS = (
     Column("model_id", _TEXT, "", "The model.", nullable=False),
     Column("step_dn", pa.float64(), "dn", "Height of the impulse, both signs.", nullable=False),
@@ -370,6 +388,7 @@ TABLES = {
     "published_comparisons": PUBLISHED_COMPARISONS,
     "labels": LABELS,
     "boxes": BOXES,
+    "patches": PATCHES,
 }
 
 

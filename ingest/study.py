@@ -28,6 +28,8 @@ PAIRING_RULES = ("exact", "suffix")
 EDGE_RULES = ("adaptive", "fixed")
 COLOUR_RULES = ("reduce", "reject")
 AXES = ("standard", "own")
+PATCH_PX_RANGE = (16, 1024)
+"""Least and greatest side of a patch of sFRC; the authors use 32 to 96 px."""
 OUTPUT_FOLDERS = ("raw", "hyra", "exports", "figures", "maps", "paper", "dbt")
 MEASURED_SOURCES = ("images", "images_notta", "images_tta")
 """What marts and exports call the measured images; no published file may be labelled so."""
@@ -193,7 +195,8 @@ class Study:
     `references` is None and `models` empty in a study of published files only; without
     `perceptual` there is no LPIPS. `axis` is what scores blocks: the standard basis, or one that
     every build fits to the study's blocks; `frozen` names a file to score by instead. The study's
-    own basis, and the limits that models share, are fitted on `axis_models`.
+    own basis, and the limits that models share, are fitted on `axis_models`. `sfrc` holds the sides
+    of the patches, px, whose ring correlation is measured; by default none is.
     """
 
     path: Path
@@ -210,6 +213,7 @@ class Study:
     lr: LrParameters | None = None
     axis: str = "standard"
     axis_models: tuple[str, ...] = ()
+    sfrc: tuple[int, ...] = ()
     ingest_parameters: IngestParameters = field(default_factory=IngestParameters)
     analysis_parameters: AnalysisParameters = field(default_factory=AnalysisParameters)
     restore_parameters: RestoreParameters = field(default_factory=RestoreParameters)
@@ -283,7 +287,7 @@ def _parse_study(path, document):
     )  # fmt: skip
     _check_keys(path, "the study file", document, sections, required=("study",))
     study = _table(path, document, "study")
-    known = ("name", "references", "output", "pairing", "axis", "axis_models", "frozen")
+    known = ("name", "references", "output", "pairing", "axis", "axis_models", "frozen", "sfrc")
     published = _parse_published(path, document.get("published", []))
     has_images = "models" in document or "references" in study or not published
     required = ("name", "references") if has_images else ("name",)
@@ -312,6 +316,7 @@ def _parse_study(path, document):
         lr=_parse_lr(path, document) if has_images else None,
         axis=_parse_axis(path, study),
         axis_models=_parse_axis_models(path, study, models),
+        sfrc=_parse_patch_sides(path, study),
         ingest_parameters=ingest_parameters,
         analysis_parameters=analysis_parameters,
         restore_parameters=_parse_restore(path, document),
@@ -370,6 +375,18 @@ def _parse_axis_models(path, study, models):
         raise StudyError(
             f"{path} [study]: axis_models = {given!r}; expected a list of one or more of"
             f" {', '.join(known) or 'the models, of which there are none'}"
+        )
+    return tuple(sorted(set(given)))
+
+
+def _parse_patch_sides(path, study):
+    given = study.get("sfrc", [])
+    least, most = PATCH_PX_RANGE
+    is_list = isinstance(given, list) and all(type(side) is int for side in given)
+    if not is_list or not all(least <= side <= most and side % 2 == 0 for side in given):
+        raise StudyError(
+            f"{path} [study]: sfrc = {given!r}; expected a list of even sides of patches in pixels,"
+            f" each {least} to {most}, as [64]"
         )
     return tuple(sorted(set(given)))
 

@@ -24,8 +24,10 @@ from upscale_audit.ingest.manifests import Code, describe_code
 from upscale_audit.ingest.metrics.declared import round_published
 from upscale_audit.ingest.metrics.image import profile_image
 from upscale_audit.ingest.metrics.pair import compare_images
+from upscale_audit.ingest.patches import PatchShard, name_patch_shard
 from upscale_audit.ingest.perceptual import Weights, load_network
 from upscale_audit.ingest.restorers import LR_SCALES
+from upscale_audit.ingest.rings import Scan, ScannedReference
 from upscale_audit.ingest.schema import BLOCKS, ROUNDED_NAMES, SCHEMA_VERSION, TABLES, arrow_schema
 from upscale_audit.ingest.study import IngestParameters, LrParameters
 
@@ -65,11 +67,12 @@ class Unit:
     weights: Weights | None = None
     vouched: frozenset[str] | None = None
     lr: LrParameters | None = None
+    scan: Scan | None = None
 
     @property
     def recipe(self):
         """What decides the unit's numbers beside its pixels."""
-        return recipe(self.parameters, self.weights, self.lr)
+        return recipe(self.parameters, self.weights, self.lr, self.scan)
 
     @property
     def unit_id(self):
@@ -91,11 +94,12 @@ class Unit:
         return _name_shard(model_id, self.unit_id)
 
 
-def recipe(parameters, weights=None, lr=None):
+def recipe(parameters, weights=None, lr=None, scan=None):
     """Name what decides the numbers of a study or a unit beside its pixels."""
     named = {"schema_version": SCHEMA_VERSION, "parameters": asdict(parameters)}
     if lr is not None:
         named["lr"] = {"rule": lr.rule, "scale": lr.scale, "has_files": lr.folder is not None}
+    named |= {} if scan is None else {"sfrc": scan.recipe}
     return named if weights is None else named | {"perceptual": weights.recipe}
 
 
@@ -149,6 +153,15 @@ class Shard(TypedDict):
     sha256: str
 
 
+class PatchFile(TypedDict):
+    """Patch rows of all models of a unit."""
+
+    file: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
 _Rows = list[dict[str, str | int | float | bool | None]]
 
 
@@ -161,6 +174,7 @@ class UnitManifest(TypedDict):
     images: list[str]
     models: list[str]
     shards: list[Shard]
+    patch_shards: list[PatchFile]
     inputs: list[UnitInput]
     image_facts: _Rows
     source_files: _Rows
@@ -214,6 +228,9 @@ def _check_parts(manifest):
     models = {shard["model_id"] for shard in manifest["shards"]}
     if [shard["file"] for shard in manifest["shards"]] != expected:
         raise ValueError("a shard of another name")
+    patches = [shard["file"] for shard in manifest["patch_shards"]]
+    if patches not in ([], [name_patch_shard(unit_id)]):
+        raise ValueError("a patch shard of another name")
     if not manifest["images"] or not models <= set(manifest["models"]):
         raise ValueError("images or models of another unit")
     if any(len(entry["key"]) != len(_INPUT_KEY) for entry in manifest["inputs"]):
@@ -253,7 +270,8 @@ def _is_current(unit, manifest):
             return False
         if identify(path)["file_sha256"] != entry["file_sha256"]:
             return False
-    shards = [(unit.raw / shard["file"], shard["sha256"]) for shard in manifest["shards"]]
+    written = [*manifest["shards"], *manifest["patch_shards"]]
+    shards = [(unit.raw / shard["file"], shard["sha256"]) for shard in written]
     return all(path.is_file() and hash_file(path) == sha256 for path, sha256 in shards)
 
 
@@ -336,9 +354,10 @@ def identify_bytes(data):
 def _measure_unit(unit):
     ledger = _Ledger(unit.parameters)
     writers = {model_id: _ShardWriter(unit, model_id) for model_id in unit.models}
+    patches = PatchShard(unit)
     try:
         for image_id in unit.images:
-            _measure_image(unit, image_id, ledger, writers)
+            _measure_image(unit, image_id, ledger, writers, patches)
         shards = [shard for writer in writers.values() if (shard := writer.finish())]
     finally:
         for writer in writers.values():
@@ -350,6 +369,7 @@ def _measure_unit(unit):
         "images": list(unit.images),
         "models": list(unit.models),
         "shards": shards,
+        "patch_shards": patches.finish(),
         "inputs": ledger.inputs,
         "image_facts": ledger.images,
         "source_files": ledger.source_files,
@@ -358,7 +378,7 @@ def _measure_unit(unit):
     }
 
 
-def _measure_image(unit, image_id, ledger, writers):
+def _measure_image(unit, image_id, ledger, writers, patches):
     reference_input, *other_inputs = unit.inputs[image_id]
     image = ledger.decode(reference_input)
     reference = None if image is None else _Reference(image_id, image, unit)
@@ -376,6 +396,7 @@ def _measure_image(unit, image_id, ledger, writers):
             pair = reference.measure(restored)
             columns.setdefault(item.model_id, {})[item.inference_path] = pair
             ledger.add_metrics(item, reference.compare(restored, pair["local_ssim"]))
+            patches.add(item, reference.scanned, restored.grey)
     if reference is None:
         return
     ledger.images.append(reference.facts)
@@ -426,6 +447,7 @@ class _Reference:
         low, high = find_thresholds(image.grey, unit.parameters)
         self.mask = mark_ringing_pixels(image.grey, low, high)
         self.blocks = Measured(image.grey)
+        self.scanned = None if unit.scan is None else ScannedReference(image.grey, unit.scan)
         self.profile = self.network = None
         if unit.parameters.image_metrics:
             self.profile = profile_image(image.grey, image.rgb)

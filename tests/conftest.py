@@ -95,10 +95,10 @@ class StudyFolder:
                 restored = np.clip(reference + noise, 0, 255).astype(np.uint8)
                 self.put(f"{image_id}.png", restored, model_id, inference_path)
 
-    def load(self, output="out", models=None, pairing="exact", labels="", parameters=""):
+    def load(self, output="out", models=None, pairing="exact", labels="", parameters="", sfrc=()):
         """Write ``study.toml`` and parse it."""
         lines = ["[study]", 'name = "tiny"', 'references = "reference"']
-        lines += [f'output = "{output}"', f'pairing = "{pairing}"']
+        lines += [f'output = "{output}"', f'pairing = "{pairing}"', f"sfrc = {[*sfrc]}"]
         for model_id in models or self.models:
             lines += ["[[models]]", f'model_id = "{model_id}"']
             for inference_path in self.models[model_id]:

@@ -14,7 +14,7 @@ from upscale_audit.ingest.manifests import MANIFEST, SOURCES, SUMS
 from upscale_audit.ingest.sources import list_table_sources, list_unit_sources, merge_unit_sources
 from upscale_audit.ingest.units import read_manifest
 from upscale_audit.warehouse.connect import open_build, quote_name
-from upscale_audit.warehouse.raw import PARAMETERS
+from upscale_audit.warehouse.raw import PARAMETERS, list_patch_shards
 
 UNIT_TABLES = ("images", "source_files", "image_metrics", "pairs", "rejects")
 """Raw tables that are collected from the units' manifests."""
@@ -109,6 +109,8 @@ def list_raw_edges(study, manifest):
             for shard in unit["shards"]:
                 if model_id in (None, shard["model_id"]):
                     yield join(shard["file"], "source_file", source, sha256)
+            for shard in unit["patch_shards"]:
+                yield join(shard["file"], "source_file", source, sha256)
         for table in UNIT_TABLES:
             yield join(f"{table}/{table}.parquet", "raw_file", name, files[name])
     table_of = {name: table for name, (_, table) in list_table_sources(study).items()}
@@ -127,7 +129,8 @@ def _read_units(study, files):
     units = {}
     for name in filter(lambda name: name.startswith("units/"), files):
         units[name] = read_manifest(study.raw / name, {files[name]})
-        shards = [] if units[name] is None else [item["file"] for item in units[name]["shards"]]
+        written = () if units[name] is None else ("shards", "patch_shards")
+        shards = [item["file"] for kind in written for item in units[name][kind]]
         if units[name] is None or not set(shards) <= files.keys():
             raise StudyError(
                 f"{study.raw / name} is no unit's manifest of this version; run upscale-audit"
@@ -258,7 +261,11 @@ class Graph:
             yield from self.files[table]
             return
         names = [f"{table}/{table}.parquet"]
-        for name in self.manifest["block_shards"] if table == "blocks" else names:
+        if table == "blocks":
+            names = self.manifest["block_shards"]
+        elif table == "patches":
+            names = list_patch_shards(self.manifest)
+        for name in names:
             yield ("raw_file", name, "bytes", self.manifest["files"][name])
 
     def _describe(self, node):

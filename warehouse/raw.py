@@ -22,6 +22,7 @@ CARRIED_BLOCKS = "carried_blocks"
 """Raw view of the blocks that a build which adds does not add; in any other it has none."""
 
 _SHARD = re.compile(rf"blocks/model_id=({MODEL_ID_PATTERN.pattern})/[0-9a-f]{{16}}\.parquet")
+_PATCHES = re.compile(r"patches/[0-9a-f]{16}\.parquet")
 
 
 def check_sign_off(study, manifest):
@@ -113,6 +114,11 @@ def find_shard_model(shard):
     return match[1]
 
 
+def list_patch_shards(manifest):
+    """Names of the files of patch facts that a raw manifest lists, in order."""
+    return sorted(name for name in manifest["files"] if _PATCHES.fullmatch(name))
+
+
 def create_raw_views(database, study, manifest, carried_shards=()):
     """Create views over exactly the files of the manifest, in its order, and the study's texts.
 
@@ -137,6 +143,8 @@ def create_raw_views(database, study, manifest, carried_shards=()):
         for table in TABLES:
             if table == "blocks":
                 _create_blocks(connection, raw, table, manifest["block_shards"])
+            elif table == "patches":
+                _create_patches(connection, raw, list_patch_shards(manifest))
             else:
                 create_file_view(connection, table, raw / table / f"{table}.parquet")
         _create_blocks(connection, raw, CARRIED_BLOCKS, carried_shards)
@@ -163,6 +171,15 @@ def _create_blocks(connection, raw, view, shards):
         # A study of published files only, or a build that adds nothing.
         create_empty_table(connection, "blocks", view)
         connection.execute(f"alter table raw.{view} add column model_id varchar")
+
+
+def _create_patches(connection, raw, shards):
+    """Show patch facts as one table, which has no rows where the study asks for none."""
+    if shards:
+        files = _read(raw / name for name in shards)
+        connection.execute(f"create view raw.patches as select * from {files}")
+    else:
+        create_empty_table(connection, "patches")
 
 
 def create_file_view(connection, table, path):

@@ -137,6 +137,9 @@ METRICS = (
     _declare("fsds", "dB", _SIGNED, None, _HIGH, _BOTH,
              "Frequency spectrum distribution similarity; NULL if identical or constant",
              PAPER),
+    _declare("haarpsi", "", (0.0, 1.0), None, _HIGH, _BOTH,
+             "Haar wavelet perceptual similarity of the grey images; NULL if both are black",
+             COMPANION),
 )
 # fmt: on
 """Every metric, in the order of the published CSV, then the companions."""

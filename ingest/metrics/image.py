@@ -26,8 +26,10 @@ from upscale_audit.ingest.metrics.image_loops import (
     count_gradients,
     count_levels,
     filter_diagonal,
+    filter_haar,
     filter_moments,
     halve_image,
+    halve_sums,
     sum_amplitudes,
     sum_gradients,
     sum_laplacian,
@@ -94,6 +96,11 @@ class ImageProfile:
     def lab(self):
         """(3, M, N) float64: CIE L*, a*, b* under D65."""
         return convert_to_lab(*spread(self.planes, 3), linearise_srgb())
+
+    @cached_property
+    def haar(self):
+        """(2, 3, ceil(M / 2), ceil(N / 2)) int16: magnitudes of HaarPSI's Haar coefficients."""
+        return filter_haar(halve_sums(self.grey))
 
     @cached_property
     def plane_spectra(self):

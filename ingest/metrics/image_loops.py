@@ -439,3 +439,88 @@ def convert_to_lab(red, green, blue, linear):
 @jit
 def _compress(share):
     return np.cbrt(share) if share > 0.008856 else 7.787 * share + 16.0 / 116.0
+
+
+@jit
+def halve_sums(grey):
+    """Sum the 2x2 cells of an image, zeros beyond an odd side.
+
+    Parameters
+    ----------
+    grey : (M, N) uint8 array
+
+    Returns
+    -------
+    (ceil(M / 2), ceil(N / 2)) int16 array, dn
+        0..1020.
+    """
+    rows, cols = grey.shape
+    sums = np.zeros(((rows + 1) // 2, (cols + 1) // 2), np.int16)
+    for row in range(rows):
+        line, cells = grey[row], sums[row // 2]
+        for col in range(cols // 2):
+            cells[col] += np.int16(line[2 * col]) + np.int16(line[2 * col + 1])
+        if cols % 2:
+            cells[cols // 2] += np.int16(line[cols - 1])
+    return sums
+
+
+@jit
+def filter_haar(sums):
+    """Filter 2x2 sums by the Haar wavelets of three scales, exact.
+
+    Parameters
+    ----------
+    sums : (R, C) int16 array, dn
+        From `halve_sums`.
+
+    Returns
+    -------
+    (2, 3, R, C) int16 array, dn
+        Magnitudes: differences of upper and lower, then of left and right halves; sides of 2,
+        4 and 8, each square from k/2 - 1 before a place to k/2 after it, zeros beyond the
+        frame. None exceeds 32 * 1020.
+    """
+    rows, cols = sums.shape
+    found = np.empty((2, 3, rows, cols), np.int16)
+    # Sums of all before a column, 4 columns of frame on each side; at most 8 rows of them.
+    total = np.zeros(cols + 9, np.int32)
+    upper, lower = np.zeros(cols + 8, np.int32), np.zeros(cols + 8, np.int32)
+    for scale in range(3):
+        half = 1 << scale
+        upper[:] = 0
+        lower[:] = 0
+        for row in range(half):
+            _add_row(sums, row, 1, lower)
+        for row in range(rows):
+            # From row - half + 1 to row above, from row + 1 to row + half below.
+            _add_row(sums, row - half, -1, upper)
+            _add_row(sums, row, 1, upper)
+            _add_row(sums, row, -1, lower)
+            _add_row(sums, row + half, 1, lower)
+            _write_haar(upper, lower, half, total, found[0, scale, row], found[1, scale, row])
+    return found
+
+
+@jit
+def _add_row(sums, row, sign, column):
+    """Add a row to column sums, or take it away; nothing beyond the frame."""
+    if 0 <= row < sums.shape[0]:
+        line = sums[row]
+        for col in range(line.size):
+            column[col + 4] += sign * np.int32(line[col])
+
+
+@jit
+def _write_haar(upper, lower, half, total, down, across):
+    """Write one row of magnitudes; `total` is scratch."""
+    cols = down.size
+    for col in range(cols + 8):
+        total[col + 1] = total[col] + (upper[col] - lower[col])
+    for col in range(cols):
+        down[col] = abs(total[col + 5 + half] - total[col + 5 - half])
+    for col in range(cols + 8):
+        total[col + 1] = total[col] + (upper[col] + lower[col])
+    for col in range(cols):
+        middle = col + 5
+        across[col] = abs(total[middle + half] - 2 * total[middle] + total[middle - half])

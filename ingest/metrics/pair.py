@@ -14,6 +14,8 @@ from upscale_audit.ingest.metrics.declared import METRIC_NAMES
 from upscale_audit.ingest.metrics.image import SCALE_WEIGHTS, linearise_srgb, pad, spread
 from upscale_audit.ingest.metrics.image_loops import convert_to_lab, sum_plane
 from upscale_audit.ingest.metrics.pair_loops import (
+    HAAR_ALPHA,
+    compare_haar,
     compare_scale,
     sum_cumulative,
     sum_distances,
@@ -74,6 +76,7 @@ def compare_images(reference, restored, local_ssim, *, ring_mask=None, lpips=Non
     mask = reference.ring_mask if ring_mask is None else ring_mask
     values["ringing_fr"] = measure_ringing_error(reference.grey, restored.grey, mask)
     values["fsds"] = measure_fsds(reference, restored)
+    values["haarpsi"] = measure_haarpsi(reference.haar, restored.haar)
     values |= _compare_measures(reference.measures, restored.measures)
     values |= summarise_local_ssim(local_ssim, compare_edge_blocks(reference.grey, restored.grey))
     return {name: values[name] for name in METRIC_NAMES}
@@ -295,6 +298,42 @@ def compare_spectra(reference, restored, reference_deviation, restored_deviation
         difference += apart
         energy += own
     return -10 * math.log10(difference / energy) if difference and energy else None
+
+
+def measure_haarpsi(reference, restored):
+    """Haar wavelet-based perceptual similarity index, 0..1; 1 = alike.
+
+    Parameters
+    ----------
+    reference, restored : (2, 3, R, C) int16 arrays
+        Coefficient magnitudes, `ImageProfile.haar`.
+
+    Returns
+    -------
+    float or None
+        None if no coefficient of the third scale differs from 0: both images are black.
+
+    Notes
+    -----
+    The paper's constants and its subsampling: 2x2 means of the image; Haar coefficients of both
+    orientations at sides of 2, 4 and 8 of these; similarity ``(2ab + C) / (a**2 + b**2 + C)``,
+    C = 30, averaged over the two finer scales; its logistic function (alpha = 4.2), averaged with
+    the larger coefficient at the third scale as weight; the inverse of that function, squared.
+    Beyond the frame is black, as in the authors' program, so that the frame counts as an edge that
+    both images have. Grey images only: the authors' term for the chroma of colour images is left
+    out. Coefficients are exact integers.
+
+    References
+    ----------
+    Reisenhofer R., Bosse S., Kutyniok G., Wiegand T., A Haar wavelet-based perceptual similarity
+    index for image quality assessment, Signal Process. Image Commun. 61 (2018) 33-43,
+    doi:10.1016/j.image.2017.11.001.
+    """
+    similar, dissimilar = compare_haar(reference, restored)
+    if similar == 0.0:
+        return None
+    # Rounding may put identical images one unit in the last place above 1.
+    return min((math.log(similar / dissimilar) / HAAR_ALPHA) ** 2, 1.0)
 
 
 def compare_edge_blocks(reference, restored):

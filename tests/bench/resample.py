@@ -213,6 +213,7 @@ def _write_unit(source_raw, study, names, models):
         "images": list(names),
         "models": list(models),
         "shards": [writer.finish() for writer in writers],
+        "patch_shards": [],
         "inputs": [
             {"key": list(item.values())[:5], "file_sha256": item["file_sha256"]} for item in inputs
         ],

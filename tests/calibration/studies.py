@@ -484,7 +484,7 @@ def _write_raw(study, tables, shards):
     metrics = pa.Table.from_pylist(describe_metrics(None), arrow_schema("metrics"))
     tables = tables | {"metrics": metrics}
     for name in TABLES:
-        if name != "blocks":
+        if name not in ("blocks", "patches"):
             shards = shards | {
                 f"{name}/{name}.parquet": tables.get(name, arrow_schema(name).empty_table())
             }

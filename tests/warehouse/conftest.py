@@ -58,7 +58,7 @@ def small_study_root(new_study_folder, tmp_path_factory):
     folder.add_model("beta", paths=("notta",))
     for image_id in ("a", "b", "c"):
         folder.add_image(image_id)
-    study = folder.load()
+    study = folder.load(sfrc=[16])
     ingest_study(study, workers=1)
     build_warehouse(study)
     export_tables(study)

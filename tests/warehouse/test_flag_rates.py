@@ -13,7 +13,10 @@ PATHS = {
     "int_beta_points": f"{MODELS}/intermediate/quality/int_beta_points.sql",
     "mart_flag_rates": f"{MODELS}/marts/quality/mart_flag_rates.sql",
 }
-SHARES = "create table int_tier3_shares (effective_flagged double, effective_count double)"
+SHARES = "".join(
+    f"create table {name} (effective_flagged double, effective_count double);"
+    for name in ("int_tier3_shares", "int_sfrc_shares")
+)
 
 
 @pytest.fixture(scope="module")

@@ -45,6 +45,7 @@ renamed as (
         blockiness_ratio_4,
         ringing_fr,
         fsds,
+        haarpsi,
         ssim_rounded,
         ms_ssim_rounded,
         psnr_rounded,

@@ -16,6 +16,7 @@ from upscale_audit.ingest.memory import (
     COLOUR_BYTES_PER_PX,
     GREY_BYTES_PER_PX,
     NETWORK_BYTES_PER_PX,
+    SCAN_BYTES_PER_PX,
     WORKER_BYTES,
     count_workers,
     estimate_need,
@@ -64,6 +65,8 @@ def test_the_need_is_that_of_the_largest_image_that_is_not_refused(tmp_path):
     assert estimate_need([small], limits, has_network=True) == WORKER_BYTES + with_network
     blocks_only = IngestParameters(image_metrics=False)
     assert estimate_need([colour], blocks_only) == WORKER_BYTES + 1500 * BLOCK_BYTES_PER_PX
+    scanned = 1500 * (BLOCK_BYTES_PER_PX + 2 * SCAN_BYTES_PER_PX)
+    assert estimate_need([colour], blocks_only, patch_sizes=2) == WORKER_BYTES + scanned
 
 
 def test_sizes_are_read_from_headers(tmp_path):

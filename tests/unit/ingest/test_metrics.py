@@ -42,6 +42,7 @@ IDENTICAL = {
     "mae": 0.0,
     "ringing_fr": 0.0,
     "fsds": None,
+    "haarpsi": 1.0,
 }
 # fmt: off
 PUBLISHED_COLUMNS = [
@@ -504,6 +505,44 @@ def test_fsds_equals_its_equation(pair, colour_pair):
     assert swapped != values["fsds"]
 
 
+def naive_haarpsi(reference, restored):
+    """The equations of Reisenhofer et al. 2018, one convolution a coefficient."""
+
+    def same(image, kernel):
+        # The middle of a convolution with zeros beyond the frame, as the authors' program cuts it.
+        rows, cols = image.shape
+        half = np.array(kernel.shape) // 2
+        return signal.convolve2d(image, kernel)[half[0] :, half[1] :][:rows, :cols]
+
+    def decompose(image):
+        small = same(image.astype(float), np.full((2, 2), 0.25))[::2, ::2]
+        wavelets = [2.0**-j * np.ones((2**j, 2**j)) for j in (1, 2, 3)]
+        for wavelet in wavelets:
+            wavelet[: len(wavelet) // 2] *= -1
+        turned = wavelets, [wavelet.T for wavelet in wavelets]
+        return [[np.abs(same(small, wavelet)) for wavelet in those] for those in turned]
+
+    above = below = 0.0
+    for x, y in zip(decompose(reference), decompose(restored), strict=True):
+        local = sum(
+            (2 * a * b + 30) / (a**2 + b**2 + 30) for a, b in zip(x[:2], y[:2], strict=True)
+        )
+        weight = np.maximum(x[2], y[2])
+        above += (weight / (1 + np.exp(-4.2 * local / 2))).sum()
+        below += weight.sum()
+    mean = above / below
+    return (math.log(mean / (1 - mean)) / 4.2) ** 2
+
+
+def test_haarpsi_equals_its_equation(pair, colour_pair):
+    reference, restored, values = pair
+    assert values["haarpsi"] == pytest.approx(naive_haarpsi(reference, restored), rel=1e-12)
+    assert compare(restored, reference)["haarpsi"] == pytest.approx(values["haarpsi"], rel=1e-14)
+    reference, restored, values = colour_pair
+    wanted = naive_haarpsi(to_grey(reference), to_grey(restored))
+    assert values["haarpsi"] == pytest.approx(wanted, rel=1e-12)
+
+
 def test_local_quality_equals_numpy(pair):
     blocks = np.random.default_rng(4).random((22, 25), dtype=np.float32)
     values = compare(*pair[:2], blocks)
@@ -602,6 +641,20 @@ def test_a_colour_shift_moves_red_only():
     values = compare(reference, restored)
     assert values["mae"] == 10.0
     assert values["psnr"] == pytest.approx(10 * math.log10(3 * 255**2 / 30**2))
+
+
+def test_haarpsi_by_hand():
+    # One 2x2 cell: its coefficients are its grey level halved, quartered, and so on.
+    values = compare(np.full((2, 2), 100, np.uint8), np.full((2, 2), 60, np.uint8))
+    fine, coarse = (2 * 50 * 30 + 30) / (50**2 + 30**2 + 30), (2 * 25 * 15 + 30) / (625 + 225 + 30)
+    assert values["haarpsi"] == pytest.approx(((fine + coarse) / 2) ** 2, rel=1e-13)
+
+
+def test_black_images_have_no_haarpsi():
+    black, grey = np.zeros((9, 12), np.uint8), np.full((9, 12), 1, np.uint8)
+    assert compare(black, black)["haarpsi"] is None
+    assert compare(grey, grey)["haarpsi"] == 1.0
+    assert compare(black, grey)["haarpsi"] < 1.0
 
 
 def test_total_score_by_hand_uses_rounded_inputs():
@@ -792,6 +845,8 @@ def test_real_radiograph_equals_scikit_image():
     wanted = peak_signal_noise_ratio(reference, restored, data_range=255)
     assert values["psnr"] == pytest.approx(wanted, rel=1e-13)
     assert values["fsds"] == pytest.approx(naive_fsds(reference, restored), rel=1e-10)
+    # piq 0.8.0 in float64; the authors' haarPsi.py of 2018 gives 0.9931310536008235.
+    assert values["haarpsi"] == pytest.approx(0.9931310536008198, abs=1e-13)
     assert values["ringing_fr"] is None  # this crop has no Canny(100, 200) edge
     assert values["artifact_ringing"] == 0.0
 

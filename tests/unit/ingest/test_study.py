@@ -6,6 +6,7 @@ import pytest
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.perceptual import PerceptualFiles
+from upscale_audit.ingest.rings import Scan, plan_scan
 from upscale_audit.ingest.study import AnalysisParameters, IngestParameters, load_study
 
 GOOD = """
@@ -424,3 +425,22 @@ def test_restorers_start_from_the_lr_images_that_are_judged(load, refuse):
     assert (made.lr_rule, made.scale) == ("antialiased", 4)
     message = refuse(GOOD + lr + "[restore]\nscale = 2\n")
     assert "[restore] scale = 2, but [lr] says 4" in message
+
+
+def test_patches_are_scanned_where_the_study_names_their_sides(load):
+    study = load(GOOD)
+    assert study.sfrc == ()
+    assert plan_scan(study) is None
+    named = load(GOOD.replace("[study]", "[study]\nsfrc = [96, 16, 96]"))
+    assert plan_scan(named) == Scan((16, 96), 2)
+    scaled = load(GOOD.replace("[study]", "[study]\nsfrc = [64]") + "[restore]\nscale = 3\n")
+    assert plan_scan(scaled).lr_nyquist == 0.5 / 3
+
+
+@pytest.mark.parametrize(
+    "given", ["64", "true", "[14]", "[65]", "[64.0]", "[true]", "[1026]", "[[]]"]
+)
+def test_a_wrong_side_of_patches_is_named(refuse, given):
+    message = refuse(GOOD.replace("[study]", f"[study]\nsfrc = {given}"))
+    assert "sfrc = " in message
+    assert "expected a list of even sides of patches in pixels, each 16 to 1024" in message

@@ -6,11 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from upscale_audit.ingest import units
 from upscale_audit.ingest.errors import RejectedFileError
-from upscale_audit.ingest.files import hash_file
+from upscale_audit.ingest.files import canonical_json, hash_file, hash_json
 from upscale_audit.ingest.pairing import pair_study
+from upscale_audit.ingest.patches import name_patch_shard
+from upscale_audit.ingest.rings import Scan, ScannedReference
 from upscale_audit.ingest.run import plan_units
 from upscale_audit.ingest.schema import arrow_schema
 from upscale_audit.ingest.study import IngestParameters
@@ -234,6 +237,80 @@ def test_a_unit_without_a_good_reference_has_a_manifest_and_no_shard(tiny_study,
     assert [row["reason"] for row in manifest["rejects"]] == ["not_an_image"] * 3
     assert not (unit.raw / "blocks").exists()
     assert ensure_unit(unit)[1]
+
+
+@pytest.fixture
+def scanned(tiny_study):
+    """Give a unit that scans patches of 16 px: one an image, of 16x24 px."""
+    return plan(tiny_study.load(output="scanned", sfrc=[16]))
+
+
+def read_patches(unit):
+    return pq.ParquetFile(unit.raw / name_patch_shard(unit.unit_id)).read()
+
+
+def test_patches_are_one_file_of_all_models_and_the_manifest_states_it(unit, scanned):
+    plain, _ = ensure_unit(unit)
+    assert plain["patch_shards"] == []
+    assert not (unit.raw / "patches").exists()
+    manifest, _ = ensure_unit(scanned)
+    assert manifest["unit_id"] != plain["unit_id"]
+    assert manifest["recipe"]["sfrc"] == {
+        "patch_px": [16], "lr_scale": 2, "thresholds": [0.5, 0.75],
+    }  # fmt: skip
+    blocks = [[shard["rows"] for shard in item["shards"]] for item in (plain, manifest)]
+    assert blocks[0] == blocks[1]
+    (shard,) = manifest["patch_shards"]
+    path = scanned.raw / shard["file"]
+    assert (shard["sha256"], shard["bytes"]) == (hash_file(path), path.stat().st_size)
+    table = read_patches(scanned)
+    assert table.schema.equals(arrow_schema("patches"))
+    assert table.num_rows == shard["rows"] == 3 * 3
+
+
+def test_patch_rows_are_what_the_scan_of_each_pair_finds(tiny_study, scanned):
+    ensure_unit(scanned)
+    rows = read_patches(scanned).to_pylist()
+    keys = [(row["image_id"], row["model_id"], row["inference_path"]) for row in rows]
+    paths = (("alpha", "notta"), ("alpha", "tta"), ("beta", "notta"))
+    assert keys == [(image_id, *path) for image_id in "abc" for path in paths]
+    for row in rows:
+        name = f"{row['image_id']}.png"
+        owner = tiny_study.folder(row["model_id"], row["inference_path"])
+        x, y = (np.asarray(Image.open(folder / name)) for folder in (tiny_study.folder(), owner))
+        ((_, ends),) = ScannedReference(x, Scan((16,), 2)).compare(y)
+        wanted = np.float32(ends[0, 0]).tolist()
+        assert [row["frc50_end"], row["frc75_end"]] == wanted
+        assert (row["patch_px"], row["patch_row"], row["patch_col"]) == (16, 0, 0)
+        assert row["lr_nyquist"] == 0.25
+
+
+def test_a_flat_patch_has_no_end(tiny_study, scanned):
+    tiny_study.put("b.png", np.full((16, 24), 9, np.uint8))
+    ensure_unit(scanned)
+    ends = {(row["image_id"], row["frc50_end"]) for row in read_patches(scanned).to_pylist()}
+    assert {image_id for image_id, end in ends if end is None} == {"b"}
+
+
+@pytest.mark.parametrize("damage", [b"", b"PAR1", None])
+def test_damaged_or_lost_patches_are_measured_again(scanned, damage):
+    ensure_unit(scanned)
+    path = scanned.raw / name_patch_shard(scanned.unit_id)
+    good = path.read_bytes()
+    path.write_bytes(damage) if damage is not None else path.unlink()
+    assert not ensure_unit(scanned)[1]
+    assert path.read_bytes() == good
+    assert ensure_unit(scanned)[1]
+
+
+@pytest.mark.parametrize("name", ["patches/../../x.parquet", "patches/0123456789abcdef.parquet"])
+def test_patches_of_another_name_are_those_of_no_manifest(scanned, name):
+    manifest, _ = ensure_unit(scanned)
+    manifest["patch_shards"][0]["file"] = name
+    del manifest["content_sha256"]
+    text = canonical_json(manifest | {"content_sha256": hash_json(manifest)})
+    scanned.manifest_path.write_text(text, encoding="utf-8")
+    assert read_manifest(scanned.manifest_path) is None
 
 
 def rows_by_image(unit, model_id="alpha"):

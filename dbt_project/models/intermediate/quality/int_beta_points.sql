@@ -22,9 +22,15 @@ consistency as (
 
 ),
 
+patches as (
+
+    select * from {{ ref('int_sfrc_shares') }}
+
+),
+
 counts as (
 
-    {%- for relation in ['flags', 'states', 'consistency'] %}
+    {%- for relation in ['flags', 'states', 'consistency', 'patches'] %}
     select
         effective_flagged,
         effective_count
