@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from tests.faults import campaign, hostile, kinds
-from tests.faults.common import attempt
+from tests.faults.common import Failure, Fresh, attempt
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import locked
 from upscale_audit.ingest.images import decode_image
@@ -171,3 +171,19 @@ def test_a_campaign_page_shows_every_count_and_no_place():
     failed = campaign.Tally(wrong=1, reason="FAILED: exports changed")
     page = campaign.format_page({"SIGKILL": failed}, inputs, "--cases 9")
     assert "| SIGKILL | 0 | 1 | — | FAILED: exports changed |" in page
+
+
+def test_no_input_is_drawn_twice_and_a_kind_with_no_more_to_give_says_so(generator):
+    fresh = Fresh()
+    drawn = [fresh.draw(lambda g: bytes([g.randrange(9)]), generator) for _ in range(5)]
+    assert len(set(drawn)) == 5
+    with pytest.raises(Failure, match="nothing new"):
+        Fresh({hashlib.blake2b(b"a", digest_size=16).digest()}).draw(lambda g: b"a", generator)
+
+
+def test_the_long_form_tries_as_many_faults_as_it_is_asked_for():
+    assert {*campaign.LONG, *campaign.SHARES} == set(campaign.FAULTS)
+    counted = [name for name in campaign.FAULTS if not name.startswith(campaign.READERS)]
+    planned = sum(campaign.plan_times(name, 10_000) for name in counted)
+    assert 10_000 <= planned <= 10_000 + len(campaign.SHARES)
+    assert campaign.plan_times("SIGKILL during build", 0) == 0
