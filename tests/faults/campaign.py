@@ -46,6 +46,7 @@ from tests.faults.forgeries import (
 )
 from tests.faults.hostile import attack, encode, merge
 from tests.faults.kinds import attack_more
+from tests.faults.records import Record, hash_code
 from upscale_audit.ingest import run, units
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file
@@ -529,7 +530,7 @@ FAULTS = {
     "reference replaced between two ingests": (exchange_references, 20),
 }
 LONG = {
-    "SIGKILL during ingest": 400,
+    "SIGKILL during ingest": 250,
     "SIGKILL during export": 100,
     "SIGKILL while figures are drawn": 15,
     "SIGKILL while a map is drawn": 30,
@@ -573,7 +574,7 @@ def make_whole_study(root):
     return study
 
 
-def disturb(folder, seed, say, total=0, processes=1):
+def disturb(folder, seed, say, record, total=0, processes=1):
     """Try every fault, each on a study of its own; what came of each, by name.
 
     Parameters
@@ -582,15 +583,19 @@ def disturb(folder, seed, say, total=0, processes=1):
     seed : int
     say : callable
         Called with a line as a fault ends.
+    record : Record
+        Of what a campaign that was stopped has come to.
     total : int
         How many faults at least, all together; by default a few of each.
     processes : int
         How many faults are tried at a time; no outcome depends on it.
     """
-    study, tallies = make_whole_study(folder / "study"), dict.fromkeys(FAULTS)
+    study, tallies = make_whole_study(folder / "study"), {n: record.read_tally(n) for n in FAULTS}
     with start_pool(processes) as pool:
         running = {}
         for number, (name, (fault, times)) in enumerate(FAULTS.items()):
+            if tallies[name] is not None:
+                continue
             if fault in MOUNTING and not can_mount():
                 tallies[name] = Tally(reason="not tried: this user may not mount")
                 continue
@@ -601,6 +606,7 @@ def disturb(folder, seed, say, total=0, processes=1):
         for done in as_completed(running):
             name = running[done]
             tallies[name], lasted = done.result()
+            record.write_tally(name, tallies[name])
             say(f"{name}: {tallies[name].reason or dict(tallies[name].outcomes)}, {lasted:.0f} s")
     return tallies
 
@@ -638,16 +644,21 @@ def try_fault(name, root, times, seed):
     return tally, time.monotonic() - began
 
 
-def attack_all(folder, cases, seeds):
+def attack_all(folder, cases, seeds, record):
     """Try about `cases` hostile inputs of every kind, drawn from each seed; outcomes by kind."""
     logging.disable(logging.WARNING)
     hostile = {}
     for seed in seeds:
-        inputs = folder / f"inputs{seed}"
-        inputs.mkdir()
-        merge(hostile, attack(inputs, cases * 2 // 3, seed, workers=2))
-        merge(hostile, attack_more(inputs, cases // 3, seed, workers=2))
-        shutil.rmtree(inputs)
+        for attacker, share in ((attack, cases * 2 // 3), (attack_more, cases // 3)):
+            name = f"{attacker.__name__} {seed}"
+            outcomes = record.read(name)
+            if outcomes is None:
+                inputs = folder / name
+                inputs.mkdir()
+                outcomes = attacker(inputs, share, seed, workers=2)
+                shutil.rmtree(inputs)
+                record.write(name, outcomes)
+            merge(hostile, outcomes)
     return hostile
 
 
@@ -714,6 +725,9 @@ def main():
     parser.add_argument("--faults", type=int, default=0, help="at least (default: a few of each)")
     parser.add_argument("--processes", type=int, default=2, help="faults at a time (default: 2)")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--keep", type=Path, help="folder in which a stopped run finds its outcomes"
+    )
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     began = time.monotonic()
@@ -721,16 +735,17 @@ def main():
     def say(line):
         print(f"{time.monotonic() - began:4.0f} s  {line}", file=sys.stderr, flush=True)
 
+    given = f"--cases {options.cases} --rounds {options.rounds} --faults {options.faults}"
+    record = Record(options.keep, f"{given} --seed {options.seed} {hash_code()}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
         with start_pool(1) as pool:
             seeds = range(options.seed, options.seed + options.rounds)
-            inputs = pool.submit(attack_all, folder, options.cases, seeds)
-            faults = disturb(folder, options.seed, say, options.faults, options.processes)
+            inputs = pool.submit(attack_all, folder, options.cases, seeds, record)
+            faults = disturb(folder, options.seed, say, record, options.faults, options.processes)
             hostile = inputs.result()
         for kind, counts in hostile.items():
             say(f"{kind}: {dict(counts)}")
-        given = f"--cases {options.cases} --rounds {options.rounds} --faults {options.faults}"
         page = format_page(faults, hostile, given) + keep_section(PAGE)
     PAGE.write_text(page, encoding="utf-8")
     say(f"wrote {PAGE}")

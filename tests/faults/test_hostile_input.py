@@ -10,6 +10,7 @@ import pytest
 
 from tests.faults import campaign, hostile, kinds
 from tests.faults.common import Failure, Fresh, attempt
+from tests.faults.records import Record, hash_code
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import locked
 from upscale_audit.ingest.images import decode_image
@@ -187,3 +188,24 @@ def test_the_long_form_tries_as_many_faults_as_it_is_asked_for():
     planned = sum(campaign.plan_times(name, 10_000) for name in counted)
     assert 10_000 <= planned <= 10_000 + len(campaign.SHARES)
     assert campaign.plan_times("SIGKILL during build", 0) == 0
+
+
+def test_a_stopped_campaign_goes_on_from_what_it_kept_and_from_nothing_of_other_code(tmp_path):
+    tally = campaign.Tally(identical=2, wrong=1, reason="FAILED: a")
+    tally.add("refused", "disk full")
+    Record(tmp_path / "kept", f"--cases 9 {hash_code()}").write_tally("SIGKILL", tally)
+    again = Record(tmp_path / "kept", f"--cases 9 {hash_code()}")
+    assert again.read_tally("SIGKILL") == tally
+    assert again.read_tally("SIGKILL during build") is None
+    assert Record(tmp_path / "kept", "--cases 9 of other code").read_tally("SIGKILL") is None
+    nothing = Record(None, "")
+    nothing.write_tally("SIGKILL", tally)
+    assert nothing.read_tally("SIGKILL") is None
+
+
+def test_hostile_inputs_that_were_kept_are_not_tried_again(tmp_path):
+    record = Record(tmp_path / "kept", "")
+    record.write("attack 1", {"png": {"accepted": 2}})
+    record.write("attack_more 1", {"png": {"accepted": 3}, "zip": {"StudyError": 1}})
+    hostile = campaign.attack_all(tmp_path / "inputs", 9, [1], record)
+    assert hostile == {"png": {"accepted": 5}, "zip": {"StudyError": 1}}
