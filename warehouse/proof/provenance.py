@@ -69,15 +69,22 @@ def describe_build(study, raw_manifest, hyra, frozen_sha256=None):
     }
 
 
-def describe_warehouse(study, database, recipe, raw_manifest, hyra):
+def describe_warehouse(study, files, sizes, recipe, raw_manifest, hyra):
     """Make the manifest of a database that is about to be published.
+
+    Parameters
+    ----------
+    study : ingest.study.Study
+    files, sizes : dict
+        Its SHA-256 and its bytes, by the name it will have.
+    recipe, raw_manifest : dict
+    hyra : warehouse.hyra.HyraFolder
 
     Notes
     -----
     Equal content may lie in different bytes: DuckDB's file depends on the order in which its
     threads wrote. Exports, which are ordered, are the same bytes on every rebuild.
     """
-    name = study.warehouse.name
     parents = {f"raw/{MANIFEST}": hash_file(study.raw / MANIFEST)}
     if hyra.manifest_sha256 is not None:
         parents[f"hyra/{MANIFEST}"] = hyra.manifest_sha256
@@ -87,8 +94,8 @@ def describe_warehouse(study, database, recipe, raw_manifest, hyra):
     manifest = make_manifest(
         "warehouse",
         study.name,
-        {name: hash_file(database)},
-        {name: database.stat().st_size},
+        files,
+        sizes,
         recipe,
         parents,
     )
