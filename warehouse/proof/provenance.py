@@ -113,7 +113,7 @@ class Parent:
 CHECKS = ("hash", "skip", "built")
 
 
-def check_warehouse(study, check="hash", progress=None):
+def check_warehouse(study, check="hash", progress=None, can_skip=True):
     """Check that the warehouse is, byte for byte, the one that was published.
 
     Parameters
@@ -124,6 +124,8 @@ def check_warehouse(study, check="hash", progress=None):
         process published it just now.
     progress : callable, optional
         Called as ``progress(done, total, name)`` with megabytes.
+    can_skip : bool
+        Whether the command that asks has ``--no-check``: one whose result has no manifest has not.
 
     Returns
     -------
@@ -152,9 +154,10 @@ def check_warehouse(study, check="hash", progress=None):
             raise StudyError(
                 f"{study.warehouse} was published anew while it was checked; run this again"
             )
+        skip = ", or give --no-check to read it all the same, which is recorded" if can_skip else ""
         raise StudyError(
             f"{study.warehouse} is not as it was published: expected SHA-256 {expected}, found"
-            f" {found}; run {repair}, or give --no-check to read it all the same, which is recorded"
+            f" {found}; run {repair}{skip}"
         )
     return {}
 
