@@ -157,7 +157,8 @@ def kill(study, times, generator, stage, window=(0.15, 1.0)):
     Parameters
     ----------
     window : tuple of float
-        Shares of an undisturbed run's time between which the moment is drawn.
+        Shares of an undisturbed run's time between which the moment is drawn; how long one takes is
+        learned as the machine's load changes.
     """
     name, arguments = stage, STAGES[stage][1]
     run_command(name, study.path, *arguments)
@@ -166,24 +167,32 @@ def kill(study, times, generator, stage, window=(0.15, 1.0)):
     done, _ = finish(start(command(name, study, *arguments)))
     lasted = time.monotonic() - began
     expect(done == "done", f"{stage} failed undisturbed")
-    tally = Tally()
-    for _ in range(times):
+    tally, attempts = Tally(), 0
+    while tally.outcomes.total() < times and attempts < 3 * times:
+        attempts += 1
         if stage == "ingest":
             shutil.rmtree(study.raw)
+        began = time.monotonic()
         process = start(command(name, study, *arguments), start_new_session=True)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(lasted * generator.uniform(*window))
         ended = process.poll() is not None
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        _, said = process.communicate()
+        if ended:  # on a machine that is less busy now than it was: no kill, and none is counted
+            expect(process.returncode == 0, f"{stage} failed undisturbed: {said[-2000:]}")
+            lasted = 0.9 * (time.monotonic() - began)
+            continue
+        lasted *= 1.02
         expect_sealed(study)
         expect_whole(study)
         expect(read_exports(study) == exports, "exports changed")
-        tally.add("had ended before the kill" if ended else "what stood before is whole")
+        tally.add("what stood before is whole")
         run_command(name, study.path, *arguments)
         expect(find_result(study, stage) == expected, f"{stage} run again gave other bytes")
         tally.identical += 1
+    expect(tally.outcomes, f"{stage} was never killed in time")
     return tally
 
 
@@ -370,7 +379,7 @@ while True:
         assert dict(zip([name for (name,) in names], rows)) == expected, rows
     count += 1
     print(count, flush=True)
-    time.sleep(0.05)
+    time.sleep(0.2)
 """
 
 
@@ -537,15 +546,15 @@ LONG = {
     "SIGKILL while a paper is written": 40,
     "SIGKILL during build": 15,
     "SIGKILL while the tables' page is written": 5,
-    "no room for a larger file (ingest, build, export)": 12,
-    "small file system runs full (ingest, build, export)": 12,
+    "no room for a larger file (ingest, build, export)": 9,
+    "small file system runs full (ingest, build, export)": 9,
     "read-only output (ingest, build, export, figures)": 20,
     "two at once (ingest, build, map, export, figures)": 15,
     "4 readers query in a loop through publications": 20,
     "clock set back or ahead": 5,
     "ingest worker under RLIMIT_AS": 20,
-    "folder names of patterns and keys, Jinja in texts, script in labels": 5,
-    "study without contrast, size or change": 6,
+    "folder names of patterns and keys, Jinja in texts, script in labels": 3,
+    "study without contrast, size or change": 4,
 }
 """How often the long form tries what takes a process, a build or drawings each time."""
 SHARES = {
