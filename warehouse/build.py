@@ -213,6 +213,7 @@ class _Job:
         self.study, self.database, self.inputs, self.spark = study, database, inputs, spark
         self.folder = study.output / "dbt"
         self.carried_blocks = 0
+        self.database_sha256 = None
         self.left = None
         if spark:
             self.growth = Growth(reason="Spark makes every block's row")
@@ -231,6 +232,7 @@ class _Job:
         if self.left is None:
             self.clear()
         elif self.left.counts is not None:
+            self.database_sha256 = self.left.database_sha256
             return self.left.counts
         variables = describe_study(self.study)
         if self.growth.reason is None:
@@ -243,12 +245,13 @@ class _Job:
         self._note()
         counts = self._run_models(threads, progress, variables)
         self._finish()
+        self.database_sha256 = hash_file(self.database)
         self._note(counts)
         return counts
 
     def _note(self, counts=None):
         if self._can_resume:
-            note_build(self.folder, self.inputs.recipe_sha256, counts)
+            note_build(self.folder, self.inputs.recipe_sha256, counts, self.database_sha256)
 
     def _create_raw(self):
         """Make the raw schema: over all blocks, or those that are to be added."""
@@ -305,8 +308,10 @@ class _Job:
         """Put the database in its place, then its manifest beside it; between, it has none."""
         study, inputs = self.study, self.inputs
         sync(self.database)
+        files = {study.warehouse.name: self.database_sha256}
+        sizes = {study.warehouse.name: self.database.stat().st_size}
         manifest = describe_warehouse(
-            study, self.database, inputs.recipe, inputs.manifest, inputs.hyra
+            study, files, sizes, inputs.recipe, inputs.manifest, inputs.hyra
         )
         (study.output / WAREHOUSE_MANIFEST).unlink(missing_ok=True)
         os.replace(self.database, study.warehouse)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import duckdb
 
 from upscale_audit.ingest.errors import StudyError
-from upscale_audit.ingest.files import write_text
+from upscale_audit.ingest.files import hash_file, write_text
 from upscale_audit.warehouse.connect import open_build, open_warehouse
 
 NOTE = "unfinished.json"
@@ -23,13 +23,16 @@ class Interrupted:
         Tables that are whole: dbt commits each as one.
     counts : dict or None
         ``tables`` and ``tests`` of the finished build; None where dbt had not ended.
+    database_sha256 : str or None
+        Of the finished build's file, which is as it was left.
     """
 
     tables: tuple[str, ...] = ()
     counts: dict[str, int] | None = None
+    database_sha256: str | None = None
 
 
-def note_build(folder, recipe_sha256, counts=None):
+def note_build(folder, recipe_sha256, counts=None, database_sha256=None):
     """Note, durably, that a build is under way, or that only its publication is left.
 
     Parameters
@@ -38,9 +41,14 @@ def note_build(folder, recipe_sha256, counts=None):
         Of dbt's artefacts.
     recipe_sha256 : str
     counts : dict, optional
+    database_sha256 : str, optional
         As in `Interrupted`.
     """
-    note = {"recipe_sha256": recipe_sha256, "counts": counts}
+    note = {
+        "recipe_sha256": recipe_sha256,
+        "counts": counts,
+        "database_sha256": database_sha256,
+    }
     write_text(folder / NOTE, json.dumps(note) + "\n")
 
 
@@ -55,15 +63,19 @@ def find_interrupted(folder, database, recipe_sha256):
     Returns
     -------
     Interrupted or None
-        None where there is nothing, where it cannot be read, or where anything that decides a
-        table has changed since.
+        None where there is nothing, where it cannot be read, where anything that decides a table
+        has changed since, or where a finished file is not as it was left. Nothing says what a
+        half-made one was: DuckDB's checksums find damage in it, not a forgery.
     """
     try:
         note = json.loads((folder / NOTE).read_text(encoding="utf-8"))
         if note["recipe_sha256"] != recipe_sha256 or not database.is_file():
             return None
         if note["counts"] is not None:
-            found = Interrupted(counts=note["counts"])
+            sha256 = hash_file(database)
+            if sha256 != note["database_sha256"]:
+                return None
+            found = Interrupted(counts=note["counts"], database_sha256=sha256)
             with open_warehouse(database) as connection:
                 return _check(connection, "dim_study", recipe_sha256, found)
         with open_build(database) as connection:

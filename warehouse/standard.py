@@ -25,7 +25,7 @@ from upscale_audit.ingest.files import hash_json, write_text
 from upscale_audit.ingest.study import load_study
 from upscale_audit.warehouse.connect import open_warehouse
 from upscale_audit.warehouse.dbt_runner import PROJECT
-from upscale_audit.warehouse.proof.provenance import STANDARD_BASIS
+from upscale_audit.warehouse.proof.provenance import STANDARD_BASIS, check_warehouse
 
 FEATURES = ("luminance", "contrast", "gain_2", "gain_4", "gain_8")
 """As `dbt_project/macros/vocabulary.sql` lists them; a test compares the two."""
@@ -109,8 +109,10 @@ def read_moments(study):
     Raises
     ------
     StudyError
-        There is no warehouse, or it keeps no sums: the study scores by its own axis.
+        There is no warehouse, it was changed since its build, or it keeps no sums: the study
+        scores by its own axis.
     """
+    check_warehouse(study, can_skip=False)
     products = [f"{a}_{b}" for at, a in enumerate(FEATURES) for b in FEATURES[at:]]
     sums = ", ".join(f"moments.sum_{name}" for name in (*FEATURES, *products))
     with open_warehouse(study.warehouse) as connection:

@@ -43,6 +43,10 @@ from upscale_audit.ingest.manifests import MANIFEST
 
 MODELS_A_PICTURE, MODELS_AN_AUDIT = 15, 40
 """So many models are drawn on one picture; of more, each picture has a part."""
+MODELS_IN_DETAIL = 60
+"""So many models, the first by name, have pictures of what takes several marks a model or a map."""
+OVERVIEWS = ("ledger", "model_pairs", "tier3_states")
+"""Figures in which a model is a line or two: drawn of every model, as the audit is."""
 MODELS_APART = ("flag_rates", "verdicts")
 """Figures of a source in which every model has marks of its own."""
 
@@ -214,11 +218,11 @@ def _plan_study_figures(marts, references, folders):
         )
     figures = {}
     for name, draw in planned.items():
-        figures |= _share_out(name, draw, marts.models)
+        most_drawn = len(marts.models) if name in OVERVIEWS else MODELS_IN_DETAIL
+        figures |= _share_out(name, draw, marts.models, most_drawn=most_drawn)
     if len(marts.models) > 1:
         figures |= _share_out("restorer_audit", draw_restorer_audit, marts.models, MODELS_AN_AUDIT)
-    for model_id in list_hyra_models(marts):
-        figures[f"hyra_{model_id}"] = partial(draw_hyra, model_id=model_id)
+    figures |= _plan_hyra_figures(list_hyra_models(marts))
     if not images:
         figures["axis1_blockmap"] = _draw_no_map
     return figures
@@ -232,12 +236,32 @@ def _list_models(marts, table, source):
     return [row["model_id"] for row in rows]
 
 
-def _share_out(name, draw, models, most=MODELS_A_PICTURE):
-    """Plan one picture of all models, or several of about as many each."""
-    count = max(1, -(-len(models) // most))
+def _plan_hyra_figures(models):
+    """Plan a picture for each analysed network, of many for the first by name, and say so."""
+    note = ""
+    if len(models) > MODELS_IN_DETAIL:
+        note = (
+            f"Of {len(models):,} networks analysed, the first {MODELS_IN_DETAIL} by name have"
+            " pictures; the marts hold the others."
+        )
+    return {
+        f"hyra_{model_id}": partial(_draw_network, model_id=model_id, note=note)
+        for model_id in models[:MODELS_IN_DETAIL]
+    }
+
+
+def _draw_network(marts, model_id, note):
+    chart = draw_hyra(marts, model_id)
+    return theme.add_sentence(chart, note) if note else chart
+
+
+def _share_out(name, draw, models, most=MODELS_A_PICTURE, most_drawn=None):
+    """Plan one picture of all models, or several of about as many each, of the first by name."""
+    drawn = models[:most_drawn]
+    count = max(1, -(-len(drawn) // most))
     if count == 1:
         return {name: draw}
-    ends = [len(models) * number // count for number in range(count + 1)]
+    ends = [len(drawn) * number // count for number in range(count + 1)]
     digits = len(str(count))
     return {
         f"{name}_{number:0{digits}d}of{count}": partial(
@@ -246,20 +270,26 @@ def _share_out(name, draw, models, most=MODELS_A_PICTURE):
             models=models,
             start=ends[number - 1],
             stop=ends[number],
+            last=len(drawn),
             is_one_scale=name.startswith("axis1_blockmap"),
         )
         for number in range(1, count + 1)
     }
 
 
-def _draw_part(marts, draw, models, start, stop, is_one_scale):
+def _draw_part(marts, draw, models, start, stop, last, is_one_scale):
     """Draw some of the models, and say which; what all models share stays that of all."""
     part = models[start:stop]
     with marts.narrowed(part):
         chart = draw(marts)
     which = f"Models {start + 1:,} to {stop:,} of {len(models):,} by name, {part[0]} to {part[-1]}"
+    others = "the others have pictures of their own"
+    if last < len(models):
+        others = f"the first {last:,} have pictures of this kind, the marts hold the others"
     scales = "" if is_one_scale else ", whose scales may differ"
-    return theme.add_sentence(chart, f"{which}; the others have pictures of their own{scales}.")
+    if last < len(models) and scales:
+        scales = "; scales may differ from picture to picture"
+    return theme.add_sentence(chart, f"{which}; {others}{scales}.")
 
 
 def _draw_no_map(_):

@@ -1,6 +1,7 @@
 """What the hostile inputs and the faults share."""
 
 import contextlib
+import hashlib
 import os
 from collections import Counter
 from dataclasses import dataclass, field
@@ -43,6 +44,27 @@ def expect(condition, what):
     """Fail with `what` unless `condition` holds."""
     if not condition:
         raise Failure(what)
+
+
+@dataclass
+class Fresh:
+    """Draws inputs no two of which have the same bytes.
+
+    A kind that has no more to give (a hundred draws, all of them known) is a failure: a count of
+    inputs would otherwise be a count of repetitions.
+    """
+
+    seen: set = field(default_factory=set)
+
+    def draw(self, make, generator):
+        """Bytes that `make` draws from the generator, such as were not drawn before."""
+        for _ in range(100):
+            data = make(generator)
+            digest = hashlib.blake2b(data, digest_size=16).digest()
+            if digest not in self.seen:
+                self.seen.add(digest)
+                return data
+        raise Failure("nothing new is drawn")
 
 
 def attempt(action, *arguments):

@@ -150,11 +150,11 @@ def mistype_manifests(study, times, generator):
         name = names[number % len(names)]
         path = study.output / name
         good = path.read_bytes()
-        truth = json.loads(good)
-        place = generator.choice([place for place in list_places(truth) if place])
-        forged = restated(change(truth, place, generator.choice(WRONG)))
-        if forged == truth:
-            continue
+        truth = forged = json.loads(good)
+        places = [place for place in list_places(truth) if place]
+        while forged == truth:
+            place = generator.choice(places)
+            forged = restated(change(truth, place, generator.choice(WRONG)))
         write_manifest(path, forged)
         if name != WAREHOUSE_MANIFEST:
             expect(verify(study.output, study).findings, f"{name}: {place} was believed")

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from tests.conftest import StudyFolder
-from tests.faults.common import Failure, attempt, expect, make_study
+from tests.faults.common import Failure, Fresh, attempt, expect, make_study
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file, to_text
 from upscale_audit.ingest.labels import read_boxes, read_entries
@@ -173,10 +173,13 @@ HEAVY_KINDS = {
     "PNG, JPEG or TIFF header of up to 2^31 px a side": promise_pixels,
     "file of 100 MB of zeros as .png": lambda _: bytes(100_000_000),
 }
+ALIKE = ("file of 100 MB of zeros as .png",)
+"""What has one form, and is given many times over."""
 
 
-def ingest_hostile_images(folder, cases, generator, workers=1, image_kinds=IMAGE_KINDS):
+def ingest_hostile_images(folder, cases, generator, workers=1, image_kinds=IMAGE_KINDS, fresh=None):
     """Ingest one study whose restored files and some references are hostile; outcomes by kind."""
+    fresh = fresh or Fresh()
     study_folder = StudyFolder(folder / "study")
     study_folder.add_model("alpha", paths=("notta",))
     good = np.random.default_rng(1).integers(0, 256, SHAPE, np.uint8)
@@ -186,7 +189,8 @@ def ingest_hostile_images(folder, cases, generator, workers=1, image_kinds=IMAGE
         kind = kinds[number % len(kinds)]
         suffix = "jpg" if "as .jpg" in kind else "png"
         name = f"case{number:05d}.{suffix}"
-        data = image_kinds[kind](generator)
+        draw = image_kinds[kind]
+        data = draw(generator) if kind in ALIKE else fresh.draw(draw, generator)
         as_reference = generator.random() < 0.3
         study_folder.put(name, data if as_reference else good)
         study_folder.put(name, good if as_reference else data, "alpha")
@@ -265,12 +269,12 @@ TEXT_KINDS = {
 
 def read_hostile_texts(folder, cases, generator):
     """Read mutated label and result files; outcomes by kind."""
-    outcomes = {kind: Counter() for kind in TEXT_KINDS}
+    outcomes, fresh = {kind: Counter() for kind in TEXT_KINDS}, Fresh()
     for number in range(cases):
         kind = list(TEXT_KINDS)[number % len(TEXT_KINDS)]
         text, read = TEXT_KINDS[kind]
         path = folder / "hostile.csv"
-        path.write_bytes(mutate_text(text, generator))
+        path.write_bytes(fresh.draw(functools.partial(mutate_text, text), generator))
         outcomes[kind][attempt(read, path)] += 1
     return outcomes
 
@@ -310,7 +314,8 @@ def compose_list(generator):
         return mutate(data, generator)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(generator.choice(("SHA256SUMS", "../../up", "/etc/passwd")), data)
+        name = generator.choice(("SHA256SUMS", "../../up", "/etc/passwd"))
+        archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)  # no time of today
     return mutate(buffer.getvalue(), generator) if generator.random() < 0.7 else buffer.getvalue()
 
 
@@ -319,7 +324,7 @@ def check_hostile_lists(folder, cases, generator):
     inside = folder / "lists" / "inside"
     inside.mkdir(parents=True)
     (inside / "1.png").write_bytes(b"1")
-    path, outcomes = folder / "lists" / "list", Counter()
+    path, outcomes, fresh = folder / "lists" / "list", Counter(), Fresh()
     before = None
 
     def check():
@@ -329,7 +334,7 @@ def check_hostile_lists(folder, cases, generator):
             expect(all(row.status != "matched" for row in rows), "a hostile list matched")
 
     for _ in range(cases):
-        path.write_bytes(compose_list(generator))
+        path.write_bytes(fresh.draw(compose_list, generator))
         names = set(list_tree(folder, path))
         expect(before in (None, names), "checking a list wrote a file")
         before = names
@@ -386,12 +391,12 @@ def load_hostile_studies(folder, cases, generator):
     os.symlink("loop", study_folder.root / "loop")
     (study_folder.root / "file").write_text("x")
     path = study_folder.root / "study.toml"
-    outcomes = Counter()
+    outcomes, fresh = Counter(), Fresh()
     path.write_bytes(b"")
     nowhere = folder / "nowhere"
     before = set(list_tree(folder, nowhere))
     for _ in range(cases):
-        path.write_bytes(write_hostile_study(generator))
+        path.write_bytes(fresh.draw(write_hostile_study, generator))
         outcomes[attempt(load_study, path)] += 1
         expect(set(list_tree(folder, nowhere)) == before, "loading a study wrote a file")
     return {"study file (paths, loops, names, values)": outcomes}
@@ -474,10 +479,11 @@ def merge(totals, outcomes):
 
 def attack(folder, cases, seed, workers=1):
     """Run about `cases` hostile inputs of every sort; outcomes by kind."""
-    generator, totals = random.Random(seed), {}
+    generator, totals, fresh = random.Random(seed), {}, Fresh()
     for batch, size in enumerate(split(cases // 2, 2000)):
-        merge(totals, ingest_hostile_images(folder / f"image{batch}", size, generator, workers))
-        shutil.rmtree(folder / f"image{batch}")
+        place = folder / f"image{batch}"
+        merge(totals, ingest_hostile_images(place, size, generator, workers, fresh=fresh))
+        shutil.rmtree(place)
     heavy, few = folder / "heavy", min(60, max(6, cases // 100))
     merge(totals, ingest_hostile_images(heavy, few, generator, workers, HEAVY_KINDS))
     shutil.rmtree(heavy)

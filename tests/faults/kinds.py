@@ -10,7 +10,7 @@ from collections import Counter
 import numpy as np
 from PIL import Image
 
-from tests.faults.common import attempt, expect
+from tests.faults.common import Fresh, attempt, expect
 from tests.faults.corpora import (
     change_header,
     change_scan,
@@ -46,9 +46,9 @@ NEVER_READ = ("PNG, pixel stream cut, checksums right", "JPEG as .jpg, cut, an e
 """A file that ends early is not measured, however whole it looks."""
 
 
-def ingest_cut_streams(folder, cases, generator, workers=1):
+def ingest_cut_streams(folder, cases, generator, workers=1, fresh=None):
     """Ingest images whose pixel data end early or were changed under right checksums."""
-    outcomes = ingest_hostile_images(folder, cases, generator, workers, STREAM_KINDS)
+    outcomes = ingest_hostile_images(folder, cases, generator, workers, STREAM_KINDS, fresh)
     for kind in NEVER_READ:
         expect("accepted" not in outcomes[kind], f"{kind}: a cut image was measured")
     return outcomes
@@ -117,10 +117,13 @@ class _Nameless(zipfile.ZipInfo):
 
 def compose_archive(generator):
     """A zip whose members have names that are none, or none to be unpacked."""
-    names = ("", "/", ".", "..", "a/", "a//b", "\\", "x" * 60_000, "../" * 40 + "x", "SHA256SUMS")
+    names = ["", "/", ".", "..", "a/", "a//b", "\\", "x" * 60_000, "../" * 40 + "x", "SHA256SUMS"]
+    names += [
+        "".join(generator.choices("\0\n/.\\:*~\u202eé", k=generator.randint(1, 9))) for _ in "abc"
+    ]
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        for name in generator.sample(names, generator.randint(1, 4)):
+        for name in generator.sample(sorted(set(names)), generator.randint(1, 4)):
             info = _Nameless("x")
             info.filename = name
             archive.writestr(info, f"{'0' * 64}  1.png\n")
@@ -137,9 +140,9 @@ def compose_long_list(number):
 def read_hostile_archives(folder, cases, generator):
     """Read archives of members without names, and lists of more than is read."""
     path = folder / "hostile.zip"
-    outcomes = {"zip with members of no name or a hostile one": Counter()}
+    outcomes, fresh = {"zip with members of no name or a hostile one": Counter()}, Fresh()
     for _ in range(cases):
-        path.write_bytes(compose_archive(generator))
+        path.write_bytes(fresh.draw(compose_archive, generator))
         for read in (read_list, hash_archive):
             said = attempt(read, path)
         outcomes["zip with members of no name or a hostile one"][said] += 1
@@ -168,16 +171,20 @@ def claim_codec(generator):
     return buffer.getvalue()
 
 
+def draw_stream(generator):
+    """The first bytes of a coded image, and random ones."""
+    return b"UACS\1" + generator.randbytes(generator.randrange(60))
+
+
 def read_hostile_codecs(folder, cases, generator):
     """Read codecs and coded images that claim what they do not hold: one line each."""
     from upscale_audit.restore.codec.models import load_codec  # needs the extra codec
 
-    path, codecs, streams = folder / "codec.npz", Counter(), Counter()
+    path, codecs, streams, fresh = folder / "codec.npz", Counter(), Counter(), Fresh()
     for _ in range(cases):
-        path.write_bytes(claim_codec(generator))
+        path.write_bytes(fresh.draw(claim_codec, generator))
         codecs[attempt(load_codec, path)] += 1
-        head = b"UACS\1" + generator.randbytes(generator.randrange(60))
-        streams[attempt(read_stream, head)] += 1
+        streams[attempt(read_stream, fresh.draw(draw_stream, generator))] += 1
     path.unlink()
     expect(not codecs["accepted"] and not streams["accepted"], "a false claim was believed")
     return {"codec that claims more than it holds": codecs, "coded image, random": streams}
@@ -185,10 +192,10 @@ def read_hostile_codecs(folder, cases, generator):
 
 def attack_more(folder, cases, seed, workers=1):
     """Run about `cases` further hostile inputs; outcomes by kind."""
-    generator, totals = random.Random(f"{seed} more"), {}
+    generator, totals, fresh = random.Random(f"{seed} more"), {}, Fresh()
     for batch, size in enumerate(split(cases // 2, 2000)):
         place = folder / f"stream{batch}"
-        merge(totals, ingest_cut_streams(place, size, generator, workers))
+        merge(totals, ingest_cut_streams(place, size, generator, workers, fresh))
         shutil.rmtree(place)
     merge(totals, decode_alpha(cases // 10, generator))
     merge(totals, read_hostile_archives(folder, cases // 5, generator))

@@ -9,7 +9,8 @@ from collections import Counter
 import pytest
 
 from tests.faults import campaign, hostile, kinds
-from tests.faults.common import attempt
+from tests.faults.common import Failure, Fresh, attempt
+from tests.faults.records import Record, hash_code
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import locked
 from upscale_audit.ingest.images import decode_image
@@ -171,3 +172,40 @@ def test_a_campaign_page_shows_every_count_and_no_place():
     failed = campaign.Tally(wrong=1, reason="FAILED: exports changed")
     page = campaign.format_page({"SIGKILL": failed}, inputs, "--cases 9")
     assert "| SIGKILL | 0 | 1 | — | FAILED: exports changed |" in page
+
+
+def test_no_input_is_drawn_twice_and_a_kind_with_no_more_to_give_says_so(generator):
+    fresh = Fresh()
+    drawn = [fresh.draw(lambda g: bytes([g.randrange(9)]), generator) for _ in range(5)]
+    assert len(set(drawn)) == 5
+    with pytest.raises(Failure, match="nothing new"):
+        Fresh({hashlib.blake2b(b"a", digest_size=16).digest()}).draw(lambda g: b"a", generator)
+
+
+def test_the_long_form_tries_as_many_faults_as_it_is_asked_for():
+    assert {*campaign.LONG, *campaign.SHARES} == set(campaign.FAULTS)
+    counted = [name for name in campaign.FAULTS if not name.startswith(campaign.READERS)]
+    planned = sum(campaign.plan_times(name, 10_000) for name in counted)
+    assert 10_000 <= planned <= 10_000 + len(campaign.SHARES)
+    assert campaign.plan_times("SIGKILL during build", 0) == 0
+
+
+def test_a_stopped_campaign_goes_on_from_what_it_kept_and_from_nothing_of_other_code(tmp_path):
+    tally = campaign.Tally(identical=2, wrong=1, reason="FAILED: a")
+    tally.add("refused", "disk full")
+    Record(tmp_path / "kept", f"--cases 9 {hash_code()}").write_tally("SIGKILL", tally)
+    again = Record(tmp_path / "kept", f"--cases 9 {hash_code()}")
+    assert again.read_tally("SIGKILL") == tally
+    assert again.read_tally("SIGKILL during build") is None
+    assert Record(tmp_path / "kept", "--cases 9 of other code").read_tally("SIGKILL") is None
+    nothing = Record(None, "")
+    nothing.write_tally("SIGKILL", tally)
+    assert nothing.read_tally("SIGKILL") is None
+
+
+def test_hostile_inputs_that_were_kept_are_not_tried_again(tmp_path):
+    record = Record(tmp_path / "kept", "")
+    record.write("attack 1", {"png": {"accepted": 2}})
+    record.write("attack_more 1", {"png": {"accepted": 3}, "zip": {"StudyError": 1}})
+    hostile = campaign.attack_all(tmp_path / "inputs", 9, [1], record)
+    assert hostile == {"png": {"accepted": 5}, "zip": {"StudyError": 1}}

@@ -5,8 +5,10 @@ import shutil
 import subprocess
 import sys
 
+import duckdb
 import pytest
 
+from upscale_audit.ingest.files import hash_file
 from upscale_audit.ingest.study import load_study
 from upscale_audit.warehouse import build
 from upscale_audit.warehouse.export import export_tables
@@ -98,8 +100,27 @@ def test_what_was_left_by_another_recipe_is_not_gone_on_from(small_study):
     assert build.find_interrupted(note.parent, database, sha256) is None
     counts = {"tables": 1, "tests": 1}
     shutil.copyfile(small_study.warehouse, database)
-    build.note_build(note.parent, sha256, counts)
-    assert build.find_interrupted(note.parent, database, sha256).counts == counts
+    file_sha256 = hash_file(database)
+    build.note_build(note.parent, sha256, counts, file_sha256)
+    found = build.find_interrupted(note.parent, database, sha256)
+    assert (found.counts, found.database_sha256) == (counts, file_sha256)
     assert build.find_interrupted(note.parent, database, "other") is None
-    build.note_build(note.parent, "other", counts)
+    build.note_build(note.parent, "other", counts, file_sha256)
     assert build.find_interrupted(note.parent, database, "other") is None
+
+
+def test_a_finished_file_that_was_forged_before_its_publication_is_not_published(small_study):
+    """One value of one table, the file sound again: only its hash tells."""
+    job = build._Job(small_study, small_study.output / ".x", build.read_inputs(small_study), None)
+    folder = small_study.output / "dbt"
+    database = small_study.output / ".warehouse.duckdb.next"
+    shutil.copyfile(small_study.warehouse, database)
+    arguments = (folder, job.inputs.recipe_sha256, {"tables": 1, "tests": 1})
+    build.note_build(*arguments, hash_file(database))
+    assert build.find_interrupted(folder, database, job.inputs.recipe_sha256) is not None
+    database.chmod(0o644)
+    with duckdb.connect(str(database)) as connection:
+        connection.execute("update mart_axis1_distribution set block_ratio = 0")
+    assert build.find_interrupted(folder, database, job.inputs.recipe_sha256) is None
+    build.note_build(*arguments)
+    assert build.find_interrupted(folder, database, job.inputs.recipe_sha256) is None

@@ -1,77 +1,32 @@
 """Every file under exports/ and figures/ is the same bytes on every run, killed or not."""
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
 
 import pytest
 
-RUN = """
-import sys
-from upscale_audit.ingest.run import ingest_study
-from upscale_audit.ingest.study import load_study
-from upscale_audit.warehouse.build import build_warehouse
-from upscale_audit.warehouse.cli.drawing import draw_figures
-from upscale_audit.warehouse.export import export_tables
-
-study, threads = load_study(sys.argv[1]), int(sys.argv[2])
-steps = {
-    "ingest": lambda: ingest_study(study, workers=threads),
-    "build": lambda: build_warehouse(study, threads=threads),
-    "export": lambda: export_tables(study),
-    "figures": lambda: draw_figures(study),
-}
-for name, step in steps.items():
-    print(name, flush=True)
-    step()
-"""
+from tests.faults.common import Failure
+from tests.faults.same_bytes import compare, read_bytes, run_all
 
 
-@pytest.fixture
-def run(small_study, repository):
-    """Give a runner of all stages in a process of its own; `killed_in` names where it ends."""
-
-    def start(threads, killed_in=None, after_s=0.5):
-        process = subprocess.Popen(
-            [sys.executable, "-c", RUN, str(small_study.path), str(threads)],
-            env=os.environ | {"PYTHONHASHSEED": str(threads), "POLARS_MAX_THREADS": str(threads)},
-            cwd=repository,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        with process:
-            for line in process.stdout:
-                if line.strip() == killed_in:
-                    with pytest.raises(subprocess.TimeoutExpired):
-                        process.wait(after_s)
-                    process.send_signal(signal.SIGKILL)
-        return process.returncode
-
-    return start
-
-
-def test_exports_and_figures_are_the_same_bytes_however_run(small_study, run, read_tree):
+def test_exports_and_figures_are_the_same_bytes_however_run(small_study):
     pytest.importorskip("altair", reason="figures need the extra figures")
-
-    def read():
-        return {
-            f"{stage}/{name}": data
-            for stage in ("exports", "figures")
-            for name, data in read_tree(small_study.output / stage).items()
-        }
-
-    shutil.rmtree(small_study.output)
-    assert run(1) == 0
-    first = read()
+    output = small_study.output
+    shutil.rmtree(output)
+    assert "done" in run_all(small_study, output, threads=1, seed=1)
+    first = read_bytes(output)
     assert {"exports/manifest.json", "figures/manifest.json"} < set(first)
     assert len(first) > 100
-    shutil.rmtree(small_study.output)
+    shutil.rmtree(output)
     for stage in ("build", "export", "figures"):
-        assert run(3, killed_in=stage) == -signal.SIGKILL
-    assert run(3) == 0
-    again = read()
-    assert [name for name in first if again.get(name) != first[name]] == []
-    assert set(again) == set(first)
+        reached = run_all(small_study, output, 3, 3, killed_in=stage, after_s=0.5)
+        assert stage in reached
+        assert "done" not in reached
+    assert "done" in run_all(small_study, output, threads=3, seed=3)
+    assert compare(first, read_bytes(output)) == []
+
+
+def test_a_run_that_fails_and_bytes_that_differ_are_no_agreement(small_study, tmp_path):
+    small_study.path.write_text("[study]\n", encoding="utf-8")
+    with pytest.raises(Failure, match="StudyError"):
+        run_all(small_study, tmp_path / "out", threads=1, seed=1)
+    assert compare({"a": 1, "b": 2}, {"a": 1, "b": 3, "c": 4}) == ["b", "c"]

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from upscale_audit.ingest.errors import StudyError
-from upscale_audit.ingest.files import hash_json
+from upscale_audit.ingest.files import hash_file, hash_json
+from upscale_audit.ingest.manifests import WAREHOUSE_MANIFEST, restate, write_manifest
+from upscale_audit.warehouse.cli import main as cli
 from upscale_audit.warehouse.dbt_runner import PROJECT
 from upscale_audit.warehouse.standard import (
     COLUMNS,
@@ -109,9 +111,31 @@ def test_the_command_writes_seed_and_manifest_and_prints_a_table(small_study, tm
     assert str(tmp_path) not in manifest.read_text()
 
 
-def test_a_warehouse_that_keeps_no_sums_names_the_repair(small_study, capsys):
+def test_a_warehouse_that_keeps_no_sums_or_was_changed_names_the_repair(small_study, capsys):
     small_study.warehouse.chmod(0o644)
     with duckdb.connect(str(small_study.warehouse)) as connection:
         connection.execute("drop schema intermediate cascade")
     assert main([str(small_study.path)]) == 1
+    said = capsys.readouterr().err
+    assert "is not as it was published" in said
+    assert said.endswith(f"run upscale-audit build {small_study.path}\n")
+    path = small_study.output / WAREHOUSE_MANIFEST
+    manifest = json.loads(path.read_text())
+    manifest["files"][small_study.warehouse.name] = hash_file(small_study.warehouse)
+    write_manifest(path, manifest | restate(manifest))
+    assert main([str(small_study.path)]) == 1
     assert "keeps no sums of features" in capsys.readouterr().err
+
+
+def test_the_figure_of_codecs_reads_no_changed_warehouse(small_study, capsys):
+    pytest.importorskip("altair", reason="pip install 'upscale-audit[figures]'")
+    small_study.warehouse.chmod(0o644)
+    data = bytearray(small_study.warehouse.read_bytes())
+    data[len(data) // 2] ^= 1
+    small_study.warehouse.write_bytes(data)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["codec", "figure", str(small_study.path)])
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert "is not as it was published" in said
+    assert "--no-check" not in said

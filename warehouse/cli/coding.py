@@ -194,10 +194,13 @@ def _study(options):
 
 
 def _figure(options):
+    from upscale_audit.warehouse.proof.provenance import check_warehouse
+
     figures = load_extra("analysis.figures.codecs", "figures")
     study = load_study(options.study)
     codes = options.study.parent / "codes.csv"
     with writing(study.output):
+        check_warehouse(study, can_skip=False)
         paths = figures.write_codec_figure(study.warehouse, codes, study.references, study.output)
     say(f"drew {', '.join(str(path) for path in paths)}")
     return EXIT_OK

@@ -100,15 +100,22 @@ def describe_build(study, raw_manifest, hyra, frozen_sha256=None):
     }
 
 
-def describe_warehouse(study, database, recipe, raw_manifest, hyra):
+def describe_warehouse(study, files, sizes, recipe, raw_manifest, hyra):
     """Make the manifest of a database that is about to be published.
+
+    Parameters
+    ----------
+    study : ingest.study.Study
+    files, sizes : dict
+        Its SHA-256 and its bytes, by the name it will have.
+    recipe, raw_manifest : dict
+    hyra : warehouse.hyra.HyraFolder
 
     Notes
     -----
     Equal content may lie in different bytes: DuckDB's file depends on the order in which its
     threads wrote. Exports, which are ordered, are the same bytes on every rebuild.
     """
-    name = study.warehouse.name
     parents = {f"raw/{MANIFEST}": hash_file(study.raw / MANIFEST)}
     if hyra.manifest_sha256 is not None:
         parents[f"hyra/{MANIFEST}"] = hyra.manifest_sha256
@@ -118,8 +125,8 @@ def describe_warehouse(study, database, recipe, raw_manifest, hyra):
     manifest = make_manifest(
         "warehouse",
         study.name,
-        {name: hash_file(database)},
-        {name: database.stat().st_size},
+        files,
+        sizes,
         recipe,
         parents,
     )
@@ -137,7 +144,7 @@ class Parent:
 CHECKS = ("hash", "skip", "built")
 
 
-def check_warehouse(study, check="hash", progress=None):
+def check_warehouse(study, check="hash", progress=None, can_skip=True):
     """Check that the warehouse is, byte for byte, the one that was published.
 
     Parameters
@@ -148,6 +155,8 @@ def check_warehouse(study, check="hash", progress=None):
         process published it just now.
     progress : callable, optional
         Called as ``progress(done, total, name)`` with megabytes.
+    can_skip : bool
+        Whether the command that asks has ``--no-check``: one whose result has no manifest has not.
 
     Returns
     -------
@@ -176,9 +185,10 @@ def check_warehouse(study, check="hash", progress=None):
             raise StudyError(
                 f"{study.warehouse} was published anew while it was checked; run this again"
             )
+        skip = ", or give --no-check to read it all the same, which is recorded" if can_skip else ""
         raise StudyError(
             f"{study.warehouse} is not as it was published: expected SHA-256 {expected}, found"
-            f" {found}; run {repair}, or give --no-check to read it all the same, which is recorded"
+            f" {found}; run {repair}{skip}"
         )
     return {}
 

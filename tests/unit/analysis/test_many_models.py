@@ -2,6 +2,7 @@
 
 import json
 
+import altair as alt
 import pytest
 
 from tests.unit.analysis.conftest import Case, make_warehouse
@@ -142,3 +143,34 @@ def test_of_very_many_findings_those_with_the_most_patients_are_drawn(many, monk
     text = json.dumps(chart.to_dict())
     assert "finding 26" in text
     assert "finding 25" not in text
+
+
+def test_beyond_a_number_the_first_models_by_name_have_detailed_pictures_and_they_say_so(
+    many, monkeypatch
+):
+    monkeypatch.setattr(figures_study, "MODELS_IN_DETAIL", 20)
+    path, references = many
+    with Marts(path) as marts:
+        plan = plan_figures(marts, references)
+        parts = [name for name in plan if name.startswith("axis1_distribution")]
+        assert parts == ["axis1_distribution_1of2", "axis1_distribution_2of2"]
+        charts = [plan[name](marts) for name in parts]
+        assert set().union(*map(read_names, charts)) == set(NAMES[:20])
+        assert " ".join(charts[1].title.subtitle).startswith(
+            "Models 11 to 20 of 42 by name, network_10 to network_19; the first 20 have pictures of"
+            " this kind, the marts hold the others; scales may differ from picture to picture."
+        )
+        assert {name for name in plan if name.startswith("ledger")} == {
+            f"ledger_{number}of3" for number in (1, 2, 3)
+        }
+
+
+def test_networks_beyond_a_number_are_named_as_not_drawn(monkeypatch):
+    monkeypatch.setattr(figures_study, "MODELS_IN_DETAIL", 2)
+    chart = alt.Chart(title=alt.TitleParams("HyRA", subtitle=["As it is."]))
+    monkeypatch.setattr(figures_study, "draw_hyra", lambda marts, model_id: chart)
+    assert list(figures_study._plan_hyra_figures(["a", "b"])) == ["hyra_a", "hyra_b"]
+    plan = figures_study._plan_hyra_figures(["a", "b", "c"])
+    assert list(plan) == ["hyra_a", "hyra_b"]
+    caption = " ".join(plan["hyra_a"](None).title.subtitle)
+    assert "Of 3 networks analysed, the first 2 by name have pictures" in caption
