@@ -240,7 +240,7 @@ def draw_contradictions(marts, references, image_id, folders=None):
     reference = read_reference(references, image, whole=True)
     corner = _choose_window(blocks, image, reference.shape)
     shown = _gather(marts, image, reference, blocks, files, folders or {}, corner)
-    side = (theme.DOUBLE_COLUMN_PT - 12 - GAP_PT * MODELS_A_ROW) / (MODELS_A_ROW + 1)
+    side = (theme.DOUBLE_COLUMN_PT - 24 - GAP_PT * MODELS_A_ROW) // (MODELS_A_ROW + 1)
     columns = [
         alt.vconcat(
             *(_draw_picture(pixels, side, *words) for pixels, words in column), spacing=GAP_PT

@@ -16,6 +16,12 @@ EVIDENCE = {
 }
 DIRECTIONS_TITLE = "What restored blocks gained and lost, on either side of Axis1"
 EFFECT_TITLE = "What test-time augmentation changed in the same blocks"
+AGAINST_LR = {
+    "lr_contradicted_px": "Contradicted LR pixels (a block)\n→ more contradicted",
+    "lr_bent_dn2": "Bent (dn²)\n→ more that the LR image refutes",
+    "lr_invented_dn2": "Invented (dn²)\n→ more that it cannot hold",
+    "lr_lost_dn2": "Lost (dn²)\n→ more missing that it could not hold",
+}
 COLUMNS = 3
 
 
@@ -136,7 +142,8 @@ def _name_quantities(marts):
     }
     for part in marts.read_components():
         names[part["column_stem"]] = f"{part['label']} ({part['unit']})\n→ {part['positive_means']}"
-    return names
+    (row,) = marts.rows("select count(*) as rows from mart_consistency")
+    return names | (AGAINST_LR if row["rows"] else {})
 
 
 def _make_header(component):

@@ -115,7 +115,7 @@
 {#- What a lesion may have more or less of: a name and the SQL that reads it for an inference
     path from `fct_blocks` and `mart_limits`. -#}
 {% macro lesion_quantities(path) %}
-    {%- set quantities = tta_quantities(path) -%}
+    {%- set quantities = changed_quantities(path) -%}
     {%- do quantities.update({
         'extreme': 'cast(abs(pc1_' ~ path ~ ') > tau as integer)',
         'mse_dn2': 'mse_dn2_' ~ path,

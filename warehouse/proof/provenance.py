@@ -52,7 +52,7 @@ def describe_axis(study):
 
 
 def describe_study(study):
-    """Give all dbt variables that are no number: the axis, and what models are declared as.
+    """Give all dbt variables that are no number: the axis, what models are, and of LR images.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def describe_study(study):
     -------
     dict
     """
-    return describe_axis(study) | describe_models(study)
+    return describe_axis(study) | describe_models(study) | {"has_lr": study.lr is not None}
 
 
 def describe_models(study):
@@ -92,6 +92,7 @@ def describe_build(study, raw_manifest, hyra, frozen_sha256=None):
         "parameters": asdict(study.analysis_parameters),
         "axis": describe_axis(study),
         "models": describe_models(study),
+        "has_lr": study.lr is not None,
         "code": describe_code("warehouse"),
         "dbt_project_sha256": describe_code("dbt_project")["sha256"],
         "duckdb_version": duckdb.__version__,

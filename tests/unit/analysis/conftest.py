@@ -60,6 +60,8 @@ class Case:
     lfv_paths: tuple[str, ...] = ("notta", "tta")
     # Whether the first model is the one that others are compared with.
     has_baseline: bool = True
+    # Whether images were held against LR images.
+    has_lr: bool = False
     # Whether a published source places its LFV images.
     has_locations: bool = True
 
@@ -85,6 +87,7 @@ def make_warehouse(folder, case):
         "dim_study": [{"axis_basis": case.axis_basis, "axis_alignment": case.axis_alignment}],
         "mart_pca_basis": _basis(case),
         "mart_tta_effect": _effects(case),
+        **_against_lr(case),
         "mart_coverage": _coverage(case),
         "mart_provenance": _provenance(),
         "dim_components": _read_seed(COMPONENT_ROWS),
@@ -128,6 +131,9 @@ def _images(case, references):
             "block_cols": cols,
             "file_name": file.name,
             "file_sha256": hash_file(file),
+            "lr_scale": 2 if case.has_lr else None,
+            "lr_rule": "antialiased" if case.has_lr else None,
+            "lr_rule_status": "unverified" if case.has_lr else None,
         }
 
 
@@ -151,6 +157,12 @@ def _blocks(case):
                         if known
                         else None,
                         "local_ssim_notta": None if partial else 0.9,
+                        "variance_dn2_reference": None if partial else 4.0 + row + col,
+                        "lr_judged_px_notta": 16 if case.has_lr and not partial else None,
+                        # More to the right, and of the second model everywhere.
+                        "lr_contradicted_px_notta": min(16, col + 9 * shift)
+                        if case.has_lr and not partial
+                        else None,
                     }
 
 
@@ -220,6 +232,49 @@ def _ledger(case):
                             "energy_dn2": share * (1 + shift) / scale,
                             "baseline_energy_dn2": share / scale if case.has_windows else None,
                         }
+
+
+def _against_lr(case):
+    """Of the first model a tenth of the blocks is contradicted, of the others more."""
+    if not case.has_lr:
+        return {}
+    marts, images = [], []
+    for shift, model in enumerate(case.models):
+        for path in _paths(case, model):
+            ratio = min(1.0, 0.1 + 0.4 * shift)
+            low, high = (0.05, min(1.0, ratio + 0.2)) if case.clusters >= 5 else (None, None)
+            energies = {"bent": 2.0 + shift, "invented": 0.1, "lost": 1.5, "amplified": 0.0}
+            marts.append(
+                {
+                    "model_id": model,
+                    "inference_path": path,
+                    "cluster_unit": "image",
+                    "cluster_count": case.clusters,
+                    "image_count": len(case.sizes),
+                    "judged_block_count": 100,
+                    "contradicted_block_count": int(100 * ratio),
+                    "contradicted_ratio": ratio,
+                    "contradicted_low_ratio": low,
+                    "contradicted_high_ratio": high,
+                    "mse_dn2": sum(energies.values()),
+                    **{f"{kind}_dn2": value for kind, value in energies.items()},
+                    "invented_dn2_low": None if low is None else 0.05,
+                    "invented_dn2_high": None if low is None else 0.2,
+                    "rounding_floor_dn2": 0.0625,
+                }
+            )
+            images += [
+                {
+                    "model_id": model,
+                    "inference_path": path,
+                    "image_id": f"image_{number}",
+                    "lr_rule_status": "unverified",
+                    "judged_block_count": 20,
+                    "contradicted_block_count": 2 + number,
+                }
+                for number in range(len(case.sizes))
+            ]
+    return {"mart_consistency": marts, "mart_consistency_images": images}
 
 
 def _multiverse(case):
