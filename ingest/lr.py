@@ -66,16 +66,29 @@ class LrImage:
 
     def _apply(self, grey):
         """Apply the rule: the result, times the squared denominator, and where it may cut."""
-        across = loops.reduce_rows(loops.transpose(grey), self.cols.starts, self.cols.taps)
-        across = loops.transpose(across)
-        made = loops.reduce_rows(across, self.rows.starts, self.rows.taps)
+        down = loops.reduce_rows(grey, self.rows.starts, self.rows.taps)
+        made = loops.reduce_rows(loops.transpose(down), self.cols.starts, self.cols.taps)
+        made = loops.transpose(made)
         if not self.kernel.rounds_twice:
             return made, np.zeros(made.shape, np.bool_)
         # Columns are rounded to 8 bits and cut; whatever rounds to this image is cut nowhere if
-        # this one stays half a grey level times the gain away from it.
+        # this one stays half a grey level times the gain away from it. So near comes a row only
+        # with grey values that are not far from 0 or 255 themselves.
         reach = float((self.kernel.gain - 1) / 2)
-        low, high = reach * self.kernel.denominator, (255 - reach) * self.kernel.denominator
-        is_out = (across < low) | (across > high)
+        unit, taps = self.kernel.denominator, np.array(self.kernel.taps, np.float64)
+        inside = np.flatnonzero(self.cols.is_inside)
+        if inside.size == 0:
+            return made, np.zeros(made.shape, np.bool_)
+        is_out = loops.find_cuts(
+            grey,
+            taps,
+            self.scale,
+            self.kernel.first,
+            (inside[0], inside[-1] + 1),
+            len(self.cols.starts),
+            (reach * unit, (255 - reach) * unit),
+            256 * reach / (1 + reach),
+        )
         return made, loops.spread_flags(is_out, self.rows.starts, self.rows.taps.shape[1])
 
     def fold(self, judged):

@@ -123,6 +123,53 @@ def expand_rows(values, starts, taps, unit, size):
 
 
 @_jit
+def find_cuts(grey, taps, scale, first, inside, count, limits, margin):
+    """Whether a rule's columns may be cut: where they leave `limits`.
+
+    Parameters
+    ----------
+    grey : (M, N) uint8 array
+    taps : (T,) float64 array
+    scale, first : int
+        LR pixel v reads pixels ``scale * v + first`` and on.
+    inside : (int, int)
+        LR pixels from and up to which all that is read lies in the image; the others are False.
+    count : int
+        LR pixels across.
+    limits : (float, float)
+    margin : float
+        A row whose grey values all lie between it and 255 less it leaves no limit.
+
+    Returns
+    -------
+    (M, count) bool array
+    """
+    rows, cols = grey.shape
+    begin, end = inside
+    is_out = np.zeros((rows, count), np.bool_)
+    width = cols // scale + 1
+    phases = np.zeros((scale, width))
+    made = np.empty(end - begin)
+    low, high = limits
+    for row in range(rows):
+        line = grey[row]
+        if line.min() >= margin and line.max() <= 255 - margin:
+            continue
+        for phase in range(scale):
+            for place in range((cols - phase + scale - 1) // scale):
+                phases[phase, place] = line[scale * place + phase]
+        made[:] = 0
+        for tap in range(taps.size):
+            shift = scale * begin + first + tap
+            source = phases[shift % scale, shift // scale : shift // scale + made.size]
+            for place in range(made.size):
+                made[place] += taps[tap] * source[place]
+        for place in range(made.size):
+            is_out[row, begin + place] = made[place] < low or made[place] > high
+    return is_out
+
+
+@_jit
 def spread_flags(flags, starts, width):
     """Whether any flag stands among the rows that each LR row reads: (M, n) to (m, n) bool."""
     found = np.zeros((starts.size, flags.shape[1]), np.bool_)
