@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.stats import binomtest
 
+from tests.calibration.campaign import Setting, count_build
 from tests.calibration.page import estimate_share
 from tests.calibration.questions import INTERVALS, PUBLISHED, RATES, TESTS, Interval, Test
 from tests.calibration.studies import (
@@ -62,6 +63,17 @@ def test_every_question_is_answered_for_every_simulated_model(built):
                 assert answers["normal_0000"] is not None
                 assert answers["skewed_0001"] is not None
             assert {"normal_0000", "skewed_0001"} <= answers.keys(), question.name
+
+
+def test_the_campaign_builds_what_it_asks_and_counts_every_answer():
+    counts = count_build(Setting(15, 1, 2), 0)
+    asked = {question.name for question in INTERVALS + RATES + TESTS}
+    # Of fifteen patients too few have the same finding for several to be tested.
+    few = {name for name in asked if "at least one finding" in name}
+    assert {item.question for item in counts} == asked - few
+    assert {item.effect for item in counts} == {"normal", "skewed"}
+    assert {item.studies for item in counts} == {1}
+    assert {item.hits for item in counts} == {0, 1}
 
 
 def test_truths_that_need_no_sampling_are_what_the_marts_say(built):

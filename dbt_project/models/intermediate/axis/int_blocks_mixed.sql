@@ -1,8 +1,8 @@
 {{ config(materialized='view') }}
 
-{#- The features of phi6 and the signed ones (definitions E.3, E.10), and the components that types of
-    the axis judge, of every block that was measured under notta. Spread and joint are variance and
-    covariance times 4096, exact, as in int_blocks_featured. -#}
+{#- The features of phi6 and the signed ones (definitions E.3, E.10), and the components that types
+    of the axis judge, of every block that was measured under notta. Spread and joint are variance
+    and covariance times 4096, exact, as in int_blocks_featured. -#}
 with blocks as (
 
     select * from {{ ref('stg_raw__every_blocks') }}

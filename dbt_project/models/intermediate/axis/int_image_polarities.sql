@@ -1,6 +1,6 @@
-{#- Blocks that every choice puts on the same sides, added up: one pass over all blocks. The sides are
-    the base-3 digits of `polarities`, choice 0 the lowest: 0 negative, 1 zero, 2 positive. Scores are
-    rounded as those of fct_blocks are. -#}
+{#- Blocks that every choice puts on the same sides, added up: one pass over all blocks. The sides
+    are the base-3 digits of `polarities`, choice 0 the lowest: 0 negative, 1 zero, 2 positive.
+    Scores are rounded as those of fct_blocks are. -#}
 {%- set axes = choice_axes() -%}
 {%- set components = judged_components('notta') | list -%}
 {%- set fixed_score = 'decimal(18, 6)' -%}
@@ -28,7 +28,8 @@ scored as (
         {%- for axis in axes %},
         cast(
             {%- for name in axis.features %}
-            {{ '+ ' if not loop.first }}weights.weight_{{ axis.name }}_{{ name }} * blocks.phi_{{ name }}
+            {{ '+ ' if not loop.first }}
+            weights.weight_{{ axis.name }}_{{ name }} * blocks.phi_{{ name }}
             {%- endfor %}
             as {{ fixed_score }}
         ) as score_{{ axis.name }},

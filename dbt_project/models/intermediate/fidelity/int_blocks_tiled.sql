@@ -1,7 +1,8 @@
 {{ config(materialized='view') }}
 
-{#- How far a block lies from the nearest border of the tiles that tiled upscalers cut an image into, a
-    multiple of tile_px from the top left. 0 touches it; NULL where no border lies in the image. -#}
+{#- How far a block lies from the nearest border of the tiles that tiled upscalers cut an image
+    into, a multiple of tile_px from the top left. 0 touches it; NULL where no border lies in the
+    image. -#}
 with blocks as (
 
     select * from {{ ref('int_blocks_placed') }}

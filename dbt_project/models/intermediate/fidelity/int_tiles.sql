@@ -1,5 +1,5 @@
-{#- The tiles whose borders are searched for seams in a model's images: its own, and in the baseline's
-    those of every model, which are compared with it at the same places. -#}
+{#- The tiles whose borders are searched for seams in a model's images: its own, and in the
+    baseline's those of every model, which are compared with it at the same places. -#}
 with models as (
 
     select * from {{ ref('dim_models') }}

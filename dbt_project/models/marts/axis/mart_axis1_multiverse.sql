@@ -200,14 +200,17 @@ turned as (
         ranged.contrast_cluster_count as cluster_count
         {%- for side, other in {'positive': 'negative', 'negative': 'positive'}.items() %}
         {%- for name in ['count', 'noise'] %},
-        case when chosen.is_turned then ranged.{{ other }}_{{ name }} else ranged.{{ side }}_{{ name }}
-            end as {{ side }}_{{ name }}
+        case
+            when chosen.is_turned then ranged.{{ other }}_{{ name }}
+            else ranged.{{ side }}_{{ name }}
+        end as {{ side }}_{{ name }}
         {%- endfor %}
         {%- for level in type_levels() %}
         {%- for end in ['', '_low', '_high'] %}
         {%- set column = level ~ end %},
         case
-            when chosen.is_turned then ranged.{{ other }}_{{ column }} else ranged.{{ side }}_{{ column }}
+            when chosen.is_turned then ranged.{{ other }}_{{ column }}
+            else ranged.{{ side }}_{{ column }}
         end as {{ side }}_{{ column }}
         {%- endfor %}
         {%- endfor %}
