@@ -87,11 +87,13 @@ def bench_ingest(study):
     pair = name_pair(study)
     absent = contenders.list_absent(contenders.PUBLISHED)
     ingest_study(study, workers=1)
-    runs = {"floor": [], "blocks": [], "all": [], "published": [], "published all": []}
+    scanned = replace(study, sfrc=(64,))
+    names = ("floor", "blocks", "all", "patches", "published", "published all")
+    runs = {name: [] for name in names}
     if not absent:
         contenders.check_as_published(*pair)
     for _ in range(RUNS):
-        for name, variant in (("blocks", lean), ("all", study)):
+        for name, variant in (("blocks", lean), ("all", study), ("patches", scanned)):
             clear(study.raw)
             runs[name].append(timed(ingest_study, variant, workers=1) / count)
         runs["floor"].append(timed(decode_and_hash, files) / count)
@@ -102,6 +104,7 @@ def bench_ingest(study):
         "floor": "decode and hash the nine PNGs, nothing else",
         "blocks": "`upscale-audit ingest` of blocks, Parquet written",
         "all": "the same with the 34 per-image metrics",
+        "patches": "the same with patches of 64 px scanned (sFRC)",
         "published": "the published method's block SSIM, decoding included, 8 x one pair",
         "published all": "the same with its per-image metrics, LPIPS left out",
     }
