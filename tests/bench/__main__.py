@@ -90,13 +90,17 @@ def bench_ingest(study):
     pair = name_pair(study)
     absent = contenders.list_absent(contenders.PUBLISHED)
     ingest_study(study, workers=1)
-    names = ("floor", "blocks", "held", "certify", "all", "published", "published all")
+    scanned = replace(study, sfrc=(64,))
+    names = (
+        "floor", "blocks", "held", "certify", "all", "patches", "published", "published all"
+    )  # fmt: skip
     runs = {name: [] for name in names}
     lr_folder = _write_lr(study)
+    variants = {"blocks": lean, "held": held, "all": study, "patches": scanned}
     if not absent:
         contenders.check_as_published(*pair)
     for _ in range(RUNS):
-        for name, variant in (("blocks", lean), ("held", held), ("all", study)):
+        for name, variant in variants.items():
             clear(study.raw)
             runs[name].append(timed(ingest_study, variant, workers=1) / count)
         runs["floor"].append(timed(decode_and_hash, files) / count)
@@ -110,6 +114,7 @@ def bench_ingest(study):
         "held": "the same, and every image held against its LR image",
         "certify": "`upscale-audit certify` of the eight alone, tables written, no maps",
         "all": "blocks and the 34 per-image metrics",
+        "patches": "the same with patches of 64 px scanned (sFRC)",
         "published": "the published method's block SSIM, decoding included, 8 x one pair",
         "published all": "the same with its per-image metrics, LPIPS left out",
     }

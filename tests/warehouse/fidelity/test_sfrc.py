@@ -68,6 +68,18 @@ def test_a_model_with_tta_differs_less_from_the_reference(mart):
         assert with_tta["median_end"] > without["median_end"]
 
 
+def test_the_cookbook_reads_models_beside_the_baseline(query, repository):
+    sql = (repository / "analysis/cookbook/which_patches_disagree.sql").read_text()
+    rows = query(sql).to_dicts()
+    assert len(rows) == 18
+    keys = [(row["frc_threshold"], -row["flagged_pct"]) for row in rows]
+    assert keys == sorted(keys)
+    bicubic = {row["frc_threshold"]: row for row in rows if row["model_id"] == "bicubic"}
+    for row in rows:
+        excess = row["flagged_pct"] - bicubic[row["frc_threshold"]]["flagged_pct"]
+        assert row["excess_pct"] == pytest.approx(excess, abs=1e-9)
+
+
 def test_workers_do_not_change_a_byte(new_study_folder, tmp_path, read_tree, monkeypatch):
     monkeypatch.setattr("upscale_audit.ingest.run.IMAGES_PER_UNIT", 1)
     folder = new_study_folder(tmp_path / "study")
