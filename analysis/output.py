@@ -7,7 +7,7 @@ from functools import cache
 import vl_convert
 
 from upscale_audit.analysis.pages import compose_page, spell_text
-from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.errors import FEW_HANDLES, StudyError
 from upscale_audit.ingest.files import replacing, write_text
 
 PRINT_DPI = 300
@@ -65,10 +65,7 @@ def _render(spec):
     except ValueError as error:
         if "oneshot canceled" not in str(error):
             raise
-        raise StudyError(
-            "the renderer of figures did not start: expected some 20 free file handles beside those"
-            " in use; raise their limit (ulimit -n 256) and run this again"
-        ) from None
+        raise StudyError(f"the renderer of figures did not start, {FEW_HANDLES}") from None
 
 
 def clean_spec(value):

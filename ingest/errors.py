@@ -1,5 +1,13 @@
 """Errors a user can cause and repair."""
 
+import errno
+import os
+
+FEW_HANDLES = (
+    "too few file handles: expected some 64 that are free; raise their limit (ulimit -n 256) and"
+    " run this again"
+)
+
 
 class StudyError(Exception):
     """A study, its files or its outputs are not as expected.
@@ -24,3 +32,28 @@ class RejectedFileError(Exception):
         super().__init__(f"{code}: {detail}")
         self.code = code
         self.detail = detail
+
+
+def says_few_handles(*errors):
+    """Whether errors, or what caused them, come of a limit on open files, whoever met it.
+
+    Parameters
+    ----------
+    *errors : BaseException or str
+        Libraries wrap it, or say it in words of their own: a database, a renderer's panic.
+    """
+    seen, left = [], [error for error in errors if error is not None]
+    while left:
+        error = left.pop()
+        if error in seen:
+            continue
+        seen.append(error)
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            return True
+        texts = [error] if isinstance(error, str) else map(str, error.args)
+        if any(os.strerror(errno.EMFILE) in text for text in texts):
+            return True
+        if isinstance(error, BaseException):
+            causes = (error.__cause__, error.__context__)
+            left += [cause for cause in causes if cause is not None]
+    return False

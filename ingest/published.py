@@ -89,6 +89,8 @@ _SUPERSEDED = ("hallucination_risk_score", "risk_level")
 _STATISTICS = ("mean", "std", "min", "max", "median", "count")
 MAX_CELLS = 1 << 22
 """Most cells of a result file: the published one has 0.8 million."""
+MAX_NUMBER = 1e15
+"""Largest number of a result file: no measure of 8-bit images comes near it."""
 _UNKNOWN_RULES = ("refuse", "report")
 _FILES = {
     "results": "batch_analysis*.csv or results_with_26pattern_detection.csv",
@@ -481,6 +483,8 @@ def _parse_number(text):
     if not _NUMBER.fullmatch(text):
         raise ValueError("a number with a decimal point, None, N/A, NaN, inf or nothing")
     value = float(text)
+    if math.isfinite(value) and abs(value) > MAX_NUMBER:
+        raise ValueError(f"a number of at most {MAX_NUMBER:g}")
     return value if math.isfinite(value) else None
 
 

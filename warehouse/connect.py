@@ -20,7 +20,7 @@ from upscale_audit.analysis.connection import (
     open_published,
 )
 from upscale_audit.analysis.connection import quote_text as quote_text
-from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.errors import FEW_HANDLES, StudyError, says_few_handles
 from upscale_audit.ingest.plain_paths import plain_path
 
 THREADS = os.cpu_count() or 1
@@ -123,7 +123,7 @@ def saying_database_errors(path):
 
 
 def check_disk(path, error, said=""):
-    """Raise a full or limited disk as what it is, wherever an error hides it; else return.
+    """Raise a full or limited disk, or too few file handles, as what it is; else return.
 
     Parameters
     ----------
@@ -138,6 +138,8 @@ def check_disk(path, error, said=""):
     ------
     StudyError
     """
+    if says_few_handles(error, said):
+        raise StudyError(FEW_HANDLES) from error
     seen = []
     while error is not None and error not in seen:
         seen.append(error)

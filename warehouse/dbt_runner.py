@@ -98,12 +98,7 @@ def hand_to_dbt(study, database, arguments, folder, variables):
     arguments = [*arguments, "--target", "build", "--vars", variables]
     with _environment(environment):
         result = _invoke(arguments, folder)
-    if isinstance(result.exception, KeyboardInterrupt):
-        raise result.exception
-    if result.exception is not None:
-        check_disk(folder, result.exception)
-        said = " ".join(str(result.exception).split())
-        raise StudyError(f"dbt could not run: {said}") from result.exception
+    _raise_what_ended(result, folder)
     return result.success
 
 
@@ -132,11 +127,7 @@ def invoke_dbt(arguments, folder, progress=None):
             progress(event.data.index, event.data.num_models, event.data.node_info.node_name)
 
     result = _invoke([*arguments, "--log-level", "none"], folder, [announce])
-    if isinstance(result.exception, KeyboardInterrupt):
-        raise result.exception
-    if result.exception is not None:
-        check_disk(folder, result.exception)
-        raise StudyError(f"dbt could not run: {result.exception}") from result.exception
+    _raise_what_ended(result, folder)
     results = list(getattr(result.result, "results", None) or [])
     failed = [item for item in results if str(item.status) in ("error", "fail")]
     if failed:
@@ -150,6 +141,17 @@ def invoke_dbt(arguments, folder, progress=None):
             f" {folder / 'target'} holds the compiled SQL and run_results.json"
         )
     return results
+
+
+def _raise_what_ended(result, folder):
+    """Raise what ended dbt before it had results, in one line; dbt may have it wrapped."""
+    error = getattr(result.exception, "exception", None) or result.exception
+    if isinstance(error, KeyboardInterrupt):
+        raise error
+    if error is not None:
+        check_disk(folder, error)
+        said = " ".join(str(error).split())
+        raise StudyError(f"dbt could not run: {said}") from error
 
 
 def _invoke(arguments, folder, callbacks=()):

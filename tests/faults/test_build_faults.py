@@ -1,7 +1,10 @@
 """Build and export under faults: the old results stand, the next run gives the same bytes."""
 
+import errno
+import os
 import random
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -142,10 +145,6 @@ def test_an_exported_folder_is_swapped_in_one_step(study):
 
 @pytest.mark.parametrize("code", ["ENOSPC", "EDQUOT", "EFBIG"])
 def test_a_disk_that_refuses_dbt_is_said_as_such(tmp_path, monkeypatch, code):
-    import errno
-    import os
-    from types import SimpleNamespace
-
     from dbt.cli import main
 
     from upscale_audit.warehouse.dbt_runner import invoke_dbt
@@ -170,3 +169,21 @@ def test_the_bound_of_what_is_put_aside_is_a_full_disk_and_other_failures_are_no
     with pytest.raises(StudyError, match="No space left on device; free some space there"):
         check_disk(tmp_path, None, said)
     check_disk(tmp_path, ValueError("a dbt model failed"), "Conversion Error")
+
+
+def test_an_error_that_dbt_wrapped_and_too_few_handles_are_one_line(tmp_path, monkeypatch):
+    from dbt.cli import main
+    from dbt.cli.exceptions import ExceptionExit
+
+    from upscale_audit.warehouse.dbt_runner import invoke_dbt
+
+    wrapped = {
+        "dbt could not run: no such profile": RuntimeError("no such\nprofile"),
+        "too few file handles": OSError(errno.EMFILE, os.strerror(errno.EMFILE)),
+    }
+    for said, error in wrapped.items():
+        result = SimpleNamespace(exception=ExceptionExit(error), result=None)
+        runner = SimpleNamespace(invoke=lambda _, result=result: result)
+        monkeypatch.setattr(main, "dbtRunner", lambda callbacks, runner=runner: runner)
+        with pytest.raises(StudyError, match=said):
+            invoke_dbt(["docs"], tmp_path)

@@ -24,9 +24,8 @@ def add_commands(commands):
     _add_workers(run)
     _add_ingest(commands)
     _add_build(commands)
-    add_command(
-        commands, "freeze", _freeze, "keep the axis and the limits, so that states are final too"
-    )
+    summary = "keep the axis and the limits, so that states are final too"
+    add_check(add_command(commands, "freeze", _freeze, summary))
     _add_export(commands)
     add_command(commands, "docs", _docs, "write the dbt documentation as one HTML page")
     _add_dbt(commands)

@@ -6,7 +6,7 @@ import os
 import select
 import sys
 
-from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.errors import FEW_HANDLES, StudyError, says_few_handles
 from upscale_audit.warehouse.cli import building, coding, drawing, hyra, proving, restoring
 from upscale_audit.warehouse.cli.options import EXIT_CODES, EXIT_FAILED, EXIT_PIPE
 
@@ -30,6 +30,11 @@ def main(arguments=None):
         code = EXIT_FAILED
     except KeyboardInterrupt:
         print("upscale-audit: interrupted; run it again to go on", file=sys.stderr)
+        code = EXIT_FAILED
+    except BaseException as error:  # the panic of a library in Rust is no Exception
+        if not says_few_handles(error):
+            raise
+        print(f"upscale-audit: {FEW_HANDLES}", file=sys.stderr)
         code = EXIT_FAILED
     sys.exit(code)
 

@@ -224,6 +224,13 @@ def test_what_is_no_number_is_refused_with_its_place(path, text):
         read_results(path, "p")
 
 
+@pytest.mark.parametrize("text", ["1e16", "-1.5e308", "9" * 300])
+def test_a_number_that_measures_nothing_is_refused_before_a_sum_overflows(path, text):
+    write_csv(path, HEADER_28, [make_row(HEADER_28, sharpness_diff_pct=text)])
+    with pytest.raises(StudyError, match=r"line 2, column sharpness_diff_pct: .* at most 1e\+15"):
+        read_results(path, "p")
+
+
 @pytest.mark.parametrize("text", ["1.5", "-1", "3000000000", "two"])
 def test_what_is_no_count_is_refused(path, text):
     write_csv(path, HEADER_37, [make_row(HEADER_37, detection_count=text)])

@@ -1,6 +1,10 @@
 """The command line: help with examples, one-line errors, exit codes."""
 
+import argparse
+import errno
 import importlib.metadata
+import inspect
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -19,6 +23,7 @@ COMMANDS = (
     "run",
     "ingest",
     "build",
+    "freeze",
     "export",
     "figures",
     "docs",
@@ -213,3 +218,55 @@ def test_a_basis_that_is_not_the_studys_is_said_in_a_line(
     code, _, said = run_cli(capsys, "build", tiny_study.load().path)
     assert code == 0
     assert ("the axis standard-1 is not this study's" in said) == is_said
+
+
+def list_commands(parser, words=()):
+    """Every command's words and parser, those of groups too."""
+    groups = [item for item in parser._actions if isinstance(item, argparse._SubParsersAction)]
+    if not groups:
+        yield " ".join(words), parser
+    for group in groups:
+        for word, found in group.choices.items():
+            yield from list_commands(found, (*words, word))
+
+
+def test_no_command_asks_for_an_option_that_it_does_not_have():
+    commands = dict(list_commands(cli.make_parser()))
+    assert {"freeze", "codec train", "check-hashes"} < set(commands)
+    for words, parser in commands.items():
+        asked = re.findall(r"\boptions\.(\w+)", inspect.getsource(parser.get_default("run")))
+        known = {action.dest for action in parser._actions} | set(parser._defaults)
+        assert set(asked) <= known, words
+
+
+class PanicException(BaseException):
+    """As a library in Rust raises: no Exception."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EMFILE, "Too many open files"),
+        PanicException(
+            'called `unwrap()` on an `Err` value: Os { code: 24, "Too many open files" }'
+        ),
+    ],
+)
+def test_too_few_file_handles_are_one_line_whoever_says_so(capsys, monkeypatch, error, tmp_path):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(drawing, "load_study", fail)
+    code, _, err = run_cli(capsys, "figures", tmp_path)
+    assert code == 1
+    assert err.startswith("upscale-audit: too few file handles")
+    assert err.count("\n") == 1
+
+
+def test_what_is_no_lack_of_handles_stays_a_bug(monkeypatch, tmp_path):
+    def fail(*_):
+        raise PanicException("index out of bounds")
+
+    monkeypatch.setattr(drawing, "load_study", fail)
+    with pytest.raises(PanicException):
+        cli.main(["figures", str(tmp_path)])
