@@ -209,6 +209,20 @@ def _check_network(declared):
         _require(is_hash, "sha256", declared.sha256, "64 lower-case hexadecimal digits")
 
 
+@dataclass(frozen=True)
+class Repair:
+    """Another model's images, changed as little as their LR images demand; ``repair = true``.
+
+    Attributes
+    ----------
+    of : str
+        The other model.
+    """
+
+    of: str
+    kind: str = "repair"
+
+
 CONTROLS = (Blur, Unsharp, Noise, Jpeg, Frame)
 """Restorers whose damage is known: no model under test."""
 

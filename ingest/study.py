@@ -17,6 +17,7 @@ from upscale_audit.ingest.restorers import (
     DECLARATIONS,
     LR_RULES,
     LR_SCALES,
+    Repair,
     RestoreParameters,
 )
 
@@ -123,8 +124,8 @@ class Model:
     """A network under test: its name and one folder of restored images per inference path.
 
     `restorer` is one of `ingest.restorers.DECLARATIONS` where the command ``restore`` makes the
-    images; its folders may then be still to come. `tile_px` is the side of the tiles it works in,
-    in pixels of the reference, where it is not the study's.
+    images, or a `Repair`; its folders may then be still to come. `tile_px` is the side of the
+    tiles it works in, in pixels of the reference, where it is not the study's.
     """
 
     model_id: str
@@ -300,12 +301,16 @@ def _parse_study(path, document):
             f"{path} [study]: pairing = {pairing!r}; expected one of {', '.join(PAIRING_RULES)}"
         )
     ingest_parameters, analysis_parameters = _parse_parameters(path, document)
-    models = _parse_models(path, document.get("models")) if has_images else ()
+    output = _resolve(path, "[study]", study, "output", default=".")
+    models = ()
+    if has_images:
+        models = _parse_models(path, document.get("models"))
+        models = _add_repaired(path, document, models, output)
     parsed = Study(
         path=path,
         name=_text(path, "[study]", study, "name"),
         references=_folder(path, "[study]", study, "references") if has_images else None,
-        output=_resolve(path, "[study]", study, "output", default="."),
+        output=output,
         pairing=pairing,
         models=models,
         label_entries=_file(path, "[labels]", labels, "entries"),
@@ -368,7 +373,8 @@ def _parse_axis_models(path, study, models):
     """Names of the models that the study's own axis is fitted on: by default all but controls."""
     known = tuple(model.model_id for model in models)
     if "axis_models" not in study:
-        restorers = [model.model_id for model in models if not model.is_control]
+        left_out = (*CONTROLS, Repair)  # known damage, and what is of another model
+        restorers = [m.model_id for m in models if not isinstance(m.restorer, left_out)]
         return tuple(restorers) or known
     given = study["axis_models"]
     if not isinstance(given, list) or not given or not all(name in known for name in given):
@@ -463,7 +469,7 @@ def _parse_models(path, entries):
         where = f"[[models]] number {number}"
         if not isinstance(entry, dict):
             raise StudyError(f"{path} {where}: expected a table, found {entry!r}")
-        known = ("model_id", "notta", "tta", "restorer", "tile_px")
+        known = ("model_id", "notta", "tta", "restorer", "tile_px", "repair")
         required = ("model_id", "notta")
         _check_keys(path, where, entry, known, required=required)
         model_id = _text(path, where, entry, "model_id")
@@ -479,7 +485,32 @@ def _parse_models(path, entries):
         tta = find(path, where, entry, "tta") if "tta" in entry else None
         notta = find(path, where, entry, "notta")
         models.append(Model(model_id, notta, tta, restorer, _parse_tile(path, where, entry)))
-    return tuple(sorted(models, key=lambda model: model.model_id))
+    return tuple(models)
+
+
+def _add_repaired(path, document, models, output):
+    """Add, for each model with ``repair = true``, one whose images `restore` repairs."""
+    repaired = []
+    for model, entry in zip(models, document["models"], strict=True):
+        wanted = entry.get("repair", False)
+        if type(wanted) is not bool:
+            raise StudyError(f"{path}: repair = {wanted!r} of {model.model_id!r}; expected bool")
+        if not wanted:
+            continue
+        if "lr" not in document:
+            raise StudyError(
+                f"{path}: repair = true of {model.model_id!r} needs the LR images; add [lr]"
+            )
+        model_id = f"{model.model_id}_repaired"
+        if len(model_id) > 64 or any(model_id.lower() == m.model_id.lower() for m in models):
+            raise StudyError(
+                f"{path}: repair = true of {model.model_id!r} makes a model {model_id!r}, which is"
+                " too long, or declared; rename one"
+            )
+        folder = output / "restored" / model_id
+        tta = folder / "tta" if model.tta else None
+        repaired.append(Model(model_id, folder / "notta", tta, Repair(model.model_id)))
+    return tuple(sorted([*models, *repaired], key=lambda model: model.model_id))
 
 
 def _parse_tile(path, where, entry):

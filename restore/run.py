@@ -14,9 +14,11 @@ from upscale_audit.ingest.files import hash_file, to_text
 from upscale_audit.ingest.images import decode_image, limit_bytes, read_bytes
 from upscale_audit.ingest.manifests import describe_code
 from upscale_audit.ingest.pairing import list_references
+from upscale_audit.ingest.restorers import Repair
 from upscale_audit.ingest.study import INFERENCE_PATHS
 from upscale_audit.ingest.vouchers import Journal
 from upscale_audit.ingest.workers import map_units
+from upscale_audit.restore.repair import RepairJob
 from upscale_audit.restore.restorers import Restorer, load_network, prepare_restorer
 from upscale_audit.restore.shelf import Shelf
 
@@ -67,6 +69,56 @@ class RestoreReport:
     rejects: dict[str, str]
     set_aside: tuple[str, ...]
 
+    def joined(self, other):
+        """Add what was done after it."""
+        return RestoreReport(
+            made=self.made + other.made,
+            kept=self.kept + other.kept,
+            folders=self.folders + other.folders,
+            rejects=self.rejects | other.rejects,
+            set_aside=self.set_aside + other.set_aside,
+        )
+
+
+def repair_models(study, repairs, references):
+    """Repair other models' images: each as little as its LR image demands.
+
+    Parameters
+    ----------
+    study : ingest.study.Study
+    repairs : list of ingest.study.Model
+        Each with a `Repair` as its restorer.
+    references : dict
+        Path by image_id.
+
+    Returns
+    -------
+    RestoreReport
+    """
+    made, kept, folders, rejects, set_aside = 0, 0, [], {}, []
+    for model in repairs:
+        for path in INFERENCE_PATHS:
+            if model.folder(path) is None:
+                continue
+            job = RepairJob(study, model, path, references)
+            with _make_shelf(study, model, path, job) as shelf:
+                for image_id, sha256 in job.inputs.items():
+                    if shelf.has(image_id, sha256):
+                        kept += 1
+                        continue
+                    data, why = job.repair(image_id)
+                    if why is None:
+                        shelf.put(image_id, sha256, data)
+                        made += 1
+                    else:
+                        job.rejects[image_id] = why
+                shelf.finish(study.name, model.model_id, job.inputs, job.rejects)
+                folders.append(shelf.folder)
+                set_aside += shelf.set_aside
+            whys = {to_text(references[name].name): why for name, why in job.rejects.items()}
+            rejects |= {f"{name} by {model.model_id}": why for name, why in whys.items()}
+    return RestoreReport(made, kept, tuple(folders), rejects, tuple(set_aside))
+
 
 def restore_study(study, workers=None, progress=None):
     """Make the restored images of every model that declares a restorer.
@@ -95,7 +147,9 @@ def restore_study(study, workers=None, progress=None):
     a restorer are left alone.
     """
     models = [model for model in study.models if model.restorer is not None]
-    if not models:
+    repairs = [model for model in models if isinstance(model.restorer, Repair)]
+    models = [model for model in models if model not in repairs]
+    if not models and not repairs:
         raise StudyError(
             f"{study.path}: no model declares a restorer: add one to a [[models]] table, as"
             " study.example.toml shows"
@@ -116,6 +170,11 @@ def restore_study(study, workers=None, progress=None):
         rejects = _carry_out(tasks, workers or os.cpu_count() or 1, shelves, progress)
         for key, shelf in shelves.items():
             shelf.finish(study.name, key[0], inputs, unreadable | rejects[key])
+    report = _report(references, refused, inputs, unreadable, shelves, tasks, rejects)
+    return report if not repairs else report.joined(repair_models(study, repairs, references))
+
+
+def _report(references, refused, inputs, unreadable, shelves, tasks, rejects):
     whys = unreadable | {name: why for shelf in rejects.values() for name, why in shelf.items()}
     named = {name.name: name.detail for name in refused}
     return RestoreReport(
