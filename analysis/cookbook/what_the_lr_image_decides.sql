@@ -1,6 +1,6 @@
 -- What of each model's squared error does the LR image decide, and what does it leave open?
--- Blocks two or more from the frame, dn2 a pixel. Bent: the LR image says otherwise. Invented, lost:
--- detail that no LR image of this size can hold, so nothing but the reference tells.
+-- Blocks two or more from the frame, dn2 a pixel. Bent: the LR image says otherwise. Invented,
+-- lost: detail that no LR image of this size can hold, so nothing but the reference tells.
 with inner_blocks as (
 
     select fct_blocks.*
