@@ -1,7 +1,7 @@
 -- Which types of the axis are of the model, and which of how the axis was chosen?
--- Of the choices under which a type can be stated at all: how many say A, B or mixed by the rule, each
--- side by itself, and how many by contrasts alone; and what the choice that scores says. Signs as
--- returned count only where they turn an axis over. One row per model.
+-- Of the choices under which a type can be stated at all: how many say A, B or mixed by the rule,
+-- each side by itself, and how many by contrasts alone; and what the choice that scores says. Signs
+-- as returned count only where they turn an axis over. One row per model.
 select
     model_id,
     max(axis1_type) filter (where is_scoring) as type_that_is_published,
