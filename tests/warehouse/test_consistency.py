@@ -121,6 +121,16 @@ def test_the_sample_gives_the_figures_that_were_measured_before(query, repositor
         assert 100 * ratio == pytest.approx(SHARES[model_id], abs=0.25), model_id
 
 
+def test_the_query_of_the_frame_counts_every_judged_block(query, repository):
+    text = (repository / "analysis/cookbook/where_the_lr_image_is_missed.sql").read_text()
+    rows = query(text)
+    totals = dict(rows.group_by("model_id").agg(pl.col("block_count").sum()).iter_rows())
+    assert totals == dict.fromkeys(SHARES, 6 * 64 * 64)
+    digital = rows.filter(pl.col("model_id") == "upscayl_digital")
+    assert digital["residual_dn"].min() > 4
+    assert set(rows["distance_blocks"]) == set(range(9))
+
+
 def test_states_by_the_indicator_contradicted_are_those_of_the_pixels(query, blocks):
     states = query(
         "select state_contradicted as state, count(*) as n from fct_block_states"
@@ -204,7 +214,7 @@ def test_lr_files_that_prove_nothing_are_said_and_never_judged(changed, read_row
             "select lr_rule_status, judged_block_count, contradicted_px, bent_dn2, null_correlation"
             " from mart_consistency_images order by image_id"
         ).fetchall()
-        assert connection.sql("select count(*) from mart_consistency").fetchone() == (0,)
+        assert connection.sql("select count(*) from mart_consistency").fetchall() == [(0,)]
     assert rows == [
         (status, None, None, None, None) for status in ("unknown", "rejected", "missing")
     ]

@@ -344,8 +344,11 @@ def test_cookbook_queries_run_as_they_are_and_read_only_the_warehouse(study, fil
     with duckdb.connect(str(path), read_only=True) as connection:
         rows = connection.sql(query).fetchall()
     # Of networks that were called, there are none here: tests/unit/analysis_hyra has one. Nor are
-    # there patches: tests/warehouse/fidelity/test_sfrc.py.
+    # there patches: tests/warehouse/fidelity/test_sfrc.py; nor LR images: test_consistency.py
+    # beside it.
     without = (
+        "what_the_lr_image_decides",
+        "where_the_lr_image_is_missed",
         "artefacts_on_the_positive_side",
         "what_networks_add_above_nyquist",
         "which_patches_disagree",

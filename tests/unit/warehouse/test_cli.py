@@ -132,7 +132,7 @@ def test_figures_are_drawn_and_signed_off_in_the_language_asked_for(
     monkeypatch, capsys, tiny_study
 ):
     study, sealed = tiny_study.load(), []
-    figures = SimpleNamespace(draw_figures=lambda *given: [given[-1]])
+    figures = SimpleNamespace(draw_figures=lambda *given: [given[4]])
     monkeypatch.setattr(drawing, "_load", lambda name: figures)
     monkeypatch.setattr(provenance, "seal_figures", lambda *given: sealed.append(given))
     for words in ([], ["--lang", "ja"]):
