@@ -18,9 +18,10 @@ same page: every seed is fixed.
 
 A build simulates many models at once, each an independent draw. They share patients (1 to
 {MOST_IMAGES} images each, resampled together), references, boxes and the bootstrap's draws, as the
-models of one study do; so several builds with other patients and other draws make up each
-figure. A measured value is a population mean, plus effects of patient, image and block. Patient
-effects are normal, or skewed: exponential, a few patients restored far worse than the rest.
+models of one study do; so builds with other patients and other draws make up each figure: at
+each number of patients {{builds}}, of {{models}} models, half for each kind of patient effects.
+A measured value is a population mean, plus effects of patient, image and block. Patient effects
+are normal, or skewed: exponential, a few patients restored far worse than the rest.
 Not simulated: the intervals of artefacts, of single sides and of what exceeds a control in
 mart_axis1_types, of other choices in mart_axis1_multiverse, and of shares in mart_tier3_states.
 
@@ -28,6 +29,10 @@ In parentheses is the Monte-Carlo 95 % interval of the figure itself (Wilson's, 
 studies that independent draws would need to vary as the builds did). **Bold** lies outside the
 aim ({COVERAGE_PCT[0]} to {COVERAGE_PCT[1]} % of intervals, {REJECTION_PCT[0]} to \
 {REJECTION_PCT[1]} % of tests) by more than that.
+"""
+_ONE_BUILD = """
+Of one build the parentheses cannot tell what its patients and draws do to all its models alike: a
+figure strays farther than they say. Run it with more before a cell is taken for a finding.
 """
 
 _INTERVALS = """## Intervals: share that hold the truth, in %
@@ -71,7 +76,7 @@ def format_page(counts, settings):
     shares = find_shares(counts)
     sizes = sorted(item.patients for item in settings if not item.is_published)
     published = [item.patients for item in settings if item.is_published]
-    lines = [_INTRODUCTION, _INTERVALS]
+    lines = [introduce(settings), _INTERVALS]
     for effect in EFFECTS:
         lines += [f"Patient effects: {effect}.", ""]
         lines += _format_table(shares, INTERVALS, sizes, effect, COVERAGE_PCT)
@@ -89,6 +94,28 @@ def format_page(counts, settings):
         lines += [f"Patient effects: {effect}.", ""]
         lines += _format_table(shares, PUBLISHED, published, effect, REJECTION_PCT)
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def introduce(settings):
+    """Say what is simulated, and how much of it.
+
+    Parameters
+    ----------
+    settings : iterable of Setting
+
+    Returns
+    -------
+    str
+    """
+    builds = [item.builds for item in settings]
+    models = [item.models for item in settings]
+    spans = {"builds": _span(builds), "models": _span(models)}
+    return _INTRODUCTION.format(**spans) + (_ONE_BUILD if min(builds) == 1 else "")
+
+
+def _span(numbers):
+    low, high = min(numbers), max(numbers)
+    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def find_shares(counts):

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binomtest
 
 from tests.calibration.campaign import Setting, count_build
-from tests.calibration.page import estimate_share
+from tests.calibration.page import estimate_share, introduce
 from tests.calibration.questions import INTERVALS, PUBLISHED, RATES, TESTS, Interval, Test
 from tests.calibration.studies import (
     BASELINE,
@@ -74,6 +74,15 @@ def test_the_campaign_builds_what_it_asks_and_counts_every_answer():
     assert {item.effect for item in counts} == {"normal", "skewed"}
     assert {item.studies for item in counts} == {1}
     assert {item.hits for item in counts} == {0, 1}
+
+
+def test_the_page_says_of_how_many_builds_and_what_one_cannot_tell():
+    several = introduce([Setting(5, 4, 250), Setting(100, 4, 125), Setting(1567, 2, 400, True)])
+    assert "each number of patients 2 to 4, of 125 to 400 models" in several
+    assert "Of one build" not in several
+    one = introduce([Setting(5, 1, 60), Setting(100, 1, 60)])
+    assert "each number of patients 1, of 60 models" in one
+    assert "Of one build" in one
 
 
 def test_truths_that_need_no_sampling_are_what_the_marts_say(built):

@@ -218,6 +218,7 @@ def test_a_recipe_is_the_hash_of_what_the_manifest_shows(sample_study):
     assert set(manifest["recipe"]) == {
         "parameters",
         "axis",
+        "models",
         "code",
         "dbt_project_sha256",
         "duckdb_version",
