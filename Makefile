@@ -41,6 +41,12 @@ $(VENV)/.restore: $(VENV)/.installed
 hyra: $(VENV)/.restore ## Measure what the networks of STUDY add above LR Nyquist, for its next build
 	$(AUDIT) hyra $(STUDY)
 
+.PHONY: phantoms
+phantoms: $(VENV)/.restore ## Draw known truth into copies of the sample, and judge what finds it
+	$(AUDIT) restore sample/phantoms.toml
+	$(AUDIT) phantom sample/phantoms.toml --out build/phantoms/copies --versions 1
+	$(AUDIT) run build/phantoms/copies/study.toml
+
 .PHONY: ingest
 ingest: $(VENV)/.installed ## Measure STUDY's images into raw Parquet
 	$(AUDIT) ingest $(STUDY)
@@ -131,4 +137,4 @@ docs-pictures: $(VENV)/.installed ## Draw the pictures of README and docs from t
 
 .PHONY: clean
 clean: ## Remove the sample's outputs (never a study's images)
-	rm -rf build/sample build/controls
+	rm -rf build/sample build/controls build/phantoms

@@ -68,6 +68,7 @@ class BuildInputs(TypedDict, total=False):
 
     raw: str
     hyra: str
+    phantoms: str
     frozen: str
 
 
@@ -85,25 +86,30 @@ class WarehouseManifest(Manifest):
 
 
 class HyraInputs(TypedDict, total=False):
-    """What HyRA was measured on."""
+    """What HyRA was measured on, or known truth was drawn into."""
 
     sources: dict[str, str]
 
 
 class HyraRecipe(TypedDict, total=False):
-    """What decides HyRA's tables, as far as a build reads it."""
+    """What decides tables beside the raw folder, as far as a build reads it."""
 
     schema_version: int
     inputs: HyraInputs
 
 
 class HyraManifest(Manifest):
-    """That of HyRA's folder."""
+    """That of HyRA's folder, and of a phantom study's."""
 
     recipe: HyraRecipe
 
 
-SHAPES = {"raw": RawManifest, "warehouse": WarehouseManifest, "hyra": HyraManifest}
+SHAPES = {
+    "raw": RawManifest,
+    "warehouse": WarehouseManifest,
+    "hyra": HyraManifest,
+    "phantoms": HyraManifest,
+}
 """Of kinds that say more than `Manifest`."""
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -177,7 +183,7 @@ def make_manifest(kind, study_name, files, sizes, recipe, parents):
     Parameters
     ----------
     kind : str
-        The stage: raw, hyra, warehouse, exports, figures, maps, docs or paper.
+        The stage: raw, hyra, phantoms, warehouse, exports, figures, maps, docs or paper.
     study_name : str
     files : dict
         SHA-256 by name.

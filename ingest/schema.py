@@ -375,6 +375,42 @@ HYRA_TABLES = {
 }
 """Tables in ``hyra/`` beside the raw folder, written by the command ``hyra``; optional."""
 
+INJECTIONS = (
+    Column("image_id", _TEXT, "", "The copy that it lies in.", nullable=False),
+    Column("model_id", _TEXT, "", "The model.", nullable=False),
+    Column("inference_path", _TEXT, "", "notta or tta.", nullable=False),
+    Column("site_number", pa.int32(), "", "Of the image, from 0.", nullable=False),
+    Column("source_image_id", _TEXT, "", "The image copied.", nullable=False),
+    Column("arm", _TEXT, "", "sham, auditor, lost or through.", nullable=False),
+    Column("kind", _TEXT, "", "What is drawn; sham where nothing is.", nullable=False),
+    Column("component", _TEXT, "", "full, range or null: all of it, or a part.", nullable=False),
+    Column("contrast_dn", pa.int32(), "dn", "Of its highest point; NULL for kinds without."),
+    Column("row_px", pa.int32(), "px", "Middle of the site, from the top."),
+    Column("col_px", pa.int32(), "px", "Middle of the site, from the left."),
+    Column("angle", pa.int32(), "", "Of what has a direction, in sixteenths of a half turn."),
+    Column("energy_dn2", pa.float64(), "dn2", "Sum of squares of what was drawn, rounded."),
+    Column("range_dn2", pa.float64(), "dn2", "Its product with what the LR rule sees of it."),
+    Column("null_ratio", pa.float64(), "", "Share of its energy that the rule cannot see."),
+    Column("clipped_px", pa.int32(), "px", "Pixels that drawing took beyond 0 or 255."),
+    Column("response_dn2", pa.float64(), "dn2", "Product with what it changed in the restored."),
+    Column("residue_dn2", pa.float64(), "dn2", "Squares of that change beside multiples of it."),
+    Column("drawn_sha256", _TEXT, "", "SHA-256 of what was drawn, 72 x 72 little-endian int16."),
+    Column("source_sha256", _TEXT, "", "SHA-256 of the file that it was drawn into a copy of."),
+)
+"""One row per copy of an image x model x inference path x site."""
+
+INJECTION_BLOCKS = (
+    Column("source_image_id", _TEXT, "", "The image copied.", nullable=False),
+    Column("site_number", pa.int32(), "", "Of the image, from 0.", nullable=False),
+    Column("kind", _TEXT, "", "What is drawn, or could have been.", nullable=False),
+    Column("block_row", pa.int16(), "", "Zero-based from the top.", nullable=False),
+    Column("block_col", pa.int16(), "", "Zero-based from the left.", nullable=False),
+)
+"""One row per image x site x kind x block in which the kind would show."""
+
+PHANTOM_TABLES = {"injections": INJECTIONS, "injection_blocks": INJECTION_BLOCKS}
+"""Tables in ``phantoms/`` beside the raw folder, written by the command ``phantom``; optional."""
+
 TABLES = {
     "blocks": BLOCKS,
     "images": IMAGES,
@@ -402,7 +438,7 @@ def arrow_schema(table, metadata=None):
                 nullable=column.nullable,
                 metadata={"unit": column.unit, "description": column.description},
             )
-            for column in (TABLES | HYRA_TABLES)[table]
+            for column in (TABLES | HYRA_TABLES | PHANTOM_TABLES)[table]
         ],
         metadata=metadata,
     )

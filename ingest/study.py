@@ -31,7 +31,7 @@ COLOUR_RULES = ("reduce", "reject")
 AXES = ("standard", "own")
 PATCH_PX_RANGE = (16, 1024)
 """Least and greatest side of a patch of sFRC; the authors use 32 to 96 px."""
-OUTPUT_FOLDERS = ("raw", "hyra", "exports", "figures", "maps", "paper", "dbt")
+OUTPUT_FOLDERS = ("raw", "hyra", "phantoms", "exports", "figures", "maps", "paper", "dbt")
 MEASURED_SOURCES = ("images", "images_notta", "images_tta")
 """What marts and exports call the measured images; no published file may be labelled so."""
 
@@ -228,6 +228,11 @@ class Study:
     def hyra(self):
         """Folder of HyRA's tables; there once the command ``hyra`` has run."""
         return self.output / "hyra"
+
+    @property
+    def phantoms(self):
+        """Folder of what is drawn into this study's images; there if ``phantom`` made it."""
+        return self.output / "phantoms"
 
     @property
     def warehouse(self):

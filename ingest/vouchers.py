@@ -1,10 +1,10 @@
 """What vouches for what a stage wrote, beside the stage itself: what was signed once is compared.
 
 A manifest and its files can be restated together, so a stage's own word is not enough to keep a
-number. Two things lie outside ``raw/`` and ``hyra/``: the published warehouse's manifest, which
-names the manifests and units it was built from, and a journal of what was signed since, which the
-next build takes away. What neither names is measured again by ``ingest``, refused by ``build`` and
-named by ``verify``.
+number. Two things lie outside ``raw/``, ``hyra/`` and ``phantoms/``: the published warehouse's
+manifest, which names the manifests and units it was built from, and a journal of what was signed
+since, which the next build takes away. What neither names is measured again by ``ingest``, refused
+by ``build`` and named by ``verify``.
 """
 
 import json
@@ -37,7 +37,7 @@ class Journal:
     Parameters
     ----------
     output : Path
-    stage : {"raw", "hyra", "restored", "maps"}
+    stage : {"raw", "hyra", "phantoms", "restored", "maps"}
     """
 
     def __init__(self, output, stage):
@@ -121,7 +121,7 @@ def find_stage_vouchers(output, stage):
     Parameters
     ----------
     output : Path
-    stage : {"raw", "hyra"}
+    stage : {"raw", "hyra", "phantoms"}
 
     Returns
     -------
@@ -143,7 +143,7 @@ def check_vouched(output, stage, repair):
     ----------
     output : Path
         The study's.
-    stage : {"raw", "hyra"}
+    stage : {"raw", "hyra", "phantoms"}
     repair : str
         The command that writes it anew.
 

@@ -30,7 +30,14 @@ from upscale_audit.warehouse.growth import (
     drop_what_cannot_grow,
     plan_growth,
 )
-from upscale_audit.warehouse.hyra import HyraFolder, create_hyra_views, read_hyra
+from upscale_audit.warehouse.hyra import (
+    COMPANIONS,
+    CompanionFolder,
+    HyraFolder,
+    create_companion_views,
+    read_hyra,
+    read_phantoms,
+)
 from upscale_audit.warehouse.lineage import Graph, add_dbt_edges, create_lineage
 from upscale_audit.warehouse.project import check_marts
 from upscale_audit.warehouse.proof.provenance import (
@@ -90,6 +97,7 @@ class Inputs:
 
     manifest: dict
     hyra: HyraFolder
+    phantoms: CompanionFolder
     frozen: Frozen
     recipe: dict
 
@@ -176,7 +184,8 @@ def create_raw(database, study, inputs, manifest):
     added = set(manifest["block_shards"])
     carried = [name for name in inputs.manifest["block_shards"] if name not in added]
     create_raw_views(database, study, manifest, carried)
-    create_hyra_views(database, inputs.hyra)
+    create_companion_views(database, inputs.hyra)
+    create_companion_views(database, inputs.phantoms)
     create_frozen_tables(database, inputs.frozen)
     create_lineage(database, study, inputs.manifest, inputs.hyra, inputs.recipe_sha256)
 
@@ -201,9 +210,10 @@ def read_inputs(study):
     check_raw(study.raw, manifest)
     check_sign_off(study, manifest)
     check_vouched(study.output, "raw", f"upscale-audit ingest {study.path}")
-    hyra, frozen = read_hyra(study), read_frozen(study)
+    hyra, phantoms, frozen = read_hyra(study), read_phantoms(study), read_frozen(study)
     check_vouched_frozen(study, frozen)
-    return Inputs(manifest, hyra, frozen, describe_build(study, manifest, hyra, frozen.sha256))
+    recipe = describe_build(study, manifest, (hyra, phantoms), frozen.sha256)
+    return Inputs(manifest, hyra, phantoms, frozen, recipe)
 
 
 class _Job:
@@ -291,6 +301,7 @@ class _Job:
         manifest_sha256 = hash_file(self.study.raw / MANIFEST)
         graph = Graph(PROJECT, dbt_manifest, inputs.manifest, manifest_sha256)
         graph.add_files("hyra_file", inputs.hyra.name_files())
+        graph.add_files("phantom_file", inputs.phantoms.name_files())
         graph.add_files("frozen_file", inputs.frozen.name_files())
         with open_build(self.database) as connection:
             connection.begin()
@@ -308,16 +319,17 @@ class _Job:
         """Put the database in its place, then its manifest beside it; between, it has none."""
         study, inputs = self.study, self.inputs
         sync(self.database)
+        companions = (inputs.hyra, inputs.phantoms)
         files = {study.warehouse.name: self.database_sha256}
         sizes = {study.warehouse.name: self.database.stat().st_size}
         manifest = describe_warehouse(
-            study, files, sizes, inputs.recipe, inputs.manifest, inputs.hyra
+            study, files, sizes, inputs.recipe, inputs.manifest, companions
         )
         (study.output / WAREHOUSE_MANIFEST).unlink(missing_ok=True)
         os.replace(self.database, study.warehouse)
         sync(study.output)
         write_manifest(study.output / WAREHOUSE_MANIFEST, manifest)
-        for stage in ("raw", "hyra"):
+        for stage in ("raw", *COMPANIONS):
             Journal(study.output, stage).remove()
 
     def remove_spill(self):

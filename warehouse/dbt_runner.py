@@ -54,7 +54,7 @@ def run_dbt(
 def _describe_run(study, database, threads=None, variables=None):
     """Give what the profile reads from the environment, and dbt's variables as JSON."""
     output = plain_path(study.output)
-    folders = [output / name for name in ("raw", "hyra", "dbt/spark")]
+    folders = [output / name for name in ("raw", "hyra", "phantoms", "dbt/spark")]
     folders.append(plain_path(PROJECT) / "seeds")
     environment = {
         "UPSCALE_AUDIT_DB": str(plain_path(database)),

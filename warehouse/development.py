@@ -91,6 +91,7 @@ def _describe_inputs(study):
         "warehouse": study.output / WAREHOUSE_MANIFEST,
         "raw": study.raw / MANIFEST,
         "hyra": study.hyra / MANIFEST,
+        "phantoms": study.phantoms / MANIFEST,
     }
     if study.frozen is not None:
         files["frozen"] = study.frozen

@@ -1,4 +1,7 @@
-"""HyRA's tables as a build finds them, if ``upscale-audit hyra`` has run."""
+"""Tables that lie beside the raw folder as a build finds them, if a command has written them.
+
+``hyra/`` holds what ``upscale-audit hyra`` measured, ``phantoms/`` what ``phantom`` drew.
+"""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,27 +10,33 @@ from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file
 from upscale_audit.ingest.manifests import MANIFEST, read_manifest
 from upscale_audit.ingest.plain_paths import plain_path
-from upscale_audit.ingest.schema import HYRA_TABLES, SCHEMA_VERSION
+from upscale_audit.ingest.schema import HYRA_TABLES, PHANTOM_TABLES, SCHEMA_VERSION
 from upscale_audit.ingest.vouchers import check_vouched
 from upscale_audit.warehouse.connect import open_build
 from upscale_audit.warehouse.raw import create_empty_table, create_file_view
 
+COMPANIONS = {"hyra": HYRA_TABLES, "phantoms": PHANTOM_TABLES}
+"""Raw tables by the folder that they lie in."""
+
 
 @dataclass(frozen=True)
-class HyraFolder:
-    """What ``hyra`` wrote, checked; `files` is empty where it has never run.
+class CompanionFolder:
+    """What a command wrote beside the raw folder, checked; `files` is empty where it never ran.
 
     Attributes
     ----------
+    stage : {"hyra", "phantoms"}
+        The folder's name, and the stage of its manifest.
     files : dict
         Path by raw table.
     sha256 : dict
         By raw table.
     sources : dict
-        SHA-256 of each reference that was read, by its name within the study.
+        SHA-256 of each file that was read.
     content_sha256, manifest_sha256 : str or None
     """
 
+    stage: str = "hyra"
     files: dict[str, Path] = field(default_factory=dict)
     sha256: dict[str, str] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
@@ -36,71 +45,96 @@ class HyraFolder:
 
     def name(self, table):
         """Name of a table's file within the study's output."""
-        return f"hyra/{self.files[table].name}"
+        return f"{self.stage}/{self.files[table].name}"
 
     def name_files(self):
-        """Give, by raw table, its file's name and SHA-256, or None where ``hyra`` has never run."""
+        """Give, by raw table, its file's name and SHA-256, or None where nothing was written."""
         return {
             table: (self.name(table), self.sha256[table]) if table in self.files else None
-            for table in HYRA_TABLES
+            for table in COMPANIONS[self.stage]
         }
 
 
+class HyraFolder(CompanionFolder):
+    """What ``hyra`` wrote; its sources are the references, by their names within the study."""
+
+
 def read_hyra(study):
-    """Read and check what ``hyra`` wrote for a study.
+    """Read and check what ``hyra`` wrote for a study; see `read_companion`."""
+    repair = f"upscale-audit hyra {study.path} (or remove {study.hyra})"
+    return read_companion(study, "hyra", repair, HyraFolder)
+
+
+def read_phantoms(study):
+    """Read and check what ``phantom`` drew into the images of a study; see `read_companion`."""
+    repair = f"upscale-audit phantom STUDY.toml --out {study.output}"
+    return read_companion(study, "phantoms", repair)
+
+
+def read_companion(study, stage, repair, kind=CompanionFolder):
+    """Read and check what a command wrote beside the raw folder of a study.
 
     Parameters
     ----------
     study : ingest.study.Study
+    stage : {"hyra", "phantoms"}
+    repair : str
+        The command that writes it.
+    kind : type
+        `CompanionFolder` or of its kind.
 
     Returns
     -------
-    HyraFolder
+    CompanionFolder
 
     Raises
     ------
     StudyError
         The folder is unfinished, of another version, or a file is not as it was written.
     """
-    if not study.hyra.exists():
-        return HyraFolder()
-    repair = f"upscale-audit hyra {study.path} (or remove {study.hyra})"
-    manifest = read_manifest(study.hyra / MANIFEST, repair)
-    check_vouched(study.output, "hyra", repair)
+    folder = study.output / stage
+    if not folder.exists():
+        return kind(stage)
+    manifest = read_manifest(folder / MANIFEST, repair)
+    check_vouched(study.output, stage, repair)
     version = manifest["recipe"].get("schema_version")
-    if manifest["kind"] != "hyra" or version != SCHEMA_VERSION:
+    if manifest["kind"] != stage or version != SCHEMA_VERSION:
         raise StudyError(
-            f"{study.hyra} holds {manifest['kind']} of schema version {version}; expected hyra of"
+            f"{folder} holds {manifest['kind']} of schema version {version}; expected {stage} of"
             f" {SCHEMA_VERSION}: run {repair} again"
         )
-    files = {table: study.hyra / f"{table}.parquet" for table in HYRA_TABLES}
+    files = {table: folder / f"{table}.parquet" for table in COMPANIONS[stage]}
     sha256 = {table: manifest["files"].get(path.name) for table, path in files.items()}
     for table, path in files.items():
         if not path.is_file() or hash_file(path) != sha256[table]:
-            raise StudyError(f"{path} is not as hyra wrote it; run {repair} again")
+            raise StudyError(f"{path} is not as it was written; run {repair} again")
     inputs = manifest["recipe"].get("inputs", {})
-    return HyraFolder(
+    return kind(
+        stage,
         files,
         sha256,
         inputs.get("sources", {}),
         manifest["content_sha256"],
-        hash_file(study.hyra / MANIFEST),
+        hash_file(folder / MANIFEST),
     )
 
 
-def create_hyra_views(database, hyra):
-    """Add HyRA's tables to the raw schema of a build database; without rows if it never ran.
+def create_companion_views(database, companion):
+    """Add a companion's tables to the raw schema of a build database; without rows if it has none.
 
     Parameters
     ----------
     database : Path
-    hyra : HyraFolder
+    companion : CompanionFolder
     """
-    files = {table: plain_path(path) for table, path in hyra.files.items()}
+    files = {table: plain_path(path) for table, path in companion.files.items()}
     with open_build(database, {path.parent for path in files.values()}) as connection:
         connection.execute("create schema if not exists raw")
-        for table in HYRA_TABLES:
+        for table in COMPANIONS[companion.stage]:
             if table in files:
                 create_file_view(connection, table, files[table])
             else:
                 create_empty_table(connection, table)
+
+
+create_hyra_views = create_companion_views

@@ -28,6 +28,7 @@ from upscale_audit.analysis.figures.ledger import draw_ledger
 from upscale_audit.analysis.figures.lesions import draw_lesion_risk, plan_lesion_figures
 from upscale_audit.analysis.figures.multiverse import draw_axis1_multiverse
 from upscale_audit.analysis.figures.overlap import draw_rule_overlap
+from upscale_audit.analysis.figures.phantoms import draw_detectors, list_detector_figures
 from upscale_audit.analysis.figures.rates import draw_flag_rates
 from upscale_audit.analysis.figures.rules import list_sources, name_files
 from upscale_audit.analysis.figures.states import draw_tier3_states
@@ -77,6 +78,7 @@ VARYING = (
 VARYING_STARTS = (
     "axis1_blockmap",
     "contradictions_",
+    "detectors_",
     "hyra_",
     "lesion_risk",
     *(f"{name}_" for name in SOURCE_FIGURES),
@@ -223,6 +225,8 @@ def _plan_study_figures(marts, references, folders):
     if len(marts.models) > 1:
         figures |= _share_out("restorer_audit", draw_restorer_audit, marts.models, MODELS_AN_AUDIT)
     figures |= _plan_hyra_figures(list_hyra_models(marts))
+    for arm, model_id in list_detector_figures(marts):
+        figures[f"detectors_{arm}_{model_id}"] = partial(draw_detectors, arm=arm, model_id=model_id)
     if not images:
         figures["axis1_blockmap"] = _draw_no_map
     return figures

@@ -33,6 +33,9 @@ def test_dbt_sources_describe_exactly_the_raw_columns(dbt_yaml):
     declared |= {
         name: [item.name for item in columns] for name, columns in schema.HYRA_TABLES.items()
     }
+    declared |= {
+        name: [item.name for item in columns] for name, columns in schema.PHANTOM_TABLES.items()
+    }
     declared["blocks"].insert(0, "model_id")
     declared |= {name: list(columns) for name, columns in lineage.TABLES.items()}
     declared |= {name: list(columns) for name, columns in frozen.TABLES.items()}
@@ -69,6 +72,8 @@ NO_KEYS = {
     "fct_blocks": "block grain; assert_blocks_fill_their_grid holds its images against dim_images",
     "fct_block_states": "block grain; rows of fct_blocks",
     "mart_pca_basis": "component is the number of a principal component",
+    "mart_detectors": "component is what of a signal was drawn: full, range or null",
+    "mart_signal_transfer": "as mart_detectors",
     "mart_model_means": "of published files too, whose models the study need not have",
     "mart_hyra": "measured before the build: rows stay when a model or image leaves (is_current)",
     "mart_hyra_networks": "as mart_hyra",

@@ -7,10 +7,18 @@ import select
 import sys
 
 from upscale_audit.ingest.errors import FEW_HANDLES, StudyError, says_few_handles
-from upscale_audit.warehouse.cli import building, coding, drawing, hyra, proving, restoring
+from upscale_audit.warehouse.cli import (
+    building,
+    coding,
+    drawing,
+    hyra,
+    phantoms,
+    proving,
+    restoring,
+)
 from upscale_audit.warehouse.cli.options import EXIT_CODES, EXIT_FAILED, EXIT_PIPE
 
-_ROOMS = (building, drawing, restoring, coding, hyra, proving)
+_ROOMS = (building, drawing, restoring, coding, hyra, phantoms, proving)
 """Each adds its commands, in the order of the help."""
 
 

@@ -81,11 +81,12 @@ def describe_models(study):
     return {"model_tiles": tiles, "control_models": controls}
 
 
-def describe_build(study, raw_manifest, hyra, frozen_sha256=None):
+def describe_build(study, raw_manifest, companions, frozen_sha256=None):
     """Name what decides the content of a warehouse."""
     inputs = {"raw": raw_manifest["content_sha256"]}
-    if hyra.content_sha256 is not None:
-        inputs["hyra"] = hyra.content_sha256
+    for companion in companions:
+        if companion.content_sha256 is not None:
+            inputs[companion.stage] = companion.content_sha256
     if frozen_sha256 is not None:
         inputs["frozen"] = frozen_sha256
     return {
@@ -101,7 +102,7 @@ def describe_build(study, raw_manifest, hyra, frozen_sha256=None):
     }
 
 
-def describe_warehouse(study, files, sizes, recipe, raw_manifest, hyra):
+def describe_warehouse(study, files, sizes, recipe, raw_manifest, companions):
     """Make the manifest of a database that is about to be published.
 
     Parameters
@@ -110,7 +111,7 @@ def describe_warehouse(study, files, sizes, recipe, raw_manifest, hyra):
     files, sizes : dict
         Its SHA-256 and its bytes, by the name it will have.
     recipe, raw_manifest : dict
-    hyra : warehouse.hyra.HyraFolder
+    companions : sequence of warehouse.hyra.CompanionFolder
 
     Notes
     -----
@@ -118,8 +119,9 @@ def describe_warehouse(study, files, sizes, recipe, raw_manifest, hyra):
     threads wrote. Exports, which are ordered, are the same bytes on every rebuild.
     """
     parents = {f"raw/{MANIFEST}": hash_file(study.raw / MANIFEST)}
-    if hyra.manifest_sha256 is not None:
-        parents[f"hyra/{MANIFEST}"] = hyra.manifest_sha256
+    for companion in companions:
+        if companion.manifest_sha256 is not None:
+            parents[f"{companion.stage}/{MANIFEST}"] = companion.manifest_sha256
     units = {
         file: sha256 for file, sha256 in raw_manifest["files"].items() if file.startswith("units/")
     }

@@ -45,7 +45,8 @@ STAGES = {
 """What a paper is made from, and the command that writes it, in that order."""
 
 COMMANDS = STAGES | {
-    "hyra": "hyra", "docs": "docs", "maps": "map", "paper": "paper", "certificate": "certify"
+    "hyra": "hyra", "phantoms": "phantom", "docs": "docs", "maps": "map", "paper": "paper",
+    "certificate": "certify",
 }  # fmt: skip
 
 _FILES = {
@@ -112,6 +113,10 @@ class _Stage:
         if self.kind == "certificate":
             folder = shlex.quote(str(self.folder))
             return f"upscale-audit certify --lr DIR --restored DIR --out {folder}"
+        if self.kind == "phantoms":
+            # From the study that was copied, of which nothing here knows the place.
+            folder = shlex.quote(str(self.folder.parent))
+            return f"upscale-audit phantom STUDY.toml --out {folder}"
         recipe = {} if manifest is None else manifest["recipe"]
         command, arguments = recipe.get("command"), recipe.get("arguments")
         if command not in ("map", "worst"):
@@ -439,7 +444,7 @@ def _check_vouchers(manifests):
 
 def _find_vouchers(stage):
     """SHA-256s that a stage's manifest may have; None where nothing outside of it says."""
-    if stage.kind in ("raw", "hyra"):
+    if stage.kind in ("raw", "hyra", "phantoms"):
         return find_stage_vouchers(stage.base, stage.kind)
     signed = Journal(stage.base, "maps").read() if stage.kind == "maps" else None
     if signed is None:

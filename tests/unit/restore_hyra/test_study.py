@@ -116,7 +116,7 @@ def test_a_build_finds_whole_tables_or_an_error(study, tmp_path, duckdb_rows):
         assert (without, found) == (0, read(study, table).num_rows)
         assert described == expected
     (study.hyra / "hyra_spectra.parquet").unlink()
-    with pytest.raises(StudyError, match="not as hyra wrote it; run upscale-audit hyra"):
+    with pytest.raises(StudyError, match="not as it was written; run upscale-audit hyra"):
         read_hyra(study)
     (study.hyra / "manifest.json").unlink()
     with pytest.raises(StudyError, match="upscale-audit hyra"):

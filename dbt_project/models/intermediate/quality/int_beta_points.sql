@@ -28,9 +28,15 @@ patches as (
 
 ),
 
+shams as (
+
+    select * from {{ ref('int_sham_shares') }}
+
+),
+
 counts as (
 
-    {%- for relation in ['flags', 'states', 'consistency', 'patches'] %}
+    {%- for relation in ['flags', 'states', 'consistency', 'patches', 'shams'] %}
     select
         effective_flagged,
         effective_count

@@ -1,0 +1,184 @@
+"""Figure of what each number finds of known truth: detectors by kinds, as a matrix."""
+
+import numpy as np
+
+from upscale_audit.analysis import theme
+from upscale_audit.analysis.canvas import Canvas, make_box, make_text
+from upscale_audit.analysis.marts import quote_text
+
+ARMS = {
+    "auditor": "drawn into the restored image",
+    "lost": "drawn into the reference and missing from the restored image",
+    "through": "drawn into the reference, whose LR image was made and restored again",
+}
+KINDS = ("nodule_32", "nodule_16", "nodule_8", "edge", "wire", "mirror", "swap", "erase")
+CONTRAST_DN = 8
+HALF, DARK, PALE = 0.5, 0.65, 0.25
+LEGEND_STEPS = 41
+ROW_PT = 17
+
+
+def list_detector_figures(marts):
+    """List the arms and models that have a figure.
+
+    Returns
+    -------
+    list of (str, str)
+        Arm and model_id; empty in a study that is none of phantoms.
+    """
+    rows = marts.rows(
+        "select arm, model_id from mart_detectors where inference_path = 'notta'"
+        " group by arm, model_id order by arm, model_id"
+    )
+    return [(row["arm"], row["model_id"]) for row in rows]
+
+
+def draw_detectors(marts, arm, model_id):
+    """Draw the area under the ROC curve of each detector, a column for each kind.
+
+    Parameters
+    ----------
+    marts : analysis.marts.Marts
+    arm : {"auditor", "lost", "through"}
+    model_id : str
+
+    Returns
+    -------
+    altair.TopLevelMixin
+    """
+    title = f"What each number finds in {model_id}: {ARMS[arm]}"
+    cells, contrast = _read_cells(marts, arm, model_id)
+    columns = _order_columns(cells)
+    detectors = sorted(
+        {detector for detector, _ in cells},
+        key=lambda name: (-_mean_area(cells, name, columns), name),
+    )
+    head = theme.make_title(title, _describe(cells, contrast))
+    return _draw_matrix(cells, detectors, columns, head)
+
+
+def _read_cells(marts, arm, model_id):
+    """Read the cells, by detector and column, each detector read without its sign."""
+    rows = marts.rows(
+        "select kind, component, contrast_dn, detector, reading, auc, auc_low, auc_high,"
+        " drawn_count, sham_count, cluster_count, cluster_unit from mart_detectors"
+        f" where inference_path = 'notta' and arm = {quote_text(arm)}"
+        f" and model_id = {quote_text(model_id)} and coalesce(contrast_dn, 1) > 0"
+        " order by detector, reading, kind, component, contrast_dn"
+    )
+    signed = {row["detector"] for row in rows if row["reading"] == "absolute"}
+    contrasts = sorted({row["contrast_dn"] for row in rows} - {None})
+    contrast = CONTRAST_DN if CONTRAST_DN in contrasts else max(contrasts, default=None)
+    cells = {
+        (row["detector"], (row["kind"], row["component"])): row
+        for row in rows
+        if row["contrast_dn"] in (contrast, None)
+        and (row["reading"] == "absolute" or row["detector"] not in signed)
+    }
+    return cells, contrast
+
+
+def _order_columns(cells):
+    """Order the columns: kinds in full from large to small, then their parts."""
+    columns = {column for _, column in cells}
+    return sorted(columns, key=lambda item: (item[1] != "full", KINDS.index(item[0]), item[1]))
+
+
+def _mean_area(cells, detector, columns):
+    areas = [cells[detector, c]["auc"] for c in columns if (detector, c) in cells]
+    return sum(areas) / len(areas)
+
+
+def _describe(cells, contrast):
+    rows = list(cells.values())
+    drawn = theme.count_span([row["drawn_count"] for row in rows] or [0], "place")
+    shams = theme.count_span([row["sham_count"] for row in rows] or [0], "sham")
+    clusters = theme.count_span([row["cluster_count"] for row in rows] or [0], "cluster")
+    bounded = [row for row in rows if row["auc_low"] is not None]
+    return [
+        "Area under the ROC curve between places where something was drawn and shams, at which"
+        f" nothing was (n = {drawn} a cell, {shams}): 1 finds all, .5 nothing; below .5 it says"
+        " less where something is.",
+        f"Nodules, edges and wires of {contrast} dn." if contrast is not None else "",
+        "Signed numbers are read by their size alone; mart_detectors has each sign. range: what the"
+        " LR rule sees of it alone; null: what it does not.",
+        f"Below: 95 % interval over {clusters}, where there is one; pale: it holds .5."
+        if bounded
+        else "No intervals: too few patients or images.",
+    ]
+
+
+def _draw_matrix(cells, detectors, columns, title):
+    left = 10 + max((theme.text_width(name) for name in detectors), default=0)
+    width = theme.DOUBLE_COLUMN_PT - 12
+    side = min(48, (width - left) / max(1, len(columns)))
+    canvas, top = Canvas(), 46
+    boxes, areas, ends = [], [], []
+    for row, detector in enumerate(detectors):
+        for number, column in enumerate(columns):
+            x, y = left + side * number, top + ROW_PT * row
+            cell = cells.get((detector, column))
+            shown = cell and _fade(cell)
+            boxes.append(make_box(x, y, side, ROW_PT, _paint([shown])[0]))
+            if cell is None:
+                continue
+            colour = "#FFFFFF" if abs(2 * shown - 1) > DARK else "#000000"
+            text, has_ends = _write(cell["auc"]), cell["auc_low"] is not None
+            height = ROW_PT * (0.33 if has_ends else 0.5)
+            areas.append(make_text(x + side / 2, y + height, text, colour))
+            if has_ends:
+                span = f"{_write(cell['auc_low'])}\u2013{_write(cell['auc_high'])}"
+                ends.append(make_text(x + side / 2, y + ROW_PT * 0.76, span, colour))
+    canvas.add_boxes(boxes, stroke="#FFFFFF", stroke_width=0.8)
+    canvas.add_texts(areas, align="center", size=6.5)
+    canvas.add_texts(ends, align="center", size=5)
+    names = [
+        make_text(left - 3, top + ROW_PT * (row + 0.5), name) for row, name in enumerate(detectors)
+    ]
+    canvas.add_texts(names, align="right")
+    heads = []
+    for number, (kind, component) in enumerate(columns):
+        middle = left + side * (number + 0.5)
+        name, _, radius = kind.partition("_")
+        below = f"{radius} px" if radius else "" if component == "full" else component
+        heads += [make_text(middle, top - 16, name), make_text(middle, top - 7, below)]
+    canvas.add_texts(heads, align="center")
+    _draw_legend(canvas, width - 130)
+    return canvas.draw(width, top + ROW_PT * len(detectors) + 4, title)
+
+
+def _fade(cell):
+    """Give the area by which a cell is coloured: nearer to one half where that is possible."""
+    area, low = cell["auc"], cell["auc_low"]
+    is_possible = low is not None and low <= HALF <= cell["auc_high"]
+    return HALF + (area - HALF) * PALE if is_possible else area
+
+
+def _write(area):
+    """Write an area with two decimals and no leading zero; 1.00 only where it is 1."""
+    text = f"{min(area, 0.99) if area < 1 else 1:.2f}"
+    return text.removeprefix("0") if area < 1 else "1"
+
+
+def _paint(areas):
+    numbers = np.array([np.nan if area is None else 2 * area - 1 for area in areas], dtype=float)
+    colours = theme.to_hex(theme.diverging_colours(numbers))
+    return [
+        theme.PALE_GREY if area is None else colour
+        for area, colour in zip(areas, colours, strict=True)
+    ]
+
+
+def _draw_legend(canvas, x):
+    length, y = 110, 2
+    steps = np.linspace(0, 1, LEGEND_STEPS)
+    step = length / LEGEND_STEPS
+    colours = _paint(steps.tolist())
+    canvas.add_boxes(
+        [make_box(x + step * n, y, step + 0.3, 8, colour) for n, colour in enumerate(colours)]
+    )
+    ends = ((0, "0"), (0.5, ".5"), (1, "1"))
+    canvas.add_texts(
+        [make_text(x + length * place, y + 14, text) for place, text in ends], align="center"
+    )
+    canvas.add_texts([make_text(x - 6, y + 4, "area")], align="right")

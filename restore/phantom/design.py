@@ -1,0 +1,154 @@
+"""What a phantom study draws: its kinds, contrasts and components, and which site gets which.
+
+A condition is one kind at one contrast in one component. An image carries as many conditions at
+once as it has sites, since sites are too far apart to share a block, and a block is judged by
+itself: a study needs a few copies of an image, not one for each condition.
+"""
+
+import hashlib
+import itertools
+import math
+from dataclasses import dataclass
+
+from upscale_audit.ingest.errors import StudyError
+
+ARMS = ("auditor", "lost", "through")
+COMPONENTS = ("full", "range", "null")
+SHAPED = ("nodule_8", "nodule_16", "nodule_32", "wire", "edge")
+"""Kinds that have a contrast: they are added."""
+ALTERED = ("erase", "swap", "mirror")
+"""Kinds that have none: they alter what is there."""
+KINDS = SHAPED + ALTERED
+SPLIT = ("wire", "swap")
+"""Kinds with a part that a rule cannot see: at x2, of a nodule or an edge it sees 99 % and more."""
+MAX_CONTRAST_DN = 64
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What is drawn at a site.
+
+    Attributes
+    ----------
+    kind : str
+        One of `KINDS`.
+    contrast_dn : int or None
+        Of the shape's highest point; None for kinds that alter what is there.
+    component : {"full", "range", "null"}
+        All of it, what the LR rule sees of it, or what it does not.
+    """
+
+    kind: str
+    contrast_dn: int | None
+    component: str
+
+
+@dataclass(frozen=True)
+class PhantomParameters:
+    """What decides a phantom study beside its images.
+
+    Attributes
+    ----------
+    arms : tuple of str
+        ``auditor``: drawn into the restored image only; ``lost``: into the reference only;
+        ``through``: into the reference, whose LR image is made again and restored.
+    kinds : tuple of str
+    contrasts_dn : tuple of int
+        Grey levels. 0 draws nothing: what is found there is found by chance.
+    site_count : int
+        Sites an image, fewer where it has no room.
+    version_count : int
+        Copies of an image for each arm.
+    seed : str
+    """
+
+    arms: tuple[str, ...] = ARMS
+    kinds: tuple[str, ...] = KINDS
+    contrasts_dn: tuple[int, ...] = (0, 4, 8, 16)
+    site_count: int = 16
+    version_count: int = 2
+    seed: str = "upscale-audit"
+
+    def __post_init__(self):
+        _check_names("arm", self.arms, ARMS)
+        _check_names("kind", self.kinds, KINDS)
+        for contrast in self.contrasts_dn:
+            _require(
+                0 <= contrast <= MAX_CONTRAST_DN, "contrast", contrast, f"0..{MAX_CONTRAST_DN}"
+            )
+        _require(self.contrasts_dn, "contrasts", self.contrasts_dn, "one or more")
+        _require(1 <= self.site_count <= 1000, "sites", self.site_count, "1..1000")
+        _require(1 <= self.version_count <= 100, "versions", self.version_count, "1..100")
+
+
+def _check_names(what, found, known):
+    _require(found, f"{what}s", found, "one or more")
+    for name in found:
+        _require(name in known, what, name, f"one of {', '.join(known)}")
+
+
+def _require(condition, key, found, expected):
+    if not condition:
+        raise StudyError(f"{key} = {found!r}; expected {expected}")
+
+
+def list_conditions(parameters, has_rule):
+    """List the conditions of a study, in a stated order.
+
+    Parameters
+    ----------
+    parameters : PhantomParameters
+    has_rule : bool
+        Whether the LR rule is known; without it there are no components.
+
+    Returns
+    -------
+    list of Condition
+    """
+    conditions = []
+    for kind in (name for name in KINDS if name in parameters.kinds):
+        contrasts = sorted(set(parameters.contrasts_dn)) if kind in SHAPED else (None,)
+        components = COMPONENTS if has_rule and kind in SPLIT else COMPONENTS[:1]
+        conditions += [
+            Condition(kind, contrast, component)
+            for component in components
+            for contrast in contrasts
+            if component == "full" or contrast != 0
+        ]
+    return conditions
+
+
+def assign_conditions(conditions, image_id, site_count, version, seed):
+    """Give each site of a copy its condition.
+
+    Parameters
+    ----------
+    conditions : list of Condition
+    image_id : str
+    site_count, version : int
+    seed : str
+
+    Returns
+    -------
+    list of Condition
+        One a site.
+
+    Notes
+    -----
+    Each copy deals the image's shuffled list round and round, and begins about where the one before
+    ended: conditions are met nearly equally often, and no site has one again in another copy before
+    it has had all. All arms and models of a copy have the same.
+    """
+    order = sorted(
+        range(len(conditions)), key=lambda number: draw(seed, "condition", image_id, number)
+    )
+    # Coprime, so that a site meets every condition in as many copies as there are conditions.
+    step = next(step for step in itertools.count(site_count) if math.gcd(step, len(order)) == 1)
+    first = version * step
+    return [conditions[order[(first + site) % len(order)]] for site in range(site_count)]
+
+
+def draw(*words):
+    """Draw a whole number of 0 <= n < 2**64 from a SHA-256 over some words."""
+    digest = hashlib.sha256("\n".join(map(str, words)).encode("utf-8", "surrogateescape")).digest()
+    return int.from_bytes(digest[:8], "big")

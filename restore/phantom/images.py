@@ -1,0 +1,362 @@
+"""The copies of one image: drawn into, restored, written, and signed off together.
+
+A unit is one image of the study with all its copies. Its list in ``phantoms/units`` is written
+last and names every file by its hash: without it, or with a file that is not as it says, the unit
+is made again.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypedDict
+
+from PIL import Image
+
+from upscale_audit.ingest.documents import read_document
+from upscale_audit.ingest.errors import RejectedFileError, StudyError
+from upscale_audit.ingest.files import hash_file, hash_json, replacing, to_text, write_text
+from upscale_audit.ingest.images import decode_image, limit_bytes, read_bytes
+from upscale_audit.restore.phantom.design import (
+    PhantomParameters,
+    assign_conditions,
+    list_conditions,
+)
+from upscale_audit.restore.phantom.drawing import (
+    Splitter,
+    draw_into,
+    measure_drawn,
+    measure_response,
+)
+from upscale_audit.restore.phantom.kinds import BLOCK_PX, list_blocks
+from upscale_audit.restore.phantom.sites import find_sites
+
+UNITS = "phantoms/units"
+
+
+class Unit(TypedDict):
+    """What a unit's list says."""
+
+    image_id: str
+    recipe_sha256: str
+    sources: dict[str, str]
+    files: dict[str, str]
+    left_out: dict[str, str]
+    site_count: int
+    injections: list[dict[str, Any]]
+    injection_blocks: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class ImageTask:
+    """One image with its restored ones; travels to a worker process.
+
+    Attributes
+    ----------
+    image_id : str
+    reference : Path
+    restored : dict
+        File by (model_id, inference path).
+    restorers : dict
+        `restore.restorers.Restorer` by model_id, of models whose images can be made again.
+    boxes : tuple
+        Labelled findings: (left, top, width, height) in px.
+    lr : tuple or None
+        Rule and scale of the LR images, where they are known.
+    parameters : PhantomParameters
+    folder : Path
+        Of the phantom study.
+    max_image_px : int
+    colour : str
+    code_sha256 : str
+    """
+
+    image_id: str
+    reference: Path
+    restored: dict
+    restorers: dict
+    boxes: tuple
+    lr: tuple | None
+    parameters: PhantomParameters
+    folder: Path
+    max_image_px: int
+    colour: str
+    code_sha256: str
+
+    @property
+    def unit_path(self):
+        """Where the unit's list lies."""
+        name = hashlib.sha256(to_text(self.image_id).encode()).hexdigest()[:16]
+        return self.folder / UNITS / f"{name}.json"
+
+
+def make_image(task):
+    """Make the copies of one image; runs in a worker process.
+
+    Parameters
+    ----------
+    task : ImageTask
+
+    Returns
+    -------
+    unit : Unit
+    is_kept : bool
+        Whether all was there.
+
+    Raises
+    ------
+    StudyError
+        A restorer gives another size, or other pixels than lie in its folder.
+    """
+    data, left_out = _read_sources(task)
+    sources = {key: hashlib.sha256(item).hexdigest() for key, item in data.items()}
+    recipe_sha256 = _hash_recipe(task, sources, left_out)
+    kept = read_unit(task.unit_path, task.folder)
+    if kept is not None and kept["recipe_sha256"] == recipe_sha256:
+        return kept, True
+    task.unit_path.unlink(missing_ok=True)
+    images = _decode(task, data, left_out)
+    maker = _Maker(task, images, sources, left_out)
+    if None in images and images.keys() > {None}:
+        maker.make()
+    unit = Unit(
+        image_id=to_text(task.image_id),
+        recipe_sha256=recipe_sha256,
+        sources={_name_source(key): sha256 for key, sha256 in sources.items()},
+        files=maker.files,
+        left_out=left_out,
+        site_count=len(maker.sites),
+        injections=maker.injections,
+        injection_blocks=maker.blocks,
+    )
+    write_text(task.unit_path, json.dumps(unit) + "\n")
+    return unit, False
+
+
+def read_unit(path, folder):
+    """Read a unit's list; None where there is none, or a file is not as it says."""
+    try:
+        unit = read_document(path, Unit)
+        is_whole = all(hash_file(folder / name) == it for name, it in unit["files"].items())
+    except (OSError, ValueError):
+        return None
+    return unit if is_whole else None
+
+
+def _read_sources(task):
+    """Read every file of the image, by (model_id, path), the reference by None."""
+    data, left_out = {}, {}
+    for key, path in {None: task.reference, **task.restored}.items():
+        try:
+            data[key] = read_bytes(path, limit_bytes(task.max_image_px))
+        except RejectedFileError as reject:
+            left_out[_name_source(key)] = str(reject)
+    return data, left_out
+
+
+def _name_source(key):
+    return "reference" if key is None else "/".join(key)
+
+
+def _hash_recipe(task, sources, left_out):
+    """Name what decides a unit's bytes."""
+    return hash_json(
+        {
+            "code": task.code_sha256,
+            "parameters": asdict(task.parameters),
+            "image_id": to_text(task.image_id),
+            "sources": {_name_source(key): sha256 for key, sha256 in sources.items()},
+            "left_out": left_out,
+            "boxes": task.boxes,
+            "lr": task.lr,
+            "restorers": {
+                "/".join(key): task.restorers[key[0]].describe(key[1])
+                for key in task.restored
+                if key[0] in task.restorers
+            },
+        }
+    )
+
+
+def _decode(task, data, left_out):
+    """Decode to grey, as ingest does; restored images only of the reference's size."""
+    images = {}
+    for key, item in data.items():
+        path = task.reference if key is None else task.restored[key]
+        try:
+            decoded = decode_image(item, path.suffix.lower(), task.max_image_px, task.colour)
+        except RejectedFileError as reject:
+            left_out[_name_source(key)] = str(reject)
+            continue
+        grey = decoded.grey
+        if None in images and grey.shape != images[None].shape:
+            left_out[_name_source(key)] = "size_mismatch: another size than the reference"
+            continue
+        images[key] = grey
+    scale = task.lr[1] if task.lr else 1
+    if None in images and any(side % scale for side in images[None].shape):
+        height, width = images.pop(None).shape
+        left_out["reference"] = f"{width}x{height} px is no multiple of [lr] scale = {scale}"
+    return images
+
+
+class _Maker:
+    """Makes and writes the copies of one image."""
+
+    def __init__(self, task, images, sources, left_out):
+        self.task, self.images, self.sources, self.left_out = task, images, sources, left_out
+        self.files, self.injections, self.blocks, self.sites = {}, [], [], []
+
+    def make(self):
+        task, reference = self.task, self.images[None]
+        parameters = task.parameters
+        self.sites = find_sites(
+            reference,
+            to_text(task.image_id),
+            parameters.site_count,
+            parameters.seed,
+            max(parameters.contrasts_dn),
+            task.boxes,
+        )
+        if not self.sites:
+            self.left_out["reference"] = "no room for a site"
+            return
+        self.splitter = None if task.lr is None else Splitter(reference.shape, *task.lr)
+        self._list_blocks()
+        self._add_sham()
+        for version in range(parameters.version_count):
+            conditions = assign_conditions(
+                list_conditions(parameters, task.lr is not None),
+                to_text(task.image_id),
+                len(self.sites),
+                version,
+                parameters.seed,
+            )
+            if "auditor" in parameters.arms:
+                self._add_auditor(version, conditions)
+            if {"lost", "through"} & set(parameters.arms):
+                self._add_reference_arms(version, conditions)
+
+    @property
+    def restored(self):
+        """Restored images that could be read."""
+        return {key: grey for key, grey in self.images.items() if key is not None}
+
+    def _list_blocks(self):
+        rows, cols = (side // BLOCK_PX for side in self.images[None].shape)
+        for kind in self.task.parameters.kinds:
+            for number, site in enumerate(self.sites):
+                for row, col in list_blocks(kind, site, rows, cols):
+                    place = {"site_number": number, "kind": kind, "block_row": row}
+                    source = {"source_image_id": to_text(self.task.image_id)}
+                    self.blocks.append(source | place | {"block_col": col})
+
+    def _add_sham(self):
+        """Add the image as it is, whose sites are those where nothing was drawn."""
+        self._write(None, None, self.images[None])
+        for key, grey in self.restored.items():
+            self._write(key, None, grey)
+            facts = self._measure(grey, grey, [0] * len(self.sites))
+            self._note(key, "sham", None, [None] * len(self.sites), facts, self.sources[key])
+
+    def _add_auditor(self, version, conditions):
+        """Add a copy whose restored images are drawn into."""
+        self._write(None, ("auditor", version), self.images[None])
+        for key, grey in self.restored.items():
+            drawn, clipped = draw_into(grey, self.sites, conditions, self.splitter)
+            self._write(key, ("auditor", version), drawn)
+            facts = self._measure(grey, drawn, clipped)
+            self._note(key, "auditor", version, conditions, facts, self.sources[key])
+
+    def _add_reference_arms(self, version, conditions):
+        """Add copies whose reference is drawn into: restored images as they are, or made again."""
+        reference, arms = self.images[None], self.task.parameters.arms
+        drawn, clipped = draw_into(reference, self.sites, conditions, self.splitter)
+        facts = self._measure(reference, drawn, clipped)
+        if "lost" in arms:
+            self._write(None, ("lost", version), drawn)
+            for key, grey in self.restored.items():
+                self._write(key, ("lost", version), grey)
+                self._note(key, "lost", version, conditions, facts, self.sources[None])
+        made = [key for key in self.restored if key[0] in self.task.restorers]
+        if "through" not in arms or not made:
+            return
+        self._write(None, ("through", version), drawn)
+        for key in made:
+            restored = self._restore(key, drawn)
+            if version == 0:
+                self._check_made_by(key)
+            self._write(key, ("through", version), restored)
+            responses = measure_response(reference, drawn, self.restored[key], restored, self.sites)
+            both = [a | b for a, b in zip(facts, responses, strict=True)]
+            self._note(key, "through", version, conditions, both, self.sources[None])
+
+    def _measure(self, grey, drawn, clipped):
+        facts = measure_drawn(grey, drawn, self.sites, self.splitter)
+        return [fact | {"clipped_px": count} for fact, count in zip(facts, clipped, strict=True)]
+
+    def _restore(self, key, grey):
+        restorer, (model_id, inference_path) = self.task.restorers[key[0]], key
+        restored = restorer.restore(grey, inference_path == "tta")
+        if restored.ndim == 3:
+            raise StudyError(
+                f"restorer of {model_id!r} keeps colours of a grey image: set [restore] grey_rule"
+                " to rec601 or mean"
+            )
+        if restored.shape != grey.shape:
+            found = "x".join(map(str, restored.shape[::-1]))
+            expected = "x".join(map(str, grey.shape[::-1]))
+            raise StudyError(
+                f"restorer of {model_id!r} makes {found} px of {to_text(self.task.image_id)!r};"
+                f" expected {expected}, the reference's: correct its scale, or leave out the arm"
+                " through"
+            )
+        return restored
+
+    def _check_made_by(self, key):
+        """Refuse a folder that its restorer did not fill: what came through would not be its."""
+        if (self._restore(key, self.images[None]) != self.restored[key]).any():
+            raise StudyError(
+                f"{self.task.restored[key]} is not what the restorer of {key[0]!r} makes of"
+                f" {to_text(self.task.image_id)!r}: run upscale-audit restore, or leave out the"
+                " arm through"
+            )
+
+    def _note(self, key, arm, version, conditions, facts, source_sha256):
+        """Add a row for each site of a copy."""
+        for number, (site, condition, fact) in enumerate(
+            zip(self.sites, conditions, facts, strict=True)
+        ):
+            energy, seen = fact["energy_dn2"], fact["range_dn2"]
+            null_ratio = None if seen is None or not energy else 1 - seen / energy
+            self.injections.append(
+                {
+                    "image_id": self._name(None if version is None else (arm, version)),
+                    "model_id": key[0],
+                    "inference_path": key[1],
+                    "site_number": number,
+                    "source_image_id": to_text(self.task.image_id),
+                    "arm": arm,
+                    "kind": condition.kind if condition else "sham",
+                    "component": condition.component if condition else "full",
+                    "contrast_dn": condition.contrast_dn if condition else 0,
+                    "row_px": site.row_px,
+                    "col_px": site.col_px,
+                    "angle": site.angle,
+                    "null_ratio": null_ratio,
+                    "source_sha256": source_sha256,
+                    **fact,
+                }
+            )
+
+    def _name(self, copy):
+        image_id = to_text(self.task.image_id)
+        return image_id if copy is None else f"{image_id}.{copy[0]}{copy[1]}"
+
+    def _write(self, key, copy, grey):
+        folder = "reference" if key is None else f"restored/{key[0]}/{key[1]}"
+        name = f"{folder}/{self._name(copy)}.png"
+        with replacing(self.task.folder / name) as temporary:
+            # Quick to write: these files are made to be read once.
+            Image.fromarray(grey).save(temporary, "PNG", compress_level=1)
+        self.files[name] = hash_file(self.task.folder / name)

@@ -1,0 +1,311 @@
+"""Known truth through the whole pipeline: oracles of detectors, and their SQL against loops."""
+
+import itertools
+
+import duckdb
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from scipy import stats
+
+from upscale_audit.ingest.run import ingest_study
+from upscale_audit.ingest.study import load_study
+from upscale_audit.restore.phantom.design import PhantomParameters
+from upscale_audit.restore.phantom.study import make_phantoms
+from upscale_audit.restore.run import restore_study
+from upscale_audit.warehouse.build import build_warehouse
+from upscale_audit.warehouse.connect import open_warehouse
+
+# Six conditions in six copies: every site has each once, and contrast 0 among them.
+PARAMETERS = PhantomParameters(
+    kinds=("nodule_16", "wire"), contrasts_dn=(0, 16), site_count=9, version_count=6
+)
+GROUP = ("model_id", "arm", "kind", "component", "contrast_dn")
+STUDY = """
+[study]
+name = "known"
+references = "reference"
+output = "out"
+[lr]
+rule = "antialiased"
+scale = 2
+[[models]]
+model_id = "bicubic"
+notta = "restored/bicubic"
+restorer = { kind = "bicubic" }
+[[models]]
+model_id = "copied"
+notta = "reference_copied"
+"""
+
+
+def draw_scene(seed, side=384):
+    generator = np.random.default_rng(seed)
+    rough = generator.normal(0, 1, (side // 4, side // 4)).astype(np.float32)
+    smooth = Image.fromarray(rough).resize((side, side), Image.Resampling.BICUBIC)
+    values = 110 + 12 * np.asarray(smooth) + generator.normal(0, 2, (side, side))
+    return np.clip(np.rint(values), 20, 200).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def copies(tmp_path_factory):
+    """Phantoms of six patients of two images each, under bicubic and a perfect copy; built."""
+    root = tmp_path_factory.mktemp("known")
+    for folder in ("reference", "reference_copied"):
+        (root / folder).mkdir()
+        for number in range(12):
+            name = f"{1 + number // 2:08d}_{number % 2:03d}.png"
+            Image.fromarray(draw_scene(number)).save(root / folder / name)
+    (root / "study.toml").write_text(STUDY)
+    study = load_study(root / "study.toml")
+    restore_study(study, workers=1)
+    report = make_phantoms(study, root / "phantoms", PARAMETERS, workers=1)
+    copies = load_study(report.study_file)
+    ingest_study(copies, workers=1)
+    build_warehouse(copies, threads=2)
+    return copies
+
+
+@pytest.fixture(scope="module")
+def ask(copies):
+    """Give a function from SQL to rows as dictionaries."""
+
+    def run(sql):
+        with open_warehouse(copies.warehouse) as connection:
+            return connection.sql(sql).pl().to_dicts()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def scores(copies, ask):
+    """Give mse, d_mu and lr_invented of each place, by loops over its blocks."""
+    values = {
+        (row["model_id"], row["image_id"], row["block_row"], row["block_col"]): row
+        for row in ask(
+            "select model_id, image_id, block_row, block_col, mse_dn2_notta as mse_dn2,"
+            " cast(d_mu_notta as double) as d_mu,"
+            " lr_invented_dn2_notta as lr_invented_dn2 from fct_blocks"
+        )
+    }
+    blocks = {}
+    for row in pq.read_table(copies.phantoms / "injection_blocks.parquet").to_pylist():
+        place = (row["source_image_id"], row["site_number"], row["kind"])
+        blocks.setdefault(place, []).append((row["block_row"], row["block_col"]))
+    found = []
+    for row in pq.read_table(copies.phantoms / "injections.parquet").to_pylist():
+        kinds = PARAMETERS.kinds if row["arm"] == "sham" else (row["kind"],)
+        for kind in kinds:
+            here = [
+                values[row["model_id"], row["image_id"], *block]
+                for block in blocks[row["source_image_id"], row["site_number"], kind]
+            ]
+            found.append(
+                row
+                | {"kind": kind, "patient": row["source_image_id"][:8]}
+                | {name: max(float(b[name]) for b in here) for name in ("mse_dn2", "d_mu")}
+                | {"lr_invented_dn2": max(float(b["lr_invented_dn2"]) for b in here)}
+            )
+    return found
+
+
+def split(scores, group):
+    """The places drawn at under a condition, and the shams they are told from."""
+    drawn = [row for row in scores if all(row[name] == group[name] for name in GROUP)]
+    shams = [
+        row
+        for row in scores
+        if row["arm"] == "sham"
+        and (row["model_id"], row["kind"]) == (group["model_id"], group["kind"])
+    ]
+    return drawn, shams
+
+
+def compare(first, second):
+    return 1.0 if first > second else 0.5 if first == second else 0.0
+
+
+def estimate(drawn, shams, name):
+    """Area and its variance after Obuchowski (1997), term by term as the paper has it."""
+    wins = np.array([[compare(d[name], s[name]) for s in shams] for d in drawn])
+    m, n, area = len(drawn), len(shams), wins.mean()
+    v10, v01 = wins.mean(axis=1), wins.mean(axis=0)
+    s10 = s01 = s11 = 0.0
+    patients = sorted({row["patient"] for row in drawn + shams})
+    for patient in patients:
+        x = [i for i, row in enumerate(drawn) if row["patient"] == patient]
+        y = [j for j, row in enumerate(shams) if row["patient"] == patient]
+        of_x, of_y = v10[x].sum() - len(x) * area, v01[y].sum() - len(y) * area
+        s10, s01, s11 = s10 + of_x**2, s01 + of_y**2, s11 + of_x * of_y
+    i10 = len({row["patient"] for row in drawn})
+    i01 = len({row["patient"] for row in shams})
+    s10 *= i10 / ((i10 - 1) * m)
+    s01 *= i01 / ((i01 - 1) * n)
+    s11 *= len(patients) / (len(patients) - 1)
+    return area, s10 / m + s01 / n + 2 * s11 / (m * n), i10
+
+
+def test_areas_and_their_errors_are_those_of_loops(ask, scores):
+    rows = ask(
+        "select * from mart_detectors where reading = 'value'"
+        " and detector in ('mse_dn2', 'd_mu', 'lr_invented_dn2')"
+    )
+    # Six conditions in two arms, and through one model in a third; less what is nothing, rounded.
+    assert len(rows) > 3 * 6 * 4
+    inner = 0
+    for row in rows:
+        drawn, shams = split(scores, row)
+        if row["contrast_dn"] != 0:
+            drawn = [item for item in drawn if item["energy_dn2"] > 0]
+        area, variance, patients = estimate(drawn, shams, row["detector"])
+        assert (row["drawn_count"], row["sham_count"]) == (len(drawn), len(shams) == 108 and 108)
+        assert (row["cluster_count"], row["cluster_unit"]) == (patients, "patient")
+        assert row["auc"] == pytest.approx(area, abs=1e-9)
+        assert row["auc_error"] == pytest.approx(np.sqrt(max(variance, 0)), abs=2e-9)
+        limit = sorted(item[row["detector"]] for item in shams)[-2]  # one of 108 may lie beyond
+        assert row["limit_score"] == pytest.approx(limit, abs=1e-6)
+        found = sum(item[row["detector"]] > limit for item in drawn)
+        assert (row["found_count"], row["sensitivity_ratio"]) == (found, found / len(drawn))
+        if row["auc_low"] is None:
+            assert area in (0, 1) or variance < 1e-18
+            continue
+        reach = stats.t.ppf(0.975, patients - 1) * np.sqrt(variance) / (area * (1 - area))
+        ends = [1 / (1 + np.exp(-(np.log(area / (1 - area)) + s * reach))) for s in (-1, 1)]
+        assert [row["auc_low"], row["auc_high"]] == pytest.approx(ends, abs=1e-7)
+        inner += 0 < area < 1
+    assert inner > 20
+
+
+def test_where_nothing_was_drawn_nothing_is_found(ask):
+    rows = ask("select * from mart_detectors where contrast_dn = 0")
+    assert {(row["arm"], row["kind"]) for row in rows} == set(
+        itertools.product(("auditor", "lost", "through"), PARAMETERS.kinds)
+    )
+    # Every site once: the same places against themselves. Where the reference's edges lie, and with
+    # them the mask of ringing, depends on its whole image, into which other things were drawn.
+    for row in rows:
+        is_far = row["detector"] == "d_ring" and row["arm"] != "auditor"
+        assert row["auc"] == pytest.approx(0.5, abs=0.05 if is_far else 1e-9), row
+    assert {row["drawn_count"] for row in rows if row["detector"] == "mse_dn2"} == {108}
+
+
+def find(ask, condition, detector, reading="value"):
+    rows = ask(
+        f"select * from mart_detectors where {condition} and detector = '{detector}'"
+        f" and reading = '{reading}'"
+    )
+    (row,) = rows
+    return row
+
+
+def test_of_a_perfect_copy_any_error_is_what_was_drawn(ask):
+    for kind in PARAMETERS.kinds:
+        for arm in ("auditor", "lost"):
+            row = find(
+                ask,
+                f"model_id = 'copied' and arm = '{arm}' and kind = '{kind}' and component = 'full'"
+                " and contrast_dn = 16",
+                "mse_dn2",
+            )
+            assert (row["auc"], row["sensitivity_ratio"], row["auc_low"]) == (1, 1, None)
+
+
+def test_what_is_drawn_into_the_other_image_mirrors_its_facts(ask):
+    condition = "model_id = 'copied' and kind = 'nodule_16' and contrast_dn = 16 and arm = "
+    for detector, reading, mirrored in (
+        ("mse_dn2", "value", "value"),
+        ("d_mu", "value", "negated"),
+        ("d_mu", "absolute", "absolute"),
+        ("axis1", "value", "negated"),
+        ("local_ssim", "negated", "negated"),
+    ):
+        here = find(ask, f"{condition} 'auditor'", detector, reading)
+        there = find(ask, f"{condition} 'lost'", detector, mirrored)
+        for name in ("auc", "auc_low", "auc_error", "limit_score", "found_count", "drawn_count"):
+            assert here[name] == there[name], (detector, name)
+
+
+def test_what_the_rule_cannot_see_contradicts_nothing_and_is_invented(ask):
+    null = "arm = 'auditor' and kind = 'wire' and component = 'null' and model_id ="
+    assert find(ask, f"{null} 'copied'", "lr_contradicted_px")["auc"] == 0.5
+    assert find(ask, f"{null} 'copied'", "is_contradicted")["auc"] == 0.5
+    for model_id in ("copied", "bicubic"):
+        assert find(ask, f"{null} '{model_id}'", "lr_invented_dn2")["auc"] > 0.97
+    seen = "arm = 'auditor' and kind = 'wire' and component = 'range' and model_id = 'copied'"
+    assert find(ask, seen, "lr_contradicted_px")["auc"] == 1
+
+
+def test_false_alarms_of_flags_are_counted(ask, copies):
+    rows = ask("select * from mart_sham where flag = 'is_erroneous'")
+    assert {(row["model_id"], row["kind"]) for row in rows} == set(
+        itertools.product(("bicubic", "copied"), PARAMETERS.kinds)
+    )
+    for row in rows:
+        assert row["site_count"] == 108
+        assert 0 <= row["flagged_low_ratio"] <= row["flagged_ratio"] <= row["flagged_high_ratio"]
+        if row["model_id"] == "copied":
+            assert (row["flagged_count"], row["flagged_low_ratio"]) == (0, 0)
+            # Of six patients, none: 1 - 0.025^(1/6).
+            assert row["flagged_high_ratio"] == pytest.approx(1 - 0.025 ** (1 / 6), abs=1e-8)
+    with duckdb.connect() as connection:
+        shams = connection.sql(
+            "select b.source_image_id, b.site_number, b.block_row, b.block_col from"
+            f" read_parquet('{copies.phantoms / 'injection_blocks.parquet'}') as b"
+            " where kind = 'wire'"
+        ).pl()
+    flagged = pl.DataFrame(
+        ask(
+            "select image_id as source_image_id, block_row, block_col, is_textured_notta as flag"
+            " from fct_blocks where model_id = 'bicubic'"
+        )
+    )
+    counted = (
+        shams.join(flagged, on=["source_image_id", "block_row", "block_col"])
+        .group_by("source_image_id", "site_number")
+        .agg(pl.col("flag").any())
+    )
+    (row,) = ask(
+        "select * from mart_sham where flag = 'is_textured' and kind = 'wire'"
+        " and model_id = 'bicubic'"
+    )
+    assert (row["site_count"], row["flagged_count"]) == (counted.height, counted["flag"].sum())
+
+
+def test_what_came_through_bicubic_is_the_mean_of_patients(ask, copies):
+    injections = pq.read_table(copies.phantoms / "injections.parquet").to_pylist()
+    rows = ask("select * from mart_signal_transfer order by kind, component")
+    assert [(r["model_id"], r["kind"], r["component"], r["contrast_dn"]) for r in rows] == [
+        ("bicubic", "nodule_16", "full", 16),
+        ("bicubic", "wire", "full", 16),
+        ("bicubic", "wire", "null", 16),
+        ("bicubic", "wire", "range", 16),
+    ]
+    for row in rows:
+        of_patient = {}
+        for item in injections:
+            keys = ("kind", "component", "contrast_dn")
+            if item["arm"] == "through" and all(item[key] == row[key] for key in keys):
+                place = of_patient.setdefault(item["source_image_id"][:8], [])
+                place.append([item[f"{n}_dn2"] / item["energy_dn2"] for n in ("response", "range")])
+        assert row["site_count"] == sum(map(len, of_patient.values())) == 108
+        means = np.array([np.mean(items, axis=0) for items in of_patient.values()])
+        assert [row["transfer"], row["range_bound"]] == pytest.approx(means.mean(axis=0).tolist())
+        reach = stats.t.ppf(0.975, 5) * means[:, 0].std(ddof=1) / np.sqrt(6)
+        assert row["transfer_high"] - row["transfer"] == pytest.approx(reach, rel=1e-6)
+        assert row["transfer"] - row["transfer_low"] == pytest.approx(reach, rel=1e-6)
+    nodule, wire, null, seen = rows
+    assert nodule["range_bound"] > 0.995
+    assert 0.9 < wire["range_bound"] < 0.99
+    assert 0.9 < nodule["transfer"] < 1
+    assert 0.7 < wire["transfer"] < 0.9
+    # What the rule cannot see reaches no LR image but by rounding.
+    assert abs(null["transfer"]) < 0.02
+    assert seen["range_bound"] > 0.97
+
+
+def test_a_study_without_phantoms_has_empty_tables(small_study):
+    with open_warehouse(small_study.warehouse) as connection:
+        for table in ("mart_detectors", "mart_sham", "mart_signal_transfer"):
+            assert connection.sql(f"select count(*) from {table}").fetchall() == [(0,)]
