@@ -305,6 +305,18 @@ def test_what_came_through_bicubic_is_the_mean_of_patients(ask, copies):
     assert seen["range_bound"] > 0.97
 
 
+def test_the_cookbook_names_the_best_number_of_each_condition(ask, repository):
+    query = (repository / "analysis/cookbook/what_finds_what_was_drawn.sql").read_text()
+    rows = ask(query.rstrip().removesuffix(";"))
+    assert len(rows) == 2 * 2 * 4 + 4
+    for row in rows:
+        (best,) = ask(
+            "select max(sensitivity_ratio) as ratio from mart_detectors where"
+            + " and ".join(f" {name} = '{row[name]}'" for name in GROUP)
+        )
+        assert row["sensitivity_ratio"] == round(best["ratio"], 2)
+
+
 def test_a_study_without_phantoms_has_empty_tables(small_study):
     with open_warehouse(small_study.warehouse) as connection:
         for table in ("mart_detectors", "mart_sham", "mart_signal_transfer"):

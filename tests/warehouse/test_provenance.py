@@ -122,7 +122,7 @@ def test_the_study_row_holds_the_manifests_recipes_and_roots(query, sample_study
     assert row["raw_root"] == raw["merkle_root"]
     lines = (sample_study.raw / SOURCES).read_bytes().splitlines(keepends=True)
     assert row["sources_root"] == find_root(lines)
-    assert row["source_file_count"] == len(lines) == 60
+    assert row["source_file_count"] == len(lines) == 66
 
 
 def test_the_source_list_names_every_file_of_the_study_with_its_hash(sample_study):
@@ -209,7 +209,7 @@ def test_a_proof_leads_from_a_file_to_the_studys_root(sample_study, query):
         assert lines[0] == ["line", line.decode().rstrip("\n")]
         assert lines[1] == ["leaf", hash_leaf(line).hex()]
         assert follow(line, lines[2:-1]) == root == lines[-1][1]
-    assert describe_proof(sample_study) == ["leaves 60", f"root {root}"]
+    assert describe_proof(sample_study) == ["leaves 66", f"root {root}"]
 
 
 def test_a_recipe_is_the_hash_of_what_the_manifest_shows(sample_study):
