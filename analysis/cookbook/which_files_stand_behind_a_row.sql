@@ -32,10 +32,8 @@ behind as (
 own_files as (
 
     select
-        case files.role
-            when 'reference' then 'reference/' || files.file_name
-            else concat_ws('/', 'restored', files.model_id, files.inference_path, files.file_name)
-        end as name
+        -- concat_ws leaves out what is NULL: references and LR images are of no model.
+        concat_ws('/', files.role, files.model_id, files.inference_path, files.file_name) as name
     from dim_source_files as files
     inner join chosen
         on

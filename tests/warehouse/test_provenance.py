@@ -83,9 +83,9 @@ def test_a_shard_has_its_models_images_and_the_references_behind_it_and_no_other
     for child, parent in edges:
         if child[0] == "raw_file" and child[1].startswith("blocks/"):
             model_id = child[1].split("/")[1].removeprefix("model_id=")
-            assert parent[1].startswith(("reference/", f"restored/{model_id}/"))
+            assert parent[1].startswith(("reference/", "lr/", f"restored/{model_id}/"))
     shard = next(child for child, _ in edges if "model_id=bicubic" in child[1])
-    assert len(reach(edges, shard)) == 12
+    assert len(reach(edges, shard)) == 18
 
 
 def test_the_cookbook_answers_which_files_stand_behind_a_row(query, repository, sample_study):
@@ -93,6 +93,7 @@ def test_the_cookbook_answers_which_files_stand_behind_a_row(query, repository, 
     rows = query(sql.rstrip().removesuffix(";"))
     own = rows.filter(reaches_it_as="own")
     assert list(own["source_file"]) == [
+        "lr/rg1_r0c0.png",
         "reference/rg1_r0c0.png",
         "restored/bicubic/notta/rg1_r0c0.png",
     ]

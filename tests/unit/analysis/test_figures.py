@@ -343,24 +343,16 @@ def test_cookbook_queries_run_as_they_are_and_read_only_the_warehouse(study, fil
     assert not re.search(r"\b(stg|int)_", query)
     with duckdb.connect(str(path), read_only=True) as connection:
         rows = connection.sql(query).fetchall()
-<<<<<<< ours
     # Of networks that were called, there are none here: tests/unit/analysis_hyra has one. Nor are
     # there patches: tests/warehouse/fidelity/test_sfrc.py; nor LR images: test_consistency.py
-    # beside it.
+    # beside it; nor is anything drawn into these images: test_phantoms.py there.
     without = (
         "what_the_lr_image_decides",
         "where_the_lr_image_is_missed",
         "artefacts_on_the_positive_side",
         "what_networks_add_above_nyquist",
         "which_patches_disagree",
-=======
-    # Of networks that were called, there are none here: tests/unit/analysis_hyra has one.
-    # Nothing was drawn into these images: tests/warehouse/test_phantoms.py has some.
-    without = (
-        "artefacts_on_the_positive_side",
-        "what_networks_add_above_nyquist",
         "what_finds_what_was_drawn",
->>>>>>> theirs
     )
     assert rows or file.stem in without
 
