@@ -28,6 +28,6 @@ def test_pictures_of_the_sample_are_what_the_code_draws_now(sample_study):
         for item in read_list().values()
         if item.get("study") == "sample/study.toml"
     }
-    assert len(recorded) == 2
+    assert len(recorded) == 3
     drawn = {name: hash_drawing(chart) for name, chart in draw(sample_study, recorded)}
     assert drawn == recorded, REPAIR
