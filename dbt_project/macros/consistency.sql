@@ -5,19 +5,21 @@
 {#- What of a block's squared error the LR image decides, and what it leaves open: a name, and the
     SQL that gives it, summed over the block's 64 pixels, from the raw energies of an inference
     path. With b = <x_n, y_n> / |x_n|^2, what of y_n is b x_n is the reference's own unseen detail,
-    too weak (lost) or too strong (amplified); the rest is invented. -#}
+    too weak (lost) or too strong (amplified); the rest is invented. NULL where the path has no image:
+    least and greatest skip NULL. -#}
 {% macro lr_kinds(path) %}
     {%- set seen, own = 'reference_null_energy', path ~ '_null_energy' -%}
     {%- set both = path ~ '_null_product' -%}
     {%- set rest = '(' ~ seen ~ ' - ' ~ both ~ ') * (' ~ seen ~ ' - ' ~ both ~ ') / ' ~ seen -%}
     {{ return({
         'bent': path ~ '_bent',
-        'invented': 'case when ' ~ seen ~ ' > 0 then greatest(0, ' ~ own ~ ' - ' ~ both ~ ' * '
-            ~ both ~ ' / ' ~ seen ~ ') else ' ~ own ~ ' end',
+        'invented': 'case when ' ~ own ~ ' is null or ' ~ seen ~ ' = 0 then ' ~ own
+            ~ ' when ' ~ seen ~ ' > 0 then greatest(0, ' ~ own ~ ' - ' ~ both ~ ' * ' ~ both
+            ~ ' / ' ~ seen ~ ') end',
         'lost': 'case when ' ~ both ~ ' < ' ~ seen ~ ' then ' ~ rest
-            ~ ' when ' ~ seen ~ ' is not null then 0 end',
+            ~ ' when ' ~ both ~ ' is not null then 0 end',
         'amplified': 'case when ' ~ both ~ ' > ' ~ seen ~ ' and ' ~ seen ~ ' > 0 then ' ~ rest
-            ~ ' when ' ~ seen ~ ' is not null then 0 end',
+            ~ ' when ' ~ both ~ ' is not null then 0 end',
     }) }}
 {% endmacro %}
 

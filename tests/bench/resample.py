@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from tests.bench.scenes import MODELS
 from upscale_audit.ingest.files import canonical_json, hash_file, hash_json, write_text
 from upscale_audit.ingest.labels import read_boxes, read_entries
+from upscale_audit.ingest.lr import NO_FACTS
 from upscale_audit.ingest.manifests import describe_code
 from upscale_audit.ingest.metrics.declared import round_published
 from upscale_audit.ingest.pairing import Pair, Pairing
@@ -357,7 +358,7 @@ def _describe_inputs(name, models):
 
 
 def _describe_image(name):
-    return {
+    return NO_FACTS | {
         "image_id": name,
         "width_px": SIDE_PX,
         "height_px": SIDE_PX,

@@ -23,6 +23,7 @@ from tests.calibration.studies import EFFECTS, simulate_published_study, simulat
 from upscale_audit.ingest.run import read_raw_manifest
 from upscale_audit.warehouse.dbt_runner import run_dbt
 from upscale_audit.warehouse.frozen import Frozen, create_frozen_tables
+from upscale_audit.warehouse.hyra import CompanionFolder, create_companion_views
 from upscale_audit.warehouse.raw import create_raw_views
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -157,6 +158,7 @@ def answer(study, questions):
     database = study.output / "calibration.duckdb"
     marts = sorted({f"+{question.mart}" for question in questions})
     create_raw_views(database, study, read_raw_manifest(study.raw))
+    create_companion_views(database, CompanionFolder("phantoms"))
     create_frozen_tables(database, Frozen())
     command = ("build", "--exclude-resource-type", "test", "unit_test", "--select", *marts)
     run_dbt(study, database, command, threads=1)

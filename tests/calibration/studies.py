@@ -10,6 +10,7 @@ skewed (exponential, centred): a few patients restored far worse than the rest.
 """
 
 import math
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -351,6 +352,10 @@ def _metric_table(cohort, model_id, margins):
     return _table_of("image_metrics", columns)
 
 
+_OF_LR = re.compile(r"_lr_|_null_|_bent$")
+"""Raw columns of LR images, of which these studies have none."""
+
+
 def _block_table(cohort, columns):
     """Raw block rows of one model, image by image in raster order."""
     images, schema = len(cohort.patient), arrow_schema("blocks")
@@ -375,7 +380,7 @@ def _block_table(cohort, columns):
         if field.name in known:
             values = np.ravel(known[field.name])
             arrays.append(pa.array(values).cast(field.type, safe=False))
-        elif field.name.startswith("tta_") and not has_tta:
+        elif (field.name.startswith("tta_") and not has_tta) or _OF_LR.search(field.name):
             arrays.append(pa.nulls(images * BLOCK_COUNT, field.type))
         else:
             arrays.append(pa.array(np.zeros(images * BLOCK_COUNT)).cast(field.type))

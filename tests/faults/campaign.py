@@ -575,6 +575,17 @@ MOUNTING = (fill_disk, write_protect)
 MEASURING = (change_sources, exhaust_memory)
 
 
+@contextlib.contextmanager
+def quiet():
+    """Keep warnings from being said, and leave logging as it was."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
 def make_whole_study(root):
     """A study with every stage there is: the faults strike among all of them."""
     study = make_study(root, build=True)
@@ -633,9 +644,9 @@ def start_pool(processes):
     return ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
 
 
+@quiet()
 def try_fault(name, root, times, seed):
     """Try a fault on a study; what came of it, and the seconds it took."""
-    logging.disable(logging.WARNING)
     study, began = load_study(root / "study.toml"), time.monotonic()
     expected, fault = read_tree(study.raw), FAULTS[name][0]
     try:
@@ -653,9 +664,9 @@ def try_fault(name, root, times, seed):
     return tally, time.monotonic() - began
 
 
+@quiet()
 def attack_all(folder, cases, seeds, record):
     """Try about `cases` hostile inputs of every kind, drawn from each seed; outcomes by kind."""
-    logging.disable(logging.WARNING)
     hostile = {}
     for seed in seeds:
         for attacker, share in ((attack, cases * 2 // 3), (attack_more, cases // 3)):
@@ -726,6 +737,7 @@ def _spell(counts):
     return ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
 
 
+@quiet()
 def main():
     """Run the whole campaign and write its page."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.campaign", description=__doc__)
@@ -738,7 +750,6 @@ def main():
         "--keep", type=Path, help="folder in which a stopped run finds its outcomes"
     )
     options = parser.parse_args()
-    logging.disable(logging.WARNING)
     began = time.monotonic()
 
     def say(line):

@@ -13,9 +13,9 @@ PATHS = {
     "int_beta_points": f"{MODELS}/intermediate/quality/int_beta_points.sql",
     "mart_flag_rates": f"{MODELS}/marts/quality/mart_flag_rates.sql",
 }
+SHARES_OF = ("int_tier3_shares", "int_consistency_shares", "int_sfrc_shares", "int_sham_shares")
 SHARES = "".join(
-    f"create table {name} (effective_flagged double, effective_count double);"
-    for name in ("int_tier3_shares", "int_sfrc_shares")
+    f"create table {name} (effective_flagged double, effective_count double);" for name in SHARES_OF
 )
 
 

@@ -220,6 +220,7 @@ def test_a_recipe_is_the_hash_of_what_the_manifest_shows(sample_study):
         "parameters",
         "axis",
         "models",
+        "has_lr",
         "code",
         "dbt_project_sha256",
         "duckdb_version",

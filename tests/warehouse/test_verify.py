@@ -307,7 +307,7 @@ def test_without_the_manifest_beside_it_a_folder_is_to_be_written_again(outputs,
 def run_drawing(outputs, sample_study_file, tmp_path_factory):
     """Give a runner of commands that draw, on a study file whose output is the copy."""
     text = sample_study_file.read_text()
-    for start in ('"reference', '"restored/'):
+    for start in ('"reference', '"restored/', '"lr"'):
         text = text.replace(start, f'"{sample_study_file.parent}/{start[1:]}')
     path = tmp_path_factory.mktemp("study") / "study.toml"
     path.write_text(text.replace('"../build/sample"', f'"{outputs.output}"'))

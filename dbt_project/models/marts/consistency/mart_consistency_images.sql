@@ -49,11 +49,14 @@ final as (
             as {{ kind }}_dn2
         {%- endfor %},
         cast(sums.bent_dn2 as double) / nullif(cast(sums.mse_dn2 as double), 0) as bent_ratio,
-        greatest(-1, least(1, cast(sums.null_product as double) / nullif(
-            sqrt(cast(sums.reference_null_energy as double))
-            * sqrt(cast(sums.null_energy as double)),
-            0
-        ))) as null_correlation
+        -- least and greatest skip NULL.
+        case
+            when sums.reference_null_energy > 0 and sums.null_energy > 0
+                then greatest(-1, least(1, cast(sums.null_product as double) / (
+                    sqrt(cast(sums.reference_null_energy as double))
+                    * sqrt(cast(sums.null_energy as double))
+                )))
+        end as null_correlation
     from sums
     inner join images on sums.image_id = images.image_id
     inner join clusters on sums.image_id = clusters.image_id
