@@ -66,7 +66,10 @@ causes as (
         model_id,
         indicator,
         judged_paths,
-        'axis not identifiable' as outcome,
+        case
+            when indicator = 'contradicted' then 'LR image not judged'
+            else 'axis not identifiable'
+        end as outcome,
         unscored_count as block_count
     from explained
     where image_cause is null
