@@ -268,7 +268,11 @@ def test_contrasts_are_less_those_of_the_control_of_equal_error(controlled):
                 here, there = (types[m][f"contrast_{contrast}"] for m in (model_id, nearest))
                 found = [row[f"excess_{name}{end}"] for end in ("", "_low", "_high")]
                 assert found[0] == pytest.approx(here - there, abs=1e-12)
-                assert found[1] <= found[0] <= found[2]
+                # Unsharp has blocks on its negative side in two images: too few to resample.
+                if min(types[m]["cluster_count"] for m in (model_id, nearest)) < 5:
+                    assert found[1] is found[2] is None
+                else:
+                    assert found[1] <= found[0] <= found[2]
             compared += 1
     assert compared >= 2
 
