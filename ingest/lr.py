@@ -12,7 +12,7 @@ import numpy as np
 
 from upscale_audit.ingest import lr_loops as loops
 from upscale_audit.ingest.lr_rules import Kernel, find_axis, find_kernel, make_lr
-from upscale_audit.ingest.restorers import LR_RULES
+from upscale_audit.ingest.restorers import LR_RULES, LR_SCALES
 
 BLOCK_PX = 8
 DARKEST, BRIGHTEST = 0, 255
@@ -240,6 +240,28 @@ class LrReference:
             self.lr.kernel.denominator,
             self.lr.blocks,
         )
+
+
+def find_size_problem(parameters, shape, lr_shape):
+    """Say why an LR image is not of a reference, by their sizes; None where it may be.
+
+    Parameters
+    ----------
+    parameters : ingest.study.LrParameters
+    shape, lr_shape : (int, int)
+
+    Returns
+    -------
+    str or None
+    """
+    scales = LR_SCALES if parameters.scale is None else (parameters.scale,)
+    if any(tuple(shape) == (lr_shape[0] * scale, lr_shape[1] * scale) for scale in scales):
+        return None
+    names = " or ".join(map(str, scales))
+    return (
+        f"{lr_shape[1]}x{lr_shape[0]} px; the reference, {shape[1]}x{shape[0]}, is not {names}"
+        " times it"
+    )
 
 
 NO_FACTS = {

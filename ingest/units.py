@@ -7,6 +7,7 @@ last, after its shards were renamed into place. Files without one are debris.
 import hashlib
 import stat
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -19,14 +20,13 @@ from upscale_audit.ingest.edges import find_thresholds, mark_ringing_pixels
 from upscale_audit.ingest.errors import RejectedFileError
 from upscale_audit.ingest.files import canonical_json, hash_file, hash_json, replacing, write_text
 from upscale_audit.ingest.images import decode_image, limit_bytes, read_bytes
-from upscale_audit.ingest.lr import NO_FACTS, find_lr
+from upscale_audit.ingest.lr import NO_FACTS, find_lr, find_size_problem
 from upscale_audit.ingest.manifests import Code, describe_code
 from upscale_audit.ingest.metrics.declared import round_published
 from upscale_audit.ingest.metrics.image import profile_image
 from upscale_audit.ingest.metrics.pair import compare_images
 from upscale_audit.ingest.patches import PatchShard, name_patch_shard
 from upscale_audit.ingest.perceptual import Weights, load_network
-from upscale_audit.ingest.restorers import LR_SCALES
 from upscale_audit.ingest.rings import Scan, ScannedReference
 from upscale_audit.ingest.schema import BLOCKS, ROUNDED_NAMES, SCHEMA_VERSION, TABLES, arrow_schema
 from upscale_audit.ingest.study import IngestParameters, LrParameters
@@ -387,7 +387,10 @@ def _measure_image(unit, image_id, ledger, writers, patches):
         if item.path is None:
             continue
         if item.role == "lr":
-            decoded = ledger.decode(item, None if image is None else _expect_part(unit.lr, image))
+            check = None
+            if image is not None:
+                check = partial(find_size_problem, unit.lr, image.grey.shape)
+            decoded = ledger.decode(item, check)
             if reference is not None:
                 reference.set_lr(decoded)
             continue
@@ -421,20 +424,6 @@ def _expect_equal(reference):
         if shape == expected:
             return None
         return f"{shape[1]}x{shape[0]} px; the reference has {expected[1]}x{expected[0]}"
-
-    return check
-
-
-def _expect_part(lr, reference):
-    """Make a check that an LR image is one of the reference's, by its size."""
-    rows, cols = reference.grey.shape
-    scales = LR_SCALES if lr.scale is None else (lr.scale,)
-
-    def check(shape):
-        if any((rows, cols) == (shape[0] * scale, shape[1] * scale) for scale in scales):
-            return None
-        names = " or ".join(map(str, scales))
-        return f"{shape[1]}x{shape[0]} px; the reference, {cols}x{rows}, is not {names} times it"
 
     return check
 

@@ -9,9 +9,8 @@ from PIL import Image
 from upscale_audit.ingest.errors import RejectedFileError
 from upscale_audit.ingest.files import hash_file
 from upscale_audit.ingest.images import decode_image, limit_bytes, read_bytes
-from upscale_audit.ingest.lr import find_lr, repair
+from upscale_audit.ingest.lr import find_lr, find_size_problem, repair
 from upscale_audit.ingest.pairing import match_folder
-from upscale_audit.ingest.restorers import LR_SCALES
 
 RECIPE_VERSION = 1
 """Raised whenever the same images come to give other pixels."""
@@ -91,8 +90,10 @@ class RepairJob:
             return None, str(reject)
         if restored.grey.shape != image.grey.shape:
             return None, "size_mismatch: another size than the reference"
-        if lr_image is not None and not self._is_part(image, lr_image):
-            return None, "size_mismatch: the LR image is no part of the reference's size"
+        if lr_image is not None:
+            problem = find_size_problem(self.study.lr, image.grey.shape, lr_image.grey.shape)
+            if problem is not None:
+                return None, f"size_mismatch: {problem}"
         held, facts = find_lr(self.study.lr, image, lr_image)
         if held is None:
             return None, f"LR image {facts['lr_rule_status']}: {facts['lr_detail']}"
@@ -104,11 +105,6 @@ class RepairJob:
         buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, "PNG")
         return buffer.getvalue(), None
-
-    def _is_part(self, image, lr_image):
-        scales = LR_SCALES if self.study.lr.scale is None else (self.study.lr.scale,)
-        rows, cols = lr_image.grey.shape
-        return any(image.grey.shape == (rows * scale, cols * scale) for scale in scales)
 
     def _decode(self, path):
         parameters = self.study.ingest_parameters

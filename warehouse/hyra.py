@@ -135,6 +135,3 @@ def create_companion_views(database, companion):
                 create_file_view(connection, table, files[table])
             else:
                 create_empty_table(connection, table)
-
-
-create_hyra_views = create_companion_views

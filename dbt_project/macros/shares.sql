@@ -57,6 +57,41 @@
         end
 {%- endmacro %}
 
+{#- The rest of such a model, from its CTE `summed`, which has the columns of `share_sums`, and `limits`,
+    which is int_student_limits: all that `summed` has, deviation, effective_count and
+    effective_flagged. -#}
+{% macro sized_shares() -%}
+    spread as (
+
+        select
+            *,
+            {{ share_deviation() }} as deviation
+        from summed
+
+    ),
+
+    sized as (
+
+        select
+            spread.*,
+            {{ effective_count('spread', 'of_units', 'of_clusters') }} as effective_count
+        from spread
+        left join limits as of_units on spread.evaluated_count - 1 = of_units.df
+        left join limits as of_clusters on spread.cluster_count - 1 = of_clusters.df
+
+    ),
+
+    final as (
+
+        select
+            *,
+            cast(flagged_count as double) / nullif(evaluated_count, 0) * effective_count
+                as effective_flagged
+        from sized
+
+    )
+{%- endmacro %}
+
 {#- An end of the interval. Arguments: a relation with `effective_flagged` and `effective_count`, a
     joined row of int_beta_points, `low` or `high`. Result: 0..1, nine digits, which no machine's
     logarithm changes; NULL where the counts are. -#}

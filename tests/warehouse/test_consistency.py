@@ -121,6 +121,30 @@ def test_the_sample_gives_the_figures_that_were_measured_before(query, repositor
         assert 100 * ratio == pytest.approx(SHARES[model_id], abs=0.25), model_id
 
 
+def test_the_table_of_the_page_and_the_shares_of_readme_are_the_samples(query, repository):
+    text = (repository / "analysis" / "cookbook" / "what_the_lr_image_decides.sql").read_text()
+    inner = {(row[0], row[1]): row[2:7] for row in query(text).iter_rows()}
+    whole = {
+        (row["model_id"], row["inference_path"]): row
+        for row in query("select * from mart_consistency").iter_rows(named=True)
+    }
+    page = (repository / "docs" / "lr.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("|")][2:]
+    assert len(rows) == len(PUBLISHED)
+    for key, line in zip(PUBLISHED, rows, strict=True):
+        shown = [cell.strip().removesuffix("%").strip() for cell in line.split("|")[2:-1]]
+        values = [*inner[key], 100 * whole[key]["contradicted_ratio"]]
+        for value, cell in zip(values, shown, strict=True):
+            assert abs(value - float(cell)) <= 0.51 * 10 ** -len(cell.partition(".")[2]), (
+                key,
+                cell,
+            )
+    readme = " ".join((repository / "README.md").read_text(encoding="utf-8").split())
+    digital, span = (round(100 * whole[name, "notta"]["bent_ratio"])
+                     for name in ("upscayl_digital", "span_x2_ch48"))  # fmt: skip
+    assert f"of Digital's, {digital} % is bent; of SPAN's, {span} %" in readme
+
+
 def test_the_query_of_the_frame_counts_every_judged_block(query, repository):
     text = (repository / "analysis/cookbook/where_the_lr_image_is_missed.sql").read_text()
     rows = query(text)

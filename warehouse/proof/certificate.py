@@ -18,8 +18,9 @@ from PIL import Image
 from upscale_audit.ingest.certify import Task, Verdict, judge_files, repair_files
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import name_within, replacing, to_text, write_text
-from upscale_audit.ingest.manifests import describe_code, seal_folder
+from upscale_audit.ingest.manifests import MANIFEST, describe_code, read_manifest, seal_folder
 from upscale_audit.ingest.pairing import list_images, match_folder
+from upscale_audit.warehouse.proof.verify import walk
 from upscale_audit.warehouse.published_form import write_as_text
 
 TABLE, REPAIRED = "certificate", "repaired"
@@ -158,12 +159,28 @@ def _check_place(out, folders, own=f"{TABLE}.csv"):
     for folder in folders:
         if out == folder or out in folder.parents:
             raise StudyError(f"{out} holds images that are judged; name another folder as --out")
+        if folder in out.parents:
+            raise StudyError(
+                f"{out} lies among images that are judged, and would be judged with them next time;"
+                " name another folder as --out"
+            )
     if out.exists() and not out.is_dir():
         raise StudyError(f"{out} is a file; name a folder as --out")
-    if out.is_dir() and any(out.iterdir()) and not (out / own).is_file():
+    foreign = _find_foreign(out, own) if out.is_dir() else None
+    if foreign is not None:
         raise StudyError(
-            f"{out} holds something else than {own} and its files; empty it, or give another --out"
+            f"{out} holds {foreign!r}, which is no part of {own} and what was written with it; move"
+            " it, or give another --out"
         )
+
+
+def _find_foreign(out, own):
+    """Name a file that no earlier run of this command put there; None where there is none."""
+    names = [path.relative_to(out).as_posix() for path in walk(out)]
+    known = {MANIFEST}
+    if own in names and MANIFEST in names:
+        known |= set(read_manifest(out / MANIFEST, "upscale-audit certify")["files"])
+    return next((to_text(name) for name in names if to_text(name) not in known), None)
 
 
 def _plan(lr, restored, lr_rule, pairing):

@@ -12,7 +12,7 @@ from upscale_audit.ingest.files import hash_file
 from upscale_audit.ingest.restorers import Blur, Interpolation
 from upscale_audit.ingest.schema import HYRA_TABLES, arrow_schema
 from upscale_audit.restore.hyra.study import Interpolator, analyse_study, crop_middle
-from upscale_audit.warehouse.hyra import HyraFolder, create_hyra_views, read_hyra
+from upscale_audit.warehouse.hyra import HyraFolder, create_companion_views, read_hyra
 from upscale_audit.warehouse.proof.verify import verify
 
 
@@ -106,10 +106,10 @@ def test_the_manifest_names_references_and_parameters_and_verify_agrees(study):
 
 def test_a_build_finds_whole_tables_or_an_error(study, tmp_path, duckdb_rows):
     assert read_hyra(study) == HyraFolder()
-    create_hyra_views(tmp_path / "without.duckdb", read_hyra(study))
+    create_companion_views(tmp_path / "without.duckdb", read_hyra(study))
     analyse_study(study, workers=1)
     hyra = read_hyra(study)
-    create_hyra_views(tmp_path / "with.duckdb", hyra)
+    create_companion_views(tmp_path / "with.duckdb", hyra)
     for table in HYRA_TABLES:
         without, described = duckdb_rows(tmp_path / "without.duckdb", table)
         found, expected = duckdb_rows(tmp_path / "with.duckdb", table)

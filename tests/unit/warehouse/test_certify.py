@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 
 import cv2
 import numpy as np
@@ -203,17 +204,23 @@ def test_a_name_that_begins_as_a_formula_stays_text(folders):
     [
         (lambda folders: folders / "restored", "holds images that are judged"),
         (lambda folders: folders, "holds images that are judged"),
-        (lambda folders: folders / "lr" / "a.png", "is a file; name a folder"),
+        (lambda folders: folders / "certificate.png", "is a file; name a folder"),
+        (lambda folders: folders / "lr" / "certificate", "lies among images that are judged"),
     ],
 )
 def test_a_certificate_never_takes_the_place_of_something_else(folders, change, message):
+    (folders / "certificate.png").write_bytes(b"a picture")
     with pytest.raises(StudyError, match=message):
         certify(folders / "lr", {"m": folders / "restored"}, change(folders))
     (folders / "full").mkdir()
     (folders / "full" / "thesis.txt").write_text("all there is")
-    with pytest.raises(StudyError, match="holds something else than certificate"):
-        certify(folders / "lr", {"m": folders / "restored"}, folders / "full")
-    assert (folders / "full" / "thesis.txt").exists()
+    for place in (folders / "full", folders / "out"):
+        if place.name == "out":  # beside a certificate too
+            judge(folders)
+            (place / "thesis.txt").write_text("all there is")
+        with pytest.raises(StudyError, match="holds 'thesis"):
+            certify(folders / "lr", {"m": folders / "restored"}, place)
+        assert (place / "thesis.txt").read_text() == "all there is"
 
 
 @pytest.mark.parametrize(
@@ -269,3 +276,35 @@ def test_a_repaired_image_contradicts_nothing_and_is_nearer_to_the_truth(
         sample / "lr", {model: tmp_path / "out"}, tmp_path / "again", "antialiased"
     ).counts == {"consistent": 6}
     assert not verify(tmp_path / "out").findings
+
+
+def test_what_readme_and_docs_show_is_what_the_command_says(repository, tmp_path, capsys):
+    sample = repository / "sample"
+    run("certify", "--lr", sample / "lr", "--restored", sample / "restored/upscayl_digital/notta",
+        "--out", tmp_path / "out", "--no-maps")  # fmt: skip
+    said = [line for line in capsys.readouterr().err.splitlines() if "LR pixel" in line
+            or "contradict their LR image" in line]  # fmt: skip
+    assert len(said) == 2
+    for page in ("README.md", "docs/lr.md"):
+        shown = (repository / page).read_text(encoding="utf-8")
+        assert all(line in shown for line in said), page
+
+
+@pytest.mark.shared_data
+def test_the_shares_of_four_patients_are_those_that_the_page_states(
+    shared_data, repository, tmp_path
+):
+    names = {"bicubic": "bicubic", "lanczos": "Lanczos", "upscayl_lite": "Upscayl Lite"}
+    names |= {"upscayl_standard": "Standard", "realesr_animevideov3": "animevideov3"}
+    names |= {"upscayl_digital": "Digital", "span_x2_ch48": "SPAN"}
+    nih = shared_data / "nih"
+    folders = {name: nih / "restored" / name / "notta" for name in names}
+    found = certify(nih / "lr", folders, tmp_path / "out", "antialiased", has_maps=False)
+    text = " ".join((repository / "docs" / "lr.md").read_text(encoding="utf-8").split())
+    sentence = text[text.index("Four ChestX-ray8 patients") :]
+    for name, label in names.items():
+        own = [verdict for verdict in found.verdicts if verdict.model == name]
+        assert len(own) == 4
+        share = 100 * sum(v.contradicted_block_count for v in own) / sum(v.block_count for v in own)
+        stated = float(re.search(rf"{label} ([\d.]+)", sentence)[1])
+        assert share == pytest.approx(stated, abs=0.051 if stated < 10 else 0.51), name

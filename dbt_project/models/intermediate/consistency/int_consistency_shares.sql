@@ -51,34 +51,6 @@ summed as (
 
 ),
 
-spread as (
-
-    select
-        *,
-        {{ share_deviation() }} as deviation
-    from summed
-
-),
-
-sized as (
-
-    select
-        spread.*,
-        {{ effective_count('spread', 'of_units', 'of_clusters') }} as effective_count
-    from spread
-    left join limits as of_units on spread.evaluated_count - 1 = of_units.df
-    left join limits as of_clusters on spread.cluster_count - 1 = of_clusters.df
-
-),
-
-final as (
-
-    select
-        *,
-        cast(flagged_count as double) / nullif(evaluated_count, 0) * effective_count
-            as effective_flagged
-    from sized
-
-)
+{{ sized_shares() }}
 
 select * from final
