@@ -1,13 +1,12 @@
-"""ChestX-ray8's label files: findings and patients per image, and finding boxes."""
+"""ChestX-ray8's entry list: findings and patients per image."""
 
 import logging
-import math
 import re
 from collections import Counter
 from pathlib import Path
 
 from upscale_audit.ingest.errors import StudyError
-from upscale_audit.ingest.tables import read_rows
+from upscale_audit.ingest.tables import read_cell, read_filled_rows
 
 _ENTRY_COLUMNS = {
     "imageindex": "image_id",
@@ -51,7 +50,7 @@ def read_entries(path):
     Both published headers are read (``Follow-up #``, ``Patient Gender`` or ``Patient
     Sex``); their size and spacing columns hold commas inside brackets and are not needed.
     """
-    rows = _read_rows(path)
+    rows = read_filled_rows(path)
     _, names = next(rows)
     header = [re.sub(r"[^a-z]", "", cell.lower()) for cell in names]
     index = {}
@@ -81,12 +80,17 @@ def _read_cell(path, number, row, name, position):
         text = row[position].strip() if position < len(row) else ""
         readers = {"follow_up": _read_whole, "age_years": read_age}
         return readers[name](text) if name in readers else text or None
-    text = _cell(path, number, row, position)
+    text = read_cell(path, number, row, position)
     if name == "image_id":
         return Path(text).stem
     if name == "patient_id":
         return text.lstrip("0") or "0" if text.isdecimal() else text
-    return "|".join(_FINDING_NAMES.get(finding, finding) for finding in text.split("|"))
+    return "|".join(name_finding(finding) for finding in text.split("|"))
+
+
+def name_finding(text):
+    """Name a finding as the entry list does, whichever of the published lists wrote it."""
+    return _FINDING_NAMES.get(text, text)
 
 
 def read_age(text):
@@ -108,72 +112,3 @@ def read_age(text):
 
 def _read_whole(text):
     return int(text) if re.fullmatch("[0-9]{1,9}", text) else None
-
-
-def read_boxes(path):
-    """Read ``BBox_List_2017.csv`` (plain or gzip).
-
-    Returns
-    -------
-    list of dict
-        Rows of `ingest.schema.BOXES`, sorted by image and order in the file. ``Infiltrate``
-        is read as ``Infiltration``, the name in the entry list.
-
-    Raises
-    ------
-    StudyError
-        Unreadable file, another header, a coordinate that is no number.
-    """
-    rows = _read_rows(path)
-    _, names = next(rows)
-    if [cell.strip() for cell in names[:2]] != ["Image Index", "Finding Label"]:
-        raise StudyError(
-            f"{path} is no ChestX-ray8 box list: its header starts {', '.join(names[:2])};"
-            " expected Image Index, Finding Label, Bbox [x, y, w, h]"
-        )
-    counts, boxes = {}, []
-    for number, row in rows:
-        image_id = Path(_cell(path, number, row, 0)).stem
-        left, top, width, height = (
-            _number(path, number, _cell(path, number, row, position)) for position in range(2, 6)
-        )
-        finding = _cell(path, number, row, 1)
-        boxes.append(
-            {
-                "image_id": image_id,
-                "box_number": counts.setdefault(image_id, 0),
-                "finding": _FINDING_NAMES.get(finding, finding),
-                "left_px": left,
-                "top_px": top,
-                "width_px": width,
-                "height_px": height,
-            }
-        )
-        counts[image_id] += 1
-    return sorted(boxes, key=lambda box: (box["image_id"], box["box_number"]))
-
-
-def _read_rows(path):
-    """Yield rows that are not blank, each with its line number; at least one."""
-    is_empty = True
-    for row in read_rows(path):
-        is_empty = False
-        yield row
-    if is_empty:
-        raise StudyError(f"{path} is empty; give the published CSV or CSV.gz")
-
-
-def _cell(path, number, row, position):
-    if position >= len(row) or not row[position].strip():
-        raise StudyError(f"{path} line {number}: column {position + 1} is empty")
-    return row[position].strip()
-
-
-def _number(path, number, text):
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise StudyError(f"{path} line {number}: {text!r} is not a finite number")
-    return value

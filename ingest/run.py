@@ -11,6 +11,7 @@ from typing import TypedDict
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from upscale_audit.ingest.boxes import place_boxes, read_boxes
 from upscale_audit.ingest.documents import check_shape, read_document
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import (
@@ -21,7 +22,7 @@ from upscale_audit.ingest.files import (
     to_text,
     write_text,
 )
-from upscale_audit.ingest.labels import read_boxes, read_entries
+from upscale_audit.ingest.labels import read_entries
 from upscale_audit.ingest.manifests import (
     MANIFEST,
     SOURCES,
@@ -48,6 +49,7 @@ from upscale_audit.ingest.published import (
 from upscale_audit.ingest.rings import plan_scan
 from upscale_audit.ingest.schema import SCHEMA_VERSION, arrow_schema
 from upscale_audit.ingest.sources import list_table_sources, merge_unit_sources, name_source
+from upscale_audit.ingest.study_warnings import find_warnings
 from upscale_audit.ingest.units import (
     Input,
     Unit,
@@ -76,6 +78,7 @@ class IngestReport:
     rejects: tuple[dict, ...]
     missing: int
     colour_reduced: int
+    warnings: tuple[dict, ...] = ()
 
 
 def ingest_study(study, workers=None, progress=None, executor=None, memory_bytes=None):
@@ -131,7 +134,7 @@ def ingest_study(study, workers=None, progress=None, executor=None, memory_bytes
                 progress(sum(len(item["images"]) for item in manifests), total)
         manifests.sort(key=lambda manifest: manifest["unit_id"])
         merge_unit_sources(manifests)  # before anything is signed
-        tables = _small_tables(pairing, manifests, weights) | labels
+        tables = finish_tables(study, _small_tables(pairing, manifests, weights) | labels)
         _write_tables(study, manifests, tables, weights, tables_sha256, journal)
     return _report(manifests, tables, kept)
 
@@ -325,6 +328,14 @@ def _small_tables(pairing, manifests, weights):
     }
 
 
+def finish_tables(study, tables):
+    """Put the boxes into their references' pixels, and say what a reader should know."""
+    sizes = {row["image_id"]: (row["width_px"], row["height_px"]) for row in tables["images"]}
+    boxes = place_boxes(study.label_boxes, tables["boxes"], sizes, study.box_frame)
+    tables = tables | {"boxes": boxes}
+    return tables | {"warnings": find_warnings(tables)}
+
+
 def describe_metrics(weights):
     """Give the rows of raw table `metrics`: what each is, and why it was not measured if so."""
     missing = {} if weights else {"lpips": "no weights: name alexnet and lpips in [perceptual]"}
@@ -472,6 +483,7 @@ def _report(manifests, tables, kept):
         rejects=tuple(tables["rejects"]),
         missing=sum(pair["status"] == "missing" for pair in tables["pairs"]),
         colour_reduced=sum(row["grey_rule"].startswith("rec601") for row in tables["source_files"]),
+        warnings=tuple(tables["warnings"]),
     )
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from upscale_audit.ingest.metrics.declared import METRICS, PUBLISHED_NAMES
 from upscale_audit.ingest.published import METRIC_COLUMNS
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Raised when a column or a manifest is changed or redefined; part of every shard's recipe."""
 
 
@@ -134,6 +134,9 @@ SOURCE_FILES = (
     Column("orientation", pa.int32(), "", "EXIF orientation that was undone; NULL where none."),
     Column("gamma", pa.float64(), "", "Exponent a PNG states; not applied; NULL where none."),
     Column("icc_sha256", _TEXT, "", "SHA-256 of the ICC profile; not applied; NULL where none."),
+    Column("grey_sha256", _TEXT, "", "SHA-256 of the grey values measured, with their shape."),
+    Column("lowest_dn", pa.int32(), "dn", "Lowest grey value."),
+    Column("highest_dn", pa.int32(), "dn", "Highest grey value."),
 )
 """One row per file that was measured."""
 
@@ -269,13 +272,36 @@ LABELS = (
 BOXES = (
     Column("image_id", _TEXT, "", "Stem of the image's file name.", nullable=False),
     Column("box_number", pa.int32(), "", "Order within the image, from 0.", nullable=False),
+    Column("line_number", pa.int32(), "", "Line of the list, from 1.", nullable=False),
     Column("finding", _TEXT, "", "Finding; Infiltrate is read as Infiltration."),
-    Column("left_px", pa.float64(), "px", "Left edge."),
-    Column("top_px", pa.float64(), "px", "Top edge."),
-    Column("width_px", pa.float64(), "px", "Width."),
-    Column("height_px", pa.float64(), "px", "Height."),
+    Column("left_px", pa.float64(), "px", "Left edge, in the reference, cut to it."),
+    Column("top_px", pa.float64(), "px", "Top edge, likewise."),
+    Column("width_px", pa.float64(), "px", "Width, likewise."),
+    Column("height_px", pa.float64(), "px", "Height, likewise."),
+    Column("frame", _TEXT, "", "In which the list counts: reference, unit or a size in px."),
+    Column("frame_rule", _TEXT, "", "stated, derived or assumed; ingest.boxes.find_frame."),
+    Column(
+        "status",
+        _TEXT,
+        "",
+        "whole, clipped, outside, empty, duplicate or no_reference; ingest.boxes.",
+        nullable=False,
+    ),
 )
 """One row per image x finding box."""
+
+WARNINGS = (
+    Column("warning", _TEXT, "", "What it is; ingest.study_warnings.", nullable=False),
+    Column("subject", _TEXT, "", "What it is of: model and path, or a role.", nullable=False),
+    Column("other", _TEXT, "", "With what it is the same; empty where nothing.", nullable=False),
+    Column("model_id", _TEXT, "", "The subject's model; NULL where it has none."),
+    Column("inference_path", _TEXT, "", "The subject's path; NULL where it has none."),
+    Column("item_count", _COUNT, "count", "How many images or boxes it is about.", nullable=False),
+    Column("total_count", _COUNT, "count", "Of how many.", nullable=False),
+    Column("example", _TEXT, "", "The first of them."),
+    Column("sentence", _TEXT, "", "All of it, and what to do, in one line.", nullable=False),
+)
+"""One row per warning x subject x other: what may make a study's numbers mean something else."""
 
 PATCHES = (
     Column("model_id", _TEXT, "", "The model.", nullable=False),
@@ -424,6 +450,7 @@ TABLES = {
     "published_comparisons": PUBLISHED_COMPARISONS,
     "labels": LABELS,
     "boxes": BOXES,
+    "warnings": WARNINGS,
     "patches": PATCHES,
 }
 

@@ -195,7 +195,8 @@ class Study:
 
     `references` is None and `models` empty in a study of published files only; without
     `perceptual` there is no LPIPS. `axis` is what scores blocks: the standard basis, or one that
-    every build fits to the study's blocks; `frozen` names a file to score by instead. The study's
+    every build fits to the study's blocks; `frozen` names a file to score by instead. `box_frame`
+    is as `ingest.boxes.place_boxes` takes it. The study's
     own basis, and the limits that models share, are fitted on `axis_models`. `sfrc` holds the sides
     of the patches, px, whose ring correlation is measured; by default none is.
     """
@@ -208,6 +209,7 @@ class Study:
     models: tuple[Model, ...]
     label_entries: Path | None
     label_boxes: Path | None
+    box_frame: tuple[int, int] | str | None = None
     published: tuple[Published, ...] = ()
     perceptual: PerceptualFiles | None = None
     frozen: Path | None = None
@@ -299,7 +301,7 @@ def _parse_study(path, document):
     required = ("name", "references") if has_images else ("name",)
     _check_keys(path, "[study]", study, known, required=required)
     labels = _table(path, document, "labels")
-    _check_keys(path, "[labels]", labels, ("entries", "boxes"))
+    _check_keys(path, "[labels]", labels, ("entries", "boxes", "box_frame"))
     pairing = _text(path, "[study]", study, "pairing", default="exact")
     if pairing not in PAIRING_RULES:
         raise StudyError(
@@ -320,6 +322,7 @@ def _parse_study(path, document):
         models=models,
         label_entries=_file(path, "[labels]", labels, "entries"),
         label_boxes=_file(path, "[labels]", labels, "boxes"),
+        box_frame=_parse_frame(path, labels),
         published=published,
         perceptual=_parse_perceptual(path, document),
         frozen=_resolve(path, "[study]", study, "frozen") if "frozen" in study else None,
@@ -334,6 +337,20 @@ def _parse_study(path, document):
     _check_apart(parsed)
     check_database_folder(parsed.output, f"{path}: [study] output")
     return parsed
+
+
+def _parse_frame(path, labels):
+    """Parse in which frame boxes count; None where the study leaves it to their numbers."""
+    given = labels.get("box_frame")
+    if given is None or given in ("reference", "unit"):
+        return given
+    is_size = isinstance(given, list) and len(given) == 2
+    if is_size and all(type(side) is int and side > 0 for side in given):
+        return tuple(given)
+    raise StudyError(
+        f"{path} [labels]: box_frame = {given!r}; expected the width and height in px of the"
+        ' images on which the boxes were drawn, as [1024, 1024], or "reference" or "unit"'
+    )
 
 
 def _parse_lr(path, document):

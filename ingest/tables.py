@@ -129,6 +129,23 @@ def read_rows(path, encoding="utf-8-sig", max_cells=MAX_CELLS, find_dialect=None
             ) from None
 
 
+def read_filled_rows(path):
+    """Read a CSV's rows as `read_rows` does; an empty file is an error."""
+    is_empty = True
+    for row in read_rows(path):
+        is_empty = False
+        yield row
+    if is_empty:
+        raise StudyError(f"{path} is empty; {_REPAIR}")
+
+
+def read_cell(path, number, row, position):
+    """Give a cell's text without blanks around it; an empty or missing cell is an error."""
+    if position >= len(row) or not row[position].strip():
+        raise StudyError(f"{path} line {number}: column {position + 1} is empty")
+    return row[position].strip()
+
+
 class BoundedLines:
     """The lines of a text, none and no row of them beyond all bounds.
 

@@ -19,7 +19,7 @@ from upscale_audit.ingest.documents import MAX_DOCUMENT_BYTES, parse_document, r
 from upscale_audit.ingest.edges import find_thresholds, mark_ringing_pixels
 from upscale_audit.ingest.errors import RejectedFileError
 from upscale_audit.ingest.files import canonical_json, hash_file, hash_json, replacing, write_text
-from upscale_audit.ingest.images import decode_image, limit_bytes, read_bytes
+from upscale_audit.ingest.images import decode_image, hash_pixels, limit_bytes, read_bytes
 from upscale_audit.ingest.lr import NO_FACTS, find_lr, find_size_problem
 from upscale_audit.ingest.manifests import Code, describe_code
 from upscale_audit.ingest.metrics.declared import round_published
@@ -316,7 +316,9 @@ class _Ledger:
             return None
         finally:
             self.inputs.append({"key": _input_key(item), "file_sha256": sha256})
-        self.source_files.append(owner | {"image_id": item.image_id} | asdict(image.facts))
+        self.source_files.append(
+            owner | {"image_id": item.image_id} | asdict(image.facts) | _describe_grey(image)
+        )
         return image
 
     def add_metrics(self, item, values):
@@ -375,6 +377,16 @@ def _measure_unit(unit):
         "source_files": ledger.source_files,
         "image_metrics": ledger.image_metrics,
         "rejects": ledger.rejects,
+    }
+
+
+def _describe_grey(image):
+    """Say of the grey values measured what is of the values, not of the file that held them."""
+    is_grey = image.rgb is None
+    return {
+        "grey_sha256": image.facts.pixel_sha256 if is_grey else hash_pixels(image.grey),
+        "lowest_dn": int(image.grey.min()),
+        "highest_dn": int(image.grey.max()),
     }
 
 

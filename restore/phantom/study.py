@@ -9,9 +9,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.boxes import SIDES, USED_STATUSES, place_boxes, read_boxes
+from upscale_audit.ingest.errors import RejectedFileError, StudyError
 from upscale_audit.ingest.files import hash_file, hash_json, locked, replacing, to_text, write_text
-from upscale_audit.ingest.labels import read_boxes
+from upscale_audit.ingest.images import decode_image, limit_bytes, read_bytes
 from upscale_audit.ingest.manifests import MANIFEST, describe_code, hash_dependencies, seal_folder
 from upscale_audit.ingest.pairing import pair_study
 from upscale_audit.ingest.schema import PHANTOM_TABLES, SCHEMA_VERSION, arrow_schema
@@ -194,10 +195,7 @@ def _plan(study, folder, parameters, restorers, image_count):
             files[pair.image_id][pair.model_id, pair.inference_path] = pair.file
     chosen = sorted(image_id for image_id in pairing.references if files[image_id])[:image_count]
     _check_names(study, chosen, parameters)
-    boxes = defaultdict(list)
-    for box in read_boxes(study.label_boxes) if study.label_boxes else ():
-        sides = ("left_px", "top_px", "width_px", "height_px")
-        boxes[box["image_id"]].append([box[side] for side in sides])
+    boxes = _find_boxes(study, pairing.references)
     code_sha256 = hash_json(_describe_code())
     return [
         ImageTask(
@@ -215,6 +213,36 @@ def _plan(study, folder, parameters, restorers, image_count):
         )
         for image_id in chosen
     ]
+
+
+def _find_boxes(study, references):
+    """Give the finding boxes of each image, in pixels of its reference."""
+    boxes = defaultdict(list)
+    if study.label_boxes is None:
+        return boxes
+    listed = read_boxes(study.label_boxes)
+    names = {to_text(image_id): path for image_id, path in references.items()}
+    sizes = {}
+    for image_id in {box["image_id"] for box in listed} & set(names):
+        size = _measure_size(study, names[image_id])
+        if size is not None:
+            sizes[image_id] = size
+    for box in place_boxes(study.label_boxes, listed, sizes, study.box_frame):
+        if box["status"] in USED_STATUSES:
+            boxes[box["image_id"]].append([box[side] for side in SIDES])
+    return boxes
+
+
+def _measure_size(study, path):
+    """Width and height of a reference as ingest measures it; None where it is refused."""
+    parameters = study.ingest_parameters
+    try:
+        data = read_bytes(path, limit_bytes(parameters.max_image_px))
+        kind = path.suffix.lower()
+        facts = decode_image(data, kind, parameters.max_image_px, parameters.colour).facts
+    except RejectedFileError:
+        return None
+    return facts.width_px, facts.height_px
 
 
 def _check_names(study, image_ids, parameters):

@@ -20,13 +20,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tests.bench.scenes import MODELS
+from upscale_audit.ingest.boxes import read_boxes
 from upscale_audit.ingest.files import canonical_json, hash_file, hash_json, write_text
-from upscale_audit.ingest.labels import read_boxes, read_entries
+from upscale_audit.ingest.labels import read_entries
 from upscale_audit.ingest.lr import NO_FACTS
 from upscale_audit.ingest.manifests import describe_code
 from upscale_audit.ingest.metrics.declared import round_published
 from upscale_audit.ingest.pairing import Pair, Pairing
-from upscale_audit.ingest.run import IMAGES_PER_UNIT, _small_tables, _write_tables
+from upscale_audit.ingest.run import IMAGES_PER_UNIT, _small_tables, _write_tables, finish_tables
 from upscale_audit.ingest.schema import ROUNDED_NAMES
 from upscale_audit.ingest.study import INFERENCE_PATHS, load_study
 from upscale_audit.ingest.units import Unit, _ShardWriter
@@ -124,6 +125,7 @@ def resample_study(source, root, images, workers=None, models=MODELS, labelled=0
         "published_comparisons": [],
     }
     tables = _small_tables(Pairing({}, pairs, ()), manifests, None) | labels
+    tables = finish_tables(study, tables)
     sums = {
         f"{name}/{path.name}": hash_file(path)
         for name, path in (("labels", study.label_entries), ("boxes", study.label_boxes))

@@ -19,9 +19,10 @@ from PIL import Image
 
 from tests.conftest import StudyFolder
 from tests.faults.common import Failure, Fresh, attempt, expect, make_study
+from upscale_audit.ingest.boxes import read_boxes
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file, to_text
-from upscale_audit.ingest.labels import read_boxes, read_entries
+from upscale_audit.ingest.labels import read_entries
 from upscale_audit.ingest.published import read_comparison, read_locations, read_results
 from upscale_audit.ingest.run import ingest_study
 from upscale_audit.ingest.study import load_study

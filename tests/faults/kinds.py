@@ -29,7 +29,8 @@ from tests.faults.hostile import (
     mutate,
     split,
 )
-from upscale_audit.ingest.labels import read_boxes, read_entries
+from upscale_audit.ingest.boxes import read_boxes
+from upscale_audit.ingest.labels import read_entries
 from upscale_audit.restore.codec.streams import read_stream
 from upscale_audit.warehouse.proof.hash_lists import hash_archive, read_list
 

@@ -121,6 +121,10 @@ def ingest(study, workers=None, cluster=None, memory_gib=None):
         say(f"{report.missing} restored images are missing: mart_coverage counts them")
     if report.colour_reduced:
         say(f"{report.colour_reduced} colour files were reduced to grey (Rec. 601)")
+    for warning in report.warnings[:8]:
+        say(f"warning: {warning['sentence']}")
+    if report.warnings[8:]:
+        say(f"{len(report.warnings)} warnings in all: mart_warnings lists them")
     rejects = [reject for reject in report.rejects if reject["reason"] != "other_file"]
     if len(rejects) < len(report.rejects):
         say(f"{len(report.rejects) - len(rejects)} files are no images: mart_rejects lists them")

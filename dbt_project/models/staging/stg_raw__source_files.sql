@@ -23,7 +23,10 @@ renamed as (
         transparent_px,
         orientation,
         gamma,
-        icc_sha256
+        icc_sha256,
+        grey_sha256,
+        lowest_dn,
+        highest_dn
     from source
 
 )

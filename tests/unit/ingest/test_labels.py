@@ -6,8 +6,9 @@ from importlib import metadata
 
 import pytest
 
+from upscale_audit.ingest.boxes import read_boxes
 from upscale_audit.ingest.errors import StudyError
-from upscale_audit.ingest.labels import read_age, read_boxes, read_entries
+from upscale_audit.ingest.labels import read_age, read_entries
 
 V2020 = (
     "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Sex,View Position,"
@@ -77,7 +78,10 @@ def test_both_published_headers_give_the_same_entries_sorted(write, header):
 )
 def test_the_files_packing_changes_nothing(write, change):
     assert read_entries(write(change(V2020 + ROWS))) == ENTRIES
-    assert read_boxes(write(change(BOXES))) == read_boxes(write(BOXES))
+    boxes = [read_boxes(write(content)) for content in (change(BOXES), BOXES)]
+    for box in (*boxes[0], *boxes[1]):
+        box.pop("line_number")
+    assert boxes[0] == boxes[1]
 
 
 def test_gzip_is_known_by_its_bytes_not_by_its_name(write):
@@ -135,7 +139,7 @@ def test_a_missing_column_is_named_with_those_found(write):
 def test_a_box_list_is_no_entry_list_nor_the_reverse(write):
     with pytest.raises(StudyError, match="is no ChestX-ray8 entry list"):
         read_entries(write(BOXES))
-    with pytest.raises(StudyError, match=r"is no ChestX-ray8 box list.*Finding Labels; expected"):
+    with pytest.raises(StudyError, match=r"is no list of finding boxes.*Labels.*; expected"):
         read_boxes(write(V2020 + ROWS))
 
 

@@ -6,8 +6,9 @@ import tracemalloc
 import pytest
 
 from upscale_audit.ingest import tables
+from upscale_audit.ingest.boxes import read_boxes
 from upscale_audit.ingest.errors import StudyError
-from upscale_audit.ingest.labels import read_boxes, read_entries
+from upscale_audit.ingest.labels import read_entries
 from upscale_audit.ingest.published import detect_kind, read_results
 from upscale_audit.ingest.tables import read_rows
 

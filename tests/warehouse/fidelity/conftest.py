@@ -294,7 +294,7 @@ def fidelity_study(new_study_folder, tmp_path_factory, fidelity_published, fidel
     write_labels(folder.root)
     spoil(folder)
     study = folder.load(
-        labels='entries = "entries.csv"\nboxes = "boxes.csv"\n'
+        labels='entries = "entries.csv"\nboxes = "boxes.csv"\nbox_frame = "reference"\n'
         + write_published(folder.root, fidelity_published),
         parameters=f"tile_px = {TILE_PX}",
     )

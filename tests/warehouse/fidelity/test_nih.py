@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from upscale_audit.ingest.labels import read_boxes, read_entries
+from upscale_audit.ingest.boxes import read_boxes
+from upscale_audit.ingest.labels import read_entries
 from upscale_audit.ingest.run import ingest_study
 from upscale_audit.ingest.study import load_study
 from upscale_audit.warehouse.build import build_warehouse

@@ -1,34 +1,9 @@
 {#- A block is inside a box if its centre is: left <= x < left + width, likewise down. `any` is the
-    union of all boxes of the image. Boxes are in the pixels of the reference. -#}
+    union of all boxes of the image. -#}
 with boxes as (
 
-    select * from {{ ref('stg_raw__boxes') }}
-
-),
-
-images as (
-
-    select * from {{ ref('stg_raw__images') }}
-
-),
-
-spans as (
-
-    select
-        boxes.image_id,
-        boxes.finding,
-        greatest(0, cast(ceil((boxes.top_px - 4) / 8) as integer)) as first_row,
-        least(
-            images.block_rows,
-            cast(ceil((boxes.top_px + boxes.height_px - 4) / 8) as integer)
-        ) as end_row,
-        greatest(0, cast(ceil((boxes.left_px - 4) / 8) as integer)) as first_col,
-        least(
-            images.block_cols,
-            cast(ceil((boxes.left_px + boxes.width_px - 4) / 8) as integer)
-        ) as end_col
-    from boxes
-    inner join images on boxes.image_id = images.image_id
+    select * from {{ ref('dim_boxes') }}
+    where is_used
 
 ),
 
@@ -37,10 +12,10 @@ lines as (
     select
         image_id,
         finding,
-        unnest(range(first_row, end_row)) as block_row,
-        first_col,
-        end_col
-    from spans
+        unnest(range(first_block_row, end_block_row)) as block_row,
+        first_block_col,
+        end_block_col
+    from boxes
 
 ),
 
@@ -50,7 +25,7 @@ covered as (
         image_id,
         finding,
         block_row,
-        unnest(range(first_col, end_col)) as block_col
+        unnest(range(first_block_col, end_block_col)) as block_col
     from lines
 
 ),

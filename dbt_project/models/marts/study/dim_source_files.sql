@@ -22,7 +22,10 @@ final as (
         orientation,
         gamma,
         file_sha256,
+        lowest_dn,
+        highest_dn,
         pixel_sha256,
+        grey_sha256,
         icc_sha256
     from files
 

@@ -1,0 +1,145 @@
+{%- set unproved = "'refuted', 'unknown', 'missing', 'rejected', 'unfit'" -%}
+{#- What ingest found in the files, and what only the build can know. -#}
+with found as (
+
+    select * from {{ ref('stg_raw__warnings') }}
+
+),
+
+coverage as (
+
+    select * from {{ ref('mart_coverage') }}
+
+),
+
+rejects as (
+
+    select * from {{ ref('mart_rejects') }}
+    where reason <> 'other_file'
+
+),
+
+images as (
+
+    select * from {{ ref('dim_images') }}
+
+),
+
+study as (
+
+    select * from {{ ref('dim_study') }}
+
+),
+
+missing as (
+
+    select
+        'missing' as warning,
+        model_id || ' (' || inference_path || ')' as subject,
+        '' as other,
+        model_id,
+        inference_path,
+        missing_image_count as item_count,
+        image_count as total_count,
+        cast(null as varchar) as example,
+        model_id || ' (' || inference_path || '): ' || missing_image_count || ' of ' || image_count
+        || ' images are missing; its tables are of the rest' as sentence
+    from coverage
+    where missing_image_count > 0
+
+),
+
+refused as (
+
+    select
+        'refused' as warning,
+        reason as subject,
+        '' as other,
+        cast(null as varchar) as model_id,
+        cast(null as varchar) as inference_path,
+        count(*) as item_count,
+        count(*) as total_count,
+        min(file_name) as example,
+        count(*) || ' files are refused (' || reason || '; ' || min(file_name)
+        || '); mart_rejects says what is wrong with each' as sentence
+    from rejects
+    group by reason
+
+),
+
+contradicting as (
+
+    select
+        'lr_rule' as warning,
+        'reference' as subject,
+        '' as other,
+        cast(null as varchar) as model_id,
+        cast(null as varchar) as inference_path,
+        count(*) filter (where lr_rule_status in ({{ unproved }})) as item_count,
+        count(*) as total_count,
+        min(image_id) filter (where lr_rule_status in ({{ unproved }})) as example,
+        count(*) filter (where lr_rule_status in ({{ unproved }})) || ' of ' || count(*)
+        || ' LR images are not shown to be made of their references ('
+        || min(image_id) filter (where lr_rule_status in ({{ unproved }}))
+        || '); dim_images.lr_detail says why' as sentence
+    from images
+    where lr_rule_status is not null
+    having count(*) filter (where lr_rule_status in ({{ unproved }})) > 0
+
+),
+
+few as (
+
+    select
+        'few_clusters' as warning,
+        max(cluster_unit) as subject,
+        '' as other,
+        cast(null as varchar) as model_id,
+        cast(null as varchar) as inference_path,
+        count(distinct cluster_id) as item_count,
+        count(*) as total_count,
+        cast(null as varchar) as example,
+        'all images are of ' || count(distinct cluster_id) || ' ' || max(cluster_unit)
+        || '(s): below ' || {{ var('min_clusters') }} || ' no table has an interval, below '
+        || {{ least_tested() }} || ' no difference is tested' as sentence
+    from images
+    having count(distinct cluster_id) < {{ least_tested() }}
+
+),
+
+foreign_axis as (
+
+    select
+        'axis_alignment' as warning,
+        axis_basis as subject,
+        '' as other,
+        cast(null as varchar) as model_id,
+        cast(null as varchar) as inference_path,
+        cast(1 as bigint) as item_count,
+        cast(1 as bigint) as total_count,
+        cast(null as varchar) as example,
+        'the axis ' || axis_basis || ' is not this study''s: |cos| '
+        || printf('%.2f', axis_alignment) || ', below '
+        || {{ minimum_alignment() }} || ' (mart_pca_basis)' as sentence
+    from study
+    where axis_alignment < {{ minimum_alignment() }}
+
+),
+
+final as (
+
+    select * from found
+    union all
+    select * from missing
+    union all
+    select * from refused
+    union all
+    select * from contradicting
+    union all
+    select * from few
+    union all
+    select * from foreign_axis
+
+)
+
+select * from final
