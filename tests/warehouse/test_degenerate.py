@@ -91,6 +91,7 @@ def gaps(tmp_path_factory):
     # As far as doubles go, 0.1 in every row: their mean is not 0.1.
     alike = [dict.fromkeys(METRIC_COLUMNS, 0.1)] * 20
     tables = {"one": rows[:1], "two": rows[:2], "alike": alike, "never": never, "apart": apart}
+    tables["odd"] = [rows[0] | {"texture_complexity": 0.3, "high_freq_ratio": 12.5}]
     lines = ["[study]", 'name = "gaps"', 'output = "out"']
     for label, content in tables.items():
         write_results(root / f"{label}.csv", content)
@@ -192,6 +193,13 @@ def test_what_is_the_same_for_every_patient_is_not_tested(flat):
     assert set(rows) <= {(0, 0), (None, None)}
 
 
+def test_a_published_value_that_cannot_be_is_kept_and_said(gaps):
+    kept = gaps.sql("select high_freq_ratio from fct_image_quality where source_id = 'odd'")
+    assert kept.fetchall() == [(12.5,)]
+    said = gaps.sql("select other, item_count from mart_warnings where subject = 'odd'").fetchall()
+    assert said == [("high_freq_ratio", 1)]
+
+
 def test_correlations_of_published_gaps_are_null_where_they_have_no_meaning(gaps):
     counts = {
         source_id: (rows, defined)
@@ -206,6 +214,7 @@ def test_correlations_of_published_gaps_are_null_where_they_have_no_meaning(gaps
     with_lpips = len(METRIC_COLUMNS) - 1
     assert counts == {
         "one": (pairs, 0),
+        "odd": (pairs, 0),
         "two": (pairs, 0),
         "alike": (pairs, 0),
         "never": (pairs, pairs - with_lpips),

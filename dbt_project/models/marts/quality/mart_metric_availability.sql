@@ -17,13 +17,17 @@ counted as (
 
     {%- for name in names %}
     select
-        source_id,
+        images.source_id,
         '{{ name }}' as metric,
         {{ 'true' if loop.index <= published_metrics() | length else 'false' }} as is_published,
         count(*) as image_count,
-        count({{ name }}) as value_count
+        count(images.{{ name }}) as value_count,
+        count(*) filter (
+            where images.{{ name }} < metrics.lowest or images.{{ name }} > metrics.highest
+        ) as outside_count
     from images
-    group by source_id
+    inner join metrics on metrics.metric = '{{ name }}'
+    group by images.source_id
     {%- if not loop.last %}
     union all
     {%- endif %}
@@ -39,6 +43,7 @@ final as (
         counted.image_count,
         counted.value_count,
         counted.image_count - counted.value_count as null_count,
+        counted.outside_count,
         case
             when counted.value_count = counted.image_count then null
             when counted.source_id = 'images' and metrics.not_measured is not null

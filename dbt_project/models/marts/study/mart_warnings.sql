@@ -31,6 +31,12 @@ study as (
 
 ),
 
+metrics as (
+
+    select * from {{ ref('mart_metric_availability') }}
+
+),
+
 missing as (
 
     select
@@ -103,7 +109,7 @@ few as (
         || '(s): below ' || {{ var('min_clusters') }} || ' no table has an interval, below '
         || {{ least_tested() }} || ' no difference is tested' as sentence
     from images
-    having count(distinct cluster_id) < {{ least_tested() }}
+    having count(*) > 0 and count(distinct cluster_id) < {{ least_tested() }}
 
 ),
 
@@ -126,6 +132,24 @@ foreign_axis as (
 
 ),
 
+impossible as (
+
+    select
+        'outside_range' as warning,
+        source_id as subject,
+        metric as other,
+        cast(null as varchar) as model_id,
+        cast(null as varchar) as inference_path,
+        outside_count as item_count,
+        image_count as total_count,
+        cast(null as varchar) as example,
+        source_id || ': ' || outside_count || ' of ' || image_count || ' published values of '
+        || metric || ' are none that it can have (dim_metrics); kept as they stand' as sentence
+    from metrics
+    where outside_count > 0 and source_id <> 'images'
+
+),
+
 final as (
 
     select * from found
@@ -139,6 +163,8 @@ final as (
     select * from few
     union all
     select * from foreign_axis
+    union all
+    select * from impossible
 
 )
 
