@@ -71,6 +71,10 @@ export: $(VENV)/.installed ## Write STUDY's marts as Parquet with SHA256SUMS
 figures: $(VENV)/.installed ## Draw STUDY's figures as PNG, SVG and HTML
 	$(AUDIT) figures $(STUDY)
 
+.PHONY: report
+report: $(VENV)/.installed ## Write what STUDY found as one page to read and print
+	$(AUDIT) report $(STUDY)
+
 .PHONY: map
 map: $(VENV)/.installed ## Draw one local quality map: make map IMAGE=rg1_r0c1 MODEL=upscayl_standard
 	$(AUDIT) map $(STUDY) $(IMAGE) $(MODEL)

@@ -58,6 +58,11 @@ def write_chart(chart, folder, name):
     return paths
 
 
+def draw_svg(chart):
+    """Draw a chart as SVG, in points; the same chart gives the same text."""
+    return _to_points(_renumber(_render(clean_spec(chart.to_dict()))))
+
+
 def _render(spec):
     """Draw a chart as SVG; a renderer that could not start, for want of file handles, says so."""
     try:

@@ -32,6 +32,8 @@ AXES = ("standard", "own")
 PATCH_PX_RANGE = (16, 1024)
 """Least and greatest side of a patch of sFRC; the authors use 32 to 96 px."""
 OUTPUT_FOLDERS = ("raw", "hyra", "phantoms", "exports", "figures", "maps", "paper", "dbt")
+OUTPUT_STARTS = (".", "warehouse", "docs.", "paper.", "report.")
+"""How the files begin that a study writes beside these folders."""
 MEASURED_SOURCES = ("images", "images_notta", "images_tta")
 """What marts and exports call the measured images; no published file may be labelled so."""
 
@@ -427,7 +429,7 @@ def _check_apart(study):
     folders += [model.tta for model in study.models if model.tta]
     for folder in folders:
         name = _first_part(folder, study.output)
-        if name in OUTPUT_FOLDERS or (name or "").startswith((".", "warehouse", "docs.", "paper.")):
+        if name in OUTPUT_FOLDERS or (name or "").startswith(OUTPUT_STARTS):
             raise StudyError(
                 f"{study.path}: {folder} lies where this study writes its {name}/;"
                 " name another folder as [study] output"

@@ -294,7 +294,7 @@ def _gather(marts, image, reference, blocks, files, folders, corner):
     """List the columns of pictures: pixels, and the words above them."""
     scale = image["lr_scale"]
     first = [(_cut(reference, corner, WINDOW_PX), ("Reference", "enlarged"))]
-    lr = _read_measured(folders.get("lr"), image["lr_file_name"], image["lr_file_sha256"])
+    lr = read_measured(folders.get("lr"), image["lr_file_name"], image["lr_file_sha256"])
     if lr is not None and scale:
         window = _cut(lr, [place // scale for place in corner], WINDOW_PX // scale)
         first.append((window, ("LR image", f"{WINDOW_PX // scale} px of it")))
@@ -305,7 +305,7 @@ def _gather(marts, image, reference, blocks, files, folders, corner):
         own = blocks.filter(blocks["model_id"] == model_id)
         column = []
         file = files.get(model_id)
-        restored = file and _read_measured(
+        restored = file and read_measured(
             folders.get(model_id), file["file_name"], file["file_sha256"]
         )
         words = (theme.label_model(model_id, 17), "enlarged")
@@ -318,7 +318,7 @@ def _gather(marts, image, reference, blocks, files, folders, corner):
     return columns
 
 
-def _read_measured(folder, name, sha256):
+def read_measured(folder, name, sha256):
     """Read an image for display, if it is there and is the file that was measured."""
     if folder is None or name is None or not (folder / name).is_file():
         return None

@@ -86,7 +86,7 @@ VARYING_STARTS = (
 # Folder of the figures that have published names: one folder in it per source and path.
 LFV_FOLDER = "lfv_proof"
 ENDINGS = (".png", ".svg", ".html")
-_PART = re.compile(r"_\d+of\d+$")
+PART = re.compile(r"_\d+of\d+$")
 
 logger = logging.getLogger(__name__)
 
@@ -317,7 +317,7 @@ def _put_in_place(fresh, folder, paths):
 
 def _remove_stale(folder, paths):
     for path in [*folder.iterdir(), *folder.glob(f"{LFV_FOLDER}/*/*")]:
-        stem = _PART.sub("", path.stem)
+        stem = PART.sub("", path.stem)
         is_ours = stem in VARYING or stem.startswith(VARYING_STARTS)
         if is_ours and path.suffix in ENDINGS and path not in paths:
             path.unlink()

@@ -5,7 +5,7 @@ import contextlib
 import os
 
 from upscale_audit.ingest.study import load_study
-from upscale_audit.warehouse.cli.drawing import draw_figures
+from upscale_audit.warehouse.cli.drawing import draw_figures, write_study_report
 from upscale_audit.warehouse.cli.options import (
     EXIT_FAILED,
     EXIT_INCOMPLETE,
@@ -98,6 +98,7 @@ def _run(options):
     build(study)
     export(study, check="built")
     draw_figures(study, check="built")
+    write_study_report(study, check="built")
     return code
 
 

@@ -1,4 +1,4 @@
-"""Commands that draw: figures, map, worst.
+"""Commands that draw: figures, report, map, worst.
 
 What is drawn is signed off with the warehouse that stood before and after: one that was published
 in between is an error, for nothing would say which of the two was drawn.
@@ -34,6 +34,10 @@ def add_commands(commands):
         help="of the figures in lfv_proof/, which have published names (default: en)",
     )
     add_check(figures)
+    summary = "write what was found as one page to read and print, report.html"
+    report = add_command(commands, "report", _report, summary)
+    report.add_argument("--lang", choices=LANGUAGES, default="en", help="(default: en)")
+    add_check(report)
     summary = "draw the local quality map of one image, with its published files and a page"
     example = "sample/study.toml rg1_r0c1 upscayl_standard"
     one = add_command(commands, "map", _draw_map, summary, example)
@@ -79,6 +83,29 @@ def draw_figures(study, language="en", check="hash"):
         arguments = _spell_choices({"--lang": (language, "en")})
         seal_figures(study, files, parent, arguments, checked)
     say(f"drew {len(files)} files in {folder}")
+
+
+def _report(options):
+    write_study_report(load_study(options.study), options.lang, options.check)
+    return EXIT_OK
+
+
+def write_study_report(study, language="en", check="hash"):
+    """Write a study's report, and sign it off."""
+    from upscale_audit.warehouse.proof.provenance import REPORT_MANIFEST, seal_report
+
+    report, page = _load("analysis.report"), study.output / "report.html"
+    with _drawing(study, check) as (parent, checked):
+        fresh = study.output / ".report.html.next"
+        try:
+            sources = report.write_report(study, fresh, list_folders(study), language)
+            (study.output / REPORT_MANIFEST).unlink(missing_ok=True)
+            os.replace(fresh, page)
+        finally:
+            fresh.unlink(missing_ok=True)
+        arguments = _spell_choices({"--lang": (language, "en")})
+        seal_report(study, page, parent, arguments, sources, checked)
+    say(f"wrote {page}")
 
 
 def list_folders(study):

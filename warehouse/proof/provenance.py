@@ -22,6 +22,7 @@ from upscale_audit.ingest.manifests import (
 from upscale_audit.warehouse.proof.hashing import hash_files
 
 DOCS_MANIFEST = "docs.manifest.json"
+REPORT_MANIFEST = "report.manifest.json"
 UNCHECKED = "warehouse_unchecked"
 """In the recipe of what was made from a warehouse whose hash nobody asked for."""
 EXPORTS_MANIFEST, FIGURES_MANIFEST = "exports.manifest.json", "figures.manifest.json"
@@ -353,6 +354,38 @@ def seal_map(study, paths, command, arguments, sources, parent, checked):
         return seal_folder(folder, "maps", study.name, names, recipe, {})
     recipe, parents = _join_parent(recipe, find_same_parent(study, folder, parent))
     return seal_folder(folder, "maps", study.name, names, recipe, parents)
+
+
+def seal_report(study, page, parent, arguments, sources, checked):
+    """Sign off the report by a manifest beside it.
+
+    Parameters
+    ----------
+    study : ingest.study.Study
+    page : Path
+    parent : Parent
+        The warehouse as it stood when the work began.
+    arguments : list of str
+    sources : dict
+        SHA-256 of each image that is shown.
+    checked : dict
+        What `check_warehouse` said.
+
+    Raises
+    ------
+    StudyError
+        The warehouse is no longer the one it was.
+    """
+    recipe = {
+        "arguments": arguments,
+        "code": describe_code("analysis"),
+        "inputs": {"sources": sources},
+    } | checked
+    recipe, parents = _join_parent(recipe, find_same_parent(study, page, parent))
+    files, sizes = {page.name: hash_file(page)}, {page.name: page.stat().st_size}
+    manifest = make_manifest("report", study.name, files, sizes, recipe, parents)
+    write_manifest(study.output / REPORT_MANIFEST, manifest)
+    return manifest
 
 
 def seal_docs(study, page):

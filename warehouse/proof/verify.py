@@ -31,6 +31,7 @@ from upscale_audit.warehouse.proof.hashing import hash_files
 from upscale_audit.warehouse.proof.provenance import (
     DOCS_MANIFEST,
     LINKS,
+    REPORT_MANIFEST,
     WAREHOUSE_MANIFEST,
 )
 
@@ -45,13 +46,14 @@ STAGES = {
 """What a paper is made from, and the command that writes it, in that order."""
 
 COMMANDS = STAGES | {
-    "hyra": "hyra", "phantoms": "phantom", "docs": "docs", "maps": "map", "paper": "paper",
-    "certificate": "certify",
+    "hyra": "hyra", "phantoms": "phantom", "docs": "docs", "report": "report", "maps": "map",
+    "paper": "paper", "certificate": "certify",
 }  # fmt: skip
 
 _FILES = {
     "warehouse": ("warehouse.duckdb", WAREHOUSE_MANIFEST),
     "docs": ("docs.html", DOCS_MANIFEST),
+    "report": ("report.html", REPORT_MANIFEST),
 } | {kind: (f"{folder}/{MANIFEST}", beside) for folder, (kind, beside) in LINKS.items()}
 """Stages of one file, with a manifest beside it."""
 

@@ -84,7 +84,16 @@ def make_warehouse(folder, case):
         "mart_ledger": _ledger(case),
         "mart_axis1_multiverse": _multiverse(case),
         "mart_model_pairs": _model_pairs(case),
-        "dim_study": [{"axis_basis": case.axis_basis, "axis_alignment": case.axis_alignment}],
+        "dim_study": [
+            {
+                "study_name": "made",
+                "code_version": "0",
+                "source_file_count": 3,
+                "sources_root": "0" * 64,
+                "axis_basis": case.axis_basis,
+                "axis_alignment": case.axis_alignment,
+            }
+        ],
         "mart_pca_basis": _basis(case),
         "mart_tta_effect": _effects(case),
         **_against_lr(case),
@@ -386,6 +395,10 @@ def _coverage(case):
                 "model_id": model,
                 "inference_path": path,
                 "image_count": 2,
+                "measured_image_count": 2 - (not case.is_complete) if declared else 0,
+                "missing_image_count": int(missing > 0),
+                "rejected_image_count": 0,
+                "not_declared_image_count": 0 if declared else 2,
                 "reference_rejected_image_count": 0 if case.is_complete else 1,
                 "expected_block_count": 100,
                 "block_count": 100,

@@ -105,9 +105,10 @@ few as (
         count(distinct cluster_id) as item_count,
         count(*) as total_count,
         cast(null as varchar) as example,
-        'all images are of ' || count(distinct cluster_id) || ' ' || max(cluster_unit)
-        || '(s): below ' || {{ var('min_clusters') }} || ' no table has an interval, below '
-        || {{ least_tested() }} || ' no difference is tested' as sentence
+        'what is independent here is ' || count(distinct cluster_id) || ' '
+        || max(cluster_unit) || case when count(distinct cluster_id) = 1 then '' else 's' end
+        || ': below ' || {{ var('min_clusters') }} || ' no table has an interval, below '
+        || {{ least_tested() }} || ' no difference of models is tested' as sentence
     from images
     having count(*) > 0 and count(distinct cluster_id) < {{ least_tested() }}
 

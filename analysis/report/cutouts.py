@@ -1,0 +1,133 @@
+"""The worst block of each model as pictures: reference, restored, and what is between them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from upscale_audit.analysis import theme
+from upscale_audit.analysis.figures.consistency import read_measured
+from upscale_audit.analysis.marts import quote_text
+
+MODELS_SHOWN = 8
+SIDE_PX = 64
+DIFFERENCE_DN = 64
+"""Full colour of a difference, dn."""
+_BLOCK_PX = 8
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """A model's worst block.
+
+    Attributes
+    ----------
+    model_id, image_id : str
+    row_px, col_px : int
+        Its upper left pixel.
+    mse_dn2 : float
+    contradicted_px, judged_px : int or None
+        LR pixels of the block; None where its LR image is not known.
+    pictures : tuple of (M, N) or (M, N, 3) uint8 arrays
+        Reference, restored, difference; empty where a file is not the one that was measured.
+    frame : tuple
+        Row and column of the block within the pictures.
+    """
+
+    model_id: str
+    image_id: str
+    row_px: int
+    col_px: int
+    mse_dn2: float
+    contradicted_px: int | None
+    judged_px: int | None
+    pictures: tuple
+    frame: tuple
+
+
+def cut_worst_blocks(marts, references, folders):
+    """Cut the block with the largest squared error of each model, without augmentation.
+
+    Parameters
+    ----------
+    marts : analysis.marts.Marts
+    references : Path
+        Folder of the references.
+    folders : dict
+        Of each model's notta images, by its name.
+
+    Returns
+    -------
+    cutouts : list of Cutout
+        Of the first `MODELS_SHOWN` models by name that have a measured block; of equal blocks the
+        first by image, row and column.
+    sources : dict
+        SHA-256 of each file that was read, by its place.
+    """
+    cutouts, sources = [], {}
+    for model_id in marts.models[:MODELS_SHOWN]:
+        found = _find_worst(marts, model_id)
+        if found is None:
+            continue
+        files = {row["role"]: row for row in _find_files(marts, model_id, found["image_id"])}
+        places = {"reference": references, "restored": folders.get(model_id)}
+        pixels = {}
+        for role, folder in places.items():
+            own = files[role]
+            pixels[role] = read_measured(folder, own["file_name"], own["file_sha256"])
+            if pixels[role] is not None:
+                sources[f"{role}:{model_id}/{own['file_name']}"] = own["file_sha256"]
+        corner = found["block_row"] * _BLOCK_PX, found["block_col"] * _BLOCK_PX
+        pictures, frame = _cut(pixels["reference"], pixels["restored"], corner)
+        cutouts.append(
+            Cutout(
+                model_id=model_id,
+                image_id=found["image_id"],
+                row_px=corner[0],
+                col_px=corner[1],
+                mse_dn2=found["mse"],
+                contradicted_px=found["contradicted"],
+                judged_px=found["judged"],
+                pictures=pictures,
+                frame=frame,
+            )
+        )
+    return cutouts, sources
+
+
+def _find_worst(marts, model_id):
+    (limit,) = marts.rows(
+        f"select max(mse_dn2_notta) as mse from fct_blocks where model_id = {quote_text(model_id)}"
+    )
+    if limit["mse"] is None:
+        return None
+    return marts.rows(
+        "select image_id, block_row, block_col, cast(mse_dn2_notta as double) as mse,"
+        " lr_contradicted_px_notta as contradicted, lr_judged_px_notta as judged"
+        f" from fct_blocks where model_id = {quote_text(model_id)} and mse_dn2_notta = ("
+        f"select max(mse_dn2_notta) from fct_blocks where model_id = {quote_text(model_id)})"
+        " order by image_id, block_row, block_col limit 1"
+    )[0]
+
+
+def _find_files(marts, model_id, image_id):
+    return marts.rows(
+        "select role, file_name, file_sha256 from dim_source_files"
+        f" where image_id = {quote_text(image_id)} and (role = 'reference'"
+        f" or (model_id = {quote_text(model_id)} and inference_path = 'notta'))"
+    )
+
+
+def _cut(reference, restored, corner):
+    """Cut both images around a block, and paint their difference."""
+    if reference is None or restored is None or reference.shape != restored.shape:
+        return (), (0, 0)
+    starts = [
+        int(np.clip(place + _BLOCK_PX // 2 - SIDE_PX // 2, 0, max(0, length - SIDE_PX)))
+        for place, length in zip(corner, reference.shape, strict=True)
+    ]
+    window = tuple(slice(start, start + SIDE_PX) for start in starts)
+    before, after = reference[window], restored[window]
+    difference = after.astype(float) - before.astype(float)
+    painted = theme.diverging_colours(np.clip(difference / DIFFERENCE_DN, -1, 1))
+    frame = tuple(place - start for place, start in zip(corner, starts, strict=True))
+    return (before, after, painted), frame

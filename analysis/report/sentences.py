@@ -1,0 +1,165 @@
+"""What the tables say, in sentences that follow from them by stated rules.
+
+The rules: the models of the first inference path are ranked, that of test-time augmentation stands
+in the table alone. A difference is called one only where `mart_model_pairs` has a p of Holm below
+0.05; otherwise the sentence says what was found and that it is not tested or not shown.
+"""
+
+from upscale_audit.analysis.marts import quote_text
+
+SIGNIFICANT = 0.05
+DN2 = "\u00a0dn\u00b2"
+_NAMES = 6
+"""So many models are named in a sentence; of more, how many there are."""
+
+
+def say_findings(marts, facts, text):
+    """Say what each model invented, lost and bent.
+
+    Parameters
+    ----------
+    marts : analysis.marts.Marts
+    facts : analysis.report.facts.Facts
+    text : dict
+        Sentences by key, of one language.
+
+    Returns
+    -------
+    list of str
+    """
+    rows = [row for row in facts.rows if row.inference_path == "notta"]
+    said = [*_say_contradicted(rows, facts, text), *_say_invented(rows, text)]
+    return [*said, *_say_error(marts, rows, text), *_say_axis(rows, text)]
+
+
+def _say_contradicted(rows, facts, text):
+    if not facts.has_lr:
+        yield text["no_lr"]
+        return
+    judged = [row for row in rows if row.contradicted_ratio is not None]
+    judged.sort(key=lambda row: (-row.contradicted_ratio.value, row.model_id))
+    worst = [row for row in judged if row.contradicted_ratio.value > 0]
+    if worst:
+        shares = [
+            text["share_of"].format(
+                model=row.model_id, share=spell_percent(row.contradicted_ratio, text)
+            )
+            for row in worst[:_NAMES]
+        ]
+        yield text["contradicted"].format(shares=text["and"].join(shares))
+        if worst[_NAMES:]:
+            yield text["more_contradict"].format(count=len(worst) - _NAMES)
+    never = [row.model_id for row in judged if row.contradicted_ratio.value == 0]
+    if never:
+        yield text["never_contradicted"].format(models=_list_names(never, text))
+
+
+def _say_invented(rows, text):
+    known = [row for row in rows if row.invented_dn2 is not None]
+    if len(known) < 2:
+        return
+    most = max(known, key=lambda row: (row.invented_dn2.value, row.model_id))
+    least = min(known, key=lambda row: (row.invented_dn2.value, row.model_id))
+    yield text["invented"].format(
+        most=most.model_id,
+        most_value=spell(most.invented_dn2, text, unit=DN2),
+        least=least.model_id,
+        least_value=spell(least.invented_dn2, text, unit=DN2),
+    )
+
+
+def _say_error(marts, rows, text):
+    known = sorted(
+        (row for row in rows if row.mse_dn2 is not None),
+        key=lambda row: (row.mse_dn2.value, row.model_id),
+    )
+    if len(known) < 2:
+        return
+    first, second = known[:2]
+    yield text["error"].format(
+        least=first.model_id,
+        least_value=spell(first.mse_dn2, text, unit=DN2),
+        second=second.model_id,
+        second_value=spell(second.mse_dn2, text, unit=DN2),
+        tested=_say_test(marts, first.model_id, second.model_id, text),
+    )
+
+
+def _say_test(marts, first, second, text):
+    """Say whether the difference of two models' squared errors is shown."""
+    one, two = quote_text(first), quote_text(second)
+    rows = marts.rows(
+        "select difference, difference_low, difference_high, p_holm, model_a from mart_model_pairs"
+        " where source_id = 'images' and subgroup_kind = 'all' and quantity = 'mse_dn2'"
+        f" and inference_path = 'notta' and ((model_a = {one} and model_b = {two})"
+        f" or (model_a = {two} and model_b = {one}))"
+    )
+    if not rows or rows[0]["p_holm"] is None:
+        return text["not_tested"]
+    p = rows[0]["p_holm"]
+    key = "shown" if p < SIGNIFICANT else "not_shown"
+    return text[key].format(p=f"= {spell_number(p, 2)}" if p >= 0.001 else "< 0.001")
+
+
+def _say_axis(rows, text):
+    known = [row for row in rows if row.axis1 is not None]
+    signs = {"up": [], "down": []}
+    for row in known:
+        if row.axis1.low is not None and row.axis1.low > 0:
+            signs["up"].append(row.model_id)
+        elif row.axis1.high is not None and row.axis1.high < 0:
+            signs["down"].append(row.model_id)
+    for sign, names in signs.items():
+        if names:
+            yield text[f"axis_{sign}"].format(models=_list_names(names, text))
+    if known and not any(signs.values()):
+        yield text["axis_open"]
+
+
+def say_warnings(facts, text):
+    """Say what a reader must know first, a sentence a warning.
+
+    Parameters
+    ----------
+    facts, text
+        As of `say_findings`. In English the warehouse's own sentences.
+
+    Returns
+    -------
+    list of str
+    """
+    said = []
+    for row in facts.warnings:
+        template = text.get(f"warning_{row['warning']}")
+        said.append(row["sentence"] if template is None else template.format(**row))
+    return said
+
+
+def _list_names(names, text):
+    listed = text["and"].join(names[:_NAMES])
+    more = len(names) - _NAMES
+    return listed if more <= 0 else text["and_more"].format(names=listed, count=more)
+
+
+def spell_number(value, digits=3):
+    """Spell a number to so many significant digits, without an exponent; the minus is a minus."""
+    if value == 0:
+        return "0"
+    rounded = f"{value:.{digits}g}"
+    if "e" in rounded:
+        rounded = f"{float(rounded):,.0f}" if abs(value) >= 1 else f"{float(rounded):.6f}"
+    return rounded.replace("-", "\u2212")
+
+
+def spell(estimate, text, scale=1, unit=""):
+    """Spell an estimate with its interval, of one precision: ``12.3 (11.9 to 12.8)``."""
+    value = spell_number(scale * estimate.value)
+    if estimate.low is None or estimate.high is None:
+        return f"{value}{unit}"
+    low, high = spell_number(scale * estimate.low), spell_number(scale * estimate.high)
+    return text["interval"].format(value=f"{value}{unit}", low=low, high=high)
+
+
+def spell_percent(estimate, text):
+    """Spell a share as per cent, with its interval."""
+    return spell(estimate, text, 100, "\u00a0%")

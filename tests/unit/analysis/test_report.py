@@ -1,0 +1,170 @@
+"""The report's sentences follow from the tables, and its page holds any name as a text."""
+
+import json
+from importlib.resources import files
+from types import SimpleNamespace
+
+import pytest
+
+from tests.browser import dump_page, needs_browser
+from tests.unit.analysis.conftest import Case, make_warehouse
+from tests.unit.analysis.test_pages import Tags, poison
+from upscale_audit.analysis.lqd.texts import get_texts
+from upscale_audit.analysis.report import write_report
+from upscale_audit.analysis.report.facts import Estimate, Facts, Row
+from upscale_audit.analysis.report.sentences import (
+    say_findings,
+    say_warnings,
+    spell,
+    spell_number,
+)
+
+PACKAGE = "upscale_audit.analysis.report"
+TEXT = get_texts("en", PACKAGE)
+
+
+class Pairs:
+    """Marts that know one pair of models."""
+
+    def __init__(self, p_holm=None):
+        self.p_holm = p_holm
+
+    def rows(self, _):
+        return [] if self.p_holm is None else [{"p_holm": self.p_holm}]
+
+
+def make_row(model_id, contradicted=None, invented=None, mse=None, axis1=None, path="notta"):
+    def estimate(given):
+        return None if given is None else Estimate(*given)
+
+    return Row(
+        model_id=model_id, inference_path=path, image_count=3, mse_dn2=estimate(mse),
+        local_ssim=None, axis1=estimate(axis1), invented_dn2=estimate(invented), lost_dn2=None,
+        bent_dn2=None, contradicted_ratio=estimate(contradicted),
+    )  # fmt: skip
+
+
+def make_facts(*rows, has_lr=True, warnings=()):
+    return Facts({}, rows, len(rows), 3, 3, "image", has_lr, warnings, ())
+
+
+def say(*rows, p_holm=None, text=TEXT, **facts):
+    said = " ".join(say_findings(Pairs(p_holm), make_facts(*rows, **facts), text))
+    return said.replace("\u00a0", " ")
+
+
+def test_who_contradicts_its_input_is_named_worst_first_and_who_does_not():
+    said = say(make_row("a", (0.0,)), make_row("b", (0.1, 0.05, 0.2)), make_row("c", (0.5,)))
+    assert "contradict it under c in 50 %, b in 10 % (5 to 20)." in said
+    assert "Never contradicted: a." in said
+    assert "contradict it" not in say(make_row("a", (0.0,)))
+
+
+def test_without_lr_images_nothing_is_said_of_contradiction():
+    said = say(make_row("a", None, (2.0,)), make_row("b", None, (1.0,)), has_lr=False)
+    assert said.startswith("What contradicts the input is not known")
+    assert "Most was invented by a, 2 dn²; least by b, 1 dn²." in said
+
+
+@pytest.mark.parametrize(
+    ("p_holm", "expected"),
+    [
+        (None, "The difference is not tested"),
+        (0.0004, "The difference is shown (p < 0.001, Holm)."),
+        (0.049, "The difference is shown (p = 0.049, Holm)."),
+        (0.05, "The difference is not shown (p = 0.05, Holm)."),
+    ],
+)
+def test_a_difference_is_called_one_where_it_is_tested_and_shown(p_holm, expected):
+    said = say(make_row("a", mse=(3.0,)), make_row("b", mse=(2.0, 1.0, 3.0)), p_holm=p_holm)
+    assert "The smallest squared error has b, 2 dn² (1 to 3); next is a, 3 dn². " + expected in said
+
+
+def test_the_axis_speaks_only_where_its_interval_leaves_no_sign_open():
+    said = say(make_row("a", axis1=(1, 0.5, 2)), make_row("b", axis1=(-1, -2, -0.1)))
+    assert "structure is gained under a." in said
+    assert "structure is lost under b." in said
+    open_sign = say(make_row("a", axis1=(1, -0.1, 2)), make_row("b", axis1=(1,)))
+    assert "is shown for no model" in open_sign
+
+
+def test_many_models_are_counted_and_augmented_ones_left_to_the_table():
+    rows = [make_row(f"m{number}", (0.1 + number / 100,)) for number in range(9)]
+    said = say(*rows, make_row("m0", (0.9,), path="tta"))
+    assert "m8 in 18 %, m7 in 17 %" in said
+    assert "under 3 more models" in said
+    assert "90 %" not in said
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (0, "0"),
+        (12.345, "12.3"),
+        (-0.5, "\u22120.5"),
+        (123456, "123,000"),
+        (0.0000123, "0.000012"),
+    ],
+)
+def test_numbers_have_three_digits_and_no_exponent(value, expected):
+    assert spell_number(value) == expected
+
+
+def test_an_interval_stands_behind_its_value():
+    assert spell(Estimate(1.5, 1, 2), TEXT) == "1.5 (1 to 2)"
+    assert spell(Estimate(1.5), TEXT) == "1.5"
+
+
+def test_both_languages_have_every_text_and_japanese_every_warning():
+    english, japanese = (get_texts(language, PACKAGE) for language in ("en", "ja"))
+    own = {key for key in japanese if key.startswith("warning_")}
+    assert set(english) == set(japanese) - own
+    warning = {"subject": "m (notta)", "other": "n (notta)", "item_count": 2, "total_count": 3}
+    warning |= {"example": "a", "sentence": "in English"}
+    for key in own:
+        row = warning | {"warning": key.removeprefix("warning_")}
+        assert say_warnings(make_facts(warnings=(row,)), japanese) != ["in English"]
+        assert say_warnings(make_facts(warnings=(row,)), english) == ["in English"]
+
+
+@pytest.mark.parametrize("has_lr", [True, False])
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_the_page_of_hostile_names_holds_them_as_texts_and_loads_nothing(
+    tmp_path, has_lr, language
+):
+    path, references = make_warehouse(tmp_path, Case(has_lr=has_lr, is_complete=False))
+    poison(path)
+    study = SimpleNamespace(warehouse=path, references=references)
+    page = tmp_path / "report.html"
+    assert write_report(study, page, {}, language) == {}
+    found = Tags(page.read_text(encoding="utf-8"))
+    assert not found.handlers
+    assert {address[:5] for address in found.addresses} == {"data:"}
+    assert "script" not in found.tags
+    first = page.read_bytes()
+    write_report(study, page, {}, language)
+    assert page.read_bytes() == first
+
+
+@needs_browser
+def test_a_browser_runs_no_name(tmp_path):
+    path, references = make_warehouse(tmp_path, Case(has_lr=True))
+    poison(path)
+    page = tmp_path / "report.html"
+    write_report(SimpleNamespace(warehouse=path, references=references), page, {})
+    dumped = dump_page(page.as_uri(), tmp_path, "</main>")
+    assert "<title>pwned" not in dumped
+    assert "onerror=" in dumped
+
+
+def test_a_study_of_published_files_only_says_so(tmp_path):
+    path, references = make_warehouse(tmp_path, Case(models=(), sizes=(), sources=("other",)))
+    page = tmp_path / "report.html"
+    write_report(SimpleNamespace(warehouse=path, references=references), page, {})
+    assert "no image was measured" in page.read_text(encoding="utf-8")
+
+
+def test_texts_are_json_of_this_package():
+    names = {file.name for file in files(PACKAGE).iterdir() if file.name.endswith(".json")}
+    assert names == {"texts_en.json", "texts_ja.json"}
+    assert json.loads(files(PACKAGE).joinpath("texts_en.json").read_text())["title"]
