@@ -308,13 +308,12 @@ class _Trial:
 
     def __init__(self, grey, lr, judged):
         self.grey, self.lr, self.judged = grey, lr, judged
-        residual, is_usable, is_contradicted = lr.find_contradictions(judged)
-        self.usable = int(is_usable.sum())
-        self.contradicted = int(is_contradicted.sum())
-        self.clamped = int((lr.is_inside & judged.is_clamped).sum())
-        self.border = int((~lr.is_inside).sum())
-        largest = int(np.abs(residual[is_usable]).max(initial=0))
-        self.largest_dn = largest / lr.kernel.denominator**2
+        unit = lr.kernel.denominator**2
+        self.usable, self.clamped, self.contradicted, largest = loops.sum_up_residuals(
+            judged.made, lr.grey, lr.is_inside, judged.is_clamped, unit, judged.bound
+        )
+        self.border = lr.grey.size - self.usable - self.clamped
+        self.largest_dn = largest / unit
 
     def describe(self):
         """Say what of the reference contradicts its LR image."""

@@ -307,15 +307,26 @@ def _fill_ring(solved, top, rows, cols, unit, kept):
 def _project_row(ring, first, row, rows, unit, target):
     """Expand down to one row; no LR row before `first` is read."""
     starts, taps = rows[5], rows[6]
+    while first < starts.size and starts[first] + taps.shape[1] <= row:
+        first += 1
+    last = first
+    while last < starts.size and starts[last] <= row:
+        last += 1
+    if last - first == 4:  # in one go, what antialiased rules have almost everywhere
+        w0, w1 = taps[first, row - starts[first]], taps[first + 1, row - starts[first + 1]]
+        w2, w3 = taps[first + 2, row - starts[first + 2]], taps[first + 3, row - starts[first + 3]]
+        w0, w1, w2, w3 = w0 / unit, w1 / unit, w2 / unit, w3 / unit
+        size = ring.shape[0]
+        a, b = ring[first % size], ring[(first + 1) % size]
+        c, d = ring[(first + 2) % size], ring[(first + 3) % size]
+        for col in range(target.size):
+            target[col] = w0 * a[col] + w1 * b[col] + w2 * c[col] + w3 * d[col]
+        return
     target[:] = 0
-    for lr_row in range(first, starts.size):
-        if starts[lr_row] > row:
-            break
-        if row < starts[lr_row] + taps.shape[1]:
-            weight = taps[lr_row, row - starts[lr_row]] / unit
-            source = ring[lr_row % ring.shape[0]]
-            for col in range(target.size):
-                target[col] += weight * source[col]
+    for lr_row in range(first, last):
+        weight, source = taps[lr_row, row - starts[lr_row]] / unit, ring[lr_row % ring.shape[0]]
+        for col in range(target.size):
+            target[col] += weight * source[col]
 
 
 @_jit
@@ -337,6 +348,32 @@ def project_image(solved, rows, cols, unit):
         for row in range(top, min(top + _TILE, projected.shape[0])):
             _project_row(kept[0], first, row, rows, unit, projected[row])
     return projected
+
+
+@_jit
+def sum_up_residuals(made, lr, is_inside, is_clamped, unit, bound):
+    """Count what `count_residuals` does, of a whole image.
+
+    Returns
+    -------
+    usable, clamped, contradicted : int
+        LR pixels.
+    largest : int
+        Largest absolute residual, of `unit` a dn.
+    """
+    usable, clamped, contradicted, largest = 0, 0, 0, 0.0
+    for row in range(lr.shape[0]):
+        for col in range(lr.shape[1]):
+            if not is_inside[row, col]:
+                continue
+            if is_clamped[row, col]:
+                clamped += 1
+                continue
+            size = abs(made[row, col] - unit * np.float64(lr[row, col]))
+            usable += 1
+            contradicted += size > bound
+            largest = max(largest, size)
+    return usable, clamped, contradicted, np.int64(largest)
 
 
 @_jit
