@@ -66,30 +66,13 @@ class LrImage:
 
     def _apply(self, grey):
         """Apply the rule: the result, times the squared denominator, and where it may cut."""
-        down = loops.reduce_rows(grey, self.rows.starts, self.rows.taps)
-        made = loops.reduce_rows(loops.transpose(down), self.cols.starts, self.cols.taps)
-        made = loops.transpose(made)
-        if not self.kernel.rounds_twice:
-            return made, np.zeros(made.shape, np.bool_)
-        # Columns are rounded to 8 bits and cut; whatever rounds to this image is cut nowhere if
-        # this one stays half a grey level times the gain away from it. So near comes a row only
-        # with grey values that are not far from 0 or 255 themselves.
-        reach = float((self.kernel.gain - 1) / 2)
-        unit, taps = self.kernel.denominator, np.array(self.kernel.taps, np.float64)
-        inside = np.flatnonzero(self.cols.is_inside)
-        if inside.size == 0:
-            return made, np.zeros(made.shape, np.bool_)
-        is_out = loops.find_cuts(
-            grey,
-            taps,
-            self.scale,
-            self.kernel.first,
-            (inside[0], inside[-1] + 1),
-            len(self.cols.starts),
-            (reach * unit, (255 - reach) * unit),
-            256 * reach / (1 + reach),
-        )
-        return made, loops.spread_flags(is_out, self.rows.starts, self.rows.taps.shape[1])
+        limits = -np.inf, np.inf
+        if self.kernel.rounds_twice:
+            # Columns are rounded to 8 bits and cut; whatever rounds to this image is cut nowhere if
+            # this one stays half a grey level times the gain away from it.
+            reach, unit = float((self.kernel.gain - 1) / 2), self.kernel.denominator
+            limits = reach * unit, (255 - reach) * unit
+        return loops.reduce_image(grey, self.rows.starts, self.rows.taps, self.cols.layout, limits)
 
     def fold(self, judged):
         """Block facts of a judged image, by name."""
@@ -130,25 +113,15 @@ class LrImage:
         residual = np.rint(judged.made).astype(np.int64) - unit * self.grey.astype(np.int64)
         return residual, is_usable, is_usable & (np.abs(residual) > judged.bound)
 
-    def project_half(self, made):
-        """Project what the rule made of an image, expanded along the columns only: (m, N)."""
-        unit = self.kernel.denominator
-        solved = made / unit**2
-        loops.solve_rows(solved, self.rows.factor)
-        solved = loops.transpose(solved)
-        loops.solve_rows(solved, self.cols.factor)
-        wide = loops.expand_rows(solved, self.cols.starts, self.cols.taps, unit, self.cols.size_px)
-        return loops.transpose(wide)
+    def solve(self, made):
+        """Apply (A A^T)^-1 to what the rule made of an image: (m, n)."""
+        unit = self.kernel.denominator**2
+        return loops.solve_image(made, unit, self.rows.factor, self.cols.factor)
 
     def project(self, made):
         """Project onto the range of A^T: what of an image the LR image determines, (M, N)."""
-        return loops.expand_rows(
-            self.project_half(made),
-            self.rows.starts,
-            self.rows.taps,
-            self.kernel.denominator,
-            self.rows.size_px,
-        )
+        solved, unit = self.solve(made), self.kernel.denominator
+        return loops.project_image(solved, self.rows.layout, self.cols.layout, unit)
 
 
 def repair(grey, lr):
@@ -207,8 +180,7 @@ class LrReference:
     def __init__(self, grey, lr, judged):
         self.grey, self.lr = grey, lr
         self.range = lr.project(judged.made)
-        energies = self._split(grey, judged.made)
-        self.columns = {"null_energy": energies[0]}
+        self.columns = {"null_energy": loops.sum_null_energies(grey, self.range, lr.blocks)}
 
     def measure(self, grey, channels=None):
         """Block columns of a restored image.
@@ -225,21 +197,19 @@ class LrReference:
             ``(M // 8, N // 8)`` arrays by the raw column's name, less its path.
         """
         judged = self.lr.judge(grey, channels)
-        _, null_energy, null_product, bent = self._split(grey, judged.made)
-        split = {"null_energy": null_energy, "null_product": null_product, "bent": bent}
-        return self.lr.fold(judged) | split
-
-    def _split(self, grey, made):
-        return loops.split_energies(
+        lr = self.lr
+        null_energy, null_product, bent = loops.split_energies(
             self.grey,
             grey,
             self.range,
-            self.lr.project_half(made),
-            self.lr.rows.starts,
-            self.lr.rows.taps,
-            self.lr.kernel.denominator,
-            self.lr.blocks,
+            lr.solve(judged.made),
+            lr.rows.layout,
+            lr.cols.layout,
+            lr.kernel.denominator,
+            lr.blocks,
         )
+        split = {"null_energy": null_energy, "null_product": null_product, "bent": bent}
+        return lr.fold(judged) | split
 
 
 def find_size_problem(parameters, shape, lr_shape):
@@ -338,13 +308,12 @@ class _Trial:
 
     def __init__(self, grey, lr, judged):
         self.grey, self.lr, self.judged = grey, lr, judged
-        residual, is_usable, is_contradicted = lr.find_contradictions(judged)
-        self.usable = int(is_usable.sum())
-        self.contradicted = int(is_contradicted.sum())
-        self.clamped = int((lr.is_inside & judged.is_clamped).sum())
-        self.border = int((~lr.is_inside).sum())
-        largest = int(np.abs(residual[is_usable]).max(initial=0))
-        self.largest_dn = largest / lr.kernel.denominator**2
+        unit = lr.kernel.denominator**2
+        self.usable, self.clamped, self.contradicted, largest = loops.sum_up_residuals(
+            judged.made, lr.grey, lr.is_inside, judged.is_clamped, unit, judged.bound
+        )
+        self.border = lr.grey.size - self.usable - self.clamped
+        self.largest_dn = largest / unit
 
     def describe(self):
         """Say what of the reference contradicts its LR image."""

@@ -166,6 +166,9 @@ class Axis:
         Whether all that the LR pixel reads lies in the image.
     factor : (n, B + 1) float64 array
         Rows of the Cholesky factor of D D^T, the diagonal last.
+    layout : tuple
+        As loops take it: the scale, the kernel's first pixel, the LR pixels from and up to which
+        all lie inside, the kernel's taps, `starts` and `taps`.
     """
 
     size_px: int
@@ -173,6 +176,7 @@ class Axis:
     taps: np.ndarray
     is_inside: np.ndarray
     factor: np.ndarray
+    layout: tuple
 
 
 @functools.lru_cache(maxsize=64)
@@ -195,7 +199,11 @@ def find_axis(lr_rule, scale, size_px):
     for index in np.flatnonzero(~is_inside):
         taps[index] = _fold_taps(kernel, first[index], starts[index], width, size_px)
     factor = factorise(starts, taps / kernel.denominator, -(-width // scale) - 1)
-    return Axis(size_px, starts, taps, is_inside, factor)
+    inside = np.flatnonzero(is_inside)
+    begin, end = (int(inside[0]), int(inside[-1]) + 1) if inside.size else (0, 0)
+    whole = np.array(kernel.taps, np.float64)
+    layout = (scale, kernel.first, begin, end, whole, starts, taps)
+    return Axis(size_px, starts, taps, is_inside, factor, layout)
 
 
 def _fold_taps(kernel, first, start, width, size_px):

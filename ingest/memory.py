@@ -12,7 +12,7 @@ BLOCK_BYTES_PER_PX = 11
 GREY_BYTES_PER_PX = 75
 COLOUR_BYTES_PER_PX = 290
 NETWORK_BYTES_PER_PX = 210
-LR_BYTES_PER_PX = 24
+LR_BYTES_PER_PX = 12
 """Peak of a pair beyond that, as measured: without per-image metrics, with them, with them in
 colour; and what LPIPS and LR images add. The spectra and filtered planes of a reference stay for
 all models.

@@ -224,6 +224,72 @@ def test_block_facts_are_those_of_the_equations_written_naively(rule, scale):
         assert facts["lr_square"][row, col] == pytest.approx(square)
 
 
+def solve_plainly(values, factor):
+    """(D D^T)^-1 along the first axis, one row after another."""
+    values, reach = values.copy(), factor.shape[1] - 1
+    for row in range(len(values)):
+        for back in range(min(reach, row), 0, -1):
+            values[row] -= factor[row, reach - back] * values[row - back]
+        values[row] *= factor[row, reach]
+    for row in range(len(values) - 1, -1, -1):
+        for ahead in range(min(reach, len(values) - 1 - row), 0, -1):
+            values[row] -= factor[row + ahead, reach - ahead] * values[row + ahead]
+        values[row] *= factor[row, reach]
+    return values
+
+
+def expand_plainly(values, axis, unit):
+    """D^T along the first axis, LR rows in their order."""
+    expanded = np.zeros((axis.size_px, values.shape[1]))
+    for lr_row, (start, taps) in enumerate(zip(axis.starts, axis.taps, strict=True)):
+        for tap, weight in enumerate(taps):
+            expanded[start + tap] += weight / unit * values[lr_row]
+    return expanded
+
+
+def fold_plainly(product):
+    """Sums of blocks: down each column first, then across."""
+    rows, cols = (side // 8 for side in product.shape)
+    blocks = product[: rows * 8, : cols * 8].reshape(rows, 8, cols, 8)
+    columns = np.zeros((rows, cols, 8))
+    for row in range(8):
+        columns += blocks[:, row]
+    total = np.zeros((rows, cols))
+    for col in range(8):
+        total += columns[:, :, col]
+    return total
+
+
+@every_case
+@pytest.mark.parametrize("shape", [(8, 12), (12, 8), (21, 33), (40, 72)])
+def test_facts_are_to_the_last_bit_those_of_one_pass_after_another(rule, scale, shape):
+    # Ingest goes row by row so that it stays in the cache; no published byte may show it.
+    generator = np.random.default_rng(scale)
+    size = tuple(side * scale for side in shape)
+    reference, restored = generator.integers(0, 256, (2, *size), np.uint8)
+    held = hold(reference, rule, scale)
+    lr, unit = held.lr, held.lr.kernel.denominator
+    ranges = []
+    for image in (reference, restored):
+        down, across = (
+            np.rint(make_matrix(rule, scale, side) * unit).astype(np.int64) for side in size
+        )
+        made = down @ image.astype(np.int64) @ across.T
+        assert np.array_equal(lr.judge(image).made, made)
+        solved = solve_plainly(made / unit**2, lr.rows.factor)
+        solved = solve_plainly(solved.T, lr.cols.factor)
+        half = expand_plainly(solved, lr.cols, unit).T
+        ranges.append(expand_plainly(half, lr.rows, unit))
+    assert np.array_equal(held.range, ranges[0])
+    x_null, y_null = reference - ranges[0], restored - ranges[1]
+    bent = ranges[1] - ranges[0]
+    facts = held.measure(restored)
+    assert np.array_equal(held.columns["null_energy"], fold_plainly(x_null * x_null))
+    assert np.array_equal(facts["null_energy"], fold_plainly(y_null * y_null))
+    assert np.array_equal(facts["null_product"], fold_plainly(x_null * y_null))
+    assert np.array_equal(facts["bent"], fold_plainly(bent * bent))
+
+
 @pytest.mark.parametrize(("rule", "scale"), SPLITTING)
 def test_the_energies_of_an_image_add_up_to_its_squared_error(rule, scale):
     side = 24 * scale  # whole blocks at every scale
