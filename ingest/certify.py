@@ -12,7 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from upscale_audit.ingest.errors import RejectedFileError
-from upscale_audit.ingest.images import decode_image, limit_bytes, read_bytes
+from upscale_audit.ingest.images import (
+    FORMATS_BY_SUFFIX,
+    decode_image,
+    limit_bytes,
+    read_bytes,
+)
 from upscale_audit.ingest.lr import LrImage, repair
 from upscale_audit.ingest.restorers import LR_RULES, LR_SCALES
 from upscale_audit.ingest.study import IngestParameters
@@ -269,6 +274,7 @@ def _describe(tried, chosen, restored):
         words.append(f"by every known rule, contradicted LR pixels: {counts}")
     if chosen["channels"] > 1:
         words.append("each of three channels by its own")
-    if restored.suffix.lower() not in (".png",):
-        words.append("what JPEG changed in the restored file counts with it")
+    kind = FORMATS_BY_SUFFIX[restored.suffix.lower()]
+    if kind in ("JPEG", "WebP"):
+        words.append(f"what {kind} changed in the restored file counts with it")
     return "; ".join(words)

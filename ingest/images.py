@@ -10,11 +10,13 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from upscale_audit.ingest import jpeg, png
+from upscale_audit.ingest import jpeg, png, tiff, webp
 from upscale_audit.ingest.errors import RejectedFileError
 
 FORMATS_BY_SUFFIX = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG"}
-FORMATS_BY_SUFFIX |= {".jfif": "JPEG"}
+FORMATS_BY_SUFFIX |= {".jfif": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WebP"}
+
+_READERS = {"PNG": png, "JPEG": jpeg, "TIFF": tiff, "WebP": webp}
 
 REJECT_CODES = {
     "unreadable": "the operating system refused the file",
@@ -32,11 +34,13 @@ REJECT_CODES = {
     "colour_mode": "a colour mode with no stated way to grey",
     "colour": "channels differ and the study rejects colour",
     "jpeg_process": "an arithmetic-coded, lossless or hierarchical JPEG",
-    "animated": "a PNG of more than one frame",
-    "several_pictures": "a JPEG file of several pictures (MPO)",
+    "compression": "a TIFF compressed by a method that is not read here",
+    "sample_format": "a TIFF of signed or floating-point samples",
+    "animated": "a PNG or WebP of more than one frame",
+    "several_pictures": "a file of several pictures: MPO, a TIFF of several pages",
     "size_mismatch": "another size than the reference",
     "name_not_utf8": "a file name that is no UTF-8 text: rename the file",
-    "unsupported_suffix": "another image suffix, or none; .png, .jpg, .jpeg, .jpe, .jfif are read",
+    "unsupported_suffix": "another image suffix, or none; docs/images.md names those that are read",
     "other_file": "no image by its suffix: a list, a log, a licence; nothing is missing by it",
     "ambiguous_name": "several files could belong to one reference",
     "no_reference": "no reference has this name",
@@ -175,11 +179,10 @@ def decode_image(data, suffix, max_image_px, colour):
     if not data:
         raise RejectedFileError("empty", "0 bytes")
     kind = _find_format(data, suffix)
-    reader = png if kind == "PNG" else jpeg
-    header = reader.read_header(data)
+    header = _READERS[kind].read_header(data)
     _check_header(header, kind, max_image_px)
-    orientation = read_orientation(header.exif)
-    channels, transparent = _decode_png(header) if kind == "PNG" else _decode_jpeg(header, data)
+    orientation = _find_orientation(header)
+    channels, transparent = _DECODERS[kind](header, data)
     channels = np.ascontiguousarray(_TURNS[orientation or 1](channels))
     grey, grey_rule = _to_grey(channels, bool(transparent))
     if grey_rule.startswith("rec601") and colour == "reject":
@@ -197,7 +200,7 @@ def decode_image(data, suffix, max_image_px, colour):
         grey_rule=grey_rule,
         transparent_px=transparent,
         orientation=orientation,
-        gamma=header.gamma if kind == "PNG" else None,
+        gamma=header.gamma,
         icc_sha256=None if profile is None else hashlib.sha256(profile).hexdigest(),
     )
     return DecodedImage(grey, facts, colours)
@@ -209,6 +212,12 @@ def hash_pixels(pixels):
     digest = hashlib.sha256(f"{channels} {pixels.shape[0]} {pixels.shape[1]}\n".encode())
     digest.update(np.ascontiguousarray(pixels))
     return digest.hexdigest()
+
+
+def _find_orientation(header):
+    if header.exif is None:
+        return header.orientation if header.orientation in _TURNS else None
+    return read_orientation(header.exif)
 
 
 def read_orientation(exif):
@@ -252,8 +261,8 @@ _TURNS = {
 
 # How other files begin that are found under an image's name, and what they are.
 _OTHERS = (
-    (b"GIF8", 0, "GIF"), (b"BM", 0, "BMP"), (b"II*\0", 0, "TIFF"), (b"MM\0*", 0, "TIFF"),
-    (b"WEBP", 8, "WebP"), (b"DICM", 128, "DICOM"), (b"\0\0\0\x0cjP  ", 0, "JPEG 2000"),
+    (b"GIF8", 0, "GIF"), (b"BM", 0, "BMP"), (b"II+\0", 0, "BigTIFF"), (b"MM\0+", 0, "BigTIFF"),
+    (b"DICM", 128, "DICOM"), (b"\0\0\0\x0cjP  ", 0, "JPEG 2000"),
     (b"\xff\x4f\xff\x51", 0, "JPEG 2000"), (b"\xff\x0a", 0, "JPEG XL"),
     (b"\0\0\0\x0cJXL ", 0, "JPEG XL"), (b"ftypavif", 4, "AVIF"), (b"ftyphei", 4, "HEIC"),
     (b"ftypmif1", 4, "HEIC"), (b"8BPS", 0, "Photoshop"), (b"v/1\x01", 0, "OpenEXR"),
@@ -268,11 +277,15 @@ _NO_IMAGES = (
 
 
 def _find_format(data, suffix):
-    """PNG or JPEG, from the first bytes; anything else is refused by its name."""
+    """Format by the first bytes; one that is not read is refused by its name."""
     if data.startswith(png.SIGNATURE):
         found = "PNG"
     elif data.startswith(jpeg.SIGNATURE):
         found = "JPEG"
+    elif data[:4] in tiff.SIGNATURES:
+        found = "TIFF"
+    elif data.startswith(webp.SIGNATURE) and data.startswith(webp.KIND, 8):
+        found = "WebP"
     else:
         names = (name for magic, at, name in _OTHERS if data.startswith(magic, at))
         found = next(names, None)
@@ -296,10 +309,13 @@ def _check_header(header, kind, max_image_px):
         )
     if min(width, height) < MIN_SIDE_PX:
         raise RejectedFileError("too_small", f"{width}x{height} px")
-    if header.frames > 1 and kind == "PNG":
+    if header.frames > 1 and kind in ("PNG", "WebP"):
         raise RejectedFileError("animated", f"{header.frames} frames")
     if header.frames > 1:
-        raise RejectedFileError("several_pictures", f"{header.frames} pictures in one file")
+        count = "several" if kind == "TIFF" else header.frames
+        raise RejectedFileError("several_pictures", f"{count} pictures in one file")
+    if kind == "TIFF":
+        tiff.check_kind(header)
     if header.bit_depth > 8:
         raise RejectedFileError("bit_depth", f"{header.bit_depth} bits a channel")
     if kind == "JPEG":
@@ -315,17 +331,52 @@ def _decode_jpeg(header, data):
     return jpeg.decode_pixels(data, header.components), None
 
 
-def _decode_png(header):
+def _decode_webp(header, data):
+    return _compose(webp.decode_samples(header, data), header.has_alpha)
+
+
+def _decode_tiff(header, data):
+    """Channels of a TIFF on white, and how many pixels were not opaque."""
+    samples = tiff.decode_samples(header, data)
+    if header.photometric == tiff.PALETTE:
+        return header.palette[samples], None
+    if header.photometric == tiff.WHITE_IS_ZERO:
+        colours = samples[..., :1] if header.extra else samples
+        np.subtract(np.iinfo(samples.dtype).max, colours, out=colours)
+    if header.extra == (tiff.MULTIPLIED_ALPHA,):
+        return _add_white(samples)
+    return _compose(samples, bool(header.extra))
+
+
+def _compose(samples, has_alpha):
+    """Put channels on white by their last one, where it is an alpha."""
+    if not has_alpha:
+        return samples, None
+    alpha, channels = samples[..., -1], samples[..., :-1]
+    count = int(np.count_nonzero(alpha != 255))
+    channels = channels[..., 0] if channels.shape[-1] == 1 else channels
+    return (_put_on_white(channels, alpha) if count else channels), count
+
+
+def _add_white(samples):
+    """Put channels on white into which their alpha is multiplied: what it leaves is white."""
+    alpha, channels = samples[..., -1], samples[..., :-1]
+    channels = channels[..., 0] if channels.shape[-1] == 1 else channels
+    clear = 255 - alpha
+    rest = clear if channels.ndim == 2 else clear[..., None]
+    if (channels > 255 - rest).any():
+        raise RejectedFileError("undecodable", "colours beyond the alpha that is multiplied in")
+    return channels + rest, int(np.count_nonzero(clear))
+
+
+def _decode_png(header, _data):
     """Channels of a PNG on white, (M, N) or (M, N, 3), and how many pixels were not opaque."""
     samples = png.decode_samples(header)
     clear = header.chunks.get(b"tRNS")
     if header.colour_type == png.PALETTE:
         return _look_up(samples, header.chunks[b"PLTE"], clear)
     if header.colour_type in (png.GREY_ALPHA, png.RGBA):
-        alpha, channels = samples[..., -1], samples[..., :-1]
-        count = int(np.count_nonzero(alpha != 255))
-        channels = channels[..., 0] if channels.shape[-1] == 1 else channels
-        return (_put_on_white(channels, alpha) if count else channels), count
+        return _compose(samples, has_alpha=True)
     is_clear = None
     if clear is not None:
         # Only the bits of a sample count, as in libpng.
@@ -340,6 +391,11 @@ def _decode_png(header):
     channels = channels.copy()
     channels[is_clear] = 255
     return channels, int(np.count_nonzero(is_clear))
+
+
+_DECODERS = {
+    "PNG": _decode_png, "JPEG": _decode_jpeg, "TIFF": _decode_tiff, "WebP": _decode_webp,
+}  # fmt: skip
 
 
 def _look_up(samples, palette, clear):

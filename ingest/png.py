@@ -58,6 +58,8 @@ class Header:
     frames: int
     data: tuple
 
+    orientation = None
+
     @property
     def mode(self):
         """Pillow's name of the colour mode."""

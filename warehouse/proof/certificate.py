@@ -187,7 +187,9 @@ def _plan(lr, restored, lr_rule, pairing):
     """Plan a task for each LR image and model; say which files belong to none."""
     images, refused = list_images(lr, ("lr", None, None))
     if not images:
-        raise StudyError(f"no LR image in {lr}: expected PNG or JPEG files; --lr names the folder")
+        raise StudyError(
+            f"no LR image in {lr}: expected PNG, JPEG, TIFF or WebP files; --lr names the folder"
+        )
     tasks = []
     for model, folder in sorted(restored.items()):
         owner = ("restored", model, None)
