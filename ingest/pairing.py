@@ -17,7 +17,7 @@ PREFIX_SEPARATORS = "_-. )]"
 """The same of what it adds before."""
 
 OTHER_IMAGES = {
-    "", ".bmp", ".gif", ".dcm", ".dicom", ".jp2", ".j2k", ".jxl", ".avif", ".heic", ".heif",
+    "", ".bmp", ".gif", ".jp2", ".j2k", ".jxl", ".avif", ".heic", ".heif",
     ".ppm", ".pgm", ".pnm", ".pbm", ".pfm", ".tga", ".exr", ".psd", ".npy", ".nii", ".mha",
     ".nrrd", ".raw", ".dng",
 }  # fmt: skip

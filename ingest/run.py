@@ -131,6 +131,7 @@ def ingest_study(study, workers=None, progress=None, executor=None, memory_bytes
                 progress(sum(len(item["images"]) for item in manifests), total)
         manifests.sort(key=lambda manifest: manifest["unit_id"])
         merge_unit_sources(manifests)  # before anything is signed
+        _say_unlike_depths(manifests)
         tables = _small_tables(pairing, manifests, weights) | labels
         _write_tables(study, manifests, tables, weights, tables_sha256, journal)
     return _report(manifests, tables, kept)
@@ -334,6 +335,19 @@ def describe_metrics(weights):
         | {"null_when": metric.null_when, "not_measured": missing.get(metric.name)}
         for number, metric in enumerate(METRICS, start=1)
     ]
+
+
+def _say_unlike_depths(manifests):
+    """Say of how many files no window was applied, though one was to their reference."""
+    files = _collect(manifests, "source_files")
+    shown = {row["image_id"] for row in files if row["role"] == "reference" and row["window_rule"]}
+    plain = [row for row in files if row["image_id"] in shown and not row["window_rule"]]
+    if plain:
+        logger.warning(
+            "%d files of 8 bits (the first: %s) belong to references that a window was applied to:"
+            " they are compared as they are, so the same window must have made them",
+            len(plain), plain[0]["file_name"],
+        )  # fmt: skip
 
 
 def _describe_pair(pair, measured):

@@ -10,7 +10,7 @@ import pyarrow as pa
 from upscale_audit.ingest.metrics.declared import METRICS, PUBLISHED_NAMES
 from upscale_audit.ingest.published import METRIC_COLUMNS
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Raised when a column or a manifest is changed or redefined; part of every shard's recipe."""
 
 
@@ -113,6 +113,7 @@ IMAGES = (
     Column("lr_clamped_px", _COUNT, "px", "Not judged in the reference: the rule may have cut."),
     Column("lr_contradicted_px", _COUNT, "px", "Contradicted by the reference itself."),
     Column("lr_largest_dn", pa.float64(), "dn", "Largest judged |A x - L| of the reference."),
+    Column("patient_id", _TEXT, "", "PatientID of a DICOM reference; NULL where none."),
 )
 """One row per decoded reference."""
 
@@ -127,13 +128,23 @@ SOURCE_FILES = (
     Column("pixel_sha256", _TEXT, "", "SHA-256 of the decoded channels with their shape."),
     Column("width_px", pa.int32(), "px", "Width as measured, turned where the file says so."),
     Column("height_px", pa.int32(), "px", "Height as measured, likewise."),
-    Column("colour_mode", _TEXT, "", "Pillow mode of the file."),
-    Column("bit_depth", pa.int32(), "bits", "Bits a channel in the file."),
+    Column("colour_mode", _TEXT, "", "Pillow mode; of DICOM the photometric interpretation."),
+    Column("bit_depth", pa.int32(), "bits", "Bits a channel in the file; of DICOM those stored."),
     Column("grey_rule", _TEXT, "", "How grey values were made from the channels."),
     Column("transparent_px", _COUNT, "px", "Pixels put on white; NULL without alpha."),
     Column("orientation", pa.int32(), "", "EXIF orientation that was undone; NULL where none."),
     Column("gamma", pa.float64(), "", "Exponent a PNG states; not applied; NULL where none."),
     Column("icc_sha256", _TEXT, "", "SHA-256 of the ICC profile; not applied; NULL where none."),
+    Column("window_rule", _TEXT, "", "How values became 8 bits; NULL where no window was applied."),
+    Column("window_low", pa.float64(), "", "Value that is shown as 0; NULL likewise."),
+    Column("window_high", pa.float64(), "", "Value that is shown as 255; NULL likewise."),
+    Column("window_clipped_px", _COUNT, "px", "Pixels beyond these two; NULL likewise."),
+    Column("rescale_slope", pa.float64(), "", "Of stored values, before the window; NULL if none."),
+    Column("rescale_intercept", pa.float64(), "", "Likewise."),
+    Column("is_inverted", pa.bool_(), "", "The lowest value was white; NULL where nothing says."),
+    Column("padding_px", _COUNT, "px", "Pixels of DICOM's padding value; NULL where none stated."),
+    Column("row_spacing_mm", pa.float64(), "mm", "Distance of rows, of DICOM; NULL where none."),
+    Column("col_spacing_mm", pa.float64(), "mm", "Distance of columns, likewise."),
 )
 """One row per file that was measured."""
 

@@ -20,6 +20,7 @@ from upscale_audit.ingest.restorers import (
     Repair,
     RestoreParameters,
 )
+from upscale_audit.ingest.windows import Window, parse_window
 
 INFERENCE_PATHS = ("notta", "tta")
 MAX_FILE_BYTES = 1 << 20
@@ -56,6 +57,8 @@ class IngestParameters:
         Images with more pixels are rejected before they are decoded.
     image_metrics : bool
         Whether the per-image metrics are measured too; they take about as long as the rest.
+    window : ingest.windows.Window or None
+        How values of more than 8 bits become the 8 that are measured; without, they are refused.
     """
 
     edge_rule: str = "adaptive"
@@ -65,6 +68,7 @@ class IngestParameters:
     colour: str = "reduce"
     max_image_px: int = 8192 * 8192
     image_metrics: bool = True
+    window: Window | None = None
 
     def __post_init__(self):
         _require(self.edge_rule in EDGE_RULES, "edge_rule", self.edge_rule, EDGE_RULES)
@@ -564,7 +568,12 @@ def _make(path, where, given, declaration):
 
 
 def _parse_parameters(path, document):
-    given = _table(path, document, "parameters")
+    given = dict(_table(path, document, "parameters"))
+    if "window" in given:
+        try:
+            given["window"] = parse_window(given["window"])
+        except StudyError as error:
+            raise StudyError(f"{path} [parameters]: {error}") from None
     kinds = (IngestParameters, AnalysisParameters)
     known = {item.name: item for kind in kinds for item in fields(kind)}
     _check_keys(path, "[parameters]", given, known)

@@ -5,6 +5,7 @@ last, after its shards were renamed into place. Files without one are debris.
 """
 
 import hashlib
+import math
 import stat
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -20,6 +21,7 @@ from upscale_audit.ingest.edges import find_thresholds, mark_ringing_pixels
 from upscale_audit.ingest.errors import RejectedFileError
 from upscale_audit.ingest.files import canonical_json, hash_file, hash_json, replacing, write_text
 from upscale_audit.ingest.images import decode_image, limit_bytes, read_bytes
+from upscale_audit.ingest.labels import name_patient
 from upscale_audit.ingest.lr import NO_FACTS, find_lr, find_size_problem
 from upscale_audit.ingest.manifests import Code, describe_code
 from upscale_audit.ingest.metrics.declared import round_published
@@ -30,6 +32,7 @@ from upscale_audit.ingest.perceptual import Weights, load_network
 from upscale_audit.ingest.rings import Scan, ScannedReference
 from upscale_audit.ingest.schema import BLOCKS, ROUNDED_NAMES, SCHEMA_VERSION, TABLES, arrow_schema
 from upscale_audit.ingest.study import IngestParameters, LrParameters
+from upscale_audit.ingest.windows import Display, follow
 
 ROWS_PER_GROUP = 131_072
 """A row group closes after the image that reaches this many rows; no image is split."""
@@ -287,7 +290,7 @@ class _Ledger:
         self.inputs, self.source_files, self.rejects = [], [], []
         self.images, self.image_metrics = [], []
 
-    def decode(self, item, check_size=None):
+    def decode(self, item, display, check_size=None):
         """Decode one input, recording it; None where it was refused.
 
         `check_size` takes its shape, and says what is wrong with it; None where nothing is.
@@ -303,7 +306,7 @@ class _Ledger:
             parameters = self.parameters
             data = read_bytes(item.path, limit_bytes(parameters.max_image_px))
             image = decode_image(
-                data, item.path.suffix.lower(), parameters.max_image_px, parameters.colour
+                data, item.path.suffix.lower(), parameters.max_image_px, parameters.colour, display
             )
             sha256 = image.facts.file_sha256
             problem = check_size(image.grey.shape) if check_size is not None else None
@@ -380,7 +383,9 @@ def _measure_unit(unit):
 
 def _measure_image(unit, image_id, ledger, writers, patches):
     reference_input, *other_inputs = unit.inputs[image_id]
-    image = ledger.decode(reference_input)
+    display = Display(unit.parameters.window)
+    image = ledger.decode(reference_input, display)
+    display = follow(display) if image is None else image.display
     reference = None if image is None else _Reference(image_id, image, unit)
     columns = {model_id: {} for model_id in unit.models}
     for item in other_inputs:
@@ -390,11 +395,11 @@ def _measure_image(unit, image_id, ledger, writers, patches):
             check = None
             if image is not None:
                 check = partial(find_size_problem, unit.lr, image.grey.shape)
-            decoded = ledger.decode(item, check)
+            decoded = ledger.decode(item, display, check)
             if reference is not None:
                 reference.set_lr(decoded)
             continue
-        restored = ledger.decode(item, None if image is None else _expect_equal(image))
+        restored = ledger.decode(item, display, None if image is None else _expect_equal(image))
         if reference is not None and restored is not None:
             pair = reference.measure(restored)
             columns.setdefault(item.model_id, {})[item.inference_path] = pair
@@ -452,6 +457,7 @@ class _Reference:
             "height_px": image.grey.shape[0],
             "edge_low_dn": low,
             "edge_high_dn": high,
+            "patient_id": None if image.patient_id is None else name_patient(image.patient_id),
         }
 
     def set_lr(self, lr_image):
@@ -464,6 +470,8 @@ class _Reference:
         columns = measure_pair(self.blocks, Measured(restored.grey), self.mask)
         if self.lr is None or restored.facts.transparent_px:
             return columns  # what was put on white is no restorer's grey value
+        if bool(restored.step) != bool(self.lr.lr.step) or restored.step == math.inf:
+            return columns  # a window came after the rounding of one of the two alone
         return columns | self.lr.measure(restored.grey, restored.rgb)
 
     def compare(self, restored, local_ssim):

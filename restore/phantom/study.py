@@ -22,6 +22,7 @@ from upscale_audit.ingest.study import (
     IngestParameters,
 )
 from upscale_audit.ingest.vouchers import Journal
+from upscale_audit.ingest.windows import Display
 from upscale_audit.ingest.workers import map_units
 from upscale_audit.restore.phantom.design import ARMS, PhantomParameters
 from upscale_audit.restore.phantom.images import UNITS, ImageTask, make_image
@@ -212,6 +213,7 @@ def _plan(study, folder, parameters, restorers, image_count):
             max_image_px=study.ingest_parameters.max_image_px,
             colour=study.ingest_parameters.colour,
             code_sha256=code_sha256,
+            display=Display(study.ingest_parameters.window),
         )
         for image_id in chosen
     ]

@@ -23,7 +23,17 @@ renamed as (
         transparent_px,
         orientation,
         gamma,
-        icc_sha256
+        icc_sha256,
+        window_rule,
+        window_low,
+        window_high,
+        window_clipped_px,
+        rescale_slope,
+        rescale_intercept,
+        is_inverted,
+        padding_px,
+        row_spacing_mm,
+        col_spacing_mm
     from source
 
 )
