@@ -42,7 +42,7 @@ REJECT_CODES = {
     "sample_format": "signed samples in a TIFF, or floating-point ones",
     "animated": "a PNG or WebP of more than one frame",
     "several_pictures": "a file of several pictures: MPO, TIFF pages, DICOM frames",
-    "size_mismatch": "another size than the reference",
+    "size_mismatch": "another size than the reference, and no [size] rule that brings it there",
     "name_not_utf8": "a file name that is no UTF-8 text: rename the file",
     "unsupported_suffix": "another image suffix, or none; docs/images.md names those that are read",
     "other_file": "no image by its suffix: a list, a log, a licence; nothing is missing by it",
@@ -64,7 +64,7 @@ class ImageFacts:
         Of the file, and of the decoded channels (one where they are equal, else RGB)
         preceded by ``"<channels> <height> <width>\n"``.
     width_px, height_px : int
-        As measured: turned, where the file says so.
+        Of the file, turned where it says so.
     colour_mode : str
         Pillow's name of the file's mode; of DICOM the photometric interpretation.
     bit_depth : int
@@ -95,6 +95,8 @@ class ImageFacts:
         Pixels that the file says are no image.
     row_spacing_mm, col_spacing_mm : float or None
         As DICOM states them.
+    size_rule : str or None
+        One of `ingest.sizes.SIZE_RULES` that brought a restored image to its reference's size.
     """
 
     bytes: int
@@ -119,6 +121,7 @@ class ImageFacts:
     padding_px: int | None = None
     row_spacing_mm: float | None = None
     col_spacing_mm: float | None = None
+    size_rule: str | None = None
 
 
 @dataclass(frozen=True)

@@ -240,7 +240,7 @@ def _inputs_by_image(study, pairing):
 
 def name_recipe(study, weights=None):
     """Name what decides the numbers of a study beside its pixels."""
-    return recipe(study.ingest_parameters, weights, study.lr, plan_scan(study))
+    return recipe(study.ingest_parameters, weights, study.lr, plan_scan(study), study.size_rule)
 
 
 def _make_unit(study, weights, inputs, images, models):
@@ -251,7 +251,8 @@ def _make_unit(study, weights, inputs, images, models):
         for image_id in images
     }
     parameters, scan = study.ingest_parameters, plan_scan(study)
-    return Unit(study.raw, images, models, chosen, parameters, weights, lr=study.lr, scan=scan)
+    more = {"lr": study.lr, "scan": scan, "size_rule": study.size_rule}
+    return Unit(study.raw, images, models, chosen, parameters, weights, **more)
 
 
 def _name_images(unit):

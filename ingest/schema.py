@@ -126,8 +126,8 @@ SOURCE_FILES = (
     Column("bytes", _COUNT, "bytes", "Size of the file."),
     Column("file_sha256", _TEXT, "", "SHA-256 of the file."),
     Column("pixel_sha256", _TEXT, "", "SHA-256 of the decoded channels with their shape."),
-    Column("width_px", pa.int32(), "px", "Width as measured, turned where the file says so."),
-    Column("height_px", pa.int32(), "px", "Height as measured, likewise."),
+    Column("width_px", pa.int32(), "px", "Width, turned where the file says so."),
+    Column("height_px", pa.int32(), "px", "Height, likewise."),
     Column("colour_mode", _TEXT, "", "Pillow mode; of DICOM the photometric interpretation."),
     Column("bit_depth", pa.int32(), "bits", "Bits a channel in the file; of DICOM those stored."),
     Column("grey_rule", _TEXT, "", "How grey values were made from the channels."),
@@ -145,6 +145,7 @@ SOURCE_FILES = (
     Column("padding_px", _COUNT, "px", "Pixels of DICOM's padding value; NULL where none stated."),
     Column("row_spacing_mm", pa.float64(), "mm", "Distance of rows, of DICOM; NULL where none."),
     Column("col_spacing_mm", pa.float64(), "mm", "Distance of columns, likewise."),
+    Column("size_rule", _TEXT, "", "What made it the reference's size; NULL where it had it."),
 )
 """One row per file that was measured."""
 

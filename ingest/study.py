@@ -20,6 +20,7 @@ from upscale_audit.ingest.restorers import (
     Repair,
     RestoreParameters,
 )
+from upscale_audit.ingest.sizes import SIZE_RULES
 from upscale_audit.ingest.windows import Window, parse_window
 
 INFERENCE_PATHS = ("notta", "tta")
@@ -198,10 +199,11 @@ class Study:
     """A parsed study file. All paths are absolute.
 
     `references` is None and `models` empty in a study of published files only; without
-    `perceptual` there is no LPIPS. `axis` is what scores blocks: the standard basis, or one that
-    every build fits to the study's blocks; `frozen` names a file to score by instead. The study's
-    own basis, and the limits that models share, are fitted on `axis_models`. `sfrc` holds the sides
-    of the patches, px, whose ring correlation is measured; by default none is.
+    `perceptual` there is no LPIPS. `size_rule` brings restored images of another size to their
+    reference's; without one they are refused. `axis` is what scores blocks: the standard basis, or
+    one that every build fits to the study's blocks; `frozen` names a file to score by instead. The
+    study's own basis, and the limits that models share, are fitted on `axis_models`. `sfrc` holds
+    the sides of the patches, px, whose ring correlation is measured; by default none is.
     """
 
     path: Path
@@ -216,6 +218,7 @@ class Study:
     perceptual: PerceptualFiles | None = None
     frozen: Path | None = None
     lr: LrParameters | None = None
+    size_rule: str | None = None
     axis: str = "standard"
     axis_models: tuple[str, ...] = ()
     sfrc: tuple[int, ...] = ()
@@ -293,7 +296,8 @@ def _hint_at_backslash(error):
 
 def _parse_study(path, document):
     sections = (
-        "study", "models", "lr", "published", "labels", "perceptual", "parameters", "restore"
+        "study", "models", "lr", "size", "published", "labels", "perceptual", "parameters",
+        "restore",
     )  # fmt: skip
     _check_keys(path, "the study file", document, sections, required=("study",))
     study = _table(path, document, "study")
@@ -328,6 +332,7 @@ def _parse_study(path, document):
         perceptual=_parse_perceptual(path, document),
         frozen=_resolve(path, "[study]", study, "frozen") if "frozen" in study else None,
         lr=_parse_lr(path, document) if has_images else None,
+        size_rule=_parse_size(path, document),
         axis=_parse_axis(path, study),
         axis_models=_parse_axis_models(path, study, models),
         sfrc=_parse_patch_sides(path, study),
@@ -338,6 +343,17 @@ def _parse_study(path, document):
     _check_apart(parsed)
     check_database_folder(parsed.output, f"{path}: [study] output")
     return parsed
+
+
+def _parse_size(path, document):
+    if "size" not in document:
+        return None
+    given = _table(path, document, "size")
+    _check_keys(path, "[size]", given, ("rule",), required=("rule",))
+    rule = _text(path, "[size]", given, "rule")
+    if rule not in SIZE_RULES:
+        raise StudyError(f"{path} [size]: rule = {rule!r}; expected one of {', '.join(SIZE_RULES)}")
+    return rule
 
 
 def _parse_lr(path, document):

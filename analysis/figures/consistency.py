@@ -259,7 +259,7 @@ def _find_files(marts, image_id):
         row["model_id"]: row
         for row in marts.rows(
             "select model_id, file_name, file_sha256, width_px * height_px as pixels"
-            " from dim_source_files where inference_path = 'notta'"
+            " from dim_source_files where inference_path = 'notta' and size_rule is null"
             f" and image_id = {quote_text(image_id)}"
         )
     }

@@ -11,6 +11,7 @@ from upscale_audit.ingest.errors import RejectedFileError, StudyError
 from upscale_audit.ingest.files import name_within
 from upscale_audit.ingest.images import decode_image, limit_bytes, read_bytes
 from upscale_audit.ingest.pairing import pair_study
+from upscale_audit.ingest.sizes import bring_to_size, check_size
 from upscale_audit.ingest.sources import name_source
 from upscale_audit.ingest.study import INFERENCE_PATHS
 from upscale_audit.ingest.windows import Display
@@ -117,8 +118,8 @@ def load_scene(
     image = decode(pairing.references[image_id], display, "reference", None, None)
     reference = image.grey
     for (name, path), file in files.items():
-        restored = decode(file, image.display, "restored", name, path).grey
-        _check_size(reference, restored, file)
+        restored = decode(file, image.display, "restored", name, path)
+        restored = _fit(reference.shape, restored, file, study.size_rule)
         views.append(View(name, path, restored, known.directions.get((name, path))))
     return Scene(image_id, reference, tuple(views), known.components, sources)
 
@@ -186,12 +187,19 @@ def _read(path, study, expected):
     return data
 
 
-def _check_size(reference, restored, file):
-    if reference.shape != restored.shape:
+def _fit(shape, restored, file, rule):
+    """Bring a restored image to its reference's size by the study's rule, as ingest does."""
+    try:
+        check_size(restored, shape, rule)
+    except RejectedFileError as error:
+        raise StudyError(f"{file} is {error.detail}; restore it to the reference's size") from None
+    fitted = bring_to_size(restored, shape, rule).grey
+    if fitted.shape != shape:
         raise StudyError(
-            f"{file} is {restored.shape[1]}x{restored.shape[0]} px and its reference"
-            f" {reference.shape[1]}x{reference.shape[0]} px; restore it to the reference's size"
+            f"{file} lacks a row or a column of its reference: a map needs all of them; state"
+            " another [size] rule than 'crop'"
         )
+    return fitted
 
 
 def _decode(path, data, study, display):

@@ -112,3 +112,36 @@ def test_verify_finds_nothing_and_the_audit_follows_it_to_the_files(deep):
     with pytest.raises(SystemExit) as ended:
         main(["verify", str(folder.root / "study.toml")])
     assert ended.value.code == 0
+
+
+def test_a_study_of_odd_references_and_even_outputs_is_whole(new_study_folder, tmp_path_factory):
+    folder = new_study_folder(tmp_path_factory.mktemp("cropped") / "study")
+    for name in ("bicubic", "short"):
+        folder.add_model(name)
+    generator = np.random.default_rng(6)
+    for number in NUMBERS:
+        noise = generator.integers(0, 256, (49, 65), np.uint8)
+        reference = cv2.GaussianBlur(noise, (0, 0), 1.5)
+        folder.put(f"{number}.png", reference)
+        restored = cv2.GaussianBlur(reference, (0, 0), 1)
+        for path in ("notta", "tta"):
+            folder.put(f"{number}.png", restored, "bicubic", path)
+            folder.put(f"{number}.png", restored[:48, :64], "short", path)
+    folder.load(parameters='[size]\nrule = "crop"')
+    with pytest.raises(SystemExit) as ended:
+        main(["run", str(folder.root / "study.toml")])
+    assert ended.value.code == 0
+    with open_warehouse(folder.root / "out" / "warehouse.duckdb") as connection:
+        rows = connection.sql(
+            "select model_id, count(*), count(local_ssim_notta), count(axis1_notta) from fct_blocks"
+            " group by model_id order by model_id"
+        ).fetchall()
+        rules = connection.sql(
+            "select distinct model_id, size_rule, height_px from dim_source_files order by 1 nulls"
+            " first"
+        ).fetchall()
+        empty = connection.sql("select count(*) from fct_image_quality where ssim is null")
+        assert empty.fetchall() == [(0,)]
+    counts = (len(NUMBERS) * 63, len(NUMBERS) * 48, len(NUMBERS) * 48)
+    assert rows == [("bicubic", *counts), ("short", *counts)]
+    assert rules == [(None, None, 49), ("bicubic", None, 49), ("short", "crop", 48)]

@@ -33,7 +33,8 @@ renamed as (
         is_inverted,
         padding_px,
         row_spacing_mm,
-        col_spacing_mm
+        col_spacing_mm,
+        size_rule
     from source
 
 )

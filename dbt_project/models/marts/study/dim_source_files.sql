@@ -31,6 +31,7 @@ final as (
         padding_px,
         row_spacing_mm,
         col_spacing_mm,
+        size_rule,
         file_sha256,
         pixel_sha256,
         icc_sha256
