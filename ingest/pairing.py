@@ -7,7 +7,7 @@ from pathlib import Path
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import name_within, to_text, walk_files
-from upscale_audit.ingest.images import FORMATS_BY_SUFFIX
+from upscale_audit.ingest.images import FORMATS_BY_SUFFIX, OTHER_IMAGES
 from upscale_audit.ingest.study import INFERENCE_PATHS
 
 SEPARATORS = "_-. ([@+"
@@ -15,13 +15,6 @@ SEPARATORS = "_-. ([@+"
 
 PREFIX_SEPARATORS = "_-. )]"
 """The same of what it adds before."""
-
-OTHER_IMAGES = {
-    "", ".bmp", ".gif", ".jp2", ".j2k", ".jxl", ".avif", ".heic", ".heif",
-    ".ppm", ".pgm", ".pnm", ".pbm", ".pfm", ".tga", ".exr", ".psd", ".npy", ".nii", ".mha",
-    ".nrrd", ".raw", ".dng",
-}  # fmt: skip
-"""Suffixes of images that are not read, and a name without one; any other is no image's."""
 
 DEBRIS = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", ".ds_store")
 """Files that desktops leave in folders, in lower case; passed over like hidden ones."""

@@ -38,6 +38,7 @@ from upscale_audit.ingest.manifests import (
 from upscale_audit.ingest.memory import count_workers, estimate_need
 from upscale_audit.ingest.metrics.declared import METRICS
 from upscale_audit.ingest.pairing import Pairing, pair_study
+from upscale_audit.ingest.patients import read_patients
 from upscale_audit.ingest.perceptual import describe_weights
 from upscale_audit.ingest.published import (
     detect_kind,
@@ -113,7 +114,7 @@ def ingest_study(study, workers=None, progress=None, executor=None, memory_bytes
     with locked(study.output, "ingest or build"):
         pairing = pair_study(study) if study.references else Pairing({}, (), ())
         tables_sha256 = _hash_tables(study)
-        labels = _read_labels(study) | _read_published(study)
+        labels = _read_labels(study, pairing.references) | _read_published(study)
         _check_unchanged(study, tables_sha256)
         weights = describe_weights(study.perceptual)
         workers = workers or _count_workers(study, pairing, weights, memory_bytes)
@@ -269,8 +270,10 @@ def _say_full_memory(results):
         ) from None
 
 
-def _read_labels(study):
+def _read_labels(study, image_ids):
     entries = read_entries(study.label_entries) if study.label_entries else []
+    if study.patients is not None:
+        entries = read_patients(study.patients, [to_text(image_id) for image_id in image_ids])
     boxes = read_boxes(study.label_boxes) if study.label_boxes else []
     return {"labels": entries, "boxes": boxes}
 
@@ -419,6 +422,8 @@ def _sign_off(study, manifests, sources, files, weights):
         "pairing": study.pairing,
         "sources_root": find_files_root(sources),
     }
+    if study.patients is not None:
+        whole["patients"] = {"layout": study.patients.layout, "columns": study.patients.columns}
     sizes = {name: (study.raw / name).stat().st_size for name in files}
     manifest = make_manifest("raw", study.name, files, sizes, whole, {})
     return manifest | {

@@ -274,7 +274,7 @@ LABELS = (
     Column("follow_up", pa.int32(), "", "Follow-up number."),
     Column("age_years", pa.int32(), "years", "Patient's age in whole years."),
     Column("sex", _TEXT, "", "M or F."),
-    Column("view_position", _TEXT, "", "PA or AP."),
+    Column("view_position", _TEXT, "", "PA, AP, or as the list writes it."),
 )
 """One row per image of the label file."""
 

@@ -11,6 +11,7 @@ from typing import get_args
 
 from upscale_audit.ingest.documents import read_bounded
 from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.patients import COLUMNS, LAYOUTS, PatientList
 from upscale_audit.ingest.plain_paths import check_database_folder
 from upscale_audit.ingest.restorers import (
     CONTROLS,
@@ -219,6 +220,7 @@ class Study:
     frozen: Path | None = None
     lr: LrParameters | None = None
     size_rule: str | None = None
+    patients: PatientList | None = None
     axis: str = "standard"
     axis_models: tuple[str, ...] = ()
     sfrc: tuple[int, ...] = ()
@@ -307,7 +309,7 @@ def _parse_study(path, document):
     required = ("name", "references") if has_images else ("name",)
     _check_keys(path, "[study]", study, known, required=required)
     labels = _table(path, document, "labels")
-    _check_keys(path, "[labels]", labels, ("entries", "boxes"))
+    _check_keys(path, "[labels]", labels, ("entries", "boxes", "patients", "layout", "columns"))
     pairing = _text(path, "[study]", study, "pairing", default="exact")
     if pairing not in PAIRING_RULES:
         raise StudyError(
@@ -333,6 +335,7 @@ def _parse_study(path, document):
         frozen=_resolve(path, "[study]", study, "frozen") if "frozen" in study else None,
         lr=_parse_lr(path, document) if has_images else None,
         size_rule=_parse_size(path, document),
+        patients=_parse_patients(path, labels),
         axis=_parse_axis(path, study),
         axis_models=_parse_axis_models(path, study, models),
         sfrc=_parse_patch_sides(path, study),
@@ -354,6 +357,34 @@ def _parse_size(path, document):
     if rule not in SIZE_RULES:
         raise StudyError(f"{path} [size]: rule = {rule!r}; expected one of {', '.join(SIZE_RULES)}")
     return rule
+
+
+def _parse_patients(path, labels):
+    """Parse the list of patients: a layout's, or one whose columns are named."""
+    layout, columns = labels.get("layout"), labels.get("columns", {})
+    if "patients" not in labels:
+        if layout is not None or columns:
+            raise StudyError(f"{path} [labels]: layout and columns are of patients = ...; name it")
+        return None
+    if "entries" in labels:
+        raise StudyError(
+            f"{path} [labels]: entries and patients both say who is who; take one of them out"
+        )
+    if layout is not None and (columns or layout not in LAYOUTS):
+        found = "columns beside it" if columns else repr(layout)
+        raise StudyError(
+            f"{path} [labels]: layout = {found}; expected one of {', '.join(LAYOUTS)}, or columns"
+            " alone"
+        )
+    is_text = isinstance(columns, dict) and all(isinstance(name, str) for name in columns.values())
+    if not is_text:
+        raise StudyError(
+            f"{path} [labels]: columns = {columns!r}; expected {{ image = ..., patient = ... }}"
+        )
+    required = ("image", "patient") if columns else ()
+    _check_keys(path, "[labels] columns", columns, COLUMNS, required=required)
+    file = _file(path, "[labels]", labels, "patients")
+    return PatientList(file, layout, tuple(sorted(columns.items())))
 
 
 def _parse_lr(path, document):

@@ -286,16 +286,33 @@ def _write_study(study, folder):
                 place = f"restored/{model.model_id}/{path}"
                 (folder / place).mkdir(parents=True, exist_ok=True)
                 lines.append(f"{path} = {_quote(place)}")
-    if study.label_entries is not None:
-        lines += ["", "[labels]", f"entries = {_quote(_within(study.label_entries, folder))}"]
+    lines += _spell_labels(study, folder)
     lines += ["", "[parameters]", *_spell_parameters(study)]
     write_text(folder / "study.toml", "\n".join(lines) + "\n")
     return folder / "study.toml"
 
 
+def _spell_labels(study, folder):
+    if study.label_entries is not None:
+        return ["", "[labels]", f"entries = {_quote(_within(study.label_entries, folder))}"]
+    if study.patients is None:
+        return []
+    lines = ["", "[labels]", f"patients = {_quote(_within(study.patients.file, folder))}"]
+    if study.patients.layout is not None:
+        lines.append(f"layout = {_quote(study.patients.layout)}")
+    if study.patients.columns:
+        named = ", ".join(f"{name} = {_quote(column)}" for name, column in study.patients.columns)
+        lines.append(f"columns = {{ {named} }}")
+    return lines
+
+
 def _spell_parameters(study):
-    """Spell the study's parameters that are not the default ones; image metrics are left out."""
+    """Spell the study's parameters that are not the default ones; image metrics are left out.
+
+    The window is too: copies have the 8 bits that it made.
+    """
     given = asdict(study.ingest_parameters) | asdict(study.analysis_parameters)
+    del given["window"]
     default = {
         item.name: item.default
         for kind in (IngestParameters, AnalysisParameters)
