@@ -9,6 +9,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import get_args
 
+from upscale_audit.ingest.credit import Credit, parse_credit
 from upscale_audit.ingest.documents import read_bounded
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.patients import COLUMNS, LAYOUTS, PatientList
@@ -201,10 +202,11 @@ class Study:
 
     `references` is None and `models` empty in a study of published files only; without
     `perceptual` there is no LPIPS. `size_rule` brings restored images of another size to their
-    reference's; without one they are refused. `axis` is what scores blocks: the standard basis, or
-    one that every build fits to the study's blocks; `frozen` names a file to score by instead. The
-    study's own basis, and the limits that models share, are fitted on `axis_models`. `sfrc` holds
-    the sides of the patches, px, whose ring correlation is measured; by default none is.
+    reference's; without one they are refused. `credit` names who made the study. `axis` is what
+    scores blocks: the standard basis, or one that every build fits to the study's blocks; `frozen`
+    names a file to score by instead. The study's own basis, and the limits that models share, are
+    fitted on `axis_models`. `sfrc` holds the sides of the patches, px, whose ring correlation is
+    measured; by default none is.
     """
 
     path: Path
@@ -221,6 +223,7 @@ class Study:
     lr: LrParameters | None = None
     size_rule: str | None = None
     patients: PatientList | None = None
+    credit: Credit = field(default_factory=Credit)
     axis: str = "standard"
     axis_models: tuple[str, ...] = ()
     sfrc: tuple[int, ...] = ()
@@ -299,7 +302,7 @@ def _hint_at_backslash(error):
 def _parse_study(path, document):
     sections = (
         "study", "models", "lr", "size", "published", "labels", "perceptual", "parameters",
-        "restore",
+        "restore", "paper",
     )  # fmt: skip
     _check_keys(path, "the study file", document, sections, required=("study",))
     study = _table(path, document, "study")
@@ -336,6 +339,7 @@ def _parse_study(path, document):
         lr=_parse_lr(path, document) if has_images else None,
         size_rule=_parse_size(path, document),
         patients=_parse_patients(path, labels),
+        credit=_parse_credit(path, document),
         axis=_parse_axis(path, study),
         axis_models=_parse_axis_models(path, study, models),
         sfrc=_parse_patch_sides(path, study),
@@ -357,6 +361,13 @@ def _parse_size(path, document):
     if rule not in SIZE_RULES:
         raise StudyError(f"{path} [size]: rule = {rule!r}; expected one of {', '.join(SIZE_RULES)}")
     return rule
+
+
+def _parse_credit(path, document):
+    try:
+        return parse_credit(_table(path, document, "paper"))
+    except StudyError as error:
+        raise StudyError(f"{path} [paper]: {error}") from None
 
 
 def _parse_patients(path, labels):
