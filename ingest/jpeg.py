@@ -53,6 +53,8 @@ class Header:
     profile: bytes | None
     frames: int
 
+    orientation = gamma = None
+
     @property
     def mode(self):
         """Pillow's name of the colour mode."""

@@ -84,13 +84,18 @@ def _read_cell(path, number, row, name, position):
     if name == "image_id":
         return Path(text).stem
     if name == "patient_id":
-        return text.lstrip("0") or "0" if text.isdecimal() else text
+        return name_patient(text)
     return "|".join(name_finding(finding) for finding in text.split("|"))
 
 
 def name_finding(text):
     """Name a finding as the entry list does, whichever of the published lists wrote it."""
     return _FINDING_NAMES.get(text, text)
+
+
+def name_patient(text):
+    """Name a patient: a number has no leading zeros, anything else is as it is."""
+    return text.lstrip("0") or "0" if text.isdecimal() else text
 
 
 def read_age(text):

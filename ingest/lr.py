@@ -5,6 +5,7 @@ no image that rounds to y can have given L: that is proved without x. With x the
 into what A could see and what it could not, docs/definitions.md E.9.
 """
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -27,11 +28,14 @@ class LrImage:
     grey : (m, n) uint8 array
     lr_rule : {"opencv_cubic", "antialiased"}
     scale : {2, 3, 4}
+    step : float
+        Grey levels of one stored value, where a window shows this image and those it judges: both
+        were rounded before it, and what it cut is not known.
     """
 
-    def __init__(self, grey, lr_rule, scale):
+    def __init__(self, grey, lr_rule, scale, step=0.0):
         self.grey = np.ascontiguousarray(grey)
-        self.lr_rule, self.scale = lr_rule, scale
+        self.lr_rule, self.scale, self.step = lr_rule, scale, step
         self.kernel: Kernel = find_kernel(lr_rule, scale)
         rows, cols = (side * scale for side in grey.shape)
         self.rows, self.cols = find_axis(lr_rule, scale, rows), find_axis(lr_rule, scale, cols)
@@ -62,7 +66,24 @@ class LrImage:
             for channel in range(3):
                 plane = np.ascontiguousarray(channels[:, :, channel])
                 is_clamped |= self._apply(plane)[1]
-        return Judged(made, is_clamped | self.is_cut, self.kernel.bound(rounding))
+        if self.step:
+            is_clamped |= self._find_reach((grey == DARKEST) | (grey == BRIGHTEST))
+        return Judged(made, is_clamped | self.is_cut, self._widen(self.kernel.bound(rounding)))
+
+    @property
+    def bound(self):
+        """Largest residual of a true image in one channel."""
+        return self._widen(self.kernel.bound())
+
+    def _widen(self, bound):
+        """Allow for a rounding of stored values beside each rounding of grey levels."""
+        return bound if not self.step else math.ceil(bound * (1 + self.step))
+
+    def _find_reach(self, is_unknown):
+        """LR pixels that read any of some pixels."""
+        down = loops.spread_flags(is_unknown, self.rows.starts, self.rows.taps.shape[1])
+        down = np.ascontiguousarray(down.T)
+        return loops.spread_flags(down, self.cols.starts, self.cols.taps.shape[1]).T
 
     def _apply(self, grey):
         """Apply the rule: the result, times the squared denominator, and where it may cut."""
@@ -279,10 +300,13 @@ def find_lr(parameters, image, lr_image=None, is_rejected=False):
     if lr_image.rgb is not None:
         detail = "the LR image has colours, and its rule acted on each channel: see certify"
         return None, NO_FACTS | {"lr_rule_status": "unknown", "lr_detail": detail}
+    if lr_image.step and (not image.step or lr_image.step == math.inf):
+        detail = "a window shows the LR image, and not the reference, or not linearly: not judged"
+        return None, NO_FACTS | {"lr_rule_status": "unknown", "lr_detail": detail}
     rows = image.grey.shape[0]
     scale = rows // lr_image.grey.shape[0]
     rules = LR_RULES if parameters.rule is None else (parameters.rule,)
-    tried = [_try_rule(image, lr_image.grey, rule, scale) for rule in rules]
+    tried = [_try_rule(image, lr_image.grey, rule, scale, lr_image.step) for rule in rules]
     fitting = [item for item in tried if item.contradicted == 0]
     detail = "; ".join(item.describe() for item in tried)
     if not fitting:
@@ -346,6 +370,6 @@ class _Trial:
         return NO_FACTS | facts | (known if is_known else {})
 
 
-def _try_rule(image, lr_grey, lr_rule, scale):
-    lr = LrImage(lr_grey, lr_rule, scale)
+def _try_rule(image, lr_grey, lr_rule, scale, step=0.0):
+    lr = LrImage(lr_grey, lr_rule, scale, step)
     return _Trial(image.grey, lr, lr.judge(image.grey, image.rgb))

@@ -3,7 +3,7 @@
 import stat
 from pathlib import Path
 
-from upscale_audit.ingest import jpeg, png
+from upscale_audit.ingest import dicom, jpeg, png, tiff, webp
 
 WORKER_BYTES = 300_000_000
 """A worker that has measured a tiny image, its libraries loaded."""
@@ -95,6 +95,10 @@ def peek_size(path):
             head = file.read(_HEAD_BYTES)
             if head.startswith(jpeg.SIGNATURE) and jpeg.find_frame(head) is None:
                 head += file.read(_LONG_HEAD_BYTES)  # behind long metadata
+            if head.startswith(dicom.MAGIC, dicom.MAGIC_AT):
+                return dicom.peek_size(head + file.read(_LONG_HEAD_BYTES)), False
+            if head[:4] in tiff.SIGNATURES:
+                return tiff.peek_size(file, head)
     except OSError:
         return 0, False
     if head.startswith(png.SIGNATURE) and len(head) >= 33:
@@ -103,6 +107,8 @@ def peek_size(path):
     if head.startswith(jpeg.SIGNATURE) and (frame := jpeg.find_frame(head)) is not None:
         width, height, components = frame
         return width * height, components > 1
+    if head.startswith(webp.SIGNATURE):
+        return webp.peek_size(head), True
     return 0, False
 
 

@@ -7,21 +7,14 @@ from pathlib import Path
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import name_within, to_text, walk_files
-from upscale_audit.ingest.images import FORMATS_BY_SUFFIX
+from upscale_audit.ingest.images import FORMATS_BY_SUFFIX, OTHER_IMAGES
 from upscale_audit.ingest.study import INFERENCE_PATHS
 
-SEPARATORS = "_-. ("
+SEPARATORS = "_-. ([@+"
 """What stands between an image's name and what an upscaler adds behind it."""
 
-PREFIX_SEPARATORS = "_-. )"
+PREFIX_SEPARATORS = "_-. )]"
 """The same of what it adds before."""
-
-OTHER_IMAGES = {
-    "", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".dcm", ".dicom", ".jp2", ".j2k", ".jxl",
-    ".avif", ".heic", ".heif", ".ppm", ".pgm", ".pnm", ".pbm", ".pfm", ".tga", ".exr", ".psd",
-    ".npy", ".nii", ".mha", ".nrrd", ".raw", ".dng",
-}  # fmt: skip
-"""Suffixes of images that are not read, and a name without one; any other is no image's."""
 
 DEBRIS = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", ".ds_store")
 """Files that desktops leave in folders, in lower case; passed over like hidden ones."""
@@ -104,8 +97,8 @@ def pair_study(study):
     counts, the other is refused.
 
     Under the rule ``exact`` a restored file's stem equals the image_id. Under ``suffix`` it
-    may also be the image_id followed by one of ``_-. (`` and anything; failing that, anything
-    that ends in one of ``_-. )`` and the image_id; failing that, either in other case. The
+    may also be the image_id followed by one of ``_-. ([@+`` and anything; failing that, anything
+    that ends in one of ``_-. )]`` and the image_id; failing that, either in other case. The
     longest image_id wins (``a_b_x2`` belongs to ``a_b``, not to ``a``), so ``img1`` never takes
     ``img10``. Two candidates for one reference are ambiguous: neither is used.
     """

@@ -58,6 +58,8 @@ class Header:
     frames: int
     data: tuple
 
+    orientation = None
+
     @property
     def mode(self):
         """Pillow's name of the colour mode."""
@@ -133,11 +135,10 @@ def decode_samples(header):
     Parameters
     ----------
     header : Header
-        Of 8 bits a sample or fewer.
 
     Returns
     -------
-    (M, N) or (M, N, channels) uint8 array
+    (M, N) or (M, N, channels) uint8 array, or uint16 where samples have 16 bits
         As stored: palette indices for palettes, samples of fewer than 8 bits unscaled.
 
     Raises
@@ -151,7 +152,7 @@ def decode_samples(header):
     if not header.is_interlaced:
         lines, _ = _unfilter(stream, 0, header, *shape[:2])
         return _unpack(lines, shape, header)
-    samples, at = np.empty(shape, np.uint8), 0
+    samples, at = np.empty(shape, np.uint16 if header.bit_depth == 16 else np.uint8), 0
     for row, col, row_step, col_step in _PASSES:
         target = samples[row::row_step, col::col_step]
         if target.size:
@@ -294,6 +295,8 @@ def _unfilter(stream, at, header, rows, cols):
 def _unpack(lines, shape, header):
     if header.bit_depth == 8:
         return lines.reshape(shape)
+    if header.bit_depth == 16:
+        return lines.view(">u2").astype(np.uint16).reshape(shape)
     per_byte = 8 // header.bit_depth
     shifts = np.arange(per_byte - 1, -1, -1, dtype=np.uint8) * np.uint8(header.bit_depth)
     mask = np.uint8((1 << header.bit_depth) - 1)

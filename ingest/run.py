@@ -39,6 +39,7 @@ from upscale_audit.ingest.manifests import (
 from upscale_audit.ingest.memory import count_workers, estimate_need
 from upscale_audit.ingest.metrics.declared import METRICS
 from upscale_audit.ingest.pairing import Pairing, pair_study
+from upscale_audit.ingest.patients import read_patients
 from upscale_audit.ingest.perceptual import describe_weights
 from upscale_audit.ingest.published import (
     detect_kind,
@@ -116,7 +117,7 @@ def ingest_study(study, workers=None, progress=None, executor=None, memory_bytes
     with locked(study.output, "ingest or build"):
         pairing = pair_study(study) if study.references else Pairing({}, (), ())
         tables_sha256 = _hash_tables(study)
-        labels = _read_labels(study) | _read_published(study)
+        labels = _read_labels(study, pairing.references) | _read_published(study)
         _check_unchanged(study, tables_sha256)
         weights = describe_weights(study.perceptual)
         workers = workers or _count_workers(study, pairing, weights, memory_bytes)
@@ -134,6 +135,7 @@ def ingest_study(study, workers=None, progress=None, executor=None, memory_bytes
                 progress(sum(len(item["images"]) for item in manifests), total)
         manifests.sort(key=lambda manifest: manifest["unit_id"])
         merge_unit_sources(manifests)  # before anything is signed
+        _say_unlike_depths(manifests)
         tables = finish_tables(study, _small_tables(pairing, manifests, weights) | labels)
         _write_tables(study, manifests, tables, weights, tables_sha256, journal)
     return _report(manifests, tables, kept)
@@ -242,7 +244,7 @@ def _inputs_by_image(study, pairing):
 
 def name_recipe(study, weights=None):
     """Name what decides the numbers of a study beside its pixels."""
-    return recipe(study.ingest_parameters, weights, study.lr, plan_scan(study))
+    return recipe(study.ingest_parameters, weights, study.lr, plan_scan(study), study.size_rule)
 
 
 def _make_unit(study, weights, inputs, images, models):
@@ -253,7 +255,8 @@ def _make_unit(study, weights, inputs, images, models):
         for image_id in images
     }
     parameters, scan = study.ingest_parameters, plan_scan(study)
-    return Unit(study.raw, images, models, chosen, parameters, weights, lr=study.lr, scan=scan)
+    more = {"lr": study.lr, "scan": scan, "size_rule": study.size_rule}
+    return Unit(study.raw, images, models, chosen, parameters, weights, **more)
 
 
 def _name_images(unit):
@@ -270,8 +273,10 @@ def _say_full_memory(results):
         ) from None
 
 
-def _read_labels(study):
+def _read_labels(study, image_ids):
     entries = read_entries(study.label_entries) if study.label_entries else []
+    if study.patients is not None:
+        entries = read_patients(study.patients, [to_text(image_id) for image_id in image_ids])
     boxes = read_boxes(study.label_boxes) if study.label_boxes else []
     return {"labels": entries, "boxes": boxes}
 
@@ -347,6 +352,19 @@ def describe_metrics(weights):
     ]
 
 
+def _say_unlike_depths(manifests):
+    """Say of how many files no window was applied, though one was to their reference."""
+    files = _collect(manifests, "source_files")
+    shown = {row["image_id"] for row in files if row["role"] == "reference" and row["window_rule"]}
+    plain = [row for row in files if row["image_id"] in shown and not row["window_rule"]]
+    if plain:
+        logger.warning(
+            "%d files of 8 bits (the first: %s) belong to references that a window was applied to:"
+            " they are compared as they are, so the same window must have made them",
+            len(plain), plain[0]["file_name"],
+        )  # fmt: skip
+
+
 def _describe_pair(pair, measured):
     image_id = to_text(pair.image_id)
     status = pair.status
@@ -415,6 +433,8 @@ def _sign_off(study, manifests, sources, files, weights):
         "pairing": study.pairing,
         "sources_root": find_files_root(sources),
     }
+    if study.patients is not None:
+        whole["patients"] = {"layout": study.patients.layout, "columns": study.patients.columns}
     sizes = {name: (study.raw / name).stat().st_size for name in files}
     manifest = make_manifest("raw", study.name, files, sizes, whole, {})
     return manifest | {

@@ -113,6 +113,7 @@ IMAGES = (
     Column("lr_clamped_px", _COUNT, "px", "Not judged in the reference: the rule may have cut."),
     Column("lr_contradicted_px", _COUNT, "px", "Contradicted by the reference itself."),
     Column("lr_largest_dn", pa.float64(), "dn", "Largest judged |A x - L| of the reference."),
+    Column("patient_id", _TEXT, "", "PatientID of a DICOM reference; NULL where none."),
 )
 """One row per decoded reference."""
 
@@ -125,10 +126,10 @@ SOURCE_FILES = (
     Column("bytes", _COUNT, "bytes", "Size of the file."),
     Column("file_sha256", _TEXT, "", "SHA-256 of the file."),
     Column("pixel_sha256", _TEXT, "", "SHA-256 of the decoded channels with their shape."),
-    Column("width_px", pa.int32(), "px", "Width as measured, turned where the file says so."),
-    Column("height_px", pa.int32(), "px", "Height as measured, likewise."),
-    Column("colour_mode", _TEXT, "", "Pillow mode of the file."),
-    Column("bit_depth", pa.int32(), "bits", "Bits a channel in the file."),
+    Column("width_px", pa.int32(), "px", "Width, turned where the file says so."),
+    Column("height_px", pa.int32(), "px", "Height, likewise."),
+    Column("colour_mode", _TEXT, "", "Pillow mode; of DICOM the photometric interpretation."),
+    Column("bit_depth", pa.int32(), "bits", "Bits a channel in the file; of DICOM those stored."),
     Column("grey_rule", _TEXT, "", "How grey values were made from the channels."),
     Column("transparent_px", _COUNT, "px", "Pixels put on white; NULL without alpha."),
     Column("orientation", pa.int32(), "", "EXIF orientation that was undone; NULL where none."),
@@ -137,6 +138,17 @@ SOURCE_FILES = (
     Column("grey_sha256", _TEXT, "", "SHA-256 of the grey values measured, with their shape."),
     Column("lowest_dn", pa.int32(), "dn", "Lowest grey value."),
     Column("highest_dn", pa.int32(), "dn", "Highest grey value."),
+    Column("window_rule", _TEXT, "", "How values became 8 bits; NULL where no window was applied."),
+    Column("window_low", pa.float64(), "", "Value that is shown as 0; NULL likewise."),
+    Column("window_high", pa.float64(), "", "Value that is shown as 255; NULL likewise."),
+    Column("window_clipped_px", _COUNT, "px", "Pixels beyond these two; NULL likewise."),
+    Column("rescale_slope", pa.float64(), "", "Of stored values, before the window; NULL if none."),
+    Column("rescale_intercept", pa.float64(), "", "Likewise."),
+    Column("is_inverted", pa.bool_(), "", "The lowest value was white; NULL where nothing says."),
+    Column("padding_px", _COUNT, "px", "Pixels of DICOM's padding value; NULL where none stated."),
+    Column("row_spacing_mm", pa.float64(), "mm", "Distance of rows, of DICOM; NULL where none."),
+    Column("col_spacing_mm", pa.float64(), "mm", "Distance of columns, likewise."),
+    Column("size_rule", _TEXT, "", "What made it the reference's size; NULL where it had it."),
 )
 """One row per file that was measured."""
 
@@ -265,7 +277,7 @@ LABELS = (
     Column("follow_up", pa.int32(), "", "Follow-up number."),
     Column("age_years", pa.int32(), "years", "Patient's age in whole years."),
     Column("sex", _TEXT, "", "M or F."),
-    Column("view_position", _TEXT, "", "PA or AP."),
+    Column("view_position", _TEXT, "", "PA, AP, or as the list writes it."),
 )
 """One row per image of the label file."""
 

@@ -79,7 +79,12 @@ def list_table_sources(study):
         ``(path, raw table)`` by name.
     """
     files = {}
-    for table, path in (("labels", study.label_entries), ("boxes", study.label_boxes)):
+    patients = None if study.patients is None else study.patients.file
+    for table, path in (
+        ("labels", study.label_entries),
+        ("labels", patients),
+        ("boxes", study.label_boxes),
+    ):
         if path is not None:
             files[f"{table}/{to_text(path.name)}"] = (path, table)
     for item in study.published:

@@ -9,8 +9,10 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import get_args
 
+from upscale_audit.ingest.credit import Credit, parse_credit
 from upscale_audit.ingest.documents import read_bounded
 from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.patients import COLUMNS, LAYOUTS, PatientList
 from upscale_audit.ingest.plain_paths import check_database_folder
 from upscale_audit.ingest.restorers import (
     CONTROLS,
@@ -20,6 +22,8 @@ from upscale_audit.ingest.restorers import (
     Repair,
     RestoreParameters,
 )
+from upscale_audit.ingest.sizes import SIZE_RULES
+from upscale_audit.ingest.windows import Window, parse_window
 
 INFERENCE_PATHS = ("notta", "tta")
 MAX_FILE_BYTES = 1 << 20
@@ -58,6 +62,8 @@ class IngestParameters:
         Images with more pixels are rejected before they are decoded.
     image_metrics : bool
         Whether the per-image metrics are measured too; they take about as long as the rest.
+    window : ingest.windows.Window or None
+        How values of more than 8 bits become the 8 that are measured; without, they are refused.
     """
 
     edge_rule: str = "adaptive"
@@ -67,6 +73,7 @@ class IngestParameters:
     colour: str = "reduce"
     max_image_px: int = 8192 * 8192
     image_metrics: bool = True
+    window: Window | None = None
 
     def __post_init__(self):
         _require(self.edge_rule in EDGE_RULES, "edge_rule", self.edge_rule, EDGE_RULES)
@@ -196,11 +203,12 @@ class Study:
     """A parsed study file. All paths are absolute.
 
     `references` is None and `models` empty in a study of published files only; without
-    `perceptual` there is no LPIPS. `axis` is what scores blocks: the standard basis, or one that
-    every build fits to the study's blocks; `frozen` names a file to score by instead. `box_frame`
-    is as `ingest.boxes.place_boxes` takes it. The study's
-    own basis, and the limits that models share, are fitted on `axis_models`. `sfrc` holds the sides
-    of the patches, px, whose ring correlation is measured; by default none is.
+    `perceptual` there is no LPIPS. `size_rule` brings restored images of another size to their
+    reference's; without one they are refused. `credit` names who made the study. `box_frame` is
+    as `ingest.boxes.place_boxes` takes it. `axis` is what scores blocks: the standard basis, or one
+    that every build fits to the study's blocks; `frozen` names a file to score by instead. The
+    study's own basis, and the limits that models share, are fitted on `axis_models`. `sfrc` holds
+    the sides of the patches, px, whose ring correlation is measured; by default none is.
     """
 
     path: Path
@@ -216,6 +224,9 @@ class Study:
     perceptual: PerceptualFiles | None = None
     frozen: Path | None = None
     lr: LrParameters | None = None
+    size_rule: str | None = None
+    patients: PatientList | None = None
+    credit: Credit = field(default_factory=Credit)
     axis: str = "standard"
     axis_models: tuple[str, ...] = ()
     sfrc: tuple[int, ...] = ()
@@ -293,7 +304,8 @@ def _hint_at_backslash(error):
 
 def _parse_study(path, document):
     sections = (
-        "study", "models", "lr", "published", "labels", "perceptual", "parameters", "restore"
+        "study", "models", "lr", "size", "published", "labels", "perceptual", "parameters",
+        "restore", "paper",
     )  # fmt: skip
     _check_keys(path, "the study file", document, sections, required=("study",))
     study = _table(path, document, "study")
@@ -303,7 +315,8 @@ def _parse_study(path, document):
     required = ("name", "references") if has_images else ("name",)
     _check_keys(path, "[study]", study, known, required=required)
     labels = _table(path, document, "labels")
-    _check_keys(path, "[labels]", labels, ("entries", "boxes", "box_frame"))
+    known = ("entries", "boxes", "box_frame", "patients", "layout", "columns")
+    _check_keys(path, "[labels]", labels, known)
     pairing = _text(path, "[study]", study, "pairing", default="exact")
     if pairing not in PAIRING_RULES:
         raise StudyError(
@@ -329,6 +342,9 @@ def _parse_study(path, document):
         perceptual=_parse_perceptual(path, document),
         frozen=_resolve(path, "[study]", study, "frozen") if "frozen" in study else None,
         lr=_parse_lr(path, document) if has_images else None,
+        size_rule=_parse_size(path, document),
+        patients=_parse_patients(path, labels),
+        credit=_parse_credit(path, document),
         axis=_parse_axis(path, study),
         axis_models=_parse_axis_models(path, study, models),
         sfrc=_parse_patch_sides(path, study),
@@ -353,6 +369,52 @@ def _parse_frame(path, labels):
         f"{path} [labels]: box_frame = {given!r}; expected the width and height in px of the"
         ' images on which the boxes were drawn, as [1024, 1024], or "reference" or "unit"'
     )
+
+
+def _parse_size(path, document):
+    if "size" not in document:
+        return None
+    given = _table(path, document, "size")
+    _check_keys(path, "[size]", given, ("rule",), required=("rule",))
+    rule = _text(path, "[size]", given, "rule")
+    if rule not in SIZE_RULES:
+        raise StudyError(f"{path} [size]: rule = {rule!r}; expected one of {', '.join(SIZE_RULES)}")
+    return rule
+
+
+def _parse_credit(path, document):
+    try:
+        return parse_credit(_table(path, document, "paper"))
+    except StudyError as error:
+        raise StudyError(f"{path} [paper]: {error}") from None
+
+
+def _parse_patients(path, labels):
+    """Parse the list of patients: a layout's, or one whose columns are named."""
+    layout, columns = labels.get("layout"), labels.get("columns", {})
+    if "patients" not in labels:
+        if layout is not None or columns:
+            raise StudyError(f"{path} [labels]: layout and columns are of patients = ...; name it")
+        return None
+    if "entries" in labels:
+        raise StudyError(
+            f"{path} [labels]: entries and patients both say who is who; take one of them out"
+        )
+    if layout is not None and (columns or layout not in LAYOUTS):
+        found = "columns beside it" if columns else repr(layout)
+        raise StudyError(
+            f"{path} [labels]: layout = {found}; expected one of {', '.join(LAYOUTS)}, or columns"
+            " alone"
+        )
+    is_text = isinstance(columns, dict) and all(isinstance(name, str) for name in columns.values())
+    if not is_text:
+        raise StudyError(
+            f"{path} [labels]: columns = {columns!r}; expected {{ image = ..., patient = ... }}"
+        )
+    required = ("image", "patient") if columns else ()
+    _check_keys(path, "[labels] columns", columns, COLUMNS, required=required)
+    file = _file(path, "[labels]", labels, "patients")
+    return PatientList(file, layout, tuple(sorted(columns.items())))
 
 
 def _parse_lr(path, document):
@@ -583,7 +645,12 @@ def _make(path, where, given, declaration):
 
 
 def _parse_parameters(path, document):
-    given = _table(path, document, "parameters")
+    given = dict(_table(path, document, "parameters"))
+    if "window" in given:
+        try:
+            given["window"] = parse_window(given["window"])
+        except StudyError as error:
+            raise StudyError(f"{path} [parameters]: {error}") from None
     kinds = (IngestParameters, AnalysisParameters)
     known = {item.name: item for kind in kinds for item in fields(kind)}
     _check_keys(path, "[parameters]", given, known)

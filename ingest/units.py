@@ -5,8 +5,9 @@ last, after its shards were renamed into place. Files without one are debris.
 """
 
 import hashlib
+import math
 import stat
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
@@ -20,6 +21,7 @@ from upscale_audit.ingest.edges import find_thresholds, mark_ringing_pixels
 from upscale_audit.ingest.errors import RejectedFileError
 from upscale_audit.ingest.files import canonical_json, hash_file, hash_json, replacing, write_text
 from upscale_audit.ingest.images import decode_image, hash_pixels, limit_bytes, read_bytes
+from upscale_audit.ingest.labels import name_patient
 from upscale_audit.ingest.lr import NO_FACTS, find_lr, find_size_problem
 from upscale_audit.ingest.manifests import Code, describe_code
 from upscale_audit.ingest.metrics.declared import round_published
@@ -29,7 +31,9 @@ from upscale_audit.ingest.patches import PatchShard, name_patch_shard
 from upscale_audit.ingest.perceptual import Weights, load_network
 from upscale_audit.ingest.rings import Scan, ScannedReference
 from upscale_audit.ingest.schema import BLOCKS, ROUNDED_NAMES, SCHEMA_VERSION, TABLES, arrow_schema
+from upscale_audit.ingest.sizes import bring_to_size, check_size
 from upscale_audit.ingest.study import IngestParameters, LrParameters
+from upscale_audit.ingest.windows import Display, follow
 
 ROWS_PER_GROUP = 131_072
 """A row group closes after the image that reaches this many rows; no image is split."""
@@ -68,11 +72,12 @@ class Unit:
     vouched: frozenset[str] | None = None
     lr: LrParameters | None = None
     scan: Scan | None = None
+    size_rule: str | None = None
 
     @property
     def recipe(self):
         """What decides the unit's numbers beside its pixels."""
-        return recipe(self.parameters, self.weights, self.lr, self.scan)
+        return recipe(self.parameters, self.weights, self.lr, self.scan, self.size_rule)
 
     @property
     def unit_id(self):
@@ -94,12 +99,13 @@ class Unit:
         return _name_shard(model_id, self.unit_id)
 
 
-def recipe(parameters, weights=None, lr=None, scan=None):
+def recipe(parameters, weights=None, lr=None, scan=None, size_rule=None):
     """Name what decides the numbers of a study or a unit beside its pixels."""
     named = {"schema_version": SCHEMA_VERSION, "parameters": asdict(parameters)}
     if lr is not None:
         named["lr"] = {"rule": lr.rule, "scale": lr.scale, "has_files": lr.folder is not None}
     named |= {} if scan is None else {"sfrc": scan.recipe}
+    named |= {} if size_rule is None else {"size_rule": size_rule}
     return named if weights is None else named | {"perceptual": weights.recipe}
 
 
@@ -287,10 +293,10 @@ class _Ledger:
         self.inputs, self.source_files, self.rejects = [], [], []
         self.images, self.image_metrics = [], []
 
-    def decode(self, item, check_size=None):
+    def decode(self, item, display, fit=None):
         """Decode one input, recording it; None where it was refused.
 
-        `check_size` takes its shape, and says what is wrong with it; None where nothing is.
+        `fit` takes the image and gives one of the right size, or raises RejectedFileError.
         """
         owner = {
             "role": item.role,
@@ -303,12 +309,10 @@ class _Ledger:
             parameters = self.parameters
             data = read_bytes(item.path, limit_bytes(parameters.max_image_px))
             image = decode_image(
-                data, item.path.suffix.lower(), parameters.max_image_px, parameters.colour
+                data, item.path.suffix.lower(), parameters.max_image_px, parameters.colour, display
             )
             sha256 = image.facts.file_sha256
-            problem = check_size(image.grey.shape) if check_size is not None else None
-            if problem is not None:
-                raise RejectedFileError("size_mismatch", problem)
+            image = image if fit is None else fit(image)
         except RejectedFileError as reject:
             found = identify(item.path) if data is None else identify_bytes(data)
             self.rejects.append(owner | {"reason": reject.code, "detail": reject.detail} | found)
@@ -382,9 +386,9 @@ def _measure_unit(unit):
 
 def _describe_grey(image):
     """Say of the grey values measured what is of the values, not of the file that held them."""
-    is_grey = image.rgb is None
+    is_file = image.rgb is None and image.facts.size_rule is None
     return {
-        "grey_sha256": image.facts.pixel_sha256 if is_grey else hash_pixels(image.grey),
+        "grey_sha256": image.facts.pixel_sha256 if is_file else hash_pixels(image.grey),
         "lowest_dn": int(image.grey.min()),
         "highest_dn": int(image.grey.max()),
     }
@@ -392,26 +396,28 @@ def _describe_grey(image):
 
 def _measure_image(unit, image_id, ledger, writers, patches):
     reference_input, *other_inputs = unit.inputs[image_id]
-    image = ledger.decode(reference_input)
+    display = Display(unit.parameters.window)
+    image = ledger.decode(reference_input, display)
+    display = follow(display) if image is None else image.display
     reference = None if image is None else _Reference(image_id, image, unit)
     columns = {model_id: {} for model_id in unit.models}
     for item in other_inputs:
         if item.path is None:
             continue
         if item.role == "lr":
-            check = None
-            if image is not None:
-                check = partial(find_size_problem, unit.lr, image.grey.shape)
-            decoded = ledger.decode(item, check)
+            fit = None if image is None else partial(_fit_lr, unit.lr, image.grey.shape)
+            decoded = ledger.decode(item, display, fit)
             if reference is not None:
                 reference.set_lr(decoded)
             continue
-        restored = ledger.decode(item, None if image is None else _expect_equal(image))
+        fit = None if image is None else partial(_fit, image.grey.shape, unit.size_rule)
+        restored = ledger.decode(item, display, fit)
         if reference is not None and restored is not None:
-            pair = reference.measure(restored)
+            held = reference.cut(restored.grey.shape)
+            pair = held.measure(restored)
             columns.setdefault(item.model_id, {})[item.inference_path] = pair
-            ledger.add_metrics(item, reference.compare(restored, pair["local_ssim"]))
-            patches.add(item, reference.scanned, restored.grey)
+            ledger.add_metrics(item, held.compare(restored, pair["local_ssim"]))
+            patches.add(item, held.scanned, restored.grey)
     if reference is None:
         return
     ledger.images.append(reference.facts)
@@ -428,23 +434,24 @@ def _measure_image(unit, image_id, ledger, writers, patches):
         )
 
 
-def _expect_equal(reference):
-    """Make a check that an image is as large as the reference."""
-    expected = reference.grey.shape
+def _fit_lr(parameters, shape, lr_image):
+    problem = find_size_problem(parameters, shape, lr_image.grey.shape)
+    if problem is not None:
+        raise RejectedFileError("size_mismatch", problem)
+    return lr_image
 
-    def check(shape):
-        if shape == expected:
-            return None
-        return f"{shape[1]}x{shape[0]} px; the reference has {expected[1]}x{expected[0]}"
 
-    return check
+def _fit(shape, rule, restored):
+    check_size(restored, shape, rule)
+    return bring_to_size(restored, shape, rule)
 
 
 class _Reference:
     """A decoded reference, filtered once for all of its restored images."""
 
     def __init__(self, image_id, image, unit):
-        self.image, self.lr_parameters = image, unit.lr
+        self.image, self.lr_parameters, self.unit = image, unit.lr, unit
+        self.parts = {}
         low, high = find_thresholds(image.grey, unit.parameters)
         self.mask = mark_ringing_pixels(image.grey, low, high)
         self.blocks = Measured(image.grey)
@@ -464,6 +471,7 @@ class _Reference:
             "height_px": image.grey.shape[0],
             "edge_low_dn": low,
             "edge_high_dn": high,
+            "patient_id": None if image.patient_id is None else name_patient(image.patient_id),
         }
 
     def set_lr(self, lr_image):
@@ -471,11 +479,24 @@ class _Reference:
         self.lr, facts = find_lr(self.lr_parameters, self.image, lr_image, lr_image is None)
         self.facts |= facts
 
+    def cut(self, shape):
+        """Give the upper left part of so many rows and columns; all of it is this reference."""
+        if shape == self.image.grey.shape:
+            return self
+        if shape not in self.parts:
+            rows, cols = shape
+            rgb = None if self.image.rgb is None else self.image.rgb[:rows, :cols]
+            part = replace(self.image, grey=self.image.grey[:rows, :cols], rgb=rgb)
+            self.parts[shape] = _Reference(self.facts["image_id"], part, self.unit)
+        return self.parts[shape]
+
     def measure(self, restored):
         """Block columns of a restored image."""
         columns = measure_pair(self.blocks, Measured(restored.grey), self.mask)
-        if self.lr is None or restored.facts.transparent_px:
-            return columns  # what was put on white is no restorer's grey value
+        if self.lr is None or restored.facts.transparent_px or restored.facts.size_rule:
+            return columns  # what was put on white or resampled is no restorer's grey value
+        if bool(restored.step) != bool(self.lr.lr.step) or restored.step == math.inf:
+            return columns  # a window came after the rounding of one of the two alone
         return columns | self.lr.measure(restored.grey, restored.rgb)
 
     def compare(self, restored, local_ssim):

@@ -11,6 +11,7 @@ from upscale_audit.ingest.files import hash_file
 from upscale_audit.ingest.images import decode_image, limit_bytes, read_bytes
 from upscale_audit.ingest.lr import find_lr, find_size_problem, repair
 from upscale_audit.ingest.pairing import match_folder
+from upscale_audit.ingest.windows import Display
 
 RECIPE_VERSION = 1
 """Raised whenever the same images come to give other pixels."""
@@ -83,9 +84,9 @@ class RepairJob:
         """
         reference, lr_file, restored = self._files[image_id]
         try:
-            image = self._decode(reference)
-            restored = self._decode(restored)
-            lr_image = None if lr_file is None else self._decode(lr_file)
+            image = self._decode(reference, Display(self.study.ingest_parameters.window))
+            restored = self._decode(restored, image.display)
+            lr_image = None if lr_file is None else self._decode(lr_file, image.display)
         except RejectedFileError as reject:
             return None, str(reject)
         if restored.grey.shape != image.grey.shape:
@@ -94,6 +95,8 @@ class RepairJob:
             problem = find_size_problem(self.study.lr, image.grey.shape, lr_image.grey.shape)
             if problem is not None:
                 return None, f"size_mismatch: {problem}"
+        if restored.step or (lr_image is not None and lr_image.step):
+            return None, "a window shows it or its LR image: only 8-bit files are repaired"
         held, facts = find_lr(self.study.lr, image, lr_image)
         if held is None:
             return None, f"LR image {facts['lr_rule_status']}: {facts['lr_detail']}"
@@ -106,8 +109,8 @@ class RepairJob:
         Image.fromarray(pixels).save(buffer, "PNG")
         return buffer.getvalue(), None
 
-    def _decode(self, path):
+    def _decode(self, path, display):
         parameters = self.study.ingest_parameters
         data = read_bytes(path, limit_bytes(parameters.max_image_px))
         suffix = path.suffix.lower()
-        return decode_image(data, suffix, parameters.max_image_px, parameters.colour)
+        return decode_image(data, suffix, parameters.max_image_px, parameters.colour, display)

@@ -4,6 +4,7 @@ import numpy as np
 from PIL import Image
 
 from upscale_audit.ingest.restorers import GREY_RULES
+from upscale_audit.ingest.sizes import resample_mitchell
 
 
 def reduce_mitchell(image, height, width):
@@ -33,8 +34,8 @@ def reduce_mitchell(image, height, width):
     D. P. Mitchell, A. N. Netravali, Reconstruction filters in computer graphics, SIGGRAPH 1988.
     doi:10.1145/54852.378514. Transfer function: IEC 61966-2-1.
     """
-    rows = _resample(_SRGB_TO_LINEAR[image], height)
-    reduced = _resample(rows.swapaxes(0, 1), width).swapaxes(0, 1)
+    rows = resample_mitchell(_SRGB_TO_LINEAR[image], height)
+    reduced = resample_mitchell(rows.swapaxes(0, 1), width).swapaxes(0, 1)
     return np.floor(_linear_to_srgb(reduced.clip(0, 1)) * 255 + 0.5).astype(np.uint8)
 
 
@@ -65,29 +66,6 @@ def to_grey(image, grey_rule):
         return np.asarray(Image.fromarray(image).convert("L"))
     total = image.sum(axis=2, dtype=np.uint16)
     return ((2 * total + 3) // 6).astype(np.uint8)
-
-
-def _mitchell(distance):
-    """Weight at a distance in pixels of the result; zero from 2 on."""
-    t = np.abs(distance)
-    near = (7 * t**3 - 12 * t**2 + 16 / 3) / 6
-    far = (-7 / 3 * t**3 + 12 * t**2 - 20 * t + 32 / 3) / 6
-    return np.where(t < 1, near, np.where(t < 2, far, 0))
-
-
-def _resample(values, reduced):
-    """Reduce the first axis, one tap after the other: the same sums on any number of threads."""
-    stretch = len(values) / reduced
-    centres = (np.arange(reduced) + 0.5) * stretch - 0.5
-    reach = int(np.ceil(2 * stretch))
-    pixels = np.floor(centres).astype(int)[:, None] + np.arange(-reach, reach + 2)
-    weights = _mitchell((pixels - centres[:, None]) / stretch)
-    weights /= weights.sum(axis=1, keepdims=True)
-    pixels = pixels.clip(0, len(values) - 1)
-    total = np.zeros((reduced, *values.shape[1:]))
-    for tap in range(pixels.shape[1]):
-        total += weights[:, tap, None, None] * values[pixels[:, tap]]
-    return total
 
 
 def _srgb_to_linear(value):

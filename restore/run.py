@@ -17,6 +17,7 @@ from upscale_audit.ingest.pairing import list_references
 from upscale_audit.ingest.restorers import Repair
 from upscale_audit.ingest.study import INFERENCE_PATHS
 from upscale_audit.ingest.vouchers import Journal
+from upscale_audit.ingest.windows import PLAIN, Display, name_window
 from upscale_audit.ingest.workers import map_units
 from upscale_audit.restore.repair import RepairJob
 from upscale_audit.restore.restorers import Restorer, load_network, prepare_restorer
@@ -36,6 +37,7 @@ class Task:
     max_image_px: int
     colour: str
     cost: float
+    display: Display = PLAIN
 
 
 @dataclass(frozen=True)
@@ -210,7 +212,7 @@ def _make_shelf(study, model, inference_path, restorer):
     return Shelf(
         model.folder(inference_path),
         f"{inference_path} of {model.model_id!r}",
-        restorer.describe(inference_path),
+        restorer.describe(inference_path) | name_window(study.ingest_parameters.window),
         describe_code("restore", "*")["sha256"],
         signed,
     )
@@ -250,6 +252,7 @@ def _plan(study, references, inputs, restorers, shelves):
                     max_image_px=study.ingest_parameters.max_image_px,
                     colour=study.ingest_parameters.colour,
                     cost=restorer.estimate_cost(size, inference_path == "tta"),
+                    display=Display(study.ingest_parameters.window),
                 )
             )
     return sorted(tasks, key=lambda task: (-task.cost, task.model_id, task.image_id))
@@ -307,7 +310,7 @@ def restore_image(task):
         if hashlib.sha256(data).hexdigest() != task.input_sha256:
             raise StudyError(f"{task.reference} changed while it was restored: run this again")
         suffix = task.reference.suffix.lower()
-        image = decode_image(data, suffix, task.max_image_px, task.colour)
+        image = decode_image(data, suffix, task.max_image_px, task.colour, task.display)
     except RejectedFileError as reject:
         return Restored(task, reject=str(reject))
     pixels = image.grey if image.rgb is None else image.rgb

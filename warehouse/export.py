@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from upscale_audit.ingest.errors import StudyError
-from upscale_audit.ingest.files import locked, sync
+from upscale_audit.ingest.files import canonical_json, locked, sync
 from upscale_audit.ingest.plain_paths import plain_path
 from upscale_audit.warehouse.connect import (
     THREADS,
@@ -44,21 +44,26 @@ class ExportReport:
     root: str
 
 
-def export_tables(study, tables=None, progress=None, labels="published", check="hash"):
+def export_tables(
+    study, tables=None, progress=None, labels="published", check="hash", *, has_floats=False
+):
     """Export a study's published tables.
 
     Parameters
     ----------
     study : ingest.study.Study
     tables : sequence of str, optional
-        Names from ``dim_tables``; by default all of them, and ``published_form/`` and
-        ``tables/`` too.
+        Names from ``dim_tables``; by default all of them, and ``published_form/``, ``tables/`` and
+        ``dictionary/`` too.
     progress : callable, optional
         Called as ``progress(done, total, name)`` after each table.
     labels : {"published", "en", "ja"}
         Language of the pattern labels in ``published_form/``.
     check : {"hash", "skip", "built"}
         As `warehouse.proof.provenance.check_warehouse` takes it.
+    has_floats : bool
+        Whether DECIMAL columns are written as DOUBLE, which pandas and R read as numbers, and each
+        Parquet file carries what its table and columns mean.
 
     Returns
     -------
@@ -95,14 +100,16 @@ def export_tables(study, tables=None, progress=None, labels="published", check="
             with open_warehouse(study.warehouse, plain_path(fresh), settings) as connection:
                 grains = _select_tables(connection, tables)
                 for number, (table, grain) in enumerate(grains.items(), start=1):
-                    _export_table(connection, table, grain, fresh)
+                    form = _find_form(connection, table, has_floats)
+                    _export_table(connection, table, grain, fresh, form)
                     if progress is not None:
                         progress(number, len(grains), table)
                 if tables is None:
                     write_published_form(connection, fresh / "published_form", labels)
                     write_paper_tables(connection, fresh / "tables")
+                    _export_dictionary(connection, fresh / "dictionary", has_floats)
             files = _list_files(fresh)
-            arguments = _list_arguments(tables, labels)
+            arguments = _list_arguments(tables, labels, has_floats)
             manifest = seal_exports(study, fresh, grains, files, arguments, checked)
             (study.output / EXPORTS_MANIFEST).unlink(missing_ok=True)
             replace_folder(fresh, folder)
@@ -114,11 +121,12 @@ def export_tables(study, tables=None, progress=None, labels="published", check="
     return ExportReport(folder, len(files), size, manifest["merkle_root"])
 
 
-def _list_arguments(tables, labels):
+def _list_arguments(tables, labels, has_floats):
     """List what the command is given to export this again."""
+    floats = ["--floats"] if has_floats else []
     if tables is not None:
-        return [argument for table in tables for argument in ("--table", table)]
-    return [] if labels == "published" else ["--labels", labels]
+        return floats + [argument for table in tables for argument in ("--table", table)]
+    return floats + ([] if labels == "published" else ["--labels", labels])
 
 
 def _select_tables(connection, wanted):
@@ -134,17 +142,74 @@ def _select_tables(connection, wanted):
     return {name: grains[name] for name in dict.fromkeys(wanted)}
 
 
-def _export_table(connection, table, grain, folder):
+@dataclass(frozen=True)
+class _Form:
+    """How a table's columns are written: the select list, and options of COPY."""
+
+    columns: str = "*"
+    options: str = ""
+
+
+_AS_STORED = _Form()
+
+
+def _find_form(connection, table, has_floats):
+    """Give the form of a table; as it is stored but for ``--floats``."""
+    if not has_floats:
+        return _AS_STORED
+    ((description, grain),) = connection.execute(
+        "select description, array_to_string(grain, ', ') from dim_tables where table_name = ?",
+        [table],
+    ).fetchall()
+    columns, meanings = [], {}
+    query = f"{_query_columns(has_floats)} and table_name = ? order by column_number"
+    for _, _, name, kind, meaning in connection.execute(query, [table]).fetchall():
+        column = quote_name(name)
+        columns.append(f"cast({column} as double) as {column}" if kind == "DOUBLE" else column)
+        meanings[name] = meaning
+    facts = {"description": description, "grain": grain, "columns": canonical_json(meanings)}
+    listed = ", ".join(f"{name}: {quote_text(text)}" for name, text in facts.items())
+    return _Form(", ".join(columns), f", kv_metadata {{{listed}}}")
+
+
+def _query_columns(has_floats):
+    """Query every column of the exported tables: its table, number, name, type and meaning."""
+    kind = "case when data_type like 'DECIMAL%' then 'DOUBLE' else data_type end"
+    return (
+        "select table_name, column_index as column_number, column_name,"
+        f" {kind if has_floats else 'data_type'} as data_type, comment as description"
+        " from duckdb_columns() where schema_name = 'main' and not internal"
+        " and table_name in (select table_name from dim_tables)"
+    )
+
+
+def _export_dictionary(connection, folder, has_floats):
+    """Write what every table and column means, as Parquet and as CSV."""
+    queries = {
+        "dim_tables": "select table_name, array_to_string(grain, ', ') as grain, description"
+        " from dim_tables order by table_name",
+        "dim_columns": f"{_query_columns(has_floats)} order by table_name, column_number",
+    }
+    for name, query in queries.items():
+        _copy(connection, query, folder / name)
+        target = folder / f"{name}.csv"
+        place = quote_text(plain_path(target))
+        connection.execute(f"copy ({query}) to {place} (format csv, header)")
+        sync(target)
+
+
+def _export_table(connection, table, grain, folder, form=_AS_STORED):
     order = ", ".join(quote_name(column) for column in grain)
+    source = f"select {form.columns} from {quote_name(table)}"
     if table not in SPLIT_BY_MODEL:
-        _copy(connection, f"select * from {quote_name(table)} order by {order}", folder / table)
+        _copy(connection, f"{source} order by {order}", folder / table, form.options)
         return
     models = connection.sql("select model_id from dim_models order by model_id").fetchall()
     for (model_id,) in models:
-        query = f"select * from {quote_name(table)} where model_id = {quote_text(model_id)}"
+        query = f"{source} where model_id = {quote_text(model_id)}"
         if table != "fct_blocks" or not _lies_in_order(connection, model_id):
             query += f" order by {order}"
-        _copy(connection, query, folder / table / model_id)
+        _copy(connection, query, folder / table / model_id, form.options)
 
 
 def _lies_in_order(connection, model_id):
@@ -178,11 +243,11 @@ def _lies_in_order(connection, model_id):
     return is_ordered
 
 
-def _copy(connection, query, stem):
+def _copy(connection, query, stem, options=""):
     path = stem.with_name(stem.name + ".parquet")
     path.parent.mkdir(parents=True, exist_ok=True)
     target = quote_text(plain_path(path))
-    connection.execute(f"copy ({query}) to {target} (format parquet, compression zstd)")
+    connection.execute(f"copy ({query}) to {target} (format parquet, compression zstd{options})")
     sync(path)
 
 

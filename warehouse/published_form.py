@@ -41,7 +41,11 @@ _MEASURED_FILES = (
     "originals.file_name as original_path, restored.file_name as upscaled_path,"
     " originals.width_px as original_width, originals.height_px as original_height,"
     r" regexp_extract(originals.file_name, '\.([^.]+)$', 1) as original_format,"
-    " restored.width_px as upscaled_width, restored.height_px as upscaled_height,"
+    # As the generator writes them: after it brought the image to the reference's size.
+    " case when restored.size_rule is null then restored.width_px else originals.width_px end"
+    " as upscaled_width,"
+    " case when restored.size_rule is null then restored.height_px else originals.height_px end"
+    " as upscaled_height,"
     r" regexp_extract(restored.file_name, '\.([^.]+)$', 1) as upscaled_format"
 )
 _MEASURED_JOINS = (

@@ -12,6 +12,7 @@ from upscale_audit.analysis.png import encode_png
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file
 from upscale_audit.ingest.images import decode_image
+from upscale_audit.ingest.windows import PLAIN, recall_display
 
 TITLE = "Axis1, block by block"
 REFERENCE_PX = 640
@@ -92,7 +93,9 @@ def draw_blockmap(marts, references, image_id, limit):
     width = round((theme.DOUBLE_COLUMN_PT - 12 - GAP_PT * (columns - 1)) / columns)
     width = min(width, round(TALLEST_PT / rows_per_col))
     size_pt = width, max(1, round(width * rows_per_col))
-    panels = [_draw_panel(read_reference(references, image), size_pt, "Reference", image_id)]
+    display = find_display(marts, image_id)
+    reference = read_reference(references, image, display)
+    panels = [_draw_panel(reference, size_pt, "Reference", image_id)]
     for model_id in marts.models:
         own = blocks.filter(blocks["model_id"] == model_id)
         raster = paint_blocks(own, image["block_rows"], image["block_cols"], limit)
@@ -105,7 +108,18 @@ def draw_blockmap(marts, references, image_id, limit):
     )
 
 
-def read_reference(references, image, whole=False):
+def find_display(marts, image_id, role="reference", model_id=None):
+    """Find how a file of an image was shown when it was measured."""
+    model = "is null" if model_id is None else f"= {quote_text(model_id)}"
+    rows = marts.rows(
+        "select window_rule, window_low, window_high, rescale_slope, rescale_intercept, is_inverted"
+        f" from dim_source_files where image_id = {quote_text(image_id)} and role = '{role}'"
+        f" and model_id {model} order by inference_path limit 1"
+    )
+    return recall_display(rows[0]) if rows else PLAIN
+
+
+def read_reference(references, image, display, whole=False):
     """Read a reference for display: grey, padded to whole blocks, shrunk to print size.
 
     Parameters
@@ -138,7 +152,7 @@ def read_reference(references, image, whole=False):
             " run upscale-audit ingest and build"
         )
     pixels = image["width_px"] * image["height_px"]
-    grey = decode_image(path.read_bytes(), path.suffix.lower(), pixels, "reduce").grey
+    grey = decode_image(path.read_bytes(), path.suffix.lower(), pixels, "reduce", display).grey
     if whole:
         return grey
     padded = np.full((8 * image["block_rows"], 8 * image["block_cols"]), 255, np.uint8)

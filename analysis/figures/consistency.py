@@ -5,7 +5,7 @@ import numpy as np
 from PIL import Image
 
 from upscale_audit.analysis import theme
-from upscale_audit.analysis.figures.blockmap import read_reference
+from upscale_audit.analysis.figures.blockmap import find_display, read_reference
 from upscale_audit.analysis.marts import quote_text
 from upscale_audit.analysis.png import encode_png
 from upscale_audit.ingest.files import hash_file
@@ -226,8 +226,8 @@ def draw_contradictions(marts, references, image_id, folders=None):
         The reference is missing, or is not the file that was measured.
     """
     (image,) = marts.rows(
-        "select file_name, file_sha256, width_px, height_px, block_rows, block_cols, lr_scale,"
-        f" lr_rule, lr_rule_status, lr_file_name, lr_file_sha256 from dim_images"
+        "select image_id, file_name, file_sha256, width_px, height_px, block_rows, block_cols,"
+        f" lr_scale, lr_rule, lr_rule_status, lr_file_name, lr_file_sha256 from dim_images"
         f" where image_id = {quote_text(image_id)}"
     )
     blocks = marts.frame(
@@ -237,7 +237,7 @@ def draw_contradictions(marts, references, image_id, folders=None):
         " order by model_id, block_row, block_col"
     )
     files = _find_files(marts, image_id)
-    reference = read_reference(references, image, whole=True)
+    reference = read_reference(references, image, find_display(marts, image_id), whole=True)
     corner = _choose_window(blocks, image, reference.shape)
     shown = _gather(marts, image, reference, blocks, files, folders or {}, corner)
     side = (theme.DOUBLE_COLUMN_PT - 24 - GAP_PT * MODELS_A_ROW) // (MODELS_A_ROW + 1)
@@ -259,7 +259,7 @@ def _find_files(marts, image_id):
         row["model_id"]: row
         for row in marts.rows(
             "select model_id, file_name, file_sha256, width_px * height_px as pixels"
-            " from dim_source_files where inference_path = 'notta'"
+            " from dim_source_files where inference_path = 'notta' and size_rule is null"
             f" and image_id = {quote_text(image_id)}"
         )
     }
@@ -294,7 +294,8 @@ def _gather(marts, image, reference, blocks, files, folders, corner):
     """List the columns of pictures: pixels, and the words above them."""
     scale = image["lr_scale"]
     first = [(_cut(reference, corner, WINDOW_PX), ("Reference", "enlarged"))]
-    lr = read_measured(folders.get("lr"), image["lr_file_name"], image["lr_file_sha256"])
+    lr = read_measured(folders.get("lr"), image["lr_file_name"], image["lr_file_sha256"],
+                        find_display(marts, image["image_id"], "lr"))  # fmt: skip
     if lr is not None and scale:
         window = _cut(lr, [place // scale for place in corner], WINDOW_PX // scale)
         first.append((window, ("LR image", f"{WINDOW_PX // scale} px of it")))
@@ -306,7 +307,10 @@ def _gather(marts, image, reference, blocks, files, folders, corner):
         column = []
         file = files.get(model_id)
         restored = file and read_measured(
-            folders.get(model_id), file["file_name"], file["file_sha256"]
+            folders.get(model_id),
+            file["file_name"],
+            file["file_sha256"],
+            find_display(marts, image["image_id"], "restored", model_id),
         )
         words = (theme.label_model(model_id, 17), "enlarged")
         if restored is not None:
@@ -318,14 +322,14 @@ def _gather(marts, image, reference, blocks, files, folders, corner):
     return columns
 
 
-def read_measured(folder, name, sha256):
+def read_measured(folder, name, sha256, display):
     """Read an image for display, if it is there and is the file that was measured."""
     if folder is None or name is None or not (folder / name).is_file():
         return None
     path = folder / name
     if hash_file(path) != sha256:
         return None
-    return decode_image(path.read_bytes(), path.suffix.lower(), 1 << 28, "reduce").grey
+    return decode_image(path.read_bytes(), path.suffix.lower(), 1 << 28, "reduce", display).grey
 
 
 def _cut(pixels, corner, side):

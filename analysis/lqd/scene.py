@@ -11,8 +11,10 @@ from upscale_audit.ingest.errors import RejectedFileError, StudyError
 from upscale_audit.ingest.files import name_within
 from upscale_audit.ingest.images import decode_image, limit_bytes, read_bytes
 from upscale_audit.ingest.pairing import pair_study
+from upscale_audit.ingest.sizes import bring_to_size, check_size
 from upscale_audit.ingest.sources import name_source
 from upscale_audit.ingest.study import INFERENCE_PATHS
+from upscale_audit.ingest.windows import Display
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,19 +105,21 @@ def load_scene(
     folders = {(m.model_id, path): m.folder(path) for m in study.models for path in INFERENCE_PATHS}
     sources, views = {}, []
 
-    def decode(file, *key):
+    def decode(file, display, *key):
         role, name, path = key
         data = _read(file, study, known.hashes.get(key))
         row = {"role": role, "model_id": name, "inference_path": path}
         folder = folders.get((name, path), study.references)
         source = name_source(row | {"file_name": name_within(file, folder)})
         sources[source] = hashlib.sha256(data).hexdigest()
-        return _decode(file, data, study)
+        return _decode(file, data, study, display)
 
-    reference = decode(pairing.references[image_id], "reference", None, None)
+    display = Display(study.ingest_parameters.window)
+    image = decode(pairing.references[image_id], display, "reference", None, None)
+    reference = image.grey
     for (name, path), file in files.items():
-        restored = decode(file, "restored", name, path)
-        _check_size(reference, restored, file)
+        restored = decode(file, image.display, "restored", name, path)
+        restored = _fit(reference.shape, restored, file, study.size_rule)
         views.append(View(name, path, restored, known.directions.get((name, path))))
     return Scene(image_id, reference, tuple(views), known.components, sources)
 
@@ -183,20 +187,27 @@ def _read(path, study, expected):
     return data
 
 
-def _check_size(reference, restored, file):
-    if reference.shape != restored.shape:
+def _fit(shape, restored, file, rule):
+    """Bring a restored image to its reference's size by the study's rule, as ingest does."""
+    try:
+        check_size(restored, shape, rule)
+    except RejectedFileError as error:
+        raise StudyError(f"{file} is {error.detail}; restore it to the reference's size") from None
+    fitted = bring_to_size(restored, shape, rule).grey
+    if fitted.shape != shape:
         raise StudyError(
-            f"{file} is {restored.shape[1]}x{restored.shape[0]} px and its reference"
-            f" {reference.shape[1]}x{reference.shape[0]} px; restore it to the reference's size"
+            f"{file} lacks a row or a column of its reference: a map needs all of them; state"
+            " another [size] rule than 'crop'"
         )
+    return fitted
 
 
-def _decode(path, data, study):
+def _decode(path, data, study, display):
     parameters = study.ingest_parameters
     try:
         return decode_image(
-            data, path.suffix.lower(), parameters.max_image_px, parameters.colour
-        ).grey
+            data, path.suffix.lower(), parameters.max_image_px, parameters.colour, display
+        )
     except RejectedFileError as error:
         raise StudyError(f"cannot measure {path}: {error}; replace the file") from None
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from upscale_audit.analysis import theme
+from upscale_audit.analysis.figures.blockmap import find_display
 from upscale_audit.analysis.figures.consistency import read_measured
 from upscale_audit.analysis.marts import quote_text
 
@@ -73,7 +74,10 @@ def cut_worst_blocks(marts, references, folders):
         pixels = {}
         for role, folder in places.items():
             own = files[role]
-            pixels[role] = read_measured(folder, own["file_name"], own["file_sha256"])
+            display = find_display(
+                marts, found["image_id"], role, model_id if role == "restored" else None
+            )
+            pixels[role] = read_measured(folder, own["file_name"], own["file_sha256"], display)
             if pixels[role] is not None:
                 sources[f"{role}:{model_id}/{own['file_name']}"] = own["file_sha256"]
         corner = found["block_row"] * _BLOCK_PX, found["block_col"] * _BLOCK_PX

@@ -46,7 +46,7 @@ def read_images(source, patterns=("*",)):
     Raises
     ------
     StudyError
-        There is no image, two have one name, or one is no 8-bit grey PNG or JPEG.
+        There is no image, two have one name, or one is no 8-bit grey image.
     """
     folder = find_folder(source)
     paths = [
@@ -56,7 +56,7 @@ def read_images(source, patterns=("*",)):
     ]
     if not paths:
         raise StudyError(
-            f"expected PNG or JPEG files named {' or '.join(patterns)} in {folder}, found none;"
+            f"expected image files named {' or '.join(patterns)} in {folder}, found none;"
             " name another folder or pattern"
         )
     images = [_read(path) for path in paths]

@@ -27,6 +27,7 @@ from upscale_audit.ingest.restorers import (
 from upscale_audit.ingest.schema import HYRA_TABLES, SCHEMA_VERSION, arrow_schema
 from upscale_audit.ingest.sources import name_source
 from upscale_audit.ingest.vouchers import Journal
+from upscale_audit.ingest.windows import PLAIN, Display, name_window
 from upscale_audit.ingest.workers import map_units
 from upscale_audit.restore.controls import INTERPOLATIONS
 from upscale_audit.restore.hyra.impulse import (
@@ -73,6 +74,7 @@ class ImageTask:
     impulse: Impulse
     lr_rule: str
     max_image_px: int
+    display: Display = PLAIN
 
 
 class Interpolator:
@@ -160,6 +162,7 @@ def _plan_tasks(study, references, declared, found, impulses):
             impulse=impulses[model_id][0],
             lr_rule=study.restore_parameters.lr_rule,
             max_image_px=study.ingest_parameters.max_image_px,
+            display=Display(study.ingest_parameters.window),
         )
         for model_id, item in declared.items()
         for image_id, path in references.items()
@@ -199,7 +202,7 @@ def analyse_image(task):
         data = read_bytes(task.reference, limit_bytes(task.max_image_px))
         row["reference_sha256"] = hashlib.sha256(data).hexdigest()
         suffix = task.reference.suffix.lower()
-        grey = decode_image(data, suffix, task.max_image_px, "reduce").grey
+        grey = decode_image(data, suffix, task.max_image_px, "reduce", task.display).grey
         reference = crop_middle(grey, scale)
         measures, spectra = measure_image(task, reference)
     except (RejectedFileError, StudyError) as error:
@@ -399,7 +402,8 @@ def _describe_recipe(study, networks, parameters, declared, found):
             "max_lr_px": MAX_LR_PX,
             "ring_count": RING_COUNT,
             "fit_radius_px": FIT_RADIUS_PX,
-        },
+        }
+        | name_window(study.ingest_parameters.window),
         "networks": {
             model_id: Restorer(item, restore_parameters, found[model_id]).describe("notta")
             for model_id, item in declared.items()

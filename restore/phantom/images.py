@@ -17,6 +17,7 @@ from upscale_audit.ingest.documents import read_document
 from upscale_audit.ingest.errors import RejectedFileError, StudyError
 from upscale_audit.ingest.files import hash_file, hash_json, replacing, to_text, write_text
 from upscale_audit.ingest.images import decode_image, limit_bytes, read_bytes
+from upscale_audit.ingest.windows import PLAIN, Display, follow, name_window
 from upscale_audit.restore.phantom.design import (
     PhantomParameters,
     assign_conditions,
@@ -69,6 +70,8 @@ class ImageTask:
     max_image_px : int
     colour : str
     code_sha256 : str
+    display : ingest.windows.Display
+        How values of more than 8 bits are shown.
     """
 
     image_id: str
@@ -82,6 +85,7 @@ class ImageTask:
     max_image_px: int
     colour: str
     code_sha256: str
+    display: Display = PLAIN
 
     @property
     def unit_path(self):
@@ -169,6 +173,7 @@ def _hash_recipe(task, sources, left_out):
             "left_out": left_out,
             "boxes": task.boxes,
             "lr": task.lr,
+            **name_window(task.display.window),
             "restorers": {
                 "/".join(key): task.restorers[key[0]].describe(key[1])
                 for key in task.restored
@@ -180,15 +185,16 @@ def _hash_recipe(task, sources, left_out):
 
 def _decode(task, data, left_out):
     """Decode to grey, as ingest does; restored images only of the reference's size."""
-    images = {}
+    images, display = {}, task.display if None in data else follow(task.display)
     for key, item in data.items():
         path = task.reference if key is None else task.restored[key]
+        limits = task.max_image_px, task.colour
         try:
-            decoded = decode_image(item, path.suffix.lower(), task.max_image_px, task.colour)
+            decoded = decode_image(item, path.suffix.lower(), *limits, display)
         except RejectedFileError as reject:
             left_out[_name_source(key)] = str(reject)
             continue
-        grey = decoded.grey
+        grey, display = decoded.grey, decoded.display
         if None in images and grey.shape != images[None].shape:
             left_out[_name_source(key)] = "size_mismatch: another size than the reference"
             continue

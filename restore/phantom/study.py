@@ -23,6 +23,7 @@ from upscale_audit.ingest.study import (
     IngestParameters,
 )
 from upscale_audit.ingest.vouchers import Journal
+from upscale_audit.ingest.windows import Display
 from upscale_audit.ingest.workers import map_units
 from upscale_audit.restore.phantom.design import ARMS, PhantomParameters
 from upscale_audit.restore.phantom.images import UNITS, ImageTask, make_image
@@ -210,6 +211,7 @@ def _plan(study, folder, parameters, restorers, image_count):
             max_image_px=study.ingest_parameters.max_image_px,
             colour=study.ingest_parameters.colour,
             code_sha256=code_sha256,
+            display=Display(study.ingest_parameters.window),
         )
         for image_id in chosen
     ]
@@ -239,7 +241,8 @@ def _measure_size(study, path):
     try:
         data = read_bytes(path, limit_bytes(parameters.max_image_px))
         kind = path.suffix.lower()
-        facts = decode_image(data, kind, parameters.max_image_px, parameters.colour).facts
+        limits, display = (parameters.max_image_px, parameters.colour), Display(parameters.window)
+        facts = decode_image(data, kind, *limits, display).facts
     except RejectedFileError:
         return None
     return facts.width_px, facts.height_px
@@ -312,16 +315,33 @@ def _write_study(study, folder):
                 place = f"restored/{model.model_id}/{path}"
                 (folder / place).mkdir(parents=True, exist_ok=True)
                 lines.append(f"{path} = {_quote(place)}")
-    if study.label_entries is not None:
-        lines += ["", "[labels]", f"entries = {_quote(_within(study.label_entries, folder))}"]
+    lines += _spell_labels(study, folder)
     lines += ["", "[parameters]", *_spell_parameters(study)]
     write_text(folder / "study.toml", "\n".join(lines) + "\n")
     return folder / "study.toml"
 
 
+def _spell_labels(study, folder):
+    if study.label_entries is not None:
+        return ["", "[labels]", f"entries = {_quote(_within(study.label_entries, folder))}"]
+    if study.patients is None:
+        return []
+    lines = ["", "[labels]", f"patients = {_quote(_within(study.patients.file, folder))}"]
+    if study.patients.layout is not None:
+        lines.append(f"layout = {_quote(study.patients.layout)}")
+    if study.patients.columns:
+        named = ", ".join(f"{name} = {_quote(column)}" for name, column in study.patients.columns)
+        lines.append(f"columns = {{ {named} }}")
+    return lines
+
+
 def _spell_parameters(study):
-    """Spell the study's parameters that are not the default ones; image metrics are left out."""
+    """Spell the study's parameters that are not the default ones; image metrics are left out.
+
+    The window is too: copies have the 8 bits that it made.
+    """
     given = asdict(study.ingest_parameters) | asdict(study.analysis_parameters)
+    del given["window"]
     default = {
         item.name: item.default
         for kind in (IngestParameters, AnalysisParameters)

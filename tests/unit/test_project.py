@@ -11,6 +11,7 @@ from upscale_audit.ingest import schema
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.restorers import DECLARATIONS
 from upscale_audit.ingest.study import AnalysisParameters, load_study
+from upscale_audit.ingest.windows import parse_window
 from upscale_audit.warehouse import frozen, lineage, raw
 from upscale_audit.warehouse.project import read_yml
 
@@ -138,6 +139,7 @@ def test_the_example_study_shows_every_key_with_its_default(repository, tmp_path
     (tmp_path / "study.toml").write_text(shown)
     study = load_study(tmp_path / "study.toml")
     parameters = vars(study.ingest_parameters) | vars(study.analysis_parameters)
+    document["parameters"]["window"] = parse_window(document["parameters"]["window"])
     assert document["parameters"] == parameters
     assert document["restore"] == vars(study.restore_parameters)
 

@@ -2,16 +2,20 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
 import zipfile
 from dataclasses import replace
+from importlib.resources import files
+from urllib.parse import unquote
 
 import pytest
 import yaml
 from rocrate.rocrate import ROCrate
 
+from upscale_audit.ingest.credit import Author, Credit, Organisation
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file
 from upscale_audit.ingest.manifests import MANIFEST, SUMS, read_manifest
@@ -205,6 +209,130 @@ def test_the_crate_is_read_by_its_library_and_describes_every_file(paper):
         assert item["sha256"] == hash_file(paper.folder / name)
         assert int(item["contentSize"]) == (paper.folder / name).stat().st_size
     assert crate.get("#audit")["instrument"].id == "#upscale-audit"
+
+
+CREDIT = Credit(
+    (
+        Author(
+            "A. Researcher",
+            "https://orcid.org/0000-0002-1825-0097",
+            Organisation("Somewhere", "https://somewhere.example"),
+        ),
+        Author("B. Helper"),
+    ),
+    Organisation("University of Somewhere", "https://ror.org/00example"),
+    "someone@example.org",
+)
+
+
+@pytest.fixture(scope="module")
+def credited(study, tmp_path_factory):
+    """Give the graph of a paper whose study says who made it, and its folder."""
+    folder = tmp_path_factory.mktemp("credited") / "paper"
+    write_paper(replace(study, credit=CREDIT), folder, "2026-05-04", "CC-BY-4.0")
+    document = json.loads((folder / "ro-crate-metadata.json").read_text(encoding="utf-8"))
+    return document, {item["@id"]: item for item in document["@graph"]}, folder
+
+
+def list_links(value):
+    """Ids that a property links to."""
+    values = value if isinstance(value, list) else [value]
+    return [item["@id"] for item in values if isinstance(item, dict)]
+
+
+# RO-Crate Metadata Specification 1.1, https://w3id.org/ro/crate/1.1: what it REQUIRES.
+def test_the_crate_keeps_what_ro_crate_requires(credited):
+    document, graph, folder = credited
+    assert set(document) == {"@context", "@graph"}
+    assert document["@context"][0] == "https://w3id.org/ro/crate/1.1/context"
+    assert len(graph) == len(document["@graph"])
+    descriptor, root = graph["ro-crate-metadata.json"], graph["./"]
+    assert descriptor["@type"] == "CreativeWork"
+    assert descriptor["about"] == {"@id": "./"}
+    assert descriptor["conformsTo"] == {"@id": "https://w3id.org/ro/crate/1.1"}
+    assert root["@type"] == "Dataset"
+    assert root["name"]
+    assert root["description"]
+    assert re.fullmatch(r"\d{4}-\d{2}-\d{2}", root["datePublished"])
+    assert graph[root["license"]["@id"]]["name"]
+    for identifier, item in graph.items():
+        assert item["@type"], identifier
+        if item["@type"] == "File":
+            assert " " not in identifier
+            assert not identifier.startswith(("/", "./", "../", "file:"))
+            assert (folder / unquote(identifier)).is_file()
+            assert {"@id": identifier} in root["hasPart"]
+
+
+def test_the_crate_is_flat_and_every_link_leads_to_an_entity(credited):
+    _, graph, _ = credited
+    reached, left = set(), ["ro-crate-metadata.json"]
+    while left:
+        identifier = left.pop()
+        if identifier in reached:
+            continue
+        reached.add(identifier)
+        for name, value in graph[identifier].items():
+            for item in value if isinstance(value, list) else [value]:
+                assert not isinstance(item, dict) or set(item) == {"@id"}, name
+            if name != "conformsTo":
+                left += list_links(value)
+    assert reached | {"#audit"} == set(graph)
+    assert set(list_links(graph["#audit"]["result"])) <= set(graph)
+
+
+def test_every_term_is_of_the_crate_s_context(credited):
+    document, graph, _ = credited
+    source = files("rocrate") / "data" / "ro-crate.jsonld"
+    known = set(json.loads(source.read_text(encoding="utf-8"))["@context"])
+    known |= set(document["@context"][1]) | {"@id", "@type"}
+    for item in graph.values():
+        assert set(item) | {item["@type"]} <= known
+
+
+# And what it RECOMMENDS.
+def test_the_crate_keeps_what_ro_crate_recommends(credited):
+    _, graph, _ = credited
+    root = graph["./"]
+    authors = [graph[identifier] for identifier in list_links(root["author"])]
+    assert [(item["@type"], item["name"]) for item in authors] == [
+        ("Person", "A. Researcher"),
+        ("Person", "B. Helper"),
+    ]
+    assert authors[0]["@id"] == "https://orcid.org/0000-0002-1825-0097"
+    (organisation,) = (graph[name] for name in list_links(authors[0]["affiliation"]))
+    assert organisation == {
+        "@id": "https://somewhere.example",
+        "@type": "Organization",
+        "name": "Somewhere",
+        "url": "https://somewhere.example",
+    }
+    (publisher,) = (graph[identifier] for identifier in list_links(root["publisher"]))
+    assert publisher == {
+        "@id": "https://ror.org/00example",
+        "@type": "Organization",
+        "name": "University of Somewhere",
+        "url": "https://ror.org/00example",
+    }
+    (point,) = (graph[identifier] for identifier in list_links(authors[0]["contactPoint"]))
+    assert point["@id"] == "mailto:someone@example.org"
+    assert (point["@type"], point["email"]) == ("ContactPoint", "someone@example.org")
+    assert point["contactType"]
+    for item in graph.values():
+        if item["@type"] == "File":
+            assert item["name"]
+            assert "/" in item["encodingFormat"]
+            assert item["contentSize"].isdecimal()
+    action = graph["#audit"]
+    assert graph[action["instrument"]["@id"]]["@type"] == "SoftwareApplication"
+    assert graph[action["instrument"]["@id"]]["name"]
+    assert list_links(root["citation"]) == ["https://doi.org/10.1109/CVPR.2017.369"]
+
+
+def test_without_a_word_of_who_made_it_the_author_is_told(paper, study):
+    assert any("[paper] in the study file names them" in note for note in paper.notes)
+    graph = json.loads((paper.folder / "ro-crate-metadata.json").read_text())["@graph"]
+    assert not {"author", "publisher"} & {key for item in graph for key in item}
 
 
 def test_nothing_in_the_description_is_of_this_machine(paper, study, repository):

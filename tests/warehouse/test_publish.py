@@ -1,5 +1,6 @@
 """Publication: whole or not at all, the same bytes every time, readers undisturbed."""
 
+import csv
 import json
 import os
 import re
@@ -87,6 +88,57 @@ def test_the_view_of_states_needs_neither_the_files_name_nor_its_place(sample_st
         with duckdb.connect() as connection:
             connection.execute(f"attach '{copied}' as {alias} (read_only)")
             assert connection.sql(query.format(f"{alias}.")).fetchall() == expected
+
+
+def test_floats_are_the_exact_numbers_as_doubles_and_carry_their_meanings(small_study):
+    export_tables(small_study)
+    folder = small_study.output / "exports"
+    exact = {path.relative_to(folder): pq.read_table(path) for path in folder.rglob("*.parquet")}
+    export_tables(small_study, has_floats=True)
+    assert {path.relative_to(folder) for path in folder.rglob("*.parquet")} == set(exact)
+    decimals = 0
+    for name, table in exact.items():
+        path = folder / name
+        found = pq.ParquetFile(path).read()
+        assert not any(pa.types.is_decimal(kind) for kind in found.schema.types)
+        for column, kind in zip(table.column_names, table.schema.types, strict=True):
+            values = table[column].to_pylist()
+            if pa.types.is_decimal(kind):
+                decimals += 1
+                values = [None if value is None else float(value) for value in values]
+            if name.parts[0] != "dictionary":
+                assert found[column].to_pylist() == values or kind == pa.float64()
+        if name.parts[0] == "dictionary":
+            continue
+        metadata = pq.read_schema(path).metadata
+        meanings = json.loads(metadata[b"columns"])
+        assert list(meanings) == sorted(table.column_names)
+        assert all(meanings.values())
+        assert b"One row per" in metadata[b"description"]
+    assert decimals > 40
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["recipe"]["arguments"] == ["--floats"]
+
+
+@pytest.mark.parametrize("has_floats", [False, True])
+def test_the_dictionary_has_every_exported_table_and_column(small_study, has_floats):
+    export_tables(small_study, has_floats=has_floats)
+    folder = small_study.output / "exports"
+    tables = pq.read_table(folder / "dictionary" / "dim_tables.parquet").to_pylist()
+    columns = pq.read_table(folder / "dictionary" / "dim_columns.parquet").to_pylist()
+    assert all(row["grain"] and row["description"] for row in tables)
+    assert all(row["description"] for row in columns)
+    assert any(row["data_type"].startswith("DECIMAL") for row in columns) != has_floats
+    for row in tables:
+        name = row["table_name"]
+        place = folder / f"{name}.parquet"
+        path = place if place.is_file() else next((folder / name).iterdir())
+        listed = [item["column_name"] for item in columns if item["table_name"] == name]
+        assert listed == pq.read_schema(path).names
+    with (folder / "dictionary" / "dim_columns.csv").open(encoding="utf-8", newline="") as file:
+        read = list(csv.DictReader(file))
+    assert [row["column_name"] for row in read] == [row["column_name"] for row in columns]
+    assert [row["description"] for row in read] == [row["description"] for row in columns]
 
 
 def test_block_tables_are_exported_a_file_a_model(sample_study):

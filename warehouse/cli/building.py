@@ -80,6 +80,12 @@ def _add_export(commands):
         help="pattern labels of the files in published_form/: as their program writes them"
         " (default), English or Japanese",
     )
+    command.add_argument(
+        "--floats",
+        action="store_true",
+        help="write DECIMAL columns as DOUBLE, for pandas and R, and what each column means into"
+        " each Parquet file",
+    )
     add_check(command)
 
 
@@ -187,16 +193,19 @@ def _freeze(options):
 
 
 def _export(options):
-    export(load_study(options.study), options.table, options.labels, options.check)
+    study = load_study(options.study)
+    export(study, options.table, options.labels, options.check, has_floats=options.floats)
     return EXIT_OK
 
 
-def export(study, tables=None, labels="published", check="hash"):
+def export(study, tables=None, labels="published", check="hash", *, has_floats=False):
     """Write a study's marts as Parquet and say what came of it."""
     from upscale_audit.warehouse.export import export_tables
 
     with Progress("export", "tables") as progress:
-        report = export_tables(study, tables, progress, labels=labels, check=check)
+        report = export_tables(
+            study, tables, progress, labels=labels, check=check, has_floats=has_floats
+        )
     say(f"exported {report.files} files to {report.folder} ({report.bytes / 1e6:.1f} MB)")
     say(f"Merkle root of the exports: {report.root}")
 

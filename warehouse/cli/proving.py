@@ -9,6 +9,7 @@ from pathlib import Path
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.restorers import LR_RULES
 from upscale_audit.ingest.study import MODEL_ID_PATTERN, PAIRING_RULES, load_study
+from upscale_audit.ingest.windows import parse_window
 from upscale_audit.warehouse.cli.options import (
     EXIT_FAILED,
     EXIT_INCOMPLETE,
@@ -83,6 +84,13 @@ def _add_certify(commands):
         help="how the LR images were made (default: judge by each, and call contradicted only what"
         " is so by all)",
     )
+    certify.add_argument(
+        "--window",
+        nargs="+",
+        metavar="RULE",
+        help="for files of more than 8 bits: two values (--window 0 65535), dicom, or percentiles"
+        " and two of them, of each LR image",
+    )
     certify.add_argument("--pairing", choices=PAIRING_RULES, default="suffix")
     certify.add_argument("--out", type=Path, default=Path("certificate"), metavar="DIR")
     certify.add_argument("--no-maps", dest="maps", action="store_false", help="draw no maps")
@@ -104,6 +112,16 @@ def _add_certify(commands):
     mend.set_defaults(run=_repair)
 
 
+def _spell_window(words):
+    """Spell a window as a study file does."""
+    try:
+        if words[0] == "percentiles":
+            return {"percentiles": [float(word) for word in words[1:]]}
+        return [float(word) for word in words] if len(words) > 1 else words[0]
+    except ValueError:
+        return " ".join(words)
+
+
 def _certify(options):
     from upscale_audit.warehouse.proof.certificate import certify
 
@@ -121,6 +139,7 @@ def _certify(options):
     for folder in (options.lr, *restored.values()):
         if not folder.is_dir():
             raise StudyError(f"no folder {folder}: name one that holds images")
+    window = options.window and parse_window(_spell_window(options.window))
     with Progress("certify", "images") as progress:
         found = certify(
             options.lr.resolve(),
@@ -130,6 +149,7 @@ def _certify(options):
             options.pairing,
             progress,
             options.maps,
+            window,
         )
     _say_verdicts(found)
     if found.counts["contradicted"]:

@@ -20,6 +20,7 @@ from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import name_within, replacing, to_text, write_text
 from upscale_audit.ingest.manifests import MANIFEST, describe_code, read_manifest, seal_folder
 from upscale_audit.ingest.pairing import list_images, match_folder
+from upscale_audit.ingest.windows import name_window
 from upscale_audit.warehouse.proof.verify import walk
 from upscale_audit.warehouse.published_form import write_as_text
 
@@ -46,7 +47,8 @@ class Certificate:
     merkle_root: str
 
 
-def certify(lr, restored, out, lr_rule=None, pairing="suffix", progress=None, has_maps=True):
+def certify(lr, restored, out, lr_rule=None, pairing="suffix", progress=None, has_maps=True,
+            window=None):  # fmt: skip
     """Judge folders of restored images by the LR images they were made of.
 
     Parameters
@@ -67,6 +69,8 @@ def certify(lr, restored, out, lr_rule=None, pairing="suffix", progress=None, ha
         Called as ``progress(done, total)``.
     has_maps : bool
         Whether a map is drawn of each contradicted image.
+    window : ingest.windows.Window, optional
+        How LR and restored images of more than 8 bits are shown, both alike.
 
     Returns
     -------
@@ -83,7 +87,7 @@ def certify(lr, restored, out, lr_rule=None, pairing="suffix", progress=None, ha
     judgement by running this again.
     """
     _check_place(out, [lr, *restored.values()])
-    tasks, refused = _plan(lr, restored, lr_rule, pairing)
+    tasks, refused = _plan(lr, restored, lr_rule, pairing, window)
     fresh = out.with_name(f".{out.name}.next")
     shutil.rmtree(fresh, ignore_errors=True)
     try:
@@ -97,7 +101,12 @@ def certify(lr, restored, out, lr_rule=None, pairing="suffix", progress=None, ha
                     progress(done, len(tasks))
         names += _write_tables(fresh, verdicts)
         manifest = seal_folder(
-            fresh, "certificate", TABLE, names, _describe_recipe(verdicts, refused, lr_rule), {}
+            fresh,
+            "certificate",
+            TABLE,
+            names,
+            _describe_recipe(verdicts, refused, lr_rule, window),
+            {},
         )
         shutil.rmtree(out, ignore_errors=True)
         os.replace(fresh, out)
@@ -183,11 +192,13 @@ def _find_foreign(out, own):
     return next((to_text(name) for name in names if to_text(name) not in known), None)
 
 
-def _plan(lr, restored, lr_rule, pairing):
+def _plan(lr, restored, lr_rule, pairing, window=None):
     """Plan a task for each LR image and model; say which files belong to none."""
     images, refused = list_images(lr, ("lr", None, None))
     if not images:
-        raise StudyError(f"no LR image in {lr}: expected PNG or JPEG files; --lr names the folder")
+        raise StudyError(
+            f"no LR image in {lr}: expected PNG, JPEG, TIFF or WebP files; --lr names the folder"
+        )
     tasks = []
     for model, folder in sorted(restored.items()):
         owner = ("restored", model, None)
@@ -211,19 +222,20 @@ def _plan(lr, restored, lr_rule, pairing):
                     restored_name=pair.name or "",
                     lr_rule=lr_rule,
                     reason=f"restored file: {pair.status}",
+                    window=window,
                 )
             )
     return sorted(tasks, key=lambda task: (task.model, task.image)), refused
 
 
-def _describe_recipe(verdicts, refused, lr_rule):
+def _describe_recipe(verdicts, refused, lr_rule, window=None):
     """Name what decides the bytes: the rule, the code, and every file that was read."""
     files = {}
     for verdict in verdicts:
         files[f"lr/{verdict.lr_file}"] = verdict.lr_sha256
         if verdict.restored_file:
             files[f"restored/{verdict.model}/{verdict.restored_file}"] = verdict.restored_sha256
-    return {
+    return name_window(window) | {
         "rule": lr_rule or "every known rule",
         "code": describe_code("ingest"),
         "inputs": dict(sorted(files.items())),

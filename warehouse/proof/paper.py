@@ -258,6 +258,7 @@ def _describe_crate(study, folder, date, licence, is_chestxray8):
         root["license"] = _add_entity(crate, licence, {"@type": "CreativeWork", "name": licence})
     if is_chestxray8:
         root["citation"] = _add_chestxray8(crate)
+    _add_credit(crate, study.credit)
     made = [item for name, item in entities.items() if name.startswith(("exports/", "figures/"))]
     action = {
         "@type": "CreateAction",
@@ -295,6 +296,41 @@ def _add_entity(crate, identifier, properties):
     for name, value in links.items():
         entity[name] = value
     return entity
+
+
+def _add_credit(crate, credit):
+    """Name authors and publisher of the crate, and whom to ask; one of a kind is no list."""
+    known, people = {}, []
+
+    def find(organisation):
+        """Give the entity of an organisation; of one name there is one."""
+        if organisation is None:
+            return None
+        if organisation.name not in known:
+            properties = {"@type": "Organization", "name": organisation.name}
+            properties |= {} if organisation.url is None else {"url": organisation.url}
+            identifier = organisation.url or f"#organisation-{len(known) + 1}"
+            known[organisation.name] = _add_entity(crate, identifier, properties)
+        return known[organisation.name]
+
+    publisher = find(credit.publisher)
+    if publisher is not None:
+        crate.root_dataset["publisher"] = publisher
+    for number, author in enumerate(credit.authors, start=1):
+        properties = {"@type": "Person", "name": author.name}
+        if author.affiliation is not None:
+            properties["affiliation"] = find(author.affiliation)
+        people.append(_add_entity(crate, author.orcid or f"#author-{number}", properties))
+    if people:
+        crate.root_dataset["author"] = people if len(people) > 1 else people[0]
+    if credit.contact is not None:
+        point = {
+            "@type": "ContactPoint",
+            "contactType": "correspondence",
+            "email": credit.contact,
+        }
+        asked = people[0] if people else publisher
+        asked["contactPoint"] = _add_entity(crate, f"mailto:{credit.contact}", point)
 
 
 def _add_software(crate):
@@ -363,6 +399,8 @@ def _list_notes(study, licence, is_chestxray8):
     notes = []
     if licence is None:
         notes.append("no licence is stated for tables and figures: --license names one")
+    if not study.credit.authors or study.credit.publisher is None:
+        notes.append("no author or no publisher is stated: [paper] in the study file names them")
     text = study.path.read_text(encoding="utf-8")
     if re.search(r"=\s*[\"'](/|~|[A-Za-z]:)", text):
         notes.append("study.toml names absolute folders of this machine: look at it first")

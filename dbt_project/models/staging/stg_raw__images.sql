@@ -24,7 +24,8 @@ renamed as (
         lr_border_px,
         lr_clamped_px,
         lr_contradicted_px,
-        lr_largest_dn
+        lr_largest_dn,
+        patient_id
     from source
 
 )

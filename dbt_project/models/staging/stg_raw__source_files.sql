@@ -26,7 +26,18 @@ renamed as (
         icc_sha256,
         grey_sha256,
         lowest_dn,
-        highest_dn
+        highest_dn,
+        window_rule,
+        window_low,
+        window_high,
+        window_clipped_px,
+        rescale_slope,
+        rescale_intercept,
+        is_inverted,
+        padding_px,
+        row_spacing_mm,
+        col_spacing_mm,
+        size_rule
     from source
 
 )

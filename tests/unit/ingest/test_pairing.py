@@ -236,21 +236,51 @@ def test_a_restored_png_and_jpg_of_one_name_are_ambiguous(pair_names):
 
 
 def test_two_references_of_one_name_are_no_reference(pair_names):
-    pairs, refused = pair_names(["a.png", "a.jpg", "b.png"], ["a.tif", "b.png"])
+    pairs, refused = pair_names(["a.png", "a.jpg", "b.png"], ["a.bmp", "b.png"])
     assert pairs == {"b": ("matched", "exact", "b.png")}
     assert refused == {
         "a.png": ("reference", "ambiguous_name"),
         "a.jpg": ("reference", "ambiguous_name"),
-        "a.tif": ("restored", "unsupported_suffix"),
+        "a.bmp": ("restored", "unsupported_suffix"),
     }
 
 
+UPSCALERS = {
+    "Upscayl": ("a_upscayl_4x_upscayl-standard-4x.png", "suffix"),
+    "Upscayl 2.5": ("a_upscayl_4x_realesrgan-x4plus.webp", "suffix"),
+    "Real-ESRGAN": ("a_out.png", "suffix"),
+    "Real-ESRGAN-ncnn": ("a_x4.jpg", "suffix"),
+    "waifu2x-caffe": ("a(CUnet)(noise_scale)(Level1)(x2.000000).png", "suffix"),
+    "waifu2x": ("a_waifu2x_photo_noise1_scale_tta_1.png", "suffix"),
+    "waifu2x-converter": ("a_[L3][x2.00].png", "suffix"),
+    "waifu2x-gui": ("[waifu2x]a.png", "prefix"),
+    "chaiNNer": ("a_4x-UltraSharp.tif", "suffix"),
+    "chaiNNer, its model first": ("4x-UltraSharp_a.tiff", "prefix"),
+    "SwinIR": ("a_SwinIR.png", "suffix"),
+    "BasicSR": ("a_RealESRGAN_x4plus.png", "suffix"),
+    "cupscale": ("a.png.png", "suffix"),
+    "Gigapixel": ("a-gigapixel-standard-scale-4_00x.jpeg", "suffix"),
+    "for a dense screen": ("a@2x.png", "suffix"),
+    "ImageMagick, several scales": ("a[2x].jfif", "suffix"),
+    "a camera's software": ("A.PNG", "case"),
+}
+
+
+@pytest.mark.parametrize("upscaler", UPSCALERS)
+def test_names_as_upscalers_write_them_pair(pair_names, upscaler):
+    name, rule = UPSCALERS[upscaler]
+    pairs, refused = pair_names(["a.png", "ab.png"], [name], rule="suffix")
+    assert pairs["a"] == ("matched", rule, name)
+    assert pairs["ab"][0] == "missing"
+    assert refused == {}
+
+
 def test_other_suffixes_are_refused_on_both_sides(pair_names):
-    pairs, refused = pair_names(["a.png", "b.tiff"], ["a.webp", "notes.txt", "bare"])
+    pairs, refused = pair_names(["a.png", "b.jp2"], ["a.gif", "notes.txt", "bare"])
     assert pairs == {"a": ("missing", None, None)}
     assert refused == {
-        "b.tiff": ("reference", "unsupported_suffix"),
-        "a.webp": ("restored", "unsupported_suffix"),
+        "b.jp2": ("reference", "unsupported_suffix"),
+        "a.gif": ("restored", "unsupported_suffix"),
         "notes.txt": ("restored", "other_file"),
         "bare": ("restored", "unsupported_suffix"),
     }
@@ -304,7 +334,7 @@ def test_ambiguous_refusals_name_all_candidates(study_folder):
 
 def test_a_study_without_a_reference_is_refused(study_folder):
     study_folder.add_model("alpha")
-    study_folder.put("a.tif", GREY)
+    study_folder.put("a.bmp", GREY)
     study = study_folder.load()
     with pytest.raises(StudyError, match=r"no reference image in .*\.png, \.jpg.*references in"):
         pair_study(study)

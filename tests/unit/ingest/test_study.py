@@ -136,7 +136,7 @@ def test_a_misspelt_section_or_parameter_is_named_with_its_nearest(refuse, secti
 
 
 def test_a_key_like_no_other_is_answered_with_the_valid_ones(refuse):
-    valid = "valid keys: study, models, lr, published, labels, perceptual, parameters"
+    valid = "valid keys: study, models, lr, size, published, labels, perceptual, parameters"
     assert valid in refuse(GOOD + "[zzz]\n")
 
 

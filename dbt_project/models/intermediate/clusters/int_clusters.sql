@@ -1,8 +1,14 @@
-{#- The unit that is resampled: the patient where the labels name one or the image has a ChestX-ray8
-    name (patient, underscore, follow-up), else the image. -#}
-with images as (
+{#- The unit that is resampled: the patient that the labels name, else a DICOM reference, else a
+    ChestX-ray8 name (patient, underscore, follow-up); without any the image. -#}
+with decoded as (
 
-    select image_id from {{ ref('stg_raw__images') }}
+    select * from {{ ref('stg_raw__images') }}
+
+),
+
+images as (
+
+    select image_id from decoded
     union
     select image_id from {{ ref('stg_raw__published_results') }}
     union
@@ -22,6 +28,7 @@ identified as (
         images.image_id,
         coalesce(
             labels.patient_id,
+            decoded.patient_id,
             cast(
                 try_cast(regexp_extract(images.image_id, '^([0-9]{8})_[0-9]{3}$', 1) as integer)
                 as varchar
@@ -29,6 +36,7 @@ identified as (
         ) as patient_id
     from images
     left join labels on images.image_id = labels.image_id
+    left join decoded on images.image_id = decoded.image_id
 
 ),
 

@@ -28,7 +28,7 @@ final as (
         images.image_id,
         clusters.cluster_id,
         clusters.cluster_unit,
-        labels.patient_id,
+        coalesce(labels.patient_id, images.patient_id) as patient_id,
         labels.finding_labels,
         labels.follow_up,
         labels.age_years,
