@@ -73,6 +73,7 @@ NO_KEYS = {
     "fct_block_states": "block grain; rows of fct_blocks",
     "mart_pca_basis": "component is the number of a principal component",
     "mart_detectors": "component is what of a signal was drawn: full, range or null",
+    "mart_detector_limits": "as mart_detectors",
     "mart_signal_transfer": "as mart_detectors",
     "mart_model_means": "of published files too, whose models the study need not have",
     "mart_hyra": "measured before the build: rows stay when a model or image leaves (is_current)",
