@@ -193,11 +193,12 @@ class Published:
 class Study:
     """A parsed study file. All paths are absolute.
 
-    `references` is None and `models` empty in a study of published files only; without
-    `perceptual` there is no LPIPS. `axis` is what scores blocks: the standard basis, or one that
-    every build fits to the study's blocks; `frozen` names a file to score by instead. The study's
-    own basis, and the limits that models share, are fitted on `axis_models`. `sfrc` holds the sides
-    of the patches, px, whose ring correlation is measured; by default none is.
+    `references` is None and `models` empty in a study of published files only; without `perceptual`
+    there is no LPIPS. `axis` is what scores blocks: the standard basis, or one that every build
+    fits to the study's blocks; `frozen` names a file to score by instead, `detectors` one of what a
+    phantom study measured. The study's own basis, and the limits that models share, are fitted on
+    `axis_models`. `sfrc` holds the sides of the patches, px, whose ring correlation is measured; by
+    default none is.
     """
 
     path: Path
@@ -211,6 +212,7 @@ class Study:
     published: tuple[Published, ...] = ()
     perceptual: PerceptualFiles | None = None
     frozen: Path | None = None
+    detectors: Path | None = None
     lr: LrParameters | None = None
     axis: str = "standard"
     axis_models: tuple[str, ...] = ()
@@ -294,6 +296,7 @@ def _parse_study(path, document):
     _check_keys(path, "the study file", document, sections, required=("study",))
     study = _table(path, document, "study")
     known = ("name", "references", "output", "pairing", "axis", "axis_models", "frozen", "sfrc")
+    known += ("detectors",)
     published = _parse_published(path, document.get("published", []))
     has_images = "models" in document or "references" in study or not published
     required = ("name", "references") if has_images else ("name",)
@@ -323,6 +326,7 @@ def _parse_study(path, document):
         published=published,
         perceptual=_parse_perceptual(path, document),
         frozen=_resolve(path, "[study]", study, "frozen") if "frozen" in study else None,
+        detectors=_resolve(path, "[study]", study, "detectors") if "detectors" in study else None,
         lr=_parse_lr(path, document) if has_images else None,
         axis=_parse_axis(path, study),
         axis_models=_parse_axis_models(path, study, models),
