@@ -70,6 +70,7 @@ class BuildInputs(TypedDict, total=False):
     hyra: str
     phantoms: str
     frozen: str
+    detectors: str
 
 
 class BuildRecipe(TypedDict, total=False):

@@ -206,9 +206,10 @@ class Study:
     `perceptual` there is no LPIPS. `size_rule` brings restored images of another size to their
     reference's; without one they are refused. `credit` names who made the study. `box_frame` is
     as `ingest.boxes.place_boxes` takes it. `axis` is what scores blocks: the standard basis, or one
-    that every build fits to the study's blocks; `frozen` names a file to score by instead. The
-    study's own basis, and the limits that models share, are fitted on `axis_models`. `sfrc` holds
-    the sides of the patches, px, whose ring correlation is measured; by default none is.
+    that every build fits to the study's blocks; `frozen` names a file to score by instead,
+    `detectors` one of what a phantom study measured. The study's own basis, and the limits that
+    models share, are fitted on `axis_models`. `sfrc` holds the sides of the patches, px, whose ring
+    correlation is measured; by default none is.
     """
 
     path: Path
@@ -223,6 +224,7 @@ class Study:
     published: tuple[Published, ...] = ()
     perceptual: PerceptualFiles | None = None
     frozen: Path | None = None
+    detectors: Path | None = None
     lr: LrParameters | None = None
     size_rule: str | None = None
     patients: PatientList | None = None
@@ -310,6 +312,7 @@ def _parse_study(path, document):
     _check_keys(path, "the study file", document, sections, required=("study",))
     study = _table(path, document, "study")
     known = ("name", "references", "output", "pairing", "axis", "axis_models", "frozen", "sfrc")
+    known += ("detectors",)
     published = _parse_published(path, document.get("published", []))
     has_images = "models" in document or "references" in study or not published
     required = ("name", "references") if has_images else ("name",)
@@ -341,6 +344,7 @@ def _parse_study(path, document):
         published=published,
         perceptual=_parse_perceptual(path, document),
         frozen=_resolve(path, "[study]", study, "frozen") if "frozen" in study else None,
+        detectors=_resolve(path, "[study]", study, "detectors") if "detectors" in study else None,
         lr=_parse_lr(path, document) if has_images else None,
         size_rule=_parse_size(path, document),
         patients=_parse_patients(path, labels),

@@ -18,6 +18,7 @@ from upscale_audit.warehouse.connect import (
     saying_database_errors,
 )
 from upscale_audit.warehouse.dbt_runner import PROJECT, run_dbt
+from upscale_audit.warehouse.detectors import Measured, create_measured_table, read_detectors
 from upscale_audit.warehouse.frozen import (
     Frozen,
     check_vouched_frozen,
@@ -99,6 +100,7 @@ class Inputs:
     hyra: HyraFolder
     phantoms: CompanionFolder
     frozen: Frozen
+    measured: Measured
     recipe: dict
 
     @property
@@ -187,6 +189,7 @@ def create_raw(database, study, inputs, manifest):
     create_companion_views(database, inputs.hyra)
     create_companion_views(database, inputs.phantoms)
     create_frozen_tables(database, inputs.frozen)
+    create_measured_table(database, inputs.measured)
     create_lineage(database, study, inputs.manifest, inputs.hyra, inputs.recipe_sha256)
 
 
@@ -204,7 +207,7 @@ def read_inputs(study):
     Raises
     ------
     StudyError
-        The raw folder, HyRA's or the frozen file is unfinished, damaged or changed.
+        The raw folder, HyRA's, the frozen or the detectors file is unfinished, damaged or changed.
     """
     manifest = read_raw_manifest(study.raw)
     check_raw(study.raw, manifest)
@@ -212,8 +215,10 @@ def read_inputs(study):
     check_vouched(study.output, "raw", f"upscale-audit ingest {study.path}")
     hyra, phantoms, frozen = read_hyra(study), read_phantoms(study), read_frozen(study)
     check_vouched_frozen(study, frozen)
-    recipe = describe_build(study, manifest, (hyra, phantoms), frozen.sha256)
-    return Inputs(manifest, hyra, phantoms, frozen, recipe)
+    measured = read_detectors(study)
+    named = {"frozen": frozen.sha256, "detectors": measured.sha256}
+    recipe = describe_build(study, manifest, (hyra, phantoms), named)
+    return Inputs(manifest, hyra, phantoms, frozen, measured, recipe)
 
 
 class _Job:
@@ -303,6 +308,7 @@ class _Job:
         graph.add_files("hyra_file", inputs.hyra.name_files())
         graph.add_files("phantom_file", inputs.phantoms.name_files())
         graph.add_files("frozen_file", inputs.frozen.name_files())
+        graph.add_files("detectors_file", inputs.measured.name_files())
         with open_build(self.database) as connection:
             connection.begin()
             _create_table_list(connection, dbt_manifest)

@@ -6,29 +6,26 @@ limits, which are quantiles of the study's blocks, move under any axis, and stat
 score and state of a block are final.
 """
 
-import re
-import sys
-import tomllib
-from dataclasses import asdict, dataclass, field
-from decimal import Decimal
+from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
-from upscale_audit.ingest.documents import check_shape, read_bounded
 from upscale_audit.ingest.errors import StudyError
-from upscale_audit.ingest.files import hash_file, hash_json, locked, to_text, write_text
+from upscale_audit.ingest.files import hash_file, locked, to_text, write_text
 from upscale_audit.ingest.manifests import read_manifest
-from upscale_audit.warehouse.connect import (
-    open_build,
-    open_warehouse,
-    quote_name,
-    saying_database_errors,
-)
+from upscale_audit.warehouse.connect import open_build, open_warehouse, saying_database_errors
 from upscale_audit.warehouse.proof.provenance import WAREHOUSE_MANIFEST, check_warehouse
+from upscale_audit.warehouse.value_files import (
+    check_parameters,
+    check_values,
+    create_table,
+    format_document,
+    hash_document,
+    list_parameters,
+    read_values,
+)
 
 FILE_VERSION = 2
 """Raised when a feature, a component or a limit is defined anew."""
-MAX_FILE_BYTES = 1 << 22
-"""Largest frozen file that is read: 4 MiB, which holds the limits of 20,000 models."""
 
 _LOADINGS = {
     "component": "bigint",
@@ -151,9 +148,9 @@ def freeze_study(study, check="hash"):
         "warehouse_recipe_sha256": manifest["recipe_sha256"],
         "raw_content_sha256": inputs.get("raw", ""),
         **checked,
-        "parameters": _list_parameters(study),
+        "parameters": list_parameters(study),
     } | {_key(table): values for table, values in rows.items()}
-    write_text(path, _format(document))
+    write_text(path, format_document(_HEAD, document))
     return path
 
 
@@ -179,62 +176,6 @@ def _read_warehouse(path):
     return rows
 
 
-def _list_parameters(study):
-    """Parameters that change a block's value, and with it what the file means."""
-    ingest = asdict(study.ingest_parameters)
-    names = ("edge_rule", "edge_quantile", "edge_low_dn", "edge_high_dn", "colour")
-    chosen = {name: ingest[name] for name in names}
-    return chosen | {"ringing_min_px": study.analysis_parameters.ringing_min_px}
-
-
-def _format(document):
-    """Write as TOML: a line for each row, so that two files compare line by line."""
-    lines = [_HEAD]
-    for key, value in document.items():
-        if isinstance(value, dict):
-            lines.append(f"{key} = {_format_row(value)}")
-        elif isinstance(value, list):
-            lines += [f"{key} = [", *(f"  {_format_row(row)}," for row in value), "]"]
-        else:
-            lines.append(f"{key} = {_format_value(value)}")
-    lines.append(f'content_sha256 = "{_hash_document(document)}"')
-    return "\n".join(lines) + "\n"
-
-
-def _format_row(row):
-    return "{ " + ", ".join(f"{key} = {_format_value(value)}" for key, value in row.items()) + " }"
-
-
-def _format_value(value):
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        escaped = "".join(_escape(letter) for letter in value)
-        return f'"{escaped}"'
-    return repr(value) if isinstance(value, float) else str(value)
-
-
-def _escape(letter):
-    if letter in '"\\':
-        return "\\" + letter
-    return letter if letter.isprintable() else f"\\U{ord(letter):08X}"
-
-
-def _hash_document(document):
-    """SHA-256 of a document's values, whichever way its numbers are spelled."""
-
-    def spell(value):
-        if isinstance(value, dict):
-            return {key: spell(item) for key, item in value.items()}
-        if isinstance(value, list):
-            return [spell(item) for item in value]
-        if isinstance(value, (float, Decimal)):
-            return repr(float(value))
-        return value if isinstance(value, (str, int)) else str(value)
-
-    return hash_json(spell(document))
-
-
 def read_frozen(study):
     """Read and check the frozen file that a study names.
 
@@ -256,15 +197,12 @@ def read_frozen(study):
     if path is None:
         return Frozen()
     try:
-        text = read_bounded(path, MAX_FILE_BYTES).decode("utf-8")
-        document = tomllib.loads(text, parse_float=Decimal)
+        document = read_values(path, "put back what freeze wrote")
     except FileNotFoundError:
         raise StudyError(
             f"no frozen file at {path}: take [study] frozen out of {study.path}, run upscale-audit"
             " build and upscale-audit freeze, then put it back"
         ) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise StudyError(f"cannot read {path}: {error}; put back what freeze wrote") from None
     _check(study, path, document)
     return Frozen(
         {table: document[_key(table)] for table in TABLES},
@@ -288,53 +226,15 @@ class _Document(TypedDict):
     limits: list[dict[str, Any]]
 
 
-def _check_rows(document):
-    """Raise ValueError where a row has other columns than its table, or values of other types."""
-    for table, columns in TABLES.items():
-        for number, row in enumerate(document[_key(table)]):
-            for name, value in row.items():
-                where = f"{_key(table)}[{number}][{name!r}]"
-                if not _fits(value, columns.get(name)):
-                    raise ValueError(f"{where}: {value!r}"[:200] + " is no value of such a column")
-
-
-def _fits(value, kind):
-    """Whether a TOML value is one of a column's SQL type; None is no column."""
-    if kind in ("varchar", "boolean"):
-        return type(value) is (str if kind == "varchar" else bool)
-    if kind is None or type(value) not in (int, Decimal) or not Decimal(value).is_finite():
-        return False
-    if kind == "bigint":
-        return type(value) is int and abs(value) < 1 << 63
-    digits = re.fullmatch(r"decimal\((\d+), (\d+)\)", kind)
-    limit = 10 ** (int(digits[1]) - int(digits[2])) if digits else Decimal(sys.float_info.max)
-    return abs(Decimal(value)) < limit
-
-
 def _check(study, path, document):
-    stated = document.pop("content_sha256", None)
     if document.get("version") != FILE_VERSION:
         raise StudyError(
             f"{path} has version {document.get('version')!r}; expected {FILE_VERSION}: freeze the"
             " study anew with this version of upscale-audit"
         )
-    try:
-        check_shape(document, _Document, "the file")
-        _check_rows(document)
-        if stated != _hash_document(document):
-            raise ValueError("its content_sha256 is of other values")
-    except ValueError as error:
-        raise StudyError(
-            f"{path} is not as freeze wrote it: {error}; put back what freeze wrote"
-        ) from None
-    expected, found = document["parameters"], _list_parameters(study)
-    wrong = [name for name, value in found.items() if value != _as_float(expected.get(name))]
-    if wrong:
-        name = wrong[0]
-        raise StudyError(
-            f"{path} was frozen with {name} = {expected.get(name)}, {study.path} has"
-            f" {found[name]}: set it back, or freeze anew"
-        )
+    tables = {_key(table): columns for table, columns in TABLES.items()}
+    check_values(path, document, _Document, tables, "freeze")
+    check_parameters(study, path, document["parameters"], "frozen", "freeze anew")
 
 
 def check_vouched_frozen(study, frozen):
@@ -377,11 +277,7 @@ def _is_of(warehouse, frozen):
     rows = _read_warehouse(warehouse)
     tables = {_key(table): values for table, values in rows.items()}
     given = {_key(table): values for table, values in frozen.rows.items()}
-    return _hash_document(tables) == _hash_document(given)
-
-
-def _as_float(value):
-    return float(value) if isinstance(value, Decimal) else value
+    return hash_document(tables) == hash_document(given)
 
 
 def create_frozen_tables(database, frozen):
@@ -394,15 +290,4 @@ def create_frozen_tables(database, frozen):
     """
     with open_build(database) as connection:
         for table, columns in TABLES.items():
-            typed = ", ".join(f"{quote_name(name)} {kind}" for name, kind in columns.items())
-            connection.execute(f"create table raw.{quote_name(table)} ({typed})")
-            marks = ", ".join("?" * len(columns))
-            for row in frozen.rows[table]:
-                connection.execute(
-                    f"insert into raw.{quote_name(table)} values ({marks})",
-                    [_to_type(row.get(name), kind) for name, kind in columns.items()],
-                )
-
-
-def _to_type(value, kind):
-    return float(value) if kind == "double" and value is not None else value
+            create_table(connection, table, columns, frozen.rows[table])

@@ -35,7 +35,8 @@ def draw_tier3_states(marts):
     rows = marts.rows(
         "select model_id, indicator, judged_paths, zone, state, block_count, zone_ratio,"
         " zone_low_ratio, zone_high_ratio, silent_count, silent_ratio, zone_silent_ratio,"
-        " indicator_limit, loud_most, cluster_unit, cluster_count from mart_tier3_states"
+        " indicator_limit, sensitivity_ratio, false_alarm_ratio, loud_most, cluster_unit,"
+        " cluster_count from mart_tier3_states"
         " where block_count is not null order by model_id, indicator, judged_paths, zone, state"
     )
     known = {}
@@ -88,7 +89,36 @@ def _describe(marts, known, without):
         " Persistent ones (published as 95.30 % for SwinIR), and beside it of all hidden ones."
         " *: by identity, for no other block of the zone reaches the limit.",
         f"Not measured: {', '.join(without)}." if without else "",
+        _describe_measured(known),
     ]
+
+
+def _describe_measured(known):
+    """Say what a phantom study found of the limits, where the study names its file."""
+    shares = {}
+    for indicators in known.values():
+        for indicator, (_, zones) in indicators.items():
+            row = next(row for states in zones.values() for row in states.values())
+            if row["sensitivity_ratio"] is not None:
+                found, alarms = row["sensitivity_ratio"], row["false_alarm_ratio"]
+                shares.setdefault(indicator, []).append((found, alarms))
+    spans = [
+        f"{INDICATORS.get(indicator, indicator)} {_span(found for found, _ in of_models)} and"
+        f" {_span(alarms for _, alarms in of_models)}"
+        for indicator, of_models in sorted(shares.items())
+    ]
+    if not spans:
+        return ""
+    return (
+        "Measured in a phantom study (mart_measured_limits), by model, % of places with what was"
+        f" drawn that have a block beyond the limit, and of places without: {'; '.join(spans)}."
+    )
+
+
+def _span(ratios):
+    """Spell the least and the greatest of some shares, %."""
+    ends = sorted({f"{100 * ratio:.3g}" for ratio in ratios}, key=float)
+    return ends[0] if len(ends) == 1 else f"{ends[0]} to {ends[-1]}"
 
 
 def _draw_bars(models, known, title):

@@ -1,43 +1,58 @@
 {#- Known truth (definitions E.12, [OWN]): what may find what was drawn into a study's images. -#}
 
 {#- What of a block may tell that something was drawn there. Argument: an inference path. Result: by
-    name, the SQL of its value, from `fct_blocks` and `fct_block_states`, and how it is read. -#}
+    name, the SQL of its value, from `fct_blocks` and `fct_block_states`, how it is read, and what
+    it is, with its unit. -#}
 {% macro block_detectors(path) %}
-    {%- set detectors = {
-        'mse_dn2': {'value': 'blocks.mse_dn2_' ~ path, 'readings': ['value']},
-        'local_ssim': {'value': 'blocks.local_ssim_' ~ path, 'readings': ['negated']},
-        'axis1': {'value': 'blocks.axis1_' ~ path, 'readings': block_readings()},
-        'd_variance_dn2': {
-            'value': '(blocks.variance_dn2_' ~ path ~ ' - blocks.variance_dn2_reference)',
-            'readings': block_readings(),
-        },
-        'lr_contradicted_px':
-            {'value': 'blocks.lr_contradicted_px_' ~ path, 'readings': ['value']},
-        'lr_rms_dn': {'value': 'blocks.lr_rms_dn_' ~ path, 'readings': ['value']},
-        'null_correlation':
-            {'value': 'blocks.null_correlation_' ~ path, 'readings': ['negated']},
-    } -%}
-    {%- for kind in ledger_kinds() + ['shifted'] -%}
-    {%- do detectors.update({
-        kind ~ '_dn2': {'value': 'blocks.' ~ kind ~ '_dn2_' ~ path, 'readings': ['value']}
-    }) -%}
+    {%- set detectors = {} -%}
+    {%- for name, (unit, family, readings) in {
+        'mse_dn2': ['dn2', 'block fact', ['value']],
+        'local_ssim': [none, 'block fact', ['negated']],
+        'axis1': [none, 'block fact', block_readings()],
+        'lr_contradicted_px': ['px', 'consistency', ['value']],
+        'lr_rms_dn': ['dn', 'consistency', ['value']],
+        'null_correlation': [none, 'consistency', ['negated']],
+    }.items() -%}
+    {%- do detectors.update({name: {
+        'value': 'blocks.' ~ name ~ '_' ~ path,
+        'readings': readings,
+        'family': family,
+        'unit': unit,
+    }}) -%}
     {%- endfor -%}
-    {%- for kind in lr_kinds(path) -%}
-    {%- do detectors.update({
-        'lr_' ~ kind ~ '_dn2':
-            {'value': 'blocks.lr_' ~ kind ~ '_dn2_' ~ path, 'readings': ['value']}
-    }) -%}
+    {%- do detectors.update({'d_variance_dn2': {
+        'value': '(blocks.variance_dn2_' ~ path ~ ' - blocks.variance_dn2_reference)',
+        'readings': block_readings(),
+        'family': 'block fact',
+        'unit': 'dn2',
+    }}) -%}
+    {%- for stems, family, prefix in [
+        (ledger_kinds() + ['shifted'], 'ledger', ''), (lr_kinds(path), 'consistency', 'lr_')
+    ] -%}
+    {%- for stem in stems -%}
+    {%- do detectors.update({prefix ~ stem ~ '_dn2': {
+        'value': 'blocks.' ~ prefix ~ stem ~ '_dn2_' ~ path,
+        'readings': ['value'],
+        'family': family,
+        'unit': 'dn2',
+    }}) -%}
+    {%- endfor -%}
     {%- endfor -%}
     {%- for component in components() -%}
-    {%- do detectors.update({
-        'd_' ~ component:
-            {'value': 'blocks.d_' ~ component ~ '_' ~ path, 'readings': block_readings()}
-    }) -%}
+    {%- do detectors.update({'d_' ~ component: {
+        'value': 'blocks.d_' ~ component ~ '_' ~ path,
+        'readings': block_readings(),
+        'family': 'block fact',
+        'unit': none,
+    }}) -%}
     {%- endfor -%}
     {%- for flag in judged_flags() -%}
-    {%- do detectors.update({
-        flag: {'value': 'cast(states.' ~ flag ~ '_' ~ path ~ ' as integer)', 'readings': ['value']}
-    }) -%}
+    {%- do detectors.update({flag: {
+        'value': 'cast(states.' ~ flag ~ '_' ~ path ~ ' as integer)',
+        'readings': ['value'],
+        'family': 'flag' if flag in block_flags() else 'state',
+        'unit': none,
+    }}) -%}
     {%- endfor -%}
     {{ return(detectors) }}
 {% endmacro %}
@@ -61,3 +76,16 @@
 {% macro injection_groups() %}
     {{ return(['model_id', 'inference_path', 'arm', 'kind', 'component', 'contrast_dn']) }}
 {% endmacro %}
+
+{#- Rates of false alarms at which a limit is given, shams in a thousand; and that by which
+    detectors are ranked. -#}
+{% macro false_alarm_levels() %}{{ return([1, 2, 5, 10, 20, 50, 100]) }}{% endmacro %}
+{% macro ranked_level() %}{{ return(10) }}{% endmacro %}
+
+{#- Columns that name a detector's limit: whose, of which number, and at which level. -#}
+{% macro limit_groups() %}
+    {{ return(['model_id', 'inference_path', 'detector', 'reading', 'level_ratio']) }}
+{% endmacro %}
+
+{#- The arms of a phantom study. -#}
+{% macro injection_arms() %}{{ return(['auditor', 'lost', 'through']) }}{% endmacro %}

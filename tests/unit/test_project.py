@@ -12,7 +12,7 @@ from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.restorers import DECLARATIONS
 from upscale_audit.ingest.study import AnalysisParameters, load_study
 from upscale_audit.ingest.windows import parse_window
-from upscale_audit.warehouse import frozen, lineage, raw
+from upscale_audit.warehouse import detectors, frozen, lineage, raw
 from upscale_audit.warehouse.project import read_yml
 
 
@@ -40,6 +40,7 @@ def test_dbt_sources_describe_exactly_the_raw_columns(dbt_yaml):
     declared["blocks"].insert(0, "model_id")
     declared |= {name: list(columns) for name, columns in lineage.TABLES.items()}
     declared |= {name: list(columns) for name, columns in frozen.TABLES.items()}
+    declared[detectors.TABLE] = list(detectors.COLUMNS)
     declared[raw.PARAMETERS] = list(raw.PARAMETER_TEXTS)
     assert described == declared
 
@@ -74,6 +75,7 @@ NO_KEYS = {
     "fct_block_states": "block grain; rows of fct_blocks",
     "mart_pca_basis": "component is the number of a principal component",
     "mart_detectors": "component is what of a signal was drawn: full, range or null",
+    "mart_detector_limits": "as mart_detectors",
     "mart_signal_transfer": "as mart_detectors",
     "mart_model_means": "of published files too, whose models the study need not have",
     "mart_hyra": "measured before the build: rows stay when a model or image leaves (is_current)",

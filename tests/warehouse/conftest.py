@@ -150,3 +150,11 @@ def draws(sample_study):
         return int(digest[:15], 16) % len(images)
 
     return np.array([[draw(b, j) for j in range(len(images))] for b in range(1000)])
+
+
+@pytest.fixture(scope="session")
+def copies(tmp_path_factory):
+    """Give a phantom study, built: tests/warehouse/known_truth.py."""
+    from tests.warehouse.known_truth import make_copies
+
+    return make_copies(tmp_path_factory.mktemp("known"))

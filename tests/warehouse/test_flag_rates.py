@@ -13,7 +13,14 @@ PATHS = {
     "int_beta_points": f"{MODELS}/intermediate/quality/int_beta_points.sql",
     "mart_flag_rates": f"{MODELS}/marts/quality/mart_flag_rates.sql",
 }
-SHARES_OF = ("int_tier3_shares", "int_consistency_shares", "int_sfrc_shares", "int_sham_shares")
+SHARES_OF = (
+    "int_tier3_shares",
+    "int_consistency_shares",
+    "int_sfrc_shares",
+    "int_sham_shares",
+    "int_detector_alarms",
+    "int_detector_findings",
+)
 SHARES = "".join(
     f"create table {name} (effective_flagged double, effective_count double);" for name in SHARES_OF
 )

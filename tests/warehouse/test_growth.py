@@ -91,7 +91,7 @@ def plan(frozen_study):
     def find(study=frozen_study, frozen=None, **recipe):
         frozen = frozen or read_frozen(study)
         manifest = read_raw_manifest(study.raw)
-        recipe = describe_build(study, manifest, [HyraFolder()], frozen.sha256) | recipe
+        recipe = describe_build(study, manifest, [HyraFolder()], {"frozen": frozen.sha256}) | recipe
         return plan_growth(study, manifest, recipe, frozen)
 
     return find

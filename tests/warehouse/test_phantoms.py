@@ -7,65 +7,12 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 from scipy import stats
 
-from upscale_audit.ingest.run import ingest_study
-from upscale_audit.ingest.study import load_study
-from upscale_audit.restore.phantom.design import PhantomParameters
-from upscale_audit.restore.phantom.study import make_phantoms
-from upscale_audit.restore.run import restore_study
-from upscale_audit.warehouse.build import build_warehouse
+from tests.warehouse.known_truth import PARAMETERS
 from upscale_audit.warehouse.connect import open_warehouse
 
-# Six conditions in six copies: every site has each once, and contrast 0 among them.
-PARAMETERS = PhantomParameters(
-    kinds=("nodule_16", "wire"), contrasts_dn=(0, 16), site_count=9, version_count=6
-)
 GROUP = ("model_id", "arm", "kind", "component", "contrast_dn")
-STUDY = """
-[study]
-name = "known"
-references = "reference"
-output = "out"
-[lr]
-rule = "antialiased"
-scale = 2
-[[models]]
-model_id = "bicubic"
-notta = "restored/bicubic"
-restorer = { kind = "bicubic" }
-[[models]]
-model_id = "copied"
-notta = "reference_copied"
-"""
-
-
-def draw_scene(seed, side=384):
-    generator = np.random.default_rng(seed)
-    rough = generator.normal(0, 1, (side // 4, side // 4)).astype(np.float32)
-    smooth = Image.fromarray(rough).resize((side, side), Image.Resampling.BICUBIC)
-    values = 110 + 12 * np.asarray(smooth) + generator.normal(0, 2, (side, side))
-    return np.clip(np.rint(values), 20, 200).astype(np.uint8)
-
-
-@pytest.fixture(scope="module")
-def copies(tmp_path_factory):
-    """Phantoms of six patients of two images each, under bicubic and a perfect copy; built."""
-    root = tmp_path_factory.mktemp("known")
-    for folder in ("reference", "reference_copied"):
-        (root / folder).mkdir()
-        for number in range(12):
-            name = f"{1 + number // 2:08d}_{number % 2:03d}.png"
-            Image.fromarray(draw_scene(number)).save(root / folder / name)
-    (root / "study.toml").write_text(STUDY)
-    study = load_study(root / "study.toml")
-    restore_study(study, workers=1)
-    report = make_phantoms(study, root / "phantoms", PARAMETERS, workers=1)
-    copies = load_study(report.study_file)
-    ingest_study(copies, workers=1)
-    build_warehouse(copies, threads=2)
-    return copies
 
 
 @pytest.fixture(scope="module")
@@ -273,6 +220,113 @@ def test_false_alarms_of_flags_are_counted(ask, copies):
     assert (row["site_count"], row["flagged_count"]) == (counted.height, counted["flag"].sum())
 
 
+def bound_share(flags):
+    """Interval of a share: flags by patient, as test_flag_rates has it from the papers."""
+    total, patients = sum(map(len, flags)), len(flags)
+    rate = sum(map(sum, flags)) / total
+    size = patients
+    if 0 < rate < 1:
+        scores = np.array([sum(flag - rate for flag in own) / total for own in flags])
+        variance = patients / (patients - 1) * np.sum(scores**2)
+        size = rate * (1 - rate) / variance if variance > 1e-15 else total
+        size *= (stats.t.ppf(0.975, total - 1) / stats.t.ppf(0.975, patients - 1)) ** 2
+        size = min(size, total)
+    low = stats.beta.ppf(0.025, size * rate, size * (1 - rate) + 1) if rate > 0 else 0
+    high = stats.beta.ppf(0.975, size * rate + 1, size * (1 - rate)) if rate < 1 else 1
+    return [rate, low, high]
+
+
+def exceed_by_patient(rows, name, limit):
+    patients = sorted({row["patient"] for row in rows})
+    return [
+        [row[name] > limit for row in rows if row["patient"] == patient] for patient in patients
+    ]
+
+
+def test_limits_state_what_they_cost_and_find(ask, scores):
+    names = ("mse_dn2", "d_mu", "lr_invented_dn2")
+    rows = ask(
+        "select * from mart_detector_limits where reading = 'value'"
+        f" and detector in {names} order by level_ratio"
+    )
+    # Four levels for 108 shams, five conditions in two arms, and of one model in a third.
+    assert {row["level_ratio"] for row in rows} == {0.01, 0.02, 0.05, 0.1}
+    assert len(rows) == 4 * len(names) * (4 * 4 + 4)
+    between = 0
+    for row in rows:
+        drawn, _ = split(scores, row)
+        name, limit = row["detector"], row["limit_score"]
+        sites = {}
+        for item in scores:
+            if item["arm"] == "sham" and item["model_id"] == row["model_id"]:
+                site = item["patient"], item["source_image_id"], item["site_number"]
+                sites[site] = max(sites.get(site, -np.inf), item[name])
+        shams = [{"patient": site[0], name: score} for site, score in sites.items()]
+        beyond = int(row["level_ratio"] * len(shams) + 1e-9)
+        ordered = sorted(item[name] for item in shams)
+        assert limit == pytest.approx(ordered[-1 - beyond], abs=1e-6)
+        assert (row["sham_count"], row["sham_cluster_count"]) == (108, 6)
+        drawn = [item for item in drawn if item["energy_dn2"] > 0]
+        assert row["drawn_count"] == len(drawn)
+        for stem, items in (("false_alarm", shams), ("sensitivity", drawn)):
+            found = [row[f"{stem}_{end}ratio"] for end in ("", "low_", "high_")]
+            expected = bound_share(exceed_by_patient(items, name, limit))
+            assert found == pytest.approx(expected, abs=2e-8), row
+            between += 0 < found[0] < 1
+        assert row["alarm_count"] <= beyond
+    assert between > 40
+
+
+def test_a_flag_has_its_own_limit_and_a_sham_is_judged_in_the_blocks_of_every_kind(ask, copies):
+    shams = pq.read_table(copies.phantoms / "injection_blocks.parquet").to_pylist()
+    alarms = {}
+    for flag in ("is_contradicted", "is_extreme", "is_masked", "is_erroneous"):
+        raised = ask(
+            f"select image_id, block_row, block_col from fct_block_states where {flag}_notta"
+            " and model_id = 'bicubic'"
+        )
+        raised = {(row["image_id"], row["block_row"], row["block_col"]) for row in raised}
+        alarms[flag] = {
+            (row["source_image_id"], row["site_number"])
+            for row in shams
+            if (row["source_image_id"], row["block_row"], row["block_col"]) in raised
+        }
+        rows = ask(
+            f"select * from mart_detector_limits where detector = '{flag}' and level_ratio is null"
+            " and model_id = 'bicubic'"
+        )
+        assert {row["limit_score"] for row in rows} == {0}
+        assert {row["sham_count"] for row in rows} == {108}
+        assert {row["alarm_count"] for row in rows} == {len(alarms[flag])}
+    assert sum(0 < len(places) < 108 for places in alarms.values()) == 3
+
+
+def test_detectors_are_ranked_by_what_they_find(ask):
+    rows = ask("select * from dim_detectors")
+    mart = "select * from mart_detector_limits where level_ratio = 0.01 and component = 'full'"
+    for row in rows:
+        own = ask(f"{mart} and detector = '{row['detector']}' and reading = '{row['reading']}'")
+        assert row["condition_count"] == len(own)
+        for arm in ("auditor", "lost", "through"):
+            for name in ("drawn", "found"):
+                total = sum(item[f"{name}_count"] for item in own if item["arm"] == arm)
+                assert row[f"{arm}_{name}_count"] == total
+        assert (row["kind_count"], row["model_count"]) == (2, 2)
+    shares = [row["auditor_found_count"] / row["auditor_drawn_count"] for row in rows]
+    ranks = [1 + sum(other > share for other in shares) for share in shares]
+    assert [row["rank_number"] for row in rows] == ranks
+    named = {row["detector"]: (row["family"], row["unit"]) for row in rows}
+    assert named["mse_dn2"] == ("block fact", "dn2")
+    assert named["d_mu"] == ("block fact", "dn")
+    assert named["invented_dn2"] == ("ledger", "dn2")
+    assert named["lr_rms_dn"] == ("consistency", "dn")
+    assert named["is_silent"] == ("flag", None)
+    assert named["is_extreme"] == ("state", None)
+    read = {(row["detector"], row["reading"]): row["direction"] for row in rows}
+    assert read["local_ssim", "negated"] == "less"
+    assert read["axis1", "absolute"] == "farther from 0"
+
+
 def test_what_came_through_bicubic_is_the_mean_of_patients(ask, copies):
     injections = pq.read_table(copies.phantoms / "injections.parquet").to_pylist()
     rows = ask("select * from mart_signal_transfer order by kind, component")
@@ -317,7 +371,32 @@ def test_the_cookbook_names_the_best_number_of_each_condition(ask, repository):
         assert row["sensitivity_ratio"] == round(best["ratio"], 2)
 
 
+def test_the_cookbook_lists_limits_to_choose_from(ask, repository):
+    query = (repository / "analysis/cookbook/choose_a_limit.sql").read_text()
+    rows = ask(query.rstrip().removesuffix(";"))
+    for row in rows:
+        mart = ask(
+            "select kind, sum(found_count) as found, sum(drawn_count) as drawn"
+            " from mart_detector_limits where arm = 'auditor' and component = 'full'"
+            + "".join(f" and {n} = '{row[n]}'" for n in ("model_id", "detector", "reading"))
+            + f" and level_ratio is not distinct from {row['level_ratio'] or 'null'}"
+            " group by kind"
+        )
+        found = {item["kind"]: float(100 * item["found"] / item["drawn"]) for item in mart}
+        assert row["nodules_found_pct"] == pytest.approx(found["nodule_16"], abs=0.051)
+        assert row["wires_found_pct"] == pytest.approx(found["wire"], abs=0.051)
+        if row["level_ratio"] is not None:
+            assert row["false_alarms_pct"] <= 100 * row["level_ratio"]
+    assert len(rows) == 2 * (4 * 54 + 8)
+
+
 def test_a_study_without_phantoms_has_empty_tables(small_study):
     with open_warehouse(small_study.warehouse) as connection:
-        for table in ("mart_detectors", "mart_sham", "mart_signal_transfer"):
+        for table in (
+            "dim_detectors",
+            "mart_detector_limits",
+            "mart_detectors",
+            "mart_sham",
+            "mart_signal_transfer",
+        ):
             assert connection.sql(f"select count(*) from {table}").fetchall() == [(0,)]

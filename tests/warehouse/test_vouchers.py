@@ -224,7 +224,7 @@ def forge_frozen(path, old, new):
     import tomllib
     from decimal import Decimal
 
-    from upscale_audit.warehouse.frozen import _hash_document
+    from upscale_audit.warehouse.value_files import hash_document
 
     text = path.read_text()
     assert old in text
@@ -232,7 +232,7 @@ def forge_frozen(path, old, new):
     document = tomllib.loads(text, parse_float=Decimal)
     document.pop("content_sha256")
     head = text[: text.rindex("content_sha256")]
-    path.write_text(f'{head}content_sha256 = "{_hash_document(document)}"\n')
+    path.write_text(f'{head}content_sha256 = "{hash_document(document)}"\n')
 
 
 def test_a_frozen_file_whose_values_are_forged_is_refused_before_and_after_a_build(small_study):

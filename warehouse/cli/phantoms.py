@@ -1,16 +1,25 @@
-"""The command that draws known truth into copies of a study: phantom. Needs the extra `restore`."""
+"""Commands of known truth: phantom draws it, detectors keeps what was found of it.
+
+Only phantom needs the extra `restore`.
+"""
 
 from dataclasses import replace
 from pathlib import Path
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.study import load_study
-from upscale_audit.warehouse.cli.options import EXIT_INCOMPLETE, EXIT_OK, add_command, read_count
+from upscale_audit.warehouse.cli.options import (
+    EXIT_INCOMPLETE,
+    EXIT_OK,
+    add_check,
+    add_command,
+    read_count,
+)
 from upscale_audit.warehouse.cli.progress import Progress, say
 
 
 def add_commands(commands):
-    """Add the command to the parser."""
+    """Add the commands to the parser."""
     summary = "draw known truth into copies of a study's images, to see what each number finds"
     command = add_command(
         commands, "phantom", _phantom, summary, "sample/study.toml --out build/phantoms"
@@ -45,6 +54,23 @@ def add_commands(commands):
     command.add_argument(
         "--workers", type=read_count, help="processes (default: all cores); no pixel depends on it"
     )
+    summary = "keep what a phantom study found of each limit, for other studies to show"
+    measured = add_command(
+        commands, "detectors", _detectors, summary, "build/phantoms/copies/study.toml"
+    )
+    measured.add_argument(
+        "--out",
+        metavar="FILE",
+        type=Path,
+        help="where it is written (default: STUDY.detectors.toml beside the study file)",
+    )
+    measured.add_argument(
+        "--kind", default="nodule_16", help="what is looked for (default: nodule_16)"
+    )
+    measured.add_argument(
+        "--contrast", type=int, metavar="DN", help="of it, grey levels (default: 8, or none)"
+    )
+    add_check(measured)
 
 
 def _phantom(options):
@@ -75,6 +101,21 @@ def _phantom(options):
         say(f"not drawn into: {name}, {why}")
     say(f"upscale-audit run {report.study_file} measures and judges it")
     return EXIT_INCOMPLETE if report.left_out else EXIT_OK
+
+
+def _detectors(options):
+    from upscale_audit.restore.phantom.design import SHAPED
+    from upscale_audit.warehouse.detectors import CONTRAST_DN, write_detectors
+
+    contrast_dn = options.contrast
+    if contrast_dn is None and options.kind in SHAPED:
+        contrast_dn = CONTRAST_DN
+    path = write_detectors(
+        load_study(options.study), options.out, options.kind, contrast_dn, options.check
+    )
+    say(f"wrote {path}: read it, keep it, and name it in the study whose rates it stands beside:")
+    say(f'  [study] detectors = "{path.name}"')
+    return EXIT_OK
 
 
 def _choose_models(study, names):

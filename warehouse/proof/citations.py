@@ -49,6 +49,7 @@ What image upscalers did to every 8x8 block of the study's radiographs, measured
 | `sql/` | the dbt project that made the tables |
 | `study.toml` | what was compared, with every parameter |
 | `study.frozen.toml` | only of a study that keeps its axis: what scores every block |
+| `study.detectors.toml` | only of a study that names one: what limits were measured to find |
 | `provenance/` | manifests of the stages before, and the SHA-256 of every source file |
 | `ro-crate-metadata.json` | this folder, for machines ([RO-Crate](https://w3id.org/ro/crate)) |
 

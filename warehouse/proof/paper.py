@@ -227,6 +227,8 @@ def _collect(study, fresh, licence, is_chestxray8):
     shutil.copyfile(study.path, fresh / "study.toml")
     if study.frozen is not None:
         shutil.copyfile(study.frozen, fresh / "study.frozen.toml")
+    if study.detectors is not None:
+        shutil.copyfile(study.detectors, fresh / "study.detectors.toml")
     (fresh / "provenance" / "raw").mkdir(parents=True)
     beside = (name for _, name in LINKS.values())
     for name in (WAREHOUSE_MANIFEST, *beside, f"raw/{MANIFEST}", f"raw/{SOURCES}"):

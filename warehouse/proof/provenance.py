@@ -82,14 +82,26 @@ def describe_models(study):
     return {"model_tiles": tiles, "control_models": controls}
 
 
-def describe_build(study, raw_manifest, companions, frozen_sha256=None):
-    """Name what decides the content of a warehouse."""
+def describe_build(study, raw_manifest, companions, named=None):
+    """Name what decides the content of a warehouse.
+
+    Parameters
+    ----------
+    study : ingest.study.Study
+    raw_manifest : dict
+    companions : sequence of warehouse.hyra.CompanionFolder
+    named : dict, optional
+        SHA-256 of the files that the study names for it, or None where it names none.
+
+    Returns
+    -------
+    dict
+    """
     inputs = {"raw": raw_manifest["content_sha256"]}
     for companion in companions:
         if companion.content_sha256 is not None:
             inputs[companion.stage] = companion.content_sha256
-    if frozen_sha256 is not None:
-        inputs["frozen"] = frozen_sha256
+    inputs |= {name: sha256 for name, sha256 in (named or {}).items() if sha256 is not None}
     return {
         "parameters": asdict(study.analysis_parameters),
         "axis": describe_axis(study),

@@ -175,7 +175,7 @@ def verify(path, study=None, progress=None, kinds=COMMANDS):
     manifests, findings = _read_manifests([stage for stage in stages if stage.kind in kinds])
     expected = _collect_files(manifests)
     archives, unlisted = _collect_archives(manifests)
-    expected |= archives | _collect_frozen(study, manifests)
+    expected |= archives | _collect_named(study, manifests)
     findings += unlisted
     sources = {} if study is None else _collect_sources(study, manifests)
     paths = {path for path, *_ in expected.values() if not path.is_symlink()}
@@ -317,16 +317,22 @@ def _collect_archives(manifests):
     return expected, findings
 
 
-def _collect_frozen(study, manifests):
-    """Find the frozen file behind each warehouse, as `_collect_files` does its files."""
-    if study is None or study.frozen is None:
+def _collect_named(study, manifests):
+    """Find the files that a study names behind each warehouse, as `_collect_files` does its own."""
+    if study is None:
         return {}
-    repair = "put back what freeze wrote, or run upscale-audit build with the file as it is"
     return {
-        (stage, study.frozen): (study.frozen, study.frozen.name, sha256, repair)
+        (stage, path): (
+            path,
+            path.name,
+            sha256,
+            f"put back what {writer} wrote, or run upscale-audit build with the file as it is",
+        )
+        for name, writer in (("frozen", "freeze"), ("detectors", "detectors"))
+        if (path := getattr(study, name)) is not None
         for stage, manifest in manifests.items()
         if stage.kind == "warehouse"
-        and (sha256 := manifest["recipe"].get("inputs", {}).get("frozen")) is not None
+        and (sha256 := manifest["recipe"].get("inputs", {}).get(name)) is not None
     }
 
 

@@ -502,6 +502,22 @@ def test_silent_shares_stand_beside_those_of_the_zone_and_an_identity_is_marked(
     assert "collaps" not in read_title(chart)
 
 
+def test_the_caption_says_what_limits_were_measured_to_find(study):
+    path, _ = study(models=("one", "two"))
+    with Marts(path) as marts:
+        assert "phantom study" not in read_title(draw_tier3_states(marts))
+    with duckdb.connect(str(path)) as connection:
+        for model_id, found, alarms in (("one", 0.5, 0), ("two", 1, 0.0625)):
+            connection.execute(
+                "update mart_tier3_states set sensitivity_ratio = ?, false_alarm_ratio = ?"
+                " where model_id = ? and indicator = 'error'",
+                [found, alarms, model_id],
+            )
+    with Marts(path) as marts:
+        title = read_title(draw_tier3_states(marts))
+    assert "and of places without: error 50 to 100 and 0 to 6.25." in title
+
+
 def test_a_model_without_tta_has_the_half_that_notta_shows(study):
     path, _ = study(models=("solo",), without_tta=("solo",))
     with Marts(path) as marts:

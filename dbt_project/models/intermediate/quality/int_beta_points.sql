@@ -34,9 +34,23 @@ shams as (
 
 ),
 
+alarms as (
+
+    select * from {{ ref('int_detector_alarms') }}
+
+),
+
+findings as (
+
+    select * from {{ ref('int_detector_findings') }}
+
+),
+
 counts as (
 
-    {%- for relation in ['flags', 'states', 'consistency', 'patches', 'shams'] %}
+    {%- for relation in [
+        'flags', 'states', 'consistency', 'patches', 'shams', 'alarms', 'findings'
+    ] %}
     select
         effective_flagged,
         effective_count

@@ -33,6 +33,13 @@ points as (
 
 ),
 
+measured as (
+
+    select * from {{ ref('mart_measured_limits') }}
+    where inference_path = 'notta' and level_ratio is null
+
+),
+
 cells as (
 
     {%- for name, indicator in tier3_indicators('').items() %}
@@ -40,6 +47,7 @@ cells as (
     select
         models.model_id,
         '{{ name }}' as indicator,
+        '{{ indicator.flag }}' as flag,
         '{{ paths }}' as judged_paths,
         zones.zone,
         states.state,
@@ -128,6 +136,11 @@ final as (
         intervals.{{ share }}_high_ratio
         {%- endfor %},
         cells.indicator_limit,
+        {%- for share in ['sensitivity', 'false_alarm'] %}
+        {%- for end in ['', '_low', '_high'] %}
+        measured.{{ share }}{{ end }}_ratio,
+        {%- endfor %}
+        {%- endfor %}
         counted.loud_most
         {%- for name in kinds %}
         {%- if name != 'silent' %},
@@ -145,6 +158,11 @@ final as (
         {%- for key in keys %}
         {{ 'and ' if not loop.first }}cells.{{ key }} = intervals.{{ key }}
         {%- endfor %}
+    -- What another limit finds is not what this one does.
+    left join measured
+        on cells.model_id = measured.model_id
+        and cells.flag = measured.detector
+        and cells.indicator_limit = measured.stated_limit
 
 )
 

@@ -1,0 +1,33 @@
+with source as (
+
+    select * from {{ source('raw', 'measured_limits') }}
+
+),
+
+renamed as (
+
+    select
+        model_id,
+        inference_path,
+        detector,
+        reading,
+        level_ratio,
+        limit_score,
+        stated_limit,
+        kind,
+        contrast_dn,
+        cluster_unit,
+        sham_count,
+        alarm_count,
+        false_alarm_low_ratio,
+        false_alarm_high_ratio,
+        drawn_count,
+        found_count,
+        sensitivity_low_ratio,
+        sensitivity_high_ratio,
+        study_name
+    from source
+
+)
+
+select * from renamed
