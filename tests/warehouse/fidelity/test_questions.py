@@ -79,6 +79,17 @@ def test_deciles_of_texture_hold_all_blocks_alike(answers):
         assert [row["decile"] for row in own] == [*range(1, 11)]
 
 
+def test_findings_are_listed_one_by_one_as_the_labels_have_them(read_mart):
+    expected = {
+        (row["image_id"], finding)
+        for row in read_mart("dim_images")
+        for finding in (row["finding_labels"] or "").split("|")
+        if finding
+    }
+    assert {(row["image_id"], row["finding"]) for row in read_mart("dim_findings")} == expected
+    assert expected
+
+
 def test_a_number_comes_from_source_files(answers):
     kinds = {row["parent_kind"] for row in answers[12]}
     assert "source_file" in kinds
