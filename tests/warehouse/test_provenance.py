@@ -204,13 +204,18 @@ def test_labels_refused_files_and_published_files_are_sources_too(tiny_study):
 def test_a_proof_leads_from_a_file_to_the_studys_root(sample_study, query):
     root = query("select sources_root from dim_study").item()
     path = find_sources(sample_study)["restored/bicubic/notta/rg1_r1c0.png"]
-    for file in ("restored/bicubic/notta/rg1_r1c0.png", str(path)):
+    for file in ("restored/bicubic/notta/rg1_r1c0.png", "bicubic/notta/rg1_r1c0.png", str(path)):
         lines = [line.split(" ", 1) for line in describe_proof(sample_study, file)[1:]]
         line = f"{hash_file(path)}  restored/bicubic/notta/rg1_r1c0.png\n".encode()
         assert lines[0] == ["line", line.decode().rstrip("\n")]
         assert lines[1] == ["leaf", hash_leaf(line).hex()]
         assert follow(line, lines[2:-1]) == root == lines[-1][1]
     assert describe_proof(sample_study) == ["leaves 66", f"root {root}"]
+
+
+def test_a_name_that_several_files_end_in_is_no_proof_of_one(sample_study):
+    with pytest.raises(StudyError, match=r"files of this study end in rg1_r1c0.png: .*name one of"):
+        describe_proof(sample_study, "rg1_r1c0.png")
 
 
 def test_a_recipe_is_the_hash_of_what_the_manifest_shows(sample_study):

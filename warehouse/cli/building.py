@@ -136,7 +136,9 @@ def ingest(study, workers=None, cluster=None, memory_gib=None):
     if len(rejects) < len(report.rejects):
         say(f"{len(report.rejects) - len(rejects)} files are no images: mart_rejects lists them")
     for reject in rejects[:5]:
-        say(f"refused {reject['file_name']!r}: {reject['reason']}, {reject['detail']}")
+        owner = ", ".join(filter(None, (reject["model_id"], reject["inference_path"])))
+        where = f"{reject['file_name']!r} ({owner or reject['role']})"
+        say(f"refused {where}: {reject['reason']}, {reject['detail']}")
     if rejects:
         say(f"{len(rejects)} files were refused in all: mart_rejects lists them")
         return EXIT_INCOMPLETE

@@ -23,8 +23,8 @@ def describe_proof(study, file=None):
     ----------
     study : ingest.study.Study
     file : str, optional
-        A name in ``raw/sources.sha256``, or a path to a file with the same bytes; without it
-        only the root is given.
+        A name in ``raw/sources.sha256``, its end where only one file has it, or a path to a file
+        with the same bytes; without it only the root is given.
 
     Returns
     -------
@@ -81,6 +81,12 @@ def _find_name(sums, file, path):
         for name, listed in sums.items():
             if listed == sha256:
                 return name
+    ends = [name for name in sums if name.endswith(f"/{file}")]
+    if len(ends) == 1:
+        return ends[0]
+    if ends:
+        shown = ", ".join(ends[:5]) + (", ..." if ends[5:] else "")
+        raise StudyError(f"{len(ends)} files of this study end in {file}: {shown}; name one of them")
     raise StudyError(
         f"{file} is no file of this study: {path} lists neither its name nor its bytes;"
         " run upscale-audit ingest after adding it"

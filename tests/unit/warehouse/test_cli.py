@@ -168,7 +168,7 @@ def test_an_ingest_with_rejects_is_done_and_exits_with_3(capsys, tiny_study):
     study = tiny_study.load()
     code, out, err = run_cli(capsys, "ingest", study.path)
     assert (code, out) == (3, "")
-    assert "refused 'b.png': not_an_image" in err
+    assert "refused 'b.png' (alpha, notta): not_an_image" in err
     assert (study.raw / "manifest.json").is_file()
 
 
