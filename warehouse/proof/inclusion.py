@@ -86,7 +86,7 @@ def _find_name(sums, file, path):
         return ends[0]
     if ends:
         shown = ", ".join(ends[:5]) + (", ..." if ends[5:] else "")
-        raise StudyError(f"{len(ends)} files of this study end in {file}: {shown}; name one of them")
+        raise StudyError(f"{len(ends)} files of this study end in {file}: {shown}; name one")
     raise StudyError(
         f"{file} is no file of this study: {path} lists neither its name nor its bytes;"
         " run upscale-audit ingest after adding it"
