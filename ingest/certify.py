@@ -121,6 +121,8 @@ def judge_files(task):
             image = _decode(path, display)
         except RejectedFileError as error:
             detail = f"{role} file: {error.code}: {error.detail}"
+            if error.code == "bit_depth" and task.window is None:
+                detail += "; of certify it is --window"
             verdict = Verdict(**names, **hashes, status="not_judged", detail=detail, proof=None)
             return verdict, None
         display = image.display

@@ -65,6 +65,8 @@ class Header:
     order : str
         Byte order, as `struct` names it.
     palette : (n, 3) uint8 array or None
+    is_reversed : bool
+        Whether each byte's bits are (FillOrder 2).
     orientation : int or None
     profile : bytes or None
         The ICC profile.
@@ -87,6 +89,7 @@ class Header:
     counts: tuple
     order: str
     palette: np.ndarray | None
+    is_reversed: bool
     orientation: int | None
     profile: bytes | None
 
@@ -141,10 +144,12 @@ def read_header(data):
     else:
         part = min(tags.one(_ROWS_PER_STRIP, height), height), width
     _require(part[0] and part[1], f"a part of {part[1]}x{part[0]} px")
-    header = Header(
+    depth = bits.pop()
+    is_palette = tags.one(_PHOTOMETRIC) == PALETTE
+    return Header(
         width_px=width,
         height_px=height,
-        bit_depth=bits.pop(),
+        bit_depth=depth,
         channels=channels,
         photometric=tags.one(_PHOTOMETRIC),
         compression=tags.one(_COMPRESSION, _NONE),
@@ -158,12 +163,11 @@ def read_header(data):
         offsets=offsets,
         counts=counts,
         order=order,
-        palette=_read_palette(tags) if tags.one(_PHOTOMETRIC) == PALETTE else None,
+        palette=_read_palette(tags, depth) if is_palette else None,
+        is_reversed=tags.one(_FILL_ORDER, 1) == 2,
         orientation=tags.one(_ORIENTATION, None),
         profile=tags.raw(_PROFILE),
     )
-    _require(tags.one(_FILL_ORDER, 1) == 1, "bits of each byte in reverse (FillOrder)")
-    return header
 
 
 def peek_size(file, head):
@@ -214,6 +218,8 @@ def check_kind(header):
         raise RejectedFileError(
             "colour_mode", f"{header.channels} channels, of which {colours} are colours"
         )
+    if header.is_reversed:
+        raise RejectedFileError("compression", "the bits of each byte in reverse (FillOrder)")
     if header.compression not in (_NONE, _LZW, *_DEFLATE, _PACKBITS):
         name = _OTHER_COMPRESSIONS.get(header.compression, f"method {header.compression}")
         raise RejectedFileError(
@@ -321,10 +327,10 @@ class _Tags:
         return values[0]
 
 
-def _read_palette(tags):
+def _read_palette(tags, depth):
     """Colours of 8 bits: of 16, the upper ones, unless none are there (as libtiff does)."""
     values = np.array(tags.all(_COLOUR_MAP), np.uint16)
-    _require(values.size == 3 * 256, f"a palette of {values.size} values")
+    _require(values.size == 3 << min(depth, 16), f"a palette of {values.size} values")
     values = values >> 8 if values.max() > 255 else values
     return np.ascontiguousarray(values.astype(np.uint8).reshape(3, -1).T)
 

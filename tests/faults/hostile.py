@@ -5,6 +5,7 @@ import gzip
 import io
 import os
 import random
+import re
 import shutil
 import struct
 import zipfile
@@ -120,6 +121,9 @@ IMAGE_KINDS = {
     "PNG with a text chunk of up to 3 MB": add_text,
     "JPEG as .png, bytes changed": lambda g: mutate(encode("JPEG", g), g),
     "JPEG as .jpg, bytes changed": lambda g: mutate(encode("JPEG", g), g),
+    "TIFF as .tif, bytes changed": lambda g: mutate(encode("TIFF", g), g),
+    "WebP as .webp, bytes changed": lambda g: mutate(encode("WEBP", g), g),
+    "DICOM-like as .dcm": fake_dicom,
     "TIFF as .png": lambda g: mutate(encode("TIFF", g), g),
     "GIF as .png": lambda g: mutate(encode("GIF", g), g),
     "BMP as .png": lambda g: mutate(encode("BMP", g), g),
@@ -188,18 +192,18 @@ def ingest_hostile_images(folder, cases, generator, workers=1, image_kinds=IMAGE
     owners = {}
     for number in range(cases):
         kind = kinds[number % len(kinds)]
-        suffix = "jpg" if "as .jpg" in kind else "png"
-        name = f"case{number:05d}.{suffix}"
+        suffix = re.search(r"as (\.[a-z]+)|$", kind)[1] or ".png"
+        name = f"case{number:05d}{suffix}"
         draw = image_kinds[kind]
         data = draw(generator) if kind in ALIKE else fresh.draw(draw, generator)
         as_reference = generator.random() < 0.3
         study_folder.put(name, data if as_reference else good)
         study_folder.put(name, good if as_reference else data, "alpha")
         owners[name] = kind, "reference" if as_reference else "restored"
-        if suffix == "jpg":
+        if suffix != ".png":
             other = "alpha" if as_reference else None
             (study_folder.folder(*((other, "notta") if other else ())) / name).unlink()
-            study_folder.put(name.replace("jpg", "png"), good, other)
+            study_folder.put(name.replace(suffix, ".png"), good, other)
     study = study_folder.load(parameters="max_image_px = 1000000")
     before = list_tree(folder, study.output)
     ingest_study(study, workers=workers)

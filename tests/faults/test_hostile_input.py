@@ -26,9 +26,12 @@ def generator():
 
 
 def test_hostile_images_are_measured_or_refused_and_no_worker_dies(tmp_path, generator):
-    outcomes = hostile.ingest_hostile_images(tmp_path, 150, generator)
-    assert sum(counts.total() for counts in outcomes.values()) == 150
+    outcomes = hostile.ingest_hostile_images(tmp_path, 195, generator)
+    assert sum(counts.total() for counts in outcomes.values()) == 195
     assert outcomes["DICOM-like as .png"] == {"rejected: wrong_format": 15}
+    for kind in ("TIFF as .tif, bytes changed", "WebP as .webp, bytes changed"):
+        assert outcomes[kind].total() - outcomes[kind]["accepted"] > 5
+    assert set(outcomes["DICOM-like as .dcm"]) <= {"rejected: undecodable", "rejected: no_decoder"}
     assert outcomes["PNG with a text chunk of up to 3 MB"]["accepted"]
 
 

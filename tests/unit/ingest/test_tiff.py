@@ -48,6 +48,21 @@ def reject_code(data):
     return caught.value.code
 
 
+def pack(pixels, **tags):
+    """Write a TIFF of 16x8 px by hand; `tags` are SHORTs by their numbers, as ``t258``."""
+    values = {256: [16], 257: [8], 258: [8], 259: [1], 262: [1], 273: [8], 279: [len(pixels)]}
+    values |= {int(name[1:]): value for name, value in tags.items()}
+    body, late = b"", b"II*\0" + struct.pack("<I", 8 + len(pixels)) + pixels
+    end = len(late) + 2 + 12 * len(values) + 4
+    more = b""
+    for tag, numbers in sorted(values.items()):
+        packed = struct.pack(f"<{len(numbers)}H", *numbers)
+        if len(packed) > 4:
+            packed, more = struct.pack("<I", end + len(more)), more + packed
+        body += struct.pack("<HHI", tag, 3, len(numbers)) + packed.ljust(4, b"\0")
+    return late + struct.pack("<H", len(values)) + body + bytes(4) + more
+
+
 def replace_tag(data, tag, value):
     """Give a classic little-endian TIFF's entry another value of its own type."""
     (at,) = struct.unpack_from("<I", data, 4)
@@ -154,6 +169,18 @@ def test_what_is_not_read_is_refused_by_name(array, options, code, words):
     with pytest.raises(RejectedFileError, match=words) as caught:
         decode(write(array, **options))
     assert caught.value.code == code
+
+
+def test_files_by_hand_are_read_or_refused_for_what_they_are():
+    grey = np.arange(128, dtype=np.uint8).reshape(8, 16)
+    np.testing.assert_array_equal(decode(pack(grey.tobytes())).grey, grey)
+    assert reject_code(pack(grey.tobytes(), t266=[2])) == "compression"
+    assert reject_code(pack(bytes(16), t258=[1])) == "bit_depth"
+    assert reject_code(pack(bytes(16), t258=[1], t262=[3], t320=[0, 9, 0, 9, 0, 9])) == "bit_depth"
+    assert reject_code(pack(grey.tobytes(), t262=[3], t320=[0] * 6)) == "undecodable"
+    assert reject_code(pack(grey.tobytes(), t273=[8, 9])) == "undecodable"
+    assert reject_code(pack(grey.tobytes(), t259=[65000])) == "compression"
+    assert reject_code(pack(grey.tobytes(), t317=[3])) == "undecodable"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 
 import cv2
@@ -308,3 +309,36 @@ def test_the_shares_of_four_patients_are_those_that_the_page_states(
         share = 100 * sum(v.contradicted_block_count for v in own) / sum(v.block_count for v in own)
         stated = float(re.search(rf"{label} ([\d.]+)", sentence)[1])
         assert share == pytest.approx(stated, abs=0.051 if stated < 10 else 0.51), name
+
+
+@pytest.mark.parametrize(
+    ("window", "status"),
+    [
+        (("0", "65535"), "consistent"),
+        (("percentiles", "0", "100"), "consistent"),
+        (("dicom",), "not_judged"),
+        ((), "not_judged"),
+    ],
+)
+def test_16_bit_files_are_judged_by_a_stated_window(tmp_path, window, status):
+    deep = np.random.default_rng(2).integers(0, 60_000, (48, 64), np.uint16)
+    deep = cv2.GaussianBlur(deep, (0, 0), 2)
+    small = cv2.resize(deep, (32, 24), interpolation=cv2.INTER_CUBIC)
+    for folder, pixels in (("lr", small), ("restored", deep)):
+        (tmp_path / folder).mkdir()
+        cv2.imwrite(str(tmp_path / folder / "a.png"), pixels)
+    options = ("--window", *window) if window else ()
+    run("certify", "--lr", tmp_path / "lr", "--restored", f"m={tmp_path / 'restored'}",
+        "--out", tmp_path / "out", *options)  # fmt: skip
+    (row,) = pq.read_table(tmp_path / "out" / "certificate.parquet").to_pylist()
+    assert row["status"] == status
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert ("window" in manifest["recipe"]) == bool(window)
+
+
+def test_a_window_that_is_none_is_refused(tmp_path):
+    for folder in ("lr", "restored"):
+        (tmp_path / folder).mkdir()
+    for window in (("wide",), ("5", "1"), ("percentiles", "1"), ("1", "x")):
+        assert run("certify", "--lr", tmp_path / "lr", "--restored", tmp_path / "restored",
+                   "--out", tmp_path / "out", "--window", *window) == 1  # fmt: skip
