@@ -18,6 +18,7 @@ PRINTED = {
     "axis1": "Axis1",
     "d_sharp": "Sharpness",
     "d_mu": "Brightness",
+    "lr_contradicted_ratio": "Contradicted",
 }
 """Columns of the LaTeX table, each where a model has a value; the CSV holds every quantity."""
 

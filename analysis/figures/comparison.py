@@ -20,6 +20,9 @@ QUANTITIES = {
     "d_sharp": ("Sharpness (dimensionless) [OWN]", "sharper"),
     "d_noise": ("Noise (dn) [OWN]", "noisier"),
     "d_mu": ("Brightness (dn) [OWN]", "brighter"),
+    "lr_contradicted_ratio": ("Blocks contradicted (share)", "more contradicted"),
+    "lr_bent_dn2": ("Bent (dn\u00b2) [OWN]", "more bent"),
+    "lr_invented_dn2": ("Invented beyond LR (dn\u00b2) [OWN]", "more invented"),
 }
 
 

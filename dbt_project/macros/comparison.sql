@@ -13,7 +13,22 @@
         'exaggerated_dn2': ['dn2', 0, 65025],
         'shifted_dn2': ['dn2', 0, 65025],
     } -%}
+    {%- do quantities.update(lr_quantities()) -%}
     {{ return(quantities) }}
+{% endmacro %}
+
+{#- Those of them that say what blocks hold of the LR image: columns of int_image_consistency; NULL
+    where nothing is known of it. -#}
+{% macro lr_quantities() %}
+    {{ return({
+        'lr_contradicted_ratio': ['', 0, 1],
+        'lr_rms_dn': ['dn', 0, 'null'],
+        'lr_bent_dn2': ['dn2', 0, 'null'],
+        'lr_invented_dn2': ['dn2', 0, 'null'],
+        'lr_lost_dn2': ['dn2', 0, 'null'],
+        'lr_amplified_dn2': ['dn2', 0, 'null'],
+        'null_correlation': ['', -1, 1],
+    }) }}
 {% endmacro %}
 
 {#- Quantities of which int_image_blocks has an image's sums: a name before the path. -#}

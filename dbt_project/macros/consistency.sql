@@ -28,6 +28,24 @@
     {{ return({'judged': 'lr_usable', 'clamped': 'lr_clamped', 'contradicted': 'lr_contradicted'}) }}
 {% endmacro %}
 
+{#- What of blocks' residuals is added up, place by place. Argument: the inference path. Result:
+    select items: blocks that are judged, those with a contradicted LR pixel, and the sum of lr_rms_dn
+    over the judged. -#}
+{% macro residual_sums(path) -%}
+    count_if(lr_judged_px_{{ path }} > 0) as judged_{{ path }},
+        count_if(lr_contradicted_px_{{ path }} > 0) as contradicted_{{ path }},
+        sum(lr_rms_dn_{{ path }}) as rms_{{ path }}
+{%- endmacro %}
+
+{#- What of the residual is compared between places: a name; its unit, the column of sums before the
+    path, and the greatest value of a block. -#}
+{% macro residual_quantities() %}
+    {{ return({
+        'lr_contradicted_ratio': {'unit': '', 'sum': 'contradicted', 'most': 1},
+        'lr_rms_dn': {'unit': 'dn', 'sum': 'rms', 'most': none},
+    }) }}
+{% endmacro %}
+
 {#- What rounding a restored image to 8 bits alone puts into `invented`, and what a noise of the
     reference alone puts into `lost`: the share of the null space among all dimensions. Argument:
     SQL of the scale. Result: 0..1. -#}

@@ -308,10 +308,24 @@ def test_the_sample_has_every_quantity_of_blocks_and_images(query):
     components = query("select column_stem from dim_components")["column_stem"].to_list()
     blocks = ["local_ssim", "axis1", "mse_dn2", *components]
     blocks += [f"{kind}_dn2" for kind in ("invented", "lost", "exaggerated", "shifted")]
+    held = [f"lr_{kind}_dn2" for kind in ("bent", "invented", "lost", "amplified")]
+    held += ["lr_rms_dn", "null_correlation"]
+    blocks += held
     metrics = query("select metric from dim_metrics")["metric"].to_list()
+    assert "haarpsi" in metrics
     means = query("select * from mart_model_means")
     for (model, path), rows in means.group_by("model_id", "inference_path"):
-        assert sorted(rows["quantity"]) == sorted([*blocks, *metrics]), (model, path)
+        expected = sorted([*blocks, "lr_contradicted_ratio", *metrics])
+        assert sorted(rows["quantity"]) == expected, (model, path)
+    # A block is contradicted or not; the share is of those that have a judged LR pixel.
+    for path in ("notta", "tta"):
+        images = query(
+            "select model_id, image_id,"
+            f" avg(case when lr_contradicted_px_{path} > 0 then 1.0 else 0.0 end)"
+            f" filter (where lr_judged_px_{path} > 0) as value"
+            " from fct_blocks group by model_id, image_id"
+        )
+        check_means(means, images, "lr_contradicted_ratio", path, 1e-12)
     for quantity in blocks:
         for path in ("notta", "tta"):
             images = query(

@@ -322,7 +322,8 @@ def _model_pairs(case):
         for path in ("notta", "tta"):
             if path not in _paths(case, one) or path not in _paths(case, two):
                 continue
-            for quantity in ("local_ssim", "psnr", "mse_dn2", "axis1", "d_mu", "ssim"):
+            held = ("lr_contradicted_ratio", "lr_bent_dn2") if case.has_lr else ()
+            for quantity in ("local_ssim", "psnr", "mse_dn2", "axis1", "d_mu", "ssim", *held):
                 difference = 0.05 * (1 + number % 3) * (1 if path == "notta" else -1)
                 p_value = (0.001, 0.2, 0.01)[number % 3]
                 yield {

@@ -80,6 +80,12 @@ def test_a_quantity_that_is_not_in_the_figure_stays_in_the_mart(draw):
     assert {row["quantity"] for row in rows} < set(QUANTITIES)
 
 
+def test_what_the_lr_image_says_has_panels_where_there_is_one(draw):
+    held = {"lr_contradicted_ratio", "lr_bent_dn2"}
+    assert held <= {row["quantity"] for row in draw(**THREE, has_lr=True)[0]}
+    assert not held & {row["quantity"] for row in draw(**THREE)[0]}
+
+
 def test_a_study_without_the_baseline_says_so_and_one_model_has_no_figure(draw, tmp_path):
     path, references = make_warehouse(tmp_path / "none", Case(has_baseline=False))
     with Marts(path) as marts:

@@ -20,6 +20,12 @@ ledgers as (
 
 ),
 
+consistency as (
+
+    select * from {{ ref('int_image_consistency') }}
+
+),
+
 quality as (
 
     select * from {{ ref('fct_image_quality') }}
@@ -51,6 +57,24 @@ errors as (
 
 ),
 
+-- Means over the blocks that an LR image says something of.
+held as (
+
+    select
+        model_id,
+        inference_path,
+        image_id,
+        cast(contradicted_block_count as double) / nullif(judged_block_count, 0)
+            as lr_contradicted_ratio,
+        cast(rms_dn as double) / nullif(judged_block_count, 0) as lr_rms_dn
+        {%- for kind in lr_kinds('notta') %},
+        cast({{ kind }}_dn2 as double) / nullif(split_block_count, 0) as lr_{{ kind }}_dn2
+        {%- endfor %},
+        cast(null_correlation as double) / nullif(correlated_block_count, 0) as null_correlation
+    from consistency
+
+),
+
 summed as (
 
     {%- for path in inference_paths() %}
@@ -77,7 +101,11 @@ blocks as (
     select
         summed.*,
         minima.local_ssim_mean as local_ssim
-        {%- for name in block_quantities() if name.endswith('_dn2') %},
+        {%- for name in block_quantities() if name in lr_quantities() %},
+        held.{{ name }}
+        {%- endfor %}
+        {%- for name in block_quantities()
+            if name.endswith('_dn2') and name not in lr_quantities() %},
         cast(errors.{{ name }} as double) / errors.unit as {{ name }}
         {%- endfor %}
     from summed
@@ -89,6 +117,10 @@ blocks as (
         on summed.model_id = errors.model_id
         and summed.inference_path = errors.inference_path
         and summed.image_id = errors.image_id
+    left join held
+        on summed.model_id = held.model_id
+        and summed.inference_path = held.inference_path
+        and summed.image_id = held.image_id
 
 ),
 

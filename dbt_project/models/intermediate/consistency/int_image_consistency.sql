@@ -19,6 +19,7 @@ final as (
         cast(sum(lr_judged_px_{{ path }}) as bigint) as judged_px,
         cast(sum(lr_clamped_{{ path }}) as bigint) as clamped_px,
         cast(sum(lr_contradicted_px_{{ path }}) as bigint) as contradicted_px,
+        sum(lr_rms_dn_{{ path }}) as rms_dn,
         cast(sum(lr_sum_{{ path }}) as bigint) as residual_sum,
         max(lr_largest_{{ path }}) as residual_largest,
         sum(cast(lr_square_{{ path }} as decimal(18, 6))) as residual_squares,
@@ -30,7 +31,9 @@ final as (
         sum(cast(reference_null_energy as decimal(18, 3)))
             filter (where lr_bent_dn2_{{ path }} is not null) as reference_null_energy,
         sum(cast(null_energy_{{ path }} as decimal(18, 3))) as null_energy,
-        sum(cast(null_product_{{ path }} as decimal(18, 3))) as null_product
+        sum(cast(null_product_{{ path }} as decimal(18, 3))) as null_product,
+        cast(count(null_correlation_{{ path }}) as bigint) as correlated_block_count,
+        sum(null_correlation_{{ path }}) as null_correlation
     from blocks
     group by model_id, image_id
     having count(local_ssim_{{ path }}) > 0

@@ -23,8 +23,12 @@ placed as (
         blocks.block_col,
         images.height_px,
         images.width_px,
-        blocks.local_ssim_notta,
-        blocks.local_ssim_tta,
+        {%- for path in inference_paths() %}
+        blocks.local_ssim_{{ path }},
+        blocks.lr_judged_px_{{ path }},
+        blocks.lr_contradicted_px_{{ path }},
+        blocks.lr_rms_dn_{{ path }},
+        {%- endfor %}
         least(blocks.block_row, images.block_rows - 1 - blocks.block_row) as row_distance,
         least(blocks.block_col, images.block_cols - 1 - blocks.block_col) as col_distance,
         2 * blocks.block_row < images.block_rows as is_upper,
@@ -51,8 +55,12 @@ final as (
             when is_left then 'left'
             else 'right'
         end as frame_side,
-        local_ssim_notta,
-        local_ssim_tta
+        {%- for path in inference_paths() %}
+        local_ssim_{{ path }},
+        lr_judged_px_{{ path }},
+        lr_contradicted_px_{{ path }},
+        lr_rms_dn_{{ path }}{{ ',' if not loop.last }}
+        {%- endfor %}
     from placed
 
 )

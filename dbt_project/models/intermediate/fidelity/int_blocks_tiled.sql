@@ -1,8 +1,8 @@
 {{ config(materialized='view') }}
 
 {#- How far a block lies from the nearest border of the tiles that tiled upscalers cut an image
-    into, a multiple of tile_px from the top left. 0 touches it; NULL where no border lies in the
-    image. -#}
+    into, a multiple of tile_px from the top left, and phase_px beyond. 0 touches it; NULL where no
+    border lies in the image. -#}
 with blocks as (
 
     select * from {{ ref('int_blocks_placed') }}
@@ -19,26 +19,26 @@ placed as (
 
     select
         blocks.*,
-        tiles.tile_px
+        tiles.tile_px,
+        tiles.phase_px
         {%- for axis, side in {'row': 'height', 'col': 'width'}.items() %},
-        -- Pixels to the last seam inside the image at or before the block's end, and to the
-        -- first at or after its start; NULL where there is none, negative where it cuts the block.
-        8 * blocks.block_{{ axis }} - tiles.tile_px * nullif(
-            least(
-                {{ divide_whole('8 * blocks.block_' ~ axis ~ ' + 8', 'tiles.tile_px') }},
-                {{ divide_whole('blocks.' ~ side ~ '_px - 1', 'tiles.tile_px') }}
-            ),
+        -- Pixels to the last seam inside the image at or before the block's end, negative where it
+        -- cuts the block, NULL where there is none; and where the first at or after its start is.
+        8 * blocks.block_{{ axis }} - nullif(greatest(
+            tiles.phase_px - tiles.tile_px + tiles.tile_px * ({{ divide_whole(
+                'least(8 * blocks.block_' ~ axis ~ ' + 8, blocks.' ~ side
+                ~ '_px - 1) - tiles.phase_px + tiles.tile_px', 'tiles.tile_px'
+            ) }}),
             0
-        ) as {{ axis }}_seam_before_px,
-        tiles.tile_px * nullif(
-            greatest(
-                {{ divide_whole(
-                    '8 * blocks.block_' ~ axis ~ ' + tiles.tile_px - 1', 'tiles.tile_px'
-                ) }},
-                1
-            ),
-            {{ divide_whole('blocks.' ~ side ~ '_px - 1', 'tiles.tile_px') }} + 1
-        ) - 8 * blocks.block_{{ axis }} - 8 as {{ axis }}_seam_after_px
+        ), 0) as {{ axis }}_seam_before_px,
+        -- Pixel 0 is the frame and no seam.
+        tiles.phase_px + tiles.tile_px * greatest(
+            {{ divide_whole(
+                '8 * blocks.block_' ~ axis ~ ' - tiles.phase_px + tiles.tile_px - 1',
+                'tiles.tile_px'
+            ) }},
+            case when tiles.phase_px = 0 then 1 else 0 end
+        ) as {{ axis }}_seam_px
         {%- endfor %}
     from blocks
     inner join tiles on blocks.model_id = tiles.model_id
@@ -50,7 +50,10 @@ nearest as (
     select
         *,
         least(
-            row_seam_before_px, row_seam_after_px, col_seam_before_px, col_seam_after_px
+            row_seam_before_px,
+            case when row_seam_px < height_px then row_seam_px - 8 * block_row - 8 end,
+            col_seam_before_px,
+            case when col_seam_px < width_px then col_seam_px - 8 * block_col - 8 end
         ) as seam_px
     from placed
 
@@ -62,11 +65,16 @@ final as (
         model_id,
         image_id,
         tile_px,
+        phase_px,
         frame_distance,
         case when seam_px > 0 then {{ divide_whole('seam_px + 7', 8) }} when seam_px <= 0 then 0 end
             as seam_distance,
-        local_ssim_notta,
-        local_ssim_tta
+        {%- for path in inference_paths() %}
+        local_ssim_{{ path }},
+        lr_judged_px_{{ path }},
+        lr_contradicted_px_{{ path }},
+        lr_rms_dn_{{ path }}{{ ',' if not loop.last }}
+        {%- endfor %}
     from nearest
 
 )

@@ -16,7 +16,8 @@ final as (
         case when frame_distance = 0 then frame_side else 'inside' end as frame_side
         {%- for path in inference_paths() %},
         count(local_ssim_{{ path }}) as count_{{ path }},
-        sum(local_ssim_{{ path }}) as sum_{{ path }}
+        sum(local_ssim_{{ path }}) as sum_{{ path }},
+        {{ residual_sums(path) }}
         {%- endfor %}
     from blocks
     group by

@@ -14,14 +14,16 @@ final as (
         model_id,
         image_id,
         tile_px,
+        phase_px,
         {{ nearest }} as seam_distance
         {%- for path in inference_paths() %},
         count(local_ssim_{{ path }}) as count_{{ path }},
-        sum(local_ssim_{{ path }}) as sum_{{ path }}
+        sum(local_ssim_{{ path }}) as sum_{{ path }},
+        {{ residual_sums(path) }}
         {%- endfor %}
     from blocks
     where frame_distance >= {{ interior_ring() }} and seam_distance is not null
-    group by model_id, image_id, tile_px, {{ nearest }}
+    group by model_id, image_id, tile_px, phase_px, {{ nearest }}
 
 )
 

@@ -1,8 +1,16 @@
 {#- The tiles whose borders are searched for seams in a model's images: its own, and in the
-    baseline's those of every model, which are compared with it at the same places. -#}
+    baseline's those of every model, which are compared with it at the same places. In a
+    study with LR images each grid twice: where it is, and moved by half a tile, where no model can
+    have a seam. -#}
 with models as (
 
     select * from {{ ref('dim_models') }}
+
+),
+
+images as (
+
+    select * from {{ ref('stg_raw__images') }}
 
 ),
 
@@ -16,7 +24,7 @@ tiled as (
 
 ),
 
-final as (
+searched as (
 
     select
         model_id,
@@ -29,6 +37,24 @@ final as (
     from models
     cross join tiled
     where models.is_baseline
+
+),
+
+-- Moved by whole blocks, so that seams lie in the blocks as they do unmoved.
+final as (
+
+    select
+        model_id,
+        tile_px,
+        0 as phase_px
+    from searched
+    union all
+    select
+        model_id,
+        tile_px,
+        cast(8 * ({{ divide_whole('tile_px', 16) }}) as integer) as phase_px
+    from searched
+    where exists (select 1 from images where lr_rule_status is not null)
 
 )
 

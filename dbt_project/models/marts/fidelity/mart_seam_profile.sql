@@ -7,6 +7,7 @@
 with measured as (
 
     select * from {{ ref('int_image_seams') }}
+    where phase_px = 0
 
 ),
 
