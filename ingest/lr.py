@@ -81,9 +81,8 @@ class LrImage:
 
     def _find_reach(self, is_unknown):
         """LR pixels that read any of some pixels."""
-        down = loops.spread_flags(is_unknown, self.rows.starts, self.rows.taps.shape[1])
-        down = np.ascontiguousarray(down.T)
-        return loops.spread_flags(down, self.cols.starts, self.cols.taps.shape[1]).T
+        down = _spread(is_unknown, self.rows.starts, self.rows.taps.shape[1])
+        return _spread(down.T, self.cols.starts, self.cols.taps.shape[1]).T
 
     def _apply(self, grey):
         """Apply the rule: the result, times the squared denominator, and where it may cut."""
@@ -165,6 +164,13 @@ def repair(grey, lr):
     residual, is_usable, _ = lr.find_contradictions(judged)
     change = lr.project(np.where(is_usable, residual, 0).astype(np.float64))
     return np.clip(np.rint(grey - change), 0, 255).astype(np.uint8)
+
+
+def _spread(flags, starts, width):
+    """Whether any flag stands among the rows that each LR row reads: (M, n) to (m, n) bool."""
+    sums = np.zeros((flags.shape[0] + 1, flags.shape[1]), np.int32)
+    np.cumsum(flags, axis=0, out=sums[1:])
+    return sums[starts + width] > sums[starts]
 
 
 @dataclass(frozen=True)
