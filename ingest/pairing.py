@@ -7,7 +7,7 @@ from pathlib import Path
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import name_within, to_text, walk_files
-from upscale_audit.ingest.stated import FORMATS_BY_SUFFIX, OTHER_IMAGES
+from upscale_audit.ingest.images import FORMATS_BY_SUFFIX, OTHER_IMAGES
 from upscale_audit.ingest.study import INFERENCE_PATHS
 
 SEPARATORS = "_-. ([@+"

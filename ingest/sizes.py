@@ -12,6 +12,7 @@ import numpy as np
 
 from upscale_audit.ingest.errors import RejectedFileError
 
+SIZE_RULES = ("lanczos4", "mitchell", "area", "crop")
 MAX_STRETCH_RATIO = 0.05
 """Most that a rule may stretch one side against the other: 1 px in 20."""
 

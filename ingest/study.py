@@ -22,7 +22,8 @@ from upscale_audit.ingest.restorers import (
     Repair,
     RestoreParameters,
 )
-from upscale_audit.ingest.stated import SIZE_RULES, Window, parse_window
+from upscale_audit.ingest.sizes import SIZE_RULES
+from upscale_audit.ingest.windows import Window, parse_window
 
 INFERENCE_PATHS = ("notta", "tta")
 MAX_FILE_BYTES = 1 << 20
@@ -61,7 +62,7 @@ class IngestParameters:
         Images with more pixels are rejected before they are decoded.
     image_metrics : bool
         Whether the per-image metrics are measured too; they take about as long as the rest.
-    window : ingest.stated.Window or None
+    window : ingest.windows.Window or None
         How values of more than 8 bits become the 8 that are measured; without, they are refused.
     """
 

@@ -69,7 +69,7 @@ def certify(lr, restored, out, lr_rule=None, pairing="suffix", progress=None, ha
         Called as ``progress(done, total)``.
     has_maps : bool
         Whether a map is drawn of each contradicted image.
-    window : ingest.stated.Window, optional
+    window : ingest.windows.Window, optional
         How LR and restored images of more than 8 bits are shown, both alike.
 
     Returns

@@ -16,8 +16,17 @@ from upscale_audit.ingest.errors import RejectedFileError, StudyError
 from upscale_audit.ingest.images import decode_image
 from upscale_audit.ingest.lr import LrImage
 from upscale_audit.ingest.run import ingest_study
-from upscale_audit.ingest.stated import Window, parse_window
-from upscale_audit.ingest.windows import Curve, Display, Stored, Tone, follow, recall_display, show
+from upscale_audit.ingest.windows import (
+    Curve,
+    Display,
+    Stored,
+    Tone,
+    Window,
+    follow,
+    parse_window,
+    recall_display,
+    show,
+)
 
 DEEP = np.random.default_rng(8).integers(300, 3900, (24, 40), np.uint16)
 
