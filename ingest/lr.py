@@ -330,13 +330,14 @@ def find_lr(parameters, image, lr_image=None, is_rejected=False):
     if lr_image.rgb is not None:
         detail = "the LR image has colours, and its rule acted on each channel: see certify"
         return None, NO_FACTS | {"lr_rule_status": "unknown", "lr_detail": detail}
-    if lr_image.step and (not image.step or lr_image.step == math.inf):
+    if lr_image.step and (not image.step or math.inf in (lr_image.step, image.step)):
         detail = "a window shows the LR image, and not the reference, or not linearly: not judged"
         return None, NO_FACTS | {"lr_rule_status": "unknown", "lr_detail": detail}
     rows = image.grey.shape[0]
     scale = rows // lr_image.grey.shape[0]
     rules = LR_RULES if parameters.rule is None else (parameters.rule,)
-    tried = [_try_rule(image, lr_image.grey, rule, scale, lr_image.step) for rule in rules]
+    step = max(image.step, lr_image.step) if lr_image.step else 0.0
+    tried = [_try_rule(image, lr_image.grey, rule, scale, step) for rule in rules]
     fitting = [item for item in tried if item.contradicted == 0]
     detail = "; ".join(item.describe() for item in tried)
     if not fitting:

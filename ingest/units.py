@@ -5,7 +5,6 @@ last, after its shards were renamed into place. Files without one are debris.
 """
 
 import hashlib
-import math
 import stat
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -476,6 +475,7 @@ class _Reference:
             rgb = None if self.image.rgb is None else self.image.rgb[:rows, :cols]
             part = replace(self.image, grey=self.image.grey[:rows, :cols], rgb=rgb)
             self.parts[shape] = _Reference(self.facts["image_id"], part, self.unit)
+            self.parts[shape].mask = self.mask[:rows, :cols]  # whose pixels the blocks count
         return self.parts[shape]
 
     def measure(self, restored):
@@ -483,8 +483,9 @@ class _Reference:
         columns = measure_pair(self.blocks, Measured(restored.grey), self.mask)
         if self.lr is None or restored.facts.transparent_px or restored.facts.size_rule:
             return columns  # what was put on white or resampled is no restorer's grey value
-        if bool(restored.step) != bool(self.lr.lr.step) or restored.step == math.inf:
-            return columns  # a window came after the rounding of one of the two alone
+        step = self.lr.lr.step
+        if bool(restored.step) != bool(step) or restored.step > step:
+            return columns  # a window came after a rounding that the bound does not allow for
         return columns | self.lr.measure(restored.grey, restored.rgb)
 
     def compare(self, restored, local_ssim):

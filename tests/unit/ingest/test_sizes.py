@@ -181,3 +181,21 @@ def test_an_odd_reference_and_its_even_output_lose_no_block(study_folder, read_r
     assert all(row["notta_cross"] == row["reference_sum_sq"] for row in rows)
     (metrics,) = read_rows(study.raw, "image_metrics")
     assert metrics["ssim"] == 1
+
+
+def test_ringing_of_a_cut_image_is_of_the_whole_reference_s_mask(study_folder, read_rows):
+    noise = np.random.default_rng(4).integers(-9, 10, (89, 121))
+    restored = np.clip(GREY[:89, :121] + noise, 0, 255).astype(np.uint8)
+    study_folder.put("a.png", GREY[:89, :121])
+    for name, rows in (("even", 88), ("whole", 89)):
+        study_folder.add_model(name, paths=("notta",))
+        study_folder.put("a.png", restored[:rows, : rows + 32], name)
+    study = study_folder.load(parameters='[size]\nrule = "crop"')
+    ingest_study(study, workers=1)
+    found = {"even": [], "whole": []}
+    for row in read_rows(study.raw, "blocks"):
+        # The last whole blocks see the pixel beyond them, which one of the two lacks.
+        if row["block_row"] < 10 and row["block_col"] < 14:
+            found[row["model_id"]].append((row["ringing_px"], row["notta_ringing"]))
+    assert found["even"] == found["whole"]
+    assert sum(px for px, _ in found["whole"] if px) > 100
