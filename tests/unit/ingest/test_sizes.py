@@ -8,7 +8,8 @@ import pytest
 
 from upscale_audit.ingest.images import decode_image
 from upscale_audit.ingest.run import ingest_study
-from upscale_audit.ingest.sizes import SIZE_RULES, bring_to_size, find_size_problem
+from upscale_audit.ingest.sizes import bring_to_size, find_size_problem
+from upscale_audit.ingest.study import SIZE_RULES
 
 GREY = cv2.GaussianBlur(np.random.default_rng(3).integers(0, 256, (96, 128), np.uint8), (0, 0), 1)
 COLOUR = np.dstack([GREY, GREY[::-1], 255 - GREY])
