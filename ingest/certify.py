@@ -13,16 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from upscale_audit.ingest.errors import RejectedFileError
-from upscale_audit.ingest.images import (
-    FORMATS_BY_SUFFIX,
-    decode_image,
-    limit_bytes,
-    read_bytes,
-)
+from upscale_audit.ingest.images import decode_image, limit_bytes, read_bytes
 from upscale_audit.ingest.lr import LrImage, repair
 from upscale_audit.ingest.restorers import LR_RULES, LR_SCALES
+from upscale_audit.ingest.stated_window import Window
 from upscale_audit.ingest.study import IngestParameters
-from upscale_audit.ingest.windows import PLAIN, Display, Window
+from upscale_audit.ingest.suffixes import FORMATS_BY_SUFFIX
+from upscale_audit.ingest.windows import PLAIN, Display
 
 STATUSES = ("contradicted", "consistent", "not_judged")
 CHANNELS = ("red", "green", "blue")

@@ -12,18 +12,8 @@ from PIL import Image
 
 from upscale_audit.ingest import dicom, jpeg, png, tiff, webp
 from upscale_audit.ingest.errors import RejectedFileError
+from upscale_audit.ingest.suffixes import FORMATS_BY_SUFFIX
 from upscale_audit.ingest.windows import PLAIN, Display, Stored, check_window, follow, show
-
-FORMATS_BY_SUFFIX = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG"}
-FORMATS_BY_SUFFIX |= {".jfif": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WebP"}
-FORMATS_BY_SUFFIX |= {".dcm": "DICOM", ".dicom": "DICOM"}
-
-OTHER_IMAGES = {
-    "", ".bmp", ".gif", ".jp2", ".j2k", ".jxl", ".avif", ".heic", ".heif",
-    ".ppm", ".pgm", ".pnm", ".pbm", ".pfm", ".tga", ".exr", ".psd", ".npy", ".nii", ".mha",
-    ".nrrd", ".raw", ".dng",
-}  # fmt: skip
-"""Suffixes of images that are not read, and a name without one; any other is no image's."""
 
 _READERS = {"PNG": png, "JPEG": jpeg, "TIFF": tiff, "WebP": webp, "DICOM": dicom}
 
@@ -103,7 +93,7 @@ class ImageFacts:
     row_spacing_mm, col_spacing_mm : float or None
         As DICOM states them.
     size_rule : str or None
-        One of `ingest.sizes.SIZE_RULES` that brought a restored image to its reference's size.
+        One of `ingest.study.SIZE_RULES` that brought a restored image to its reference's size.
     """
 
     bytes: int

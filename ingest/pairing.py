@@ -7,8 +7,8 @@ from pathlib import Path
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import name_within, to_text, walk_files
-from upscale_audit.ingest.images import FORMATS_BY_SUFFIX, OTHER_IMAGES
 from upscale_audit.ingest.study import INFERENCE_PATHS
+from upscale_audit.ingest.suffixes import FORMATS_BY_SUFFIX, OTHER_IMAGES
 
 SEPARATORS = "_-. ([@+"
 """What stands between an image's name and what an upscaler adds behind it."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from upscale_audit.ingest.errors import StudyError
-from upscale_audit.ingest.images import FORMATS_BY_SUFFIX, OTHER_IMAGES
 from upscale_audit.ingest.labels import name_patient, read_age
+from upscale_audit.ingest.suffixes import FORMATS_BY_SUFFIX, OTHER_IMAGES
 from upscale_audit.ingest.tables import read_rows
 
 COLUMNS = ("image", "patient", "sex", "age", "view", "findings")

@@ -12,7 +12,6 @@ import numpy as np
 
 from upscale_audit.ingest.errors import RejectedFileError
 
-SIZE_RULES = ("lanczos4", "mitchell", "area", "crop")
 MAX_STRETCH_RATIO = 0.05
 """Most that a rule may stretch one side against the other: 1 px in 20."""
 
@@ -25,7 +24,7 @@ def find_size_problem(shape, expected, rule):
     shape, expected : (int, int)
         Rows and columns of the image and of the reference.
     rule : str or None
-        One of `SIZE_RULES`, or that the study states none.
+        One of `ingest.study.SIZE_RULES`, or that the study states none.
 
     Returns
     -------

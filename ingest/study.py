@@ -22,8 +22,7 @@ from upscale_audit.ingest.restorers import (
     Repair,
     RestoreParameters,
 )
-from upscale_audit.ingest.sizes import SIZE_RULES
-from upscale_audit.ingest.windows import Window, parse_window
+from upscale_audit.ingest.stated_window import Window, parse_window
 
 INFERENCE_PATHS = ("notta", "tta")
 MAX_FILE_BYTES = 1 << 20
@@ -32,6 +31,7 @@ MODEL_ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 PAIRING_RULES = ("exact", "suffix")
 EDGE_RULES = ("adaptive", "fixed")
 COLOUR_RULES = ("reduce", "reject")
+SIZE_RULES = ("lanczos4", "mitchell", "area", "crop")
 AXES = ("standard", "own")
 PATCH_PX_RANGE = (16, 1024)
 """Least and greatest side of a patch of sFRC; the authors use 32 to 96 px."""

@@ -4,61 +4,14 @@ What is measured is 8-bit grey, so a deeper file is shown first. By which values
 the study states a window, the reference fixes it, and the same serves its LR and restored images.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from upscale_audit.ingest.errors import RejectedFileError, StudyError
+from upscale_audit.ingest.errors import RejectedFileError
+from upscale_audit.ingest.stated_window import Window
 
-RULES = ("dicom", "fixed", "percentiles")
 LINEAR, SIGMOID, TABLE = "linear", "sigmoid", "table"
-_EXPECTED = '"dicom", two numbers [low, high], or { percentiles = [low, high] } within 0..100'
-
-
-@dataclass(frozen=True)
-class Window:
-    """What a study states of images deeper than 8 bits.
-
-    Attributes
-    ----------
-    rule : {"dicom", "fixed", "percentiles"}
-        The reference's own VOI LUT; values; or percentiles of the reference.
-    low, high : float or None
-        Values, or percentiles, that are shown as 0 and 255.
-    """
-
-    rule: str
-    low: float | None = None
-    high: float | None = None
-
-
-def parse_window(value):
-    """Read the study's key ``window``.
-
-    Parameters
-    ----------
-    value : object
-        As TOML has it.
-
-    Returns
-    -------
-    Window
-
-    Raises
-    ------
-    StudyError
-    """
-    if value == "dicom":
-        return Window("dicom")
-    is_share = isinstance(value, dict) and list(value) == ["percentiles"]
-    limits = value["percentiles"] if is_share else value
-    is_pair = isinstance(limits, list) and len(limits) == 2
-    if is_pair and all(type(limit) in (int, float) for limit in limits):
-        low, high = map(float, limits)
-        within = not is_share or (low >= 0 and high <= 100)
-        if np.isfinite([low, high]).all() and low < high and within:
-            return Window("percentiles" if is_share else "fixed", low, high)
-    raise StudyError(f"window = {value!r}; expected {_EXPECTED}")
 
 
 @dataclass(frozen=True)
@@ -196,11 +149,6 @@ NO_DISPLAY = {
     "padding_px": None,
 }
 """Columns of `source_files` of a file that no window was applied to."""
-
-
-def name_window(window):
-    """Name a window in a recipe; nothing where there is none."""
-    return {} if window is None else {"window": asdict(window)}
 
 
 def show(stored, display):

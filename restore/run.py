@@ -15,9 +15,10 @@ from upscale_audit.ingest.images import decode_image, limit_bytes, read_bytes
 from upscale_audit.ingest.manifests import describe_code
 from upscale_audit.ingest.pairing import list_references
 from upscale_audit.ingest.restorers import Repair
+from upscale_audit.ingest.stated_window import name_window
 from upscale_audit.ingest.study import INFERENCE_PATHS
 from upscale_audit.ingest.vouchers import Journal
-from upscale_audit.ingest.windows import PLAIN, Display, name_window
+from upscale_audit.ingest.windows import PLAIN, Display
 from upscale_audit.ingest.workers import map_units
 from upscale_audit.restore.repair import RepairJob
 from upscale_audit.restore.restorers import Restorer, load_network, prepare_restorer

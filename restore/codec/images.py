@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from upscale_audit.ingest.errors import RejectedFileError, StudyError
-from upscale_audit.ingest.images import FORMATS_BY_SUFFIX, decode_image, limit_bytes, read_bytes
+from upscale_audit.ingest.images import decode_image, limit_bytes, read_bytes
 from upscale_audit.ingest.study import IngestParameters, load_study
+from upscale_audit.ingest.suffixes import FORMATS_BY_SUFFIX
 
 
 @dataclass(frozen=True)

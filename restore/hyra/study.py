@@ -26,8 +26,9 @@ from upscale_audit.ingest.restorers import (
 )
 from upscale_audit.ingest.schema import HYRA_TABLES, SCHEMA_VERSION, arrow_schema
 from upscale_audit.ingest.sources import name_source
+from upscale_audit.ingest.stated_window import name_window
 from upscale_audit.ingest.vouchers import Journal
-from upscale_audit.ingest.windows import PLAIN, Display, name_window
+from upscale_audit.ingest.windows import PLAIN, Display
 from upscale_audit.ingest.workers import map_units
 from upscale_audit.restore.controls import INTERPOLATIONS
 from upscale_audit.restore.hyra.impulse import (

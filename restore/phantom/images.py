@@ -17,7 +17,8 @@ from upscale_audit.ingest.documents import read_document
 from upscale_audit.ingest.errors import RejectedFileError, StudyError
 from upscale_audit.ingest.files import hash_file, hash_json, replacing, to_text, write_text
 from upscale_audit.ingest.images import decode_image, limit_bytes, read_bytes
-from upscale_audit.ingest.windows import PLAIN, Display, follow, name_window
+from upscale_audit.ingest.stated_window import name_window
+from upscale_audit.ingest.windows import PLAIN, Display, follow
 from upscale_audit.restore.phantom.design import (
     PhantomParameters,
     assign_conditions,

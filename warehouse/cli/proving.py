@@ -8,8 +8,8 @@ from pathlib import Path
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.restorers import LR_RULES
+from upscale_audit.ingest.stated_window import parse_window
 from upscale_audit.ingest.study import MODEL_ID_PATTERN, PAIRING_RULES, load_study
-from upscale_audit.ingest.windows import parse_window
 from upscale_audit.warehouse.cli.options import (
     EXIT_FAILED,
     EXIT_INCOMPLETE,

@@ -20,7 +20,7 @@ from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import name_within, replacing, to_text, write_text
 from upscale_audit.ingest.manifests import MANIFEST, describe_code, read_manifest, seal_folder
 from upscale_audit.ingest.pairing import list_images, match_folder
-from upscale_audit.ingest.windows import name_window
+from upscale_audit.ingest.stated_window import name_window
 from upscale_audit.warehouse.proof.verify import walk
 from upscale_audit.warehouse.published_form import write_as_text
 

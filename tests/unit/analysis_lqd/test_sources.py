@@ -63,7 +63,7 @@ def test_an_image_of_another_size_or_damaged_is_refused(tiny_study):
     tiny_study.put("a.png", np.zeros((16, 32), np.uint8), "alpha")
     tiny_study.put("b.png", b"text", "alpha")
     study = tiny_study.load()
-    with pytest.raises(StudyError, match="32x16 px and its reference 24x16 px"):
+    with pytest.raises(StudyError, match="32x16 px; the reference has 24x16; restore it"):
         load_scene(study, "a", "alpha", "notta")
     with pytest.raises(StudyError, match=r"not_an_image.*replace the file"):
         load_scene(study, "b", "alpha", "notta")

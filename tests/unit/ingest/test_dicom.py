@@ -12,7 +12,8 @@ from upscale_audit.ingest.errors import RejectedFileError
 from upscale_audit.ingest.images import REJECT_CODES, decode_image
 from upscale_audit.ingest.memory import peek_size
 from upscale_audit.ingest.run import ingest_study
-from upscale_audit.ingest.windows import Display, Window
+from upscale_audit.ingest.stated_window import Window
+from upscale_audit.ingest.windows import Display
 
 pydicom = pytest.importorskip("pydicom", reason="pip install 'upscale-audit[dicom]'")
 

@@ -16,17 +16,8 @@ from upscale_audit.ingest.errors import RejectedFileError, StudyError
 from upscale_audit.ingest.images import decode_image
 from upscale_audit.ingest.lr import LrImage
 from upscale_audit.ingest.run import ingest_study
-from upscale_audit.ingest.windows import (
-    Curve,
-    Display,
-    Stored,
-    Tone,
-    Window,
-    follow,
-    parse_window,
-    recall_display,
-    show,
-)
+from upscale_audit.ingest.stated_window import Window, parse_window
+from upscale_audit.ingest.windows import Curve, Display, Stored, Tone, follow, recall_display, show
 
 DEEP = np.random.default_rng(8).integers(300, 3900, (24, 40), np.uint16)
 
@@ -169,7 +160,7 @@ def test_a_study_states_one_of_three_windows(value, expected):
 
 @pytest.mark.parametrize(
     "value",
-    ["auto", [1], [5, 5], [9, 1], [0, float("inf")], [True, 5], {"percentiles": [0, 101]},
+    ["auto", [1], [5, 5], [9, 1], [0, float("inf")], [0, 10**400], [float("nan"), 5], [True, 5], {"percentiles": [0, 101]},
      {"percentiles": [-1, 99]}, {"percentile": [1, 99]}, {"percentiles": "all"}, 7, None],
 )  # fmt: skip
 def test_any_other_window_is_refused_with_what_is_expected(value):
