@@ -161,8 +161,8 @@ def test_a_study_states_one_of_three_windows(value, expected):
 @pytest.mark.parametrize(
     "value",
     ["auto", [1], [5, 5], [9, 1], [0, float("inf")], [0, 10**400], [float("nan"), 5], [True, 5],
-     {"percentiles": [0, 101]}, {"percentiles": [-1, 99]}, {"percentile": [1, 99]},
-     {"percentiles": "all"}, 7, None],
+     {"percentiles": [0, 101]},
+     {"percentiles": [-1, 99]}, {"percentile": [1, 99]}, {"percentiles": "all"}, 7, None],
 )  # fmt: skip
 def test_any_other_window_is_refused_with_what_is_expected(value):
     with pytest.raises(StudyError, match=r'expected "dicom", two numbers \[low, high\], or'):
