@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from upscale_audit.ingest.errors import RejectedFileError
+from upscale_audit.ingest.stated_window import MOST
 from upscale_audit.ingest.windows import LINEAR, SIGMOID, TABLE, Curve, Stored, Tone
 
 MAGIC, MAGIC_AT = b"DICM", 128
@@ -272,7 +273,8 @@ def _read_tone(header, is_signed):
     else:
         slope = float(dataset.get("RescaleSlope", 1))
         intercept = float(dataset.get("RescaleIntercept", 0))
-        _require(slope != 0 and np.isfinite([slope, intercept]).all(), f"rescale slope {slope}")
+        fits = slope != 0 and abs(slope) < MOST and abs(intercept) < MOST
+        _require(fits, f"rescale slope {slope:g}, intercept {intercept:g}")
     is_below = is_signed or intercept < 0
     curve = _read_curve(dataset, is_below)
     return Tone(slope, intercept, table, header.mode == "MONOCHROME1", curve)
@@ -290,7 +292,8 @@ def _read_curve(dataset, is_signed):
     function = str(dataset.get("VOILUTFunction") or "LINEAR").upper()
     _require(function in ("LINEAR", "LINEAR_EXACT", "SIGMOID"), f"VOI LUT function {function}")
     least = 1 if function == "LINEAR" else 0
-    _require(width >= 1 if least else width > 0, f"a window of width {width:g}")
+    is_width = (width >= 1 if least else width > 0) and width < MOST and abs(centre) < MOST
+    _require(is_width, f"a window of width {width:g} around {centre:g}")
     if function == "LINEAR":
         centre, width = centre - 0.5, width - 1
     kind = SIGMOID if function == "SIGMOID" else LINEAR

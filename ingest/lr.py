@@ -76,8 +76,13 @@ class LrImage:
         return self._widen(self.kernel.bound())
 
     def _widen(self, bound):
-        """Allow for a rounding of stored values beside each rounding of grey levels."""
-        return bound if not self.step else math.ceil(bound * (1 + self.step))
+        """Allow for a rounding of stored values beside each rounding of grey levels.
+
+        A step comes to each; where the rule cuts between its two roundings, the gain to one more.
+        """
+        if not self.step:
+            return bound
+        return math.ceil(bound * (1 + Fraction(self.step) * self.kernel.gain))
 
     def _find_reach(self, is_unknown):
         """LR pixels that read any of some pixels."""

@@ -88,7 +88,8 @@ class Curve:
                 return 1 / (1 + np.exp(-4 * (values - centre) / width))
         if self.low == self.high:  # a window of width 1 is a step
             return (values > self.low).astype(np.float64)
-        return np.clip((values - self.low) / (self.high - self.low), 0, 1)
+        with np.errstate(over="ignore"):  # a window far narrower than a value is a step
+            return np.clip((values - self.low) / (self.high - self.low), 0, 1)
 
 
 @dataclass(frozen=True)

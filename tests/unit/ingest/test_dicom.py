@@ -184,6 +184,31 @@ def test_percentiles_leave_padding_out():
     )
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"RescaleSlope": 1e300, "RescaleIntercept": 0},
+        {"RescaleSlope": 0, "RescaleIntercept": 0},
+        {"RescaleSlope": 1, "RescaleIntercept": -1e300},
+        {"WindowCenter": 1e300, "WindowWidth": 5},
+        {"WindowCenter": 5, "WindowWidth": 1e300},
+        {"WindowCenter": 5, "WindowWidth": 0},
+        {"WindowCenter": 5, "WindowWidth": 0, "VOILUTFunction": "SIGMOID"},
+        {"WindowCenter": 5, "WindowWidth": 9, "VOILUTFunction": "CUBIC"},
+    ],
+)
+def test_impossible_values_are_refused(more):
+    with pytest.raises(RejectedFileError) as caught:
+        decode(pack(make(**{"WindowCenter": 5, "WindowWidth": 9} | more)))
+    assert caught.value.code == "undecodable"
+
+
+def test_a_window_narrower_than_any_value_is_a_step():
+    dataset = make(WindowCenter=2000, WindowWidth=1e-200, VOILUTFunction="LINEAR_EXACT")
+    grey = decode(pack(dataset)).grey
+    np.testing.assert_array_equal(grey, np.where(DEEP > 2000, 255, 0))
+
+
 def test_bits_beside_the_stored_ones_are_no_grey_value():
     dataset = make(DEEP | 0xF000)
     wanted = decode(pack(make()), Display(Window("fixed", 0, 4095))).grey

@@ -4,6 +4,7 @@ import json
 import os
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -332,3 +333,22 @@ def test_a_journal_in_place_of_a_signed_record_is_not_believed(study, made, read
     (folder / MANIFEST).unlink()
     assert restore_study(study, workers=1).made == 3
     assert read_tree(folder) == before
+
+
+def test_a_deep_reference_is_restored_as_the_study_s_window_shows_it(study_folder, tmp_path):
+    study_folder.add_model("elsewhere", paths=("notta",))
+    deep = np.random.default_rng(9).integers(0, 4096, (24, 32), np.uint16)
+    study_folder.put("a.png", cv2.imencode(".png", deep)[1].tobytes())
+    made = tmp_path / "made"
+    model = Model("bicubic", made, None, Interpolation("bicubic"))
+    for high in (4095, 2000):
+        study = replace(study_folder.load(parameters=f"window = [0, {high}]"), models=(model,))
+        report = restore_study(study, workers=1)
+        assert (report.made, report.kept, report.rejects) == (1, 0, {})
+        shown = np.rint(255 * np.clip(deep / high, 0, 1)).astype(np.uint8)
+        with Image.open(made / "a.png") as image:
+            assert np.array_equal(np.asarray(image), run_restorer(study, "bicubic", shown))
+    assert restore_study(study, workers=1).kept == 1
+    study = replace(study_folder.load(), models=(model,))
+    (reject,) = restore_study(study, workers=1).rejects.values()
+    assert "state window" in str(reject)

@@ -12,8 +12,10 @@ from PIL import Image
 from tests.unit.restore_phantom.conftest import draw_scene
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file
+from upscale_audit.ingest.patients import PatientList
 from upscale_audit.ingest.run import ingest_study
 from upscale_audit.ingest.schema import PHANTOM_TABLES, arrow_schema
+from upscale_audit.ingest.stated_window import Window
 from upscale_audit.ingest.study import load_study
 from upscale_audit.restore.phantom import images
 from upscale_audit.restore.phantom.design import (
@@ -291,3 +293,18 @@ def test_a_unit_without_its_list_is_debris(made):
     assert images.read_unit(unit, made) is not None
     unit.write_text("[]")
     assert images.read_unit(unit, made) is None
+
+
+def test_a_phantom_study_has_the_8_bits_a_window_made_and_the_list_of_patients(study, tmp_path):
+    who = study.path.with_name("who.csv")
+    who.write_text("file,subject\na.png,p\nb.png,p\n")
+    columns = (("image", "file"), ("patient", "subject"))
+    parameters = replace(study.ingest_parameters, window=Window("fixed", 0, 4095))
+    patients = PatientList(who, None, columns)
+    folder = tmp_path / "phantoms"
+    stated = replace(study, ingest_parameters=parameters, patients=patients)
+    make_phantoms(stated, folder, SMALL, workers=1)
+    made = load_study(folder / "study.toml")
+    assert made.ingest_parameters.window is None
+    assert made.patients.file.samefile(who)
+    assert made.patients.columns == columns
