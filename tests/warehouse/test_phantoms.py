@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 from tests.warehouse.known_truth import PARAMETERS
+from upscale_audit.analysis.lqd.marks import read_marks
 from upscale_audit.warehouse.connect import open_warehouse
 
 GROUP = ("model_id", "arm", "kind", "component", "contrast_dn")
@@ -388,6 +389,34 @@ def test_the_cookbook_lists_limits_to_choose_from(ask, repository):
         if row["level_ratio"] is not None:
             assert row["false_alarms_pct"] <= 100 * row["level_ratio"]
     assert len(rows) == 2 * (4 * 54 + 8)
+
+
+def test_a_map_marks_by_a_limit_the_shams_that_the_limit_counts(ask, copies):
+    shams = {}
+    for row in pq.read_table(copies.phantoms / "injection_blocks.parquet").to_pylist():
+        sites = shams.setdefault(row["source_image_id"], {})
+        blocks = sites.setdefault(row["site_number"], [])
+        blocks.append((row["block_row"], row["block_col"]))
+    for detector, reading in (
+        ("mse_dn2", "value"),
+        ("local_ssim", "negated"),
+        ("d_variance_dn2", "absolute"),
+    ):
+        beyond = 0
+        for image_id, sites in shams.items():
+            place = (copies, image_id, "bicubic", "notta")
+            # What is looked for by default was not drawn here: the rate is unknown, not the limit.
+            (limit,) = ask(
+                "select any_value(limit_score) as limit, any_value(alarm_count) as count"
+                f" from mart_detector_limits where model_id = 'bicubic' and level_ratio = 0.05"
+                f" and detector = '{detector}' and reading = '{reading}'"
+            )
+            marks = read_marks(*place, detector, reading, limit["limit"])
+            beyond += sum(any(marks.is_beyond[b] for b in blocks) for blocks in sites.values())
+        assert beyond == limit["count"] > 0
+    for row in ask("select * from dim_detectors where family not in ('flag', 'state')"):
+        marks = read_marks(*place, row["detector"], row["reading"], 0.0)
+        assert (marks.detector, marks.reading) == (row["detector"], row["reading"])
 
 
 def test_a_study_without_phantoms_has_empty_tables(small_study):
