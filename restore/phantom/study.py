@@ -286,6 +286,8 @@ def _write_study(study, folder):
                 lines.append(f"{path} = {_quote(place)}")
     if study.label_entries is not None:
         lines += ["", "[labels]", f"entries = {_quote(_within(study.label_entries, folder))}"]
+    for name, expression in study.composites:
+        lines += ["", f"[detectors.{name}]", f"expression = {_quote(expression)}"]
     lines += ["", "[parameters]", *_spell_parameters(study)]
     write_text(folder / "study.toml", "\n".join(lines) + "\n")
     return folder / "study.toml"

@@ -21,6 +21,7 @@ from tests.calibration.page import draw_page, format_page
 from tests.calibration.questions import INTERVALS, PUBLISHED, RATES, TESTS
 from tests.calibration.studies import EFFECTS, simulate_published_study, simulate_study
 from upscale_audit.ingest.run import read_raw_manifest
+from upscale_audit.warehouse.composites import create_composites
 from upscale_audit.warehouse.dbt_runner import run_dbt
 from upscale_audit.warehouse.detectors import Measured, create_measured_table
 from upscale_audit.warehouse.frozen import Frozen, create_frozen_tables
@@ -162,6 +163,7 @@ def answer(study, questions):
     create_companion_views(database, CompanionFolder("phantoms"))
     create_frozen_tables(database, Frozen())
     create_measured_table(database, Measured())
+    create_composites(database, study, {})
     command = ("build", "--exclude-resource-type", "test", "unit_test", "--select", *marts)
     run_dbt(study, database, command, threads=1)
     answers = defaultdict(list)

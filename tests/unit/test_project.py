@@ -11,7 +11,7 @@ from upscale_audit.ingest import schema
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.restorers import DECLARATIONS
 from upscale_audit.ingest.study import AnalysisParameters, load_study
-from upscale_audit.warehouse import detectors, frozen, lineage, raw
+from upscale_audit.warehouse import composites, detectors, frozen, lineage, raw
 from upscale_audit.warehouse.project import read_yml
 
 
@@ -39,6 +39,7 @@ def test_dbt_sources_describe_exactly_the_raw_columns(dbt_yaml):
     declared["blocks"].insert(0, "model_id")
     declared |= {name: list(columns) for name, columns in lineage.TABLES.items()}
     declared |= {name: list(columns) for name, columns in frozen.TABLES.items()}
+    declared[composites.TABLE] = list(composites.COLUMNS)
     declared[detectors.TABLE] = list(detectors.COLUMNS)
     declared[raw.PARAMETERS] = list(raw.PARAMETER_TEXTS)
     assert described == declared
