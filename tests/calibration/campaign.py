@@ -17,6 +17,7 @@ from pathlib import Path
 
 import duckdb
 
+from tests.calibration.areas import count_areas, format_areas
 from tests.calibration.page import draw_page, format_page
 from tests.calibration.questions import INTERVALS, PUBLISHED, RATES, TESTS
 from tests.calibration.studies import EFFECTS, simulate_published_study, simulate_study
@@ -76,6 +77,7 @@ def main():
     given = {name: value for name, value in given.items() if value}
     settings = [replace(setting, **given) for setting in SETTINGS]
     page = format_page(counts := count_all(settings, options.workers), settings)
+    page += "\n" + format_areas(count_areas())
     (options.docs / "calibration.md").write_text(page, encoding="utf-8")
     draw_page(counts, options.docs)
     print(page)
