@@ -263,8 +263,8 @@ def _describe_curves(rows, contrast):
         f" against the tiles of 64 px beyond it in an image without anything (n = {drawn} a panel,"
         f" {images}; mart_free_response has the intervals and every other number).",
         f"Nodules, edges and wires of {contrast} dn." if contrast is not None else "",
-        "Where curves coincide one hides the others. The numbers were chosen beforehand. They are read as named: \u2212SSIM is SSIM negated,"
-        " |x| is x without its sign.",
+        "Where curves coincide one hides the others. The numbers were chosen beforehand. They are"
+        " read as named: \u2212SSIM is SSIM negated, |x| is x without its sign.",
     ]
 
 
