@@ -38,6 +38,8 @@ PATCH_PX_RANGE = (16, 1024)
 OUTPUT_FOLDERS = ("raw", "hyra", "phantoms", "exports", "figures", "maps", "paper", "dbt")
 OUTPUT_STARTS = (".", "warehouse", "docs.", "paper.", "report.")
 """How the files begin that a study writes beside these folders."""
+COMPOSITE_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,62}")
+MAX_COMPOSITES = 20
 MEASURED_SOURCES = ("images", "images_notta", "images_tta")
 """What marts and exports call the measured images; no published file may be labelled so."""
 
@@ -209,7 +211,8 @@ class Study:
     that every build fits to the study's blocks; `frozen` names a file to score by instead,
     `detectors` one of what a phantom study measured. The study's own basis, and the limits that
     models share, are fitted on `axis_models`. `sfrc` holds the sides of the patches, px, whose ring
-    correlation is measured; by default none is.
+    correlation is measured; by default none is. `composites` are scores of a block for
+    `mart_detectors`: name and SQL expression.
     """
 
     path: Path
@@ -232,6 +235,7 @@ class Study:
     axis: str = "standard"
     axis_models: tuple[str, ...] = ()
     sfrc: tuple[int, ...] = ()
+    composites: tuple[tuple[str, str], ...] = ()
     ingest_parameters: IngestParameters = field(default_factory=IngestParameters)
     analysis_parameters: AnalysisParameters = field(default_factory=AnalysisParameters)
     restore_parameters: RestoreParameters = field(default_factory=RestoreParameters)
@@ -307,7 +311,7 @@ def _hint_at_backslash(error):
 def _parse_study(path, document):
     sections = (
         "study", "models", "lr", "size", "published", "labels", "perceptual", "parameters",
-        "restore", "paper",
+        "restore", "paper", "detectors",
     )  # fmt: skip
     _check_keys(path, "the study file", document, sections, required=("study",))
     study = _table(path, document, "study")
@@ -352,6 +356,7 @@ def _parse_study(path, document):
         axis=_parse_axis(path, study),
         axis_models=_parse_axis_models(path, study, models),
         sfrc=_parse_patch_sides(path, study),
+        composites=_parse_composites(path, document),
         ingest_parameters=ingest_parameters,
         analysis_parameters=analysis_parameters,
         restore_parameters=_parse_restore(path, document),
@@ -485,6 +490,29 @@ def _parse_patch_sides(path, study):
             f" each {least} to {most}, as [64]"
         )
     return tuple(sorted(set(given)))
+
+
+def _parse_composites(path, document):
+    """Parse [detectors.NAME] expression = "..."; what they say, a build reads."""
+    given = _table(path, document, "detectors")
+    if len(given) > MAX_COMPOSITES:
+        raise StudyError(
+            f"{path} [detectors]: {len(given)} composites; expected {MAX_COMPOSITES} at most"
+        )
+    composites = []
+    for name in sorted(given):
+        where = f"[detectors.{name}]"
+        if not COMPOSITE_PATTERN.fullmatch(name):
+            raise StudyError(
+                f"{path} [detectors]: {name!r} names a composite; expected lower-case letters,"
+                " digits and _, a letter first, 63 at most"
+            )
+        table = given[name]
+        if not isinstance(table, dict):
+            raise StudyError(f"{path} {where}: expected a table with expression = ...")
+        _check_keys(path, where, table, ("expression",), required=("expression",))
+        composites.append((name, _text(path, where, table, "expression")))
+    return tuple(composites)
 
 
 def _check_apart(study):

@@ -10,6 +10,7 @@ from upscale_audit.ingest.files import hash_file, hash_json, locked, sync
 from upscale_audit.ingest.manifests import MANIFEST, write_manifest
 from upscale_audit.ingest.run import read_raw_manifest
 from upscale_audit.ingest.vouchers import Journal, check_vouched
+from upscale_audit.warehouse.composites import check_composites, create_composites
 from upscale_audit.warehouse.connect import (
     open_build,
     open_warehouse,
@@ -101,6 +102,7 @@ class Inputs:
     phantoms: CompanionFolder
     frozen: Frozen
     measured: Measured
+    composites: dict
     recipe: dict
 
     @property
@@ -190,6 +192,7 @@ def create_raw(database, study, inputs, manifest):
     create_companion_views(database, inputs.phantoms)
     create_frozen_tables(database, inputs.frozen)
     create_measured_table(database, inputs.measured)
+    create_composites(database, study, inputs.composites)
     create_lineage(database, study, inputs.manifest, inputs.hyra, inputs.recipe_sha256)
 
 
@@ -218,7 +221,8 @@ def read_inputs(study):
     measured = read_detectors(study)
     named = {"frozen": frozen.sha256, "detectors": measured.sha256}
     recipe = describe_build(study, manifest, (hyra, phantoms), named)
-    return Inputs(manifest, hyra, phantoms, frozen, measured, recipe)
+    composites = check_composites(study)
+    return Inputs(manifest, hyra, phantoms, frozen, measured, composites, recipe)
 
 
 class _Job:

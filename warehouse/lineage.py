@@ -13,6 +13,7 @@ from upscale_audit.ingest.files import hash_file
 from upscale_audit.ingest.manifests import MANIFEST, SOURCES, SUMS
 from upscale_audit.ingest.sources import list_table_sources, list_unit_sources, merge_unit_sources
 from upscale_audit.ingest.units import read_manifest
+from upscale_audit.warehouse.composites import TABLE as COMPOSITES
 from upscale_audit.warehouse.connect import open_build, quote_name
 from upscale_audit.warehouse.raw import PARAMETERS, list_patch_shards
 
@@ -213,7 +214,8 @@ class Graph:
         self.project, self.manifest = project, manifest
         self.raw_manifest = ("raw_file", MANIFEST, "bytes", manifest_sha256)
         # The study file's parameters are in the build's recipe, of which dim_study has the hash.
-        self.files = {table: [self.raw_manifest] for table in TABLES} | {PARAMETERS: []}
+        self.files = {table: [self.raw_manifest] for table in TABLES}
+        self.files |= {PARAMETERS: [], COMPOSITES: []}
         self.nodes = {
             name: node
             for name, node in dbt_manifest["nodes"].items()

@@ -1,5 +1,6 @@
-"""Figure of what each number finds of known truth: detectors by kinds, as a matrix."""
+"""Figures of what each number finds of known truth: a matrix by kinds, free-response curves."""
 
+import altair as alt
 import numpy as np
 
 from upscale_audit.analysis import theme
@@ -16,6 +17,19 @@ CONTRAST_DN = 8
 HALF, DARK, PALE = 0.5, 0.65, 0.25
 LEGEND_STEPS = 41
 ROW_PT = 17
+CURVES = {
+    ("mse_dn2", "value"): "mse_dn2",
+    ("local_ssim", "negated"): "\u2212SSIM",
+    ("axis1", "absolute"): "|axis1|",
+    ("lr_rms_dn", "value"): "lr_rms_dn",
+    ("lr_contradicted_px", "value"): "lr_contradicted_px",
+    ("invented_dn2", "value"): "invented_dn2",
+}
+"""Numbers whose curves are drawn: by detector and reading what they are called."""
+CURVE_COLOURS = (
+    theme.BLACK, theme.BLUE, theme.SKY, theme.VERMILLION, theme.ORANGE, theme.GREEN,
+)  # fmt: skip
+CURVE_MARGIN_PT = 38
 
 
 def list_detector_figures(marts):
@@ -182,3 +196,107 @@ def _draw_legend(canvas, x):
         [make_text(x + length * place, y + 14, text) for place, text in ends], align="center"
     )
     canvas.add_texts([make_text(x - 6, y + 4, "area")], align="right")
+
+
+def list_free_response_figures(marts):
+    """List the models that have a figure of free-response curves.
+
+    Returns
+    -------
+    list of str
+        model_id; empty in a study that is none of phantoms.
+    """
+    rows = marts.rows(
+        "select model_id from mart_free_response where inference_path = 'notta'"
+        " group by model_id order by model_id"
+    )
+    return [row["model_id"] for row in rows]
+
+
+def draw_free_response(marts, model_id):
+    """Draw what is found against false positives an image, a panel for each kind.
+
+    Parameters
+    ----------
+    marts : analysis.marts.Marts
+    model_id : str
+
+    Returns
+    -------
+    altair.TopLevelMixin
+
+    Notes
+    -----
+    The numbers are chosen beforehand: the best of many would be flattered by the choice.
+    """
+    rows = marts.rows(
+        "select detector, reading, kind, contrast_dn, false_positive_rate, sensitivity_ratio,"
+        " drawn_count, image_count, afroc_area from mart_free_response"
+        f" where inference_path = 'notta' and model_id = {quote_text(model_id)}"
+        " order by kind, contrast_dn, detector, reading, false_positive_rate"
+    )
+    contrasts = sorted({row["contrast_dn"] for row in rows} - {None})
+    contrast = CONTRAST_DN if CONTRAST_DN in contrasts else max(contrasts, default=None)
+    rows = [
+        row | {"name": CURVES[row["detector"], row["reading"]]}
+        for row in rows
+        if row["contrast_dn"] in (contrast, None) and (row["detector"], row["reading"]) in CURVES
+    ]
+    kinds = [kind for kind in KINDS if any(row["kind"] == kind for row in rows)]
+    title = f"What is found at how many false positives an image: {model_id}"
+    caption = _describe_curves(rows, contrast)
+    if not rows:
+        return theme.draw_message(title, [], "None of the numbers that are drawn has a limit.")
+    columns = min(4, len(kinds))
+    size = (theme.DOUBLE_COLUMN_PT - 12) / columns - CURVE_MARGIN_PT
+    panels = [
+        _draw_curves([row for row in rows if row["kind"] == kind], kind, size) for kind in kinds
+    ]
+    return alt.concat(*panels, columns=columns, spacing=8, title=theme.make_title(title, caption))
+
+
+def _describe_curves(rows, contrast):
+    drawn = theme.count_span([row["drawn_count"] for row in rows] or [0], "place")
+    images = theme.count_span([row["image_count"] for row in rows] or [0], "image")
+    return [
+        "Share of the places drawn at, in the restored image, that have a block beyond a limit,"
+        f" against the tiles of 64 px beyond it in an image without anything (n = {drawn} a panel,"
+        f" {images}; mart_free_response has the intervals and every other number).",
+        f"Nodules, edges and wires of {contrast} dn." if contrast is not None else "",
+        "Where curves coincide one hides the others. The numbers were chosen beforehand. They are"
+        " read as named: \u2212SSIM is SSIM negated, |x| is x without its sign.",
+    ]
+
+
+def _draw_curves(rows, kind, size):
+    names = list(CURVES.values())
+    rates = sorted({row["false_positive_rate"] for row in rows})
+    name, _, radius = kind.partition("_")
+    base = alt.Chart(theme.make_data(rows)).encode(
+        x=alt.X(
+            "false_positive_rate:Q",
+            title="False positives an image",
+            scale=alt.Scale(type="log", base=2, domain=[1 / 8, 8]),
+            axis=alt.Axis(values=[1 / 8, 1 / 2, 2, 8], format="~r", grid=False),
+        ),
+        y=alt.Y(
+            "sensitivity_ratio:Q",
+            title="Found",
+            scale=alt.Scale(domain=[0, 1]),
+            axis=alt.Axis(values=[0, 0.5, 1]),
+        ),
+        color=alt.Color(
+            "name:N",
+            title=None,
+            sort=names,
+            scale=alt.Scale(domain=names, range=CURVE_COLOURS),
+            legend=alt.Legend(orient="bottom", columns=len(names)),
+        ),
+        detail="name:N",
+    )
+    # A single rate makes no line.
+    marks = base.mark_point(filled=True, size=10, opacity=1)
+    lines = base.mark_line(strokeWidth=1) if len(rates) > 1 else None
+    chart = marks if lines is None else alt.layer(lines, marks)
+    head = alt.TitleParams(f"{name} {radius} px" if radius else name, fontSize=theme.TEXT_PT)
+    return chart.properties(width=round(size), height=round(size), title=head)

@@ -28,7 +28,12 @@ from upscale_audit.analysis.figures.ledger import draw_ledger
 from upscale_audit.analysis.figures.lesions import draw_lesion_risk, plan_lesion_figures
 from upscale_audit.analysis.figures.multiverse import draw_axis1_multiverse
 from upscale_audit.analysis.figures.overlap import draw_rule_overlap
-from upscale_audit.analysis.figures.phantoms import draw_detectors, list_detector_figures
+from upscale_audit.analysis.figures.phantoms import (
+    draw_detectors,
+    draw_free_response,
+    list_detector_figures,
+    list_free_response_figures,
+)
 from upscale_audit.analysis.figures.rates import draw_flag_rates
 from upscale_audit.analysis.figures.rules import list_sources, name_files
 from upscale_audit.analysis.figures.states import draw_tier3_states
@@ -79,6 +84,7 @@ VARYING_STARTS = (
     "axis1_blockmap",
     "contradictions_",
     "detectors_",
+    "free_response_",
     "hyra_",
     "lesion_risk",
     *(f"{name}_" for name in SOURCE_FIGURES),
@@ -227,6 +233,8 @@ def _plan_study_figures(marts, references, folders):
     figures |= _plan_hyra_figures(list_hyra_models(marts))
     for arm, model_id in list_detector_figures(marts):
         figures[f"detectors_{arm}_{model_id}"] = partial(draw_detectors, arm=arm, model_id=model_id)
+    for model_id in list_free_response_figures(marts):
+        figures[f"free_response_{model_id}"] = partial(draw_free_response, model_id=model_id)
     if not images:
         figures["axis1_blockmap"] = _draw_no_map
     return figures

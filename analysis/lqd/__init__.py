@@ -4,6 +4,7 @@ Each map and each contact sheet is written into a folder of its own.
 """
 
 from upscale_audit.analysis.lqd.files import write_published
+from upscale_audit.analysis.lqd.marks import read_marks
 from upscale_audit.analysis.lqd.measure import measure_map
 from upscale_audit.analysis.lqd.page import write_page
 from upscale_audit.analysis.lqd.picture import draw_picture
@@ -23,6 +24,7 @@ def draw_map(
     language="en",
     also=(),
     folder=None,
+    mark=None,
 ):
     """Write the LQD map of one image: data, picture for papers, interactive page.
 
@@ -37,13 +39,17 @@ def draw_map(
         More models for the interactive page.
     folder : Path, optional
         ``maps/`` of the study's output by default.
+    mark : dict, optional
+        Which blocks the picture frames: `detector`, and `reading`, `limit`, `level` as
+        `analysis.lqd.marks.read_marks` takes them.
 
     Returns
     -------
     paths : list of Path
         ``p6_local_quality_data.csv`` and its ``_statistics.csv``,
         ``p6_local_quality_heatmap`` as png, svg and html, in
-        ``<path>_<patch>px/<model>/<image>/`` of the folder.
+        ``<path>_<patch>px/<model>/<image>/`` of the folder; with marks
+        ``<path>_<patch>px_<detector>/``.
     sources : dict
         SHA-256 of each image that was read, by its name within the study.
 
@@ -56,9 +62,12 @@ def draw_map(
     scene = load_scene(study, image_id, model_id, inference_path, also)
     view = scene.views[0]
     quality_map = measure_map(scene.reference, view.restored, patch_px=patch_px)
-    name = f"{inference_path}_{patch_px}px"
+    name, marks = f"{inference_path}_{patch_px}px", None
+    if mark is not None:
+        marks = read_marks(study, image_id, model_id, inference_path, **mark)
+        name += f"_{marks.detector}"
     folder = (folder or study.output / "maps") / name / model_id / image_id
     paths = write_published(quality_map, folder)
-    paths += draw_picture(scene, quality_map, folder, language)
+    paths += draw_picture(scene, quality_map, folder, language, marks=marks)
     paths.append(write_page(scene, folder, patch_px=patch_px, language=language))
     return paths, scene.sources

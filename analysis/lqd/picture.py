@@ -18,12 +18,13 @@ from upscale_audit.analysis.lqd.texts import font_family, get_texts
 
 NAME = "p6_local_quality_heatmap"
 RASTER_PX = 1024
+MARK_COLOUR = theme.ORANGE
 DIFFERENCE_LIMITS_DN = (4, 8, 16, 32, 64, 128, 255)
 WITHIN_RATIO = 0.995
 _GAP_PT, _HEADER_PT, _BAR_PT, _TALLEST_PT = 12, 14, 24, 300
 
 
-def draw_picture(scene, quality_map, folder, language="en", palette="published"):
+def draw_picture(scene, quality_map, folder, language="en", palette="published", marks=None):
     """Draw a map with its images as PNG and SVG.
 
     Parameters
@@ -35,6 +36,8 @@ def draw_picture(scene, quality_map, folder, language="en", palette="published")
     folder : Path
     language : {"en", "ja"}
     palette : {"published", "safe"}
+    marks : analysis.lqd.marks.Marks, optional
+        Blocks to frame on the restored image.
 
     Returns
     -------
@@ -53,6 +56,8 @@ def draw_picture(scene, quality_map, folder, language="en", palette="published")
     difference = view.restored.astype(np.int16) - scene.reference
     limit = choose_limit(difference)
     caption = _caption(text, quality_map, difference, limit)
+    if marks is not None:
+        caption += text["between"] + describe_marks(text, marks)
     y = drawing.add_paragraph(0, theme.TITLE_PT + 2, caption, drawing.width_pt) + 8
     width, height = _panel_size(quality_map)
     left = [0, width + _GAP_PT]
@@ -61,6 +66,9 @@ def draw_picture(scene, quality_map, folder, language="en", palette="published")
     reference_panel = shrink(scene.reference, RASTER_PX)
     _panel(drawing, left[0], y, (width, height), "a", text["reference"], reference_panel)
     _panel(drawing, left[1], y, (width, height), "b", restored, shrink(view.restored, RASTER_PX))
+    if marks is not None:
+        place = left[1], y + _HEADER_PT
+        _frame_marks(drawing, place, (width, height), marks, quality_map.width_px)
     painted = theme.diverging_colours((difference / limit).clip(-1, 1))
     name = text["difference_unit"]
     _panel(drawing, left[0], second, (width, height), "c", name, _shrink_colours(painted))
@@ -124,6 +132,60 @@ def _caption(text, quality_map, difference, limit):
     if quality_map.is_partial.any():
         keys.insert(2, "caption_partial")
     return text["between"].join(text[key].format(**numbers) for key in keys)
+
+
+def describe_marks(text, marks):
+    """Say what is framed, and what is known of the limit.
+
+    Parameters
+    ----------
+    text : dict
+        Words of a language.
+    marks : analysis.lqd.marks.Marks
+
+    Returns
+    -------
+    str
+    """
+    numbers = {
+        "detector": marks.detector,
+        "reading": text[f"reading_{marks.reading}"],
+        "limit": _spell_limit(marks.limit),
+        "count": f"{int(marks.is_beyond.sum()):,}",
+        "n": f"{marks.value_count:,}",
+    }
+    framed, row = text["caption_marks"].format(**numbers), marks.measured
+    if row is None:
+        return framed + text["between"] + text["caption_marks_unknown"]
+    known = {
+        "study": row["measured_in"],
+        "alarms": f"{row['alarm_count']:,}",
+        "shams": f"{row['sham_count']:,}",
+        "share": f"{100 * row['false_alarm_ratio']:.2g}",
+        "interval": "",
+        "nearest": "",
+        "found": f"{row['found_count']:,}",
+        "drawn": f"{row['drawn_count']:,}",
+        "thing": row["kind"],
+        "contrast": "" if row["contrast_dn"] is None else f" ({row['contrast_dn']} dn)",
+    }
+    if row["false_alarm_low_ratio"] is not None:
+        low, high = (f"{100 * row[f'false_alarm_{end}_ratio']:.2g}" for end in ("low", "high"))
+        known["interval"] = text["marks_interval"].format(low=low, high=high)
+    if row["limit_score"] != marks.limit:
+        known["nearest"] = text["marks_nearest"].format(limit=_spell_limit(row["limit_score"]))
+    return framed + text["between"] + text["caption_marks_known"].format(**known)
+
+
+def _spell_limit(limit):
+    return f"{limit:.6g}".replace("-", "\u2212")
+
+
+def _frame_marks(drawing, place, size, marks, width_px):
+    """Frame the marked blocks over a panel."""
+    scale = size[0] * 8 / width_px
+    segments = trace_outline(marks.is_beyond)
+    drawing.add_outline(*place, scale, segments, (size[1], size[0]), 0.5, MARK_COLOUR)
 
 
 def spell(value, digits=4, sign=""):

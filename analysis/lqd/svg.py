@@ -69,8 +69,8 @@ class Drawing:
         )
         self.add_rect(x, y, width, height, "none", theme.PALE_GREY)
 
-    def add_outline(self, x, y, scale, segments, limits, width=0.6):
-        """Draw segments (row, col, row, col) in red, `scale` points each, inside `limits`."""
+    def add_outline(self, x, y, scale, segments, limits, width=0.6, colour="#FF0000"):
+        """Draw segments (row, col, row, col), `scale` points each, inside `limits`."""
         bottom, right = limits
         path = "".join(
             f"M{_n(x + min(c0 * scale, right))} {_n(y + min(r0 * scale, bottom))}"
@@ -79,7 +79,7 @@ class Drawing:
         )
         if path:
             self.add(
-                f'<path d="{path}" fill="none" stroke="#FF0000" stroke-width="{width}"'
+                f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="{width}"'
                 ' stroke-linecap="square"/>'
             )
 

@@ -89,3 +89,37 @@
 
 {#- The arms of a phantom study. -#}
 {% macro injection_arms() %}{{ return(['auditor', 'lost', 'through']) }}{% endmacro %}
+
+{#- Rates of a free-response curve, false positives in eight images; and the side of the tile that
+    counts as one, blocks. -#}
+{% macro free_response_levels() %}{{ return([1, 2, 4, 8, 16, 32, 64]) }}{% endmacro %}
+{% macro free_response_tile() %}{{ return(8) }}{% endmacro %}
+
+{#- A wide row of every detector's score as a list of rows. Argument: the relation. Result: a list
+    of structs with detector, reading and score. -#}
+{% macro list_scores(relation) -%}
+    [
+            {%- for name, detector in block_detectors('').items() %}
+            {%- set is_last = loop.last %}
+            {%- for reading in detector.readings %}
+            {
+                'detector': '{{ name }}',
+                'reading': '{{ reading }}',
+                'score': {{ relation }}.{{ name }}__{{ reading }}
+            }{{ ',' if not (is_last and loop.last) }}
+            {%- endfor %}
+            {%- endfor %}
+        ]
+{%- endmacro %}
+
+{#- Select items: the most that any block of a group says, a column for each detector and reading.
+    Argument: an inference path. -#}
+{% macro greatest_scores(path) -%}
+    {%- for name, detector in block_detectors(path).items() -%}
+    {%- set is_last = loop.last -%}
+    {%- for reading in detector.readings -%}
+    max(cast({{ read_as(detector.value, reading) }} as double)) as {{ name }}__{{ reading }}
+    {{- ',\n        ' if not (is_last and loop.last) }}
+    {%- endfor -%}
+    {%- endfor -%}
+{%- endmacro %}

@@ -316,6 +316,8 @@ def _write_study(study, folder):
                 (folder / place).mkdir(parents=True, exist_ok=True)
                 lines.append(f"{path} = {_quote(place)}")
     lines += _spell_labels(study, folder)
+    for name, expression in study.composites:
+        lines += ["", f"[detectors.{name}]", f"expression = {_quote(expression)}"]
     lines += ["", "[parameters]", *_spell_parameters(study)]
     write_text(folder / "study.toml", "\n".join(lines) + "\n")
     return folder / "study.toml"

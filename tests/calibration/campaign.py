@@ -17,10 +17,12 @@ from pathlib import Path
 
 import duckdb
 
+from tests.calibration.areas import count_areas, format_areas
 from tests.calibration.page import draw_page, format_page
 from tests.calibration.questions import INTERVALS, PUBLISHED, RATES, TESTS
 from tests.calibration.studies import EFFECTS, simulate_published_study, simulate_study
 from upscale_audit.ingest.run import read_raw_manifest
+from upscale_audit.warehouse.composites import create_composites
 from upscale_audit.warehouse.dbt_runner import run_dbt
 from upscale_audit.warehouse.detectors import Measured, create_measured_table
 from upscale_audit.warehouse.frozen import Frozen, create_frozen_tables
@@ -75,6 +77,7 @@ def main():
     given = {name: value for name, value in given.items() if value}
     settings = [replace(setting, **given) for setting in SETTINGS]
     page = format_page(counts := count_all(settings, options.workers), settings)
+    page += "\n" + format_areas(count_areas())
     (options.docs / "calibration.md").write_text(page, encoding="utf-8")
     draw_page(counts, options.docs)
     print(page)
@@ -162,6 +165,7 @@ def answer(study, questions):
     create_companion_views(database, CompanionFolder("phantoms"))
     create_frozen_tables(database, Frozen())
     create_measured_table(database, Measured())
+    create_composites(database, study, {})
     command = ("build", "--exclude-resource-type", "test", "unit_test", "--select", *marts)
     run_dbt(study, database, command, threads=1)
     answers = defaultdict(list)

@@ -22,6 +22,13 @@ output = "out"
 [lr]
 rule = "antialiased"
 scale = 2
+[detectors.twice]
+expression = "2 * mse_dn2"
+[detectors.nowhere]
+expression = "1 / (d_mu - d_mu)"
+[detectors.mixed]
+expression = '''
+case when lr_rms_dn > 0.25 then lr_rms_dn * sqrt(mse_dn2) else -abs(d_mu) end'''
 [[models]]
 model_id = "bicubic"
 notta = "restored/bicubic"

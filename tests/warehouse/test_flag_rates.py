@@ -20,6 +20,7 @@ SHARES_OF = (
     "int_sham_shares",
     "int_detector_alarms",
     "int_detector_findings",
+    "int_free_response_findings",
 )
 SHARES = "".join(
     f"create table {name} (effective_flagged double, effective_count double);" for name in SHARES_OF

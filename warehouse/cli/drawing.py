@@ -8,6 +8,7 @@ import contextlib
 import os
 import shutil
 
+from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file, locked, sync
 from upscale_audit.ingest.manifests import MANIFEST, SUMS
 from upscale_audit.ingest.study import load_study
@@ -51,6 +52,7 @@ def add_commands(commands):
         default=[],
         help="another model for the page; may be given again",
     )
+    _add_marks(one)
     example = "sample/study.toml upscayl_standard"
     summary = "draw the images a model restored worst"
     worst = add_command(commands, "worst", _draw_worst, summary, example)
@@ -60,6 +62,27 @@ def add_commands(commands):
         command.add_argument("--path", choices=INFERENCE_PATHS, default="notta")
         command.add_argument("--lang", choices=LANGUAGES, default="en")
         add_check(command)
+
+
+def _add_marks(command):
+    command.add_argument(
+        "--detector",
+        metavar="NAME",
+        help="frame the blocks beyond a limit of this number, as mart_detectors calls it: mse_dn2",
+    )
+    command.add_argument(
+        "--reading",
+        choices=("value", "negated", "absolute"),
+        help="how it is read (default: as its limits were measured, else its value)",
+    )
+    limit = command.add_mutually_exclusive_group()
+    limit.add_argument("--limit", type=float, help="in its unit, as read")
+    limit.add_argument(
+        "--false-alarms",
+        type=float,
+        metavar="SHARE",
+        help="the limit that a phantom study measured at this share of false alarms, as 0.01",
+    )
 
 
 def _draw(options):
@@ -139,6 +162,11 @@ def _draw_map(options):
     choices["--lang"] = options.lang, "en"
     arguments += _spell_choices(choices)
     arguments += [word for name in options.also for word in ("--also", name)]
+    mark = _read_mark(options)
+    marked = ("detector", "reading", "limit", "false_alarms")
+    arguments += _spell_choices(
+        {f"--{name.replace('_', '-')}": (getattr(options, name), None) for name in marked}
+    )
     paths = _draw_sealed(
         study,
         options.check,
@@ -153,10 +181,26 @@ def _draw_map(options):
             language=options.lang,
             also=options.also,
             folder=folder,
+            mark=mark,
         ),
     )
     say(f"drew {len(paths)} files in {paths[0].parent}")
     return EXIT_OK
+
+
+def _read_mark(options):
+    """Give what the map marks; None where it marks nothing."""
+    chosen = {
+        "detector": options.detector,
+        "reading": options.reading,
+        "limit": options.limit,
+        "level": options.false_alarms,
+    }
+    if options.detector is not None:
+        return chosen
+    if any(value is not None for value in chosen.values()):
+        raise StudyError("--reading, --limit and --false-alarms are of a --detector: name it")
+    return None
 
 
 def _draw_worst(options):

@@ -53,7 +53,7 @@ def describe_axis(study):
 
 
 def describe_study(study):
-    """Give all dbt variables that are no number: the axis, what models are, and of LR images.
+    """Give all dbt variables that are no number: the axis, what models are, what there is at all.
 
     Parameters
     ----------
@@ -63,7 +63,8 @@ def describe_study(study):
     -------
     dict
     """
-    return describe_axis(study) | describe_models(study) | {"has_lr": study.lr is not None}
+    known = {"has_lr": study.lr is not None, "has_composites": bool(study.composites)}
+    return describe_axis(study) | describe_models(study) | known
 
 
 def describe_models(study):
@@ -107,6 +108,7 @@ def describe_build(study, raw_manifest, companions, named=None):
         "axis": describe_axis(study),
         "models": describe_models(study),
         "has_lr": study.lr is not None,
+        "composites": [list(item) for item in study.composites],
         "code": describe_code("warehouse"),
         "dbt_project_sha256": describe_code("dbt_project")["sha256"],
         "duckdb_version": duckdb.__version__,

@@ -8,7 +8,12 @@ import pytest
 
 from tests.unit.analysis.conftest import Case, make_warehouse
 from upscale_audit.analysis import theme
-from upscale_audit.analysis.figures.phantoms import draw_detectors, list_detector_figures
+from upscale_audit.analysis.figures.phantoms import (
+    draw_detectors,
+    draw_free_response,
+    list_detector_figures,
+    list_free_response_figures,
+)
 from upscale_audit.analysis.figures.study import plan_figures
 from upscale_audit.analysis.marts import Marts
 
@@ -31,14 +36,34 @@ ROW = {
 }
 
 
-def write(folder, *changes):
-    """Write a hand-made warehouse whose mart has a row for each change of `ROW`."""
+FREE = {
+    "model_id": "one",
+    "inference_path": "notta",
+    "detector": "mse_dn2",
+    "reading": "value",
+    "kind": "wire",
+    "contrast_dn": 8,
+    "false_positive_rate": 1.0,
+    "cluster_count": 6,
+    "limit_score": 20.5,
+    "image_count": 12,
+    "tile_count": 432,
+    "false_positive_count": 12,
+    "drawn_count": 24,
+    "found_count": 18,
+    "sensitivity_ratio": 0.75,
+    "afroc_area": 0.5,
+}
+
+
+def write(folder, *changes, row=ROW, table="mart_detectors"):
+    """Write a hand-made warehouse whose mart has a row for each change of `row`."""
     path, references = make_warehouse(folder, Case())
-    frame = pl.DataFrame([ROW | change for change in changes], infer_schema_length=None)
+    frame = pl.DataFrame([row | change for change in changes], infer_schema_length=None)
     if changes:
         with duckdb.connect(str(path)) as connection:
             connection.register("frame", frame)
-            connection.execute("insert into mart_detectors by name select * from frame")
+            connection.execute(f"insert into {table} by name select * from frame")
     return path, references
 
 
@@ -106,3 +131,41 @@ def test_a_study_has_a_figure_for_each_arm_and_model_and_an_ordinary_one_none(tm
     with Marts(path) as marts:
         assert list_detector_figures(marts) == []
         assert not any(name.startswith("detectors_") for name in plan_figures(marts, references))
+
+
+def test_free_response_curves_have_a_panel_a_kind_of_one_contrast(tmp_path):
+    changes = (
+        {},
+        {"false_positive_rate": 8.0, "sensitivity_ratio": 1.0},
+        {"contrast_dn": 4, "sensitivity_ratio": 0.1},
+        {"kind": "erase", "contrast_dn": None, "sensitivity_ratio": 0.25, "drawn_count": 20},
+        {"kind": "nodule_16", "detector": "local_ssim", "reading": "negated"},
+        {"detector": "d_hf", "sensitivity_ratio": 0.99},
+    )
+    path, references = write(tmp_path / "with", *changes, row=FREE, table="mart_free_response")
+    with Marts(path) as marts:
+        assert list_free_response_figures(marts) == ["one"]
+        assert "free_response_one" in plan_figures(marts, references)
+        chart = theme.finish(draw_free_response(marts, "one")).to_dict()
+    heads = [panel["title"]["text"] for panel in chart["concat"]]
+    assert heads == ["nodule 16 px", "wire", "erase"]
+    drawn = sorted(
+        (row["kind"], row["name"], row["false_positive_rate"], row["sensitivity_ratio"])
+        for rows in chart["datasets"].values()
+        for row in rows
+    )
+    assert drawn == [
+        ("erase", "mse_dn2", 1, 0.25),
+        ("nodule_16", "\u2212SSIM", 1, 0.75),
+        ("wire", "mse_dn2", 1, 0.75),
+        ("wire", "mse_dn2", 8, 1),
+    ]
+    caption = " ".join(chart["title"]["subtitle"]).replace("\u00a0", " ")
+    assert "n = 20 to 24 places a panel, 12 images" in caption
+    assert "Nodules, edges and wires of 8 dn." in caption
+
+
+def test_a_study_without_phantoms_has_no_curves(tmp_path):
+    path, _ = write(tmp_path / "without")
+    with Marts(path) as marts:
+        assert list_free_response_figures(marts) == []

@@ -1,15 +1,8 @@
 {#- What each detector says at each site: the most that any block of the site says, as a reader
-    sees it who looks for the worst block. A sham is judged as every kind would be, in that kind's
-    blocks. -#}
-with injections as (
+    sees it who looks for the worst block. -#}
+with placed as (
 
-    select * from {{ ref('stg_raw__injections') }}
-
-),
-
-site_blocks as (
-
-    select * from {{ ref('stg_raw__injection_blocks') }}
+    select * from {{ ref('int_site_blocks') }}
 
 ),
 
@@ -25,32 +18,6 @@ states as (
 
 ),
 
-placed as (
-
-    select
-        injections.image_id,
-        injections.source_image_id,
-        injections.model_id,
-        injections.inference_path,
-        injections.site_number,
-        injections.arm,
-        injections.component,
-        injections.contrast_dn,
-        site_blocks.kind,
-        site_blocks.block_row,
-        site_blocks.block_col
-    from injections
-    inner join site_blocks
-        on injections.source_image_id = site_blocks.source_image_id
-        and injections.site_number = site_blocks.site_number
-        and (injections.arm = 'sham' or injections.kind = site_blocks.kind)
-    where
-        injections.arm = 'sham'
-        or injections.contrast_dn = 0
-        or injections.energy_dn2 > 0
-
-),
-
 final as (
 
     {%- for path in inference_paths() %}
@@ -63,12 +30,8 @@ final as (
         placed.arm,
         placed.kind,
         placed.component,
-        placed.contrast_dn
-        {%- for name, detector in block_detectors(path).items() %}
-        {%- for reading in detector.readings %},
-        max(cast({{ read_as(detector.value, reading) }} as double)) as {{ name }}__{{ reading }}
-        {%- endfor %}
-        {%- endfor %}
+        placed.contrast_dn,
+        {{ greatest_scores(path) }}
     from placed
     inner join blocks
         on placed.model_id = blocks.model_id

@@ -6,6 +6,12 @@ with maxima as (
 
 ),
 
+composites as (
+
+    select * from {{ ref('int_composite_maxima') }}
+
+),
+
 clusters as (
 
     select * from {{ ref('int_clusters') }}
@@ -25,18 +31,7 @@ listed as (
         maxima.contrast_dn,
         clusters.cluster_id,
         clusters.cluster_unit,
-        unnest([
-            {%- for name, detector in block_detectors('').items() %}
-            {%- set is_last = loop.last %}
-            {%- for reading in detector.readings %}
-            {
-                'detector': '{{ name }}',
-                'reading': '{{ reading }}',
-                'score': maxima.{{ name }}__{{ reading }}
-            }{{ ',' if not (is_last and loop.last) }}
-            {%- endfor %}
-            {%- endfor %}
-        ]) as item
+        unnest({{ list_scores('maxima') }}) as item
     from maxima
     inner join clusters on maxima.source_image_id = clusters.image_id
 
@@ -60,6 +55,24 @@ final as (
         item.score as score
     from listed
     where item.score is not null
+    union all
+    select
+        composites.model_id,
+        composites.inference_path,
+        composites.image_id,
+        composites.site_number,
+        composites.arm,
+        composites.kind,
+        composites.component,
+        composites.contrast_dn,
+        clusters.cluster_id,
+        clusters.cluster_unit,
+        composites.detector,
+        composites.reading,
+        composites.score
+    from composites
+    inner join clusters on composites.source_image_id = clusters.image_id
+    where composites.score is not null
 
 )
 

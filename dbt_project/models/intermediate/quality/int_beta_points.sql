@@ -46,10 +46,17 @@ findings as (
 
 ),
 
+free_findings as (
+
+    select * from {{ ref('int_free_response_findings') }}
+
+),
+
 counts as (
 
     {%- for relation in [
-        'flags', 'states', 'consistency', 'patches', 'shams', 'alarms', 'findings'
+        'flags', 'states', 'consistency', 'patches', 'shams', 'alarms', 'findings',
+        'free_findings'
     ] %}
     select
         effective_flagged,

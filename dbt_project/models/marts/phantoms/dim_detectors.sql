@@ -15,6 +15,12 @@ components as (
 
 ),
 
+composites as (
+
+    select * from {{ ref('stg_raw__composites') }}
+
+),
+
 described as (
 
     select *
@@ -64,8 +70,9 @@ final as (
     select
         shared.detector,
         shared.reading,
-        described.family,
+        coalesce(described.family, 'composite') as family,
         coalesce(described.unit, components.unit) as unit,
+        composites.expression,
         case shared.reading
             when 'value' then 'more'
             when 'negated' then 'less'
@@ -84,7 +91,8 @@ final as (
         shared.model_count,
         shared.condition_count
     from shared
-    inner join described on shared.detector = described.detector
+    left join described on shared.detector = described.detector
+    left join composites on shared.detector = composites.detector
     left join components on shared.detector = components.column_stem
 
 )

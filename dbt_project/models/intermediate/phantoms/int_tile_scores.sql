@@ -1,0 +1,140 @@
+{#- What each detector says of each tile of the images into which nothing was drawn: the most that
+    any of its blocks says. Tiles are about as large as what is drawn. -#}
+{%- set tile = free_response_tile() -%}
+{%- set key = ['model_id', 'inference_path', 'image_id', 'tile_row', 'tile_col'] -%}
+with injections as (
+
+    select * from {{ ref('stg_raw__injections') }}
+    where arm = 'sham'
+
+),
+
+blocks as (
+
+    select * from {{ ref('fct_blocks') }}
+
+),
+
+states as (
+
+    select * from {{ ref('fct_block_states') }}
+
+),
+
+composites as (
+
+    select * from {{ ref('stg_raw__composites') }}
+
+),
+
+images as (
+
+    select
+        model_id,
+        inference_path,
+        image_id
+    from injections
+    group by model_id, inference_path, image_id
+
+),
+
+{%- for path in inference_paths() %}
+tiled_{{ path }} as (
+
+    select
+        images.model_id,
+        images.inference_path,
+        images.image_id,
+        blocks.block_row // {{ tile }} as tile_row,
+        blocks.block_col // {{ tile }} as tile_col,
+        {{ greatest_scores(path) }}
+    from images
+    inner join blocks
+        on images.model_id = blocks.model_id
+        and images.image_id = blocks.image_id
+    inner join states
+        on blocks.model_id = states.model_id
+        and blocks.image_id = states.image_id
+        and blocks.block_row = states.block_row
+        and blocks.block_col = states.block_col
+    where images.inference_path = '{{ path }}'
+    group by images.model_id, images.inference_path, images.image_id, tile_row, tile_col
+
+),
+
+scored_{{ path }} as (
+
+    select
+        images.model_id,
+        images.inference_path,
+        images.image_id,
+        blocks.block_row // {{ tile }} as tile_row,
+        blocks.block_col // {{ tile }} as tile_col,
+        {%- if var('has_composites', false) %}
+        raw.composites_{{ path }}(blocks) as scores
+        {%- else %}
+        cast([] as double[]) as scores
+        {%- endif %}
+    from images
+    inner join blocks
+        on images.model_id = blocks.model_id
+        and images.image_id = blocks.image_id
+    where
+        images.inference_path = '{{ path }}'
+        and {{ 'true' if var('has_composites', false) else 'false' }}
+
+),
+{%- endfor %}
+
+listed as (
+
+    {%- for path in inference_paths() %}
+    select
+        {{ key | join(', ') }},
+        unnest({{ list_scores('tiled_' ~ path) }}) as item
+    from tiled_{{ path }}
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
+
+),
+
+composed as (
+
+    {%- for path in inference_paths() %}
+    select
+        {{ key | join(', ') }},
+        unnest(scores) as score,
+        generate_subscripts(scores, 1) as composite_number
+    from scored_{{ path }}
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
+
+),
+
+final as (
+
+    select
+        {{ key | join(', ') }},
+        item.detector as detector,
+        item.reading as reading,
+        item.score as score
+    from listed
+    where item.score is not null
+    union all
+    select
+        composed.{{ key | join(', composed.') }},
+        composites.detector,
+        'value' as reading,
+        max(composed.score) as score
+    from composed
+    inner join composites on composed.composite_number = composites.composite_number
+    where composed.score is not null
+    group by composed.{{ key | join(', composed.') }}, composites.detector
+
+)
+
+select * from final
