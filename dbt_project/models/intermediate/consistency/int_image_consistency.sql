@@ -1,9 +1,24 @@
 {{ config(materialized=growing_table()) }}
 
-{#- Exact sums over an image's blocks of what they say of its LR image. -#}
+{#- Exact sums over an image's blocks of what they say of its LR image; no row where there is none to
+    say it of. -#}
 with blocks as (
 
     select * from {{ ref('int_blocks_featured') }}
+
+),
+
+images as (
+
+    select * from {{ ref('stg_raw__images') }}
+
+),
+
+-- In a study without LR images no block is read.
+held as (
+
+    select * from blocks
+    where image_id in (select image_id from images where lr_rule_status is not null)
 
 ),
 
@@ -34,7 +49,7 @@ final as (
         sum(cast(null_product_{{ path }} as decimal(18, 3))) as null_product,
         cast(count(null_correlation_{{ path }}) as bigint) as correlated_block_count,
         sum(null_correlation_{{ path }}) as null_correlation
-    from blocks
+    from held
     group by model_id, image_id
     having count(local_ssim_{{ path }}) > 0
     {%- if not loop.last %}

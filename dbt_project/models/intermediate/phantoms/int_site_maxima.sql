@@ -8,13 +8,16 @@ with placed as (
 
 blocks as (
 
+    -- Where nothing was drawn, no block is read: in most studies, none at all.
     select * from {{ ref('fct_blocks') }}
+    where image_id in (select image_id from {{ ref('stg_raw__injections') }})
 
 ),
 
 states as (
 
     select * from {{ ref('fct_block_states') }}
+    where image_id in (select image_id from {{ ref('stg_raw__injections') }})
 
 ),
 
