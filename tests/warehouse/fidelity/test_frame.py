@@ -240,6 +240,18 @@ def test_every_distance_to_a_seam_occurs(placed):
         assert found == {*range(9)}
 
 
+def test_without_lr_images_nothing_is_said_of_where_they_are_contradicted(read_mart):
+    assert read_mart("mart_consistency_profile") == []
+    assert read_mart("mart_consistency") == []
+    means = read_mart(
+        "select * from mart_model_means"
+        " where (starts_with(quantity, 'lr_') or quantity = 'null_correlation')"
+        " and source_id = 'images'"
+    )
+    assert len({row["quantity"] for row in means}) == 7
+    assert {(row["mean"], row["image_count"]) for row in means} == {(None, 0)}
+
+
 def read_effect(read_mart, model_id, path="notta"):
     return read_mart(
         f"select * from mart_frame_effect where model_id = '{model_id}'"
