@@ -1,7 +1,7 @@
 -- Of a study that upscale-audit phantom made: limits of each number, with what of 100 places where
--- nothing was drawn lies beyond them, and what of 100 nodules and wires, of all sizes and
--- contrasts
--- that were drawn into the restored image. One row per model × inference path × detector × reading × level.
+-- nothing was drawn lies beyond them, and what of 100 nodules and wires, of all sizes and contrasts
+-- that were drawn into the restored image.
+-- One row per model x inference path x detector x reading x level.
 select
     model_id,
     inference_path,
