@@ -61,7 +61,8 @@ def read_entries(path):
     if missing:
         raise StudyError(
             f"{path} is no ChestX-ray8 entry list: no column for {', '.join(missing)} among"
-            f" {', '.join(names)}; expected Data_Entry_2017.csv or Data_Entry_2017_v2020.csv"
+            f" {', '.join(names)}; expected Data_Entry_2017.csv or Data_Entry_2017_v2020.csv;"
+            " a list of another collection is named as [labels] patients (docs/images.md)"
         )
     entries, unread = {}, Counter()
     for number, row in rows:

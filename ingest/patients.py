@@ -110,6 +110,15 @@ def read_patients(patients, image_ids):
     return [entries[image_id] for image_id in sorted(entries)]
 
 
+def is_plain_list(path):
+    """Whether a list has columns called image and patient, and needs nothing stated to be read."""
+    try:
+        _, header = next(read_rows(path), (0, []))
+    except StudyError:
+        return False  # whoever reads it says why
+    return {"image", "patient"} <= {cell.strip().lower() for cell in header}
+
+
 def _name_layout(patients):
     columns = dict(patients.columns) or {name: name for name in COLUMNS}
     return _Layout(columns, lambda row: _name_paths(row["image"]), {})

@@ -12,7 +12,7 @@ from typing import get_args
 from upscale_audit.ingest.credit import Credit, parse_credit
 from upscale_audit.ingest.documents import read_bounded
 from upscale_audit.ingest.errors import StudyError
-from upscale_audit.ingest.patients import COLUMNS, LAYOUTS, PatientList
+from upscale_audit.ingest.patients import COLUMNS, LAYOUTS, PatientList, is_plain_list
 from upscale_audit.ingest.plain_paths import check_database_folder
 from upscale_audit.ingest.restorers import (
     CONTROLS,
@@ -335,6 +335,7 @@ def _parse_study(path, document):
     if has_images:
         models = _parse_models(path, document.get("models"))
         models = _add_repaired(path, document, models, output)
+    patients = _parse_patients(path, labels)
     parsed = Study(
         path=path,
         name=_text(path, "[study]", study, "name"),
@@ -342,7 +343,7 @@ def _parse_study(path, document):
         output=output,
         pairing=pairing,
         models=models,
-        label_entries=_file(path, "[labels]", labels, "entries"),
+        label_entries=_file(path, "[labels]", labels, "entries") if patients is None else None,
         label_boxes=_file(path, "[labels]", labels, "boxes"),
         box_frame=_parse_frame(path, labels),
         published=published,
@@ -351,7 +352,7 @@ def _parse_study(path, document):
         detectors=_resolve(path, "[study]", study, "detectors") if "detectors" in study else None,
         lr=_parse_lr(path, document) if has_images else None,
         size_rule=_parse_size(path, document),
-        patients=_parse_patients(path, labels),
+        patients=patients,
         credit=_parse_credit(path, document),
         axis=_parse_axis(path, study),
         axis_models=_parse_axis_models(path, study, models),
@@ -401,6 +402,9 @@ def _parse_credit(path, document):
 def _parse_patients(path, labels):
     """Parse the list of patients: a layout's, or one whose columns are named."""
     layout, columns = labels.get("layout"), labels.get("columns", {})
+    entries = None if "patients" in labels else _file(path, "[labels]", labels, "entries")
+    if entries is not None and layout is None and not columns and is_plain_list(entries):
+        return PatientList(entries)
     if "patients" not in labels:
         if layout is not None or columns:
             raise StudyError(f"{path} [labels]: layout and columns are of patients = ...; name it")

@@ -5,7 +5,7 @@ is compared with itself scores best of all, and a reader must know.
 """
 
 from collections import Counter, defaultdict
-from itertools import combinations
+from itertools import pairwise
 
 _BOX_SENTENCES = {
     "clipped": "{count} of {total} finding boxes reach beyond their image: cut to it",
@@ -67,7 +67,11 @@ def _compare_restored(restored, references):
         groups = _group(rows, lambda row: row["grey_sha256"])
         groups.pop(references.get(image_id), None)
         for group in groups.values():
-            for pair in combinations(sorted(map(_own, group)), 2):
+            # Of many that are one, each is named with the first, and once more with its own path.
+            first, *others = sorted(map(_own, group))
+            pairs = {(first, other) for other in others}
+            pairs |= {pair for pair in pairwise(others) if pair[0][0] == pair[1][0]}
+            for pair in pairs:
                 same[pair].append(image_id)
     for (first, second), images in same.items():
         total = min(totals[first], totals[second])

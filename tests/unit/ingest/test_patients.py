@@ -187,6 +187,18 @@ def test_ingest_reads_it_says_what_is_missing_and_reads_it_anew(study_folder, re
     assert "labels/who.csv" in (study.raw / "sources.sha256").read_text()
 
 
+def test_a_plain_list_of_images_and_patients_may_stand_as_entries(study_folder, read_rows):
+    study_folder.add_model("m", paths=("notta",))
+    for name in ("a_1", "a_2", "b_1"):
+        study_folder.add_image(name)
+    (study_folder.root / "who.csv").write_text("Patient,image\n7,a_1.png\n007,a_2.png\nP8,b_1\n")
+    study = study_folder.load(labels='entries = "who.csv"')
+    assert study.label_entries is None
+    ingest_study(study, workers=1)
+    found = {row["image_id"]: row["patient_id"] for row in read_rows(study.raw, "labels")}
+    assert found == {"a_1": "7", "a_2": "7", "b_1": "P8"}
+
+
 @pytest.mark.parametrize(
     ("labels", "message"),
     [

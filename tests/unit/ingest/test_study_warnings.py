@@ -53,6 +53,14 @@ def test_the_same_pixels_on_both_paths_or_of_another_image_are_told_apart():
     assert warn([*REFERENCES, *restore("m", "notta", "pqr"), *restore("n", "notta", "qrp")]) == {}
 
 
+def test_of_many_that_are_one_each_is_named_with_the_first():
+    same = [restore(name, "notta", ("p", "q", "r")) for name in "klmn"]
+    found = warn([*REFERENCES, *(row for rows in same for row in rows)])
+    assert found == {
+        ("same_as_other_model", "k (notta)", f"{name} (notta)"): (3, 3) for name in "lmn"
+    }
+
+
 def test_one_film_under_two_names_and_images_of_one_value_are_said():
     files = [
         *REFERENCES,
