@@ -1,7 +1,7 @@
 """Run a study again and again from nothing, some runs killed on the way, and compare every byte.
 
 ``python -m tests.faults.same_bytes --runs 10 [STUDY]`` says what came of it, and fails where a file
-under ``exports/`` or ``figures/`` differs between two runs. The study's own output is not touched.
+under ``exports/`` or ``figures/``, or the report, differs between two runs. The study's own output is not touched.
 """
 
 import argparse
@@ -27,7 +27,7 @@ import dataclasses, pathlib, sys
 from upscale_audit.ingest.run import ingest_study
 from upscale_audit.ingest.study import load_study
 from upscale_audit.warehouse.build import build_warehouse
-from upscale_audit.warehouse.cli.drawing import draw_figures
+from upscale_audit.warehouse.cli.drawing import draw_figures, write_study_report
 from upscale_audit.warehouse.export import export_tables
 
 study = dataclasses.replace(load_study(sys.argv[1]), output=pathlib.Path(sys.argv[2]))
@@ -37,13 +37,14 @@ steps = {
     "build": lambda: build_warehouse(study, threads=threads),
     "export": lambda: export_tables(study),
     "figures": lambda: draw_figures(study),
+    "report": lambda: write_study_report(study),
 }
 for name, step in steps.items():
     print(name, flush=True)
     step()
 print("done", flush=True)
 """
-STAGES = ("ingest", "build", "export", "figures")
+STAGES = ("ingest", "build", "export", "figures", "report")
 
 
 def run_all(study, output, threads, seed, killed_in=None, after_s=0):
@@ -80,11 +81,13 @@ def run_all(study, output, threads, seed, killed_in=None, after_s=0):
 
 def read_bytes(output):
     """SHA-256 of every file whose bytes no run may change, by folder and name."""
-    return {
+    files = {
         f"{folder}/{name}": sha256
         for folder in FOLDERS
         for name, sha256 in read_tree(output / folder).items()
     }
+    report = output / "report.html"
+    return files | ({report.name: hash_file(report)} if report.is_file() else {})
 
 
 def compare(first, other):
