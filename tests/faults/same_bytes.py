@@ -1,7 +1,8 @@
 """Run a study again and again from nothing, some runs killed on the way, and compare every byte.
 
 ``python -m tests.faults.same_bytes --runs 10 [STUDY]`` says what came of it, and fails where a file
-under ``exports/`` or ``figures/``, or the report, differs between two runs. The study's own output is not touched.
+under ``exports/`` or ``figures/``, or the report, differs between two runs. The study's own output
+is not touched.
 """
 
 import argparse
