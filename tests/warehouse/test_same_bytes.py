@@ -14,7 +14,7 @@ def test_exports_and_figures_are_the_same_bytes_however_run(small_study):
     shutil.rmtree(output)
     assert "done" in run_all(small_study, output, threads=1, seed=1)
     first = read_bytes(output)
-    assert {"exports/manifest.json", "figures/manifest.json"} < set(first)
+    assert {"exports/manifest.json", "figures/manifest.json", "report.html"} < set(first)
     assert len(first) > 100
     shutil.rmtree(output)
     for stage in ("build", "export", "figures"):
