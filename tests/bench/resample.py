@@ -32,6 +32,7 @@ from upscale_audit.ingest.schema import ROUNDED_NAMES
 from upscale_audit.ingest.study import INFERENCE_PATHS, load_study
 from upscale_audit.ingest.units import Unit, _ShardWriter
 from upscale_audit.ingest.vouchers import Journal
+from upscale_audit.ingest.windows import NO_DISPLAY
 
 SIDE_PX, BLOCKS, TILE = 1024, 128, 8
 """Side of an image in pixels and in blocks, and of a tile in blocks."""
@@ -356,7 +357,13 @@ def _describe_inputs(name, models):
             "transparent_px": None,
             "icc_sha256": None,
             "gamma": None,
-        }
+            "grey_sha256": digest,
+            "lowest_dn": 0,
+            "highest_dn": 255,
+            "size_rule": None,
+            "row_spacing_mm": None,
+            "col_spacing_mm": None,
+        } | NO_DISPLAY
 
 
 def _describe_image(name):

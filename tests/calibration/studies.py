@@ -227,6 +227,10 @@ def _draw_cohort(generator, patient_count):
         {
             "image_id": image_id[image],
             "box_number": number,
+            "line_number": number + 2,
+            "frame": "reference",
+            "frame_rule": "stated",
+            "status": "whole",
             "finding": FINDINGS[finding],
             "left_px": 8.0 * generator.integers(SIDE_BLOCKS - BOX_BLOCKS + 1),
             "top_px": 8.0 * generator.integers(SIDE_BLOCKS - BOX_BLOCKS + 1),

@@ -227,6 +227,7 @@ def test_a_recipe_is_the_hash_of_what_the_manifest_shows(sample_study):
         "axis",
         "models",
         "has_lr",
+        "composites",
         "code",
         "dbt_project_sha256",
         "duckdb_version",

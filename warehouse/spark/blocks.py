@@ -33,14 +33,16 @@ def plan_phases(manifest):
         order. A DuckDB phase has what the next Spark phases read; a last DuckDB build, which
         is not listed, makes the rest.
     tables : list of str
-        Ids of the tables that Spark makes: those that read blocks themselves or through views.
+        Ids of the tables that Spark makes: those that read blocks themselves or through views,
+        and do not say ``engine: duckdb``.
     """
     models = {
         name: node for name, node in manifest["nodes"].items() if node["resource_type"] == "model"
     }
     parents = {name: set(node["depends_on"]["nodes"]) for name, node in models.items()}
     carriers, readers = set(BLOCK_TABLES), set()
-    while found := {name for name in models.keys() - readers if parents[name] & carriers}:
+    able = {name for name in models if models[name]["config"]["meta"].get("engine") != "duckdb"}
+    while found := {name for name in able - readers if parents[name] & carriers}:
         readers |= found
         carriers |= {name for name in found if models[name]["config"]["materialized"] == "view"}
     needed, stack = set(), list(readers)

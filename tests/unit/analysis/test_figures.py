@@ -349,6 +349,7 @@ def test_cookbook_queries_run_as_they_are_and_read_only_the_warehouse(study, fil
     without = (
         "what_the_lr_image_decides",
         "where_the_lr_image_is_missed",
+        "where_the_residual_lies",
         "artefacts_on_the_positive_side",
         "what_networks_add_above_nyquist",
         "which_patches_disagree",

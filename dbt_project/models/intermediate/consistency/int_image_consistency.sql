@@ -1,7 +1,7 @@
 {{ config(materialized=growing_table()) }}
 
-{#- Exact sums over an image's blocks of what they say of its LR image; no row where there is none to
-    say it of. -#}
+{#- Exact sums over an image's blocks of what they say of its LR image; no row where there is none
+    to say it of. -#}
 with blocks as (
 
     select * from {{ ref('int_blocks_featured') }}
