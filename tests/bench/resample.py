@@ -373,4 +373,5 @@ def _describe_image(name):
         "height_px": SIDE_PX,
         "edge_low_dn": 50,
         "edge_high_dn": 100,
+        "patient_id": None,
     }
