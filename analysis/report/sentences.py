@@ -27,7 +27,17 @@ def say_findings(marts, facts, text):
     -------
     list of str
     """
-    rows = [row for row in facts.rows if row.inference_path == "notta"]
+    # A model that is the reference restored nothing, and would rank best of all.
+    unrestored = {
+        row["model_id"]
+        for row in facts.warnings
+        if row["warning"] == "same_as_reference" and row["item_count"] == row["total_count"]
+    }
+    rows = [
+        row
+        for row in facts.rows
+        if row.inference_path == "notta" and row.model_id not in unrestored
+    ]
     said = [*_say_contradicted(rows, facts, text), *_say_invented(rows, text)]
     return [*said, *_say_error(marts, rows, text), *_say_axis(rows, text)]
 

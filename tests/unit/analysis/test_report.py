@@ -96,6 +96,14 @@ def test_many_models_are_counted_and_augmented_ones_left_to_the_table():
     assert "90 %" not in said
 
 
+def test_a_model_that_is_the_reference_is_ranked_in_no_sentence():
+    rows = [make_row(name, mse=(mse,)) for name, mse in (("itself", 0), ("a", 3), ("b", 2))]
+    same = {"warning": "same_as_reference", "model_id": "itself", "item_count": 3}
+    said = say(*rows, warnings=({**same, "total_count": 3},))
+    assert "The smallest squared error has b, 2 dn²; next is a" in said
+    assert "has itself, 0 dn²" in say(*rows, warnings=({**same, "total_count": 4},))
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
