@@ -103,7 +103,7 @@ few as (
         cast(null as varchar) as model_id,
         cast(null as varchar) as inference_path,
         count(distinct cluster_id) as item_count,
-        count(*) as total_count,
+        count(distinct cluster_id) as total_count,
         cast(null as varchar) as example,
         'what is independent here is ' || count(distinct cluster_id) || ' '
         || max(cluster_unit) || case when count(distinct cluster_id) = 1 then '' else 's' end
