@@ -99,18 +99,14 @@ def cut_worst_blocks(marts, references, folders):
 
 
 def _find_worst(marts, model_id):
-    (limit,) = marts.rows(
-        f"select max(mse_dn2_notta) as mse from fct_blocks where model_id = {quote_text(model_id)}"
-    )
-    if limit["mse"] is None:
-        return None
-    return marts.rows(
+    of_model = f"from fct_blocks where model_id = {quote_text(model_id)}"
+    rows = marts.rows(
         "select image_id, block_row, block_col, cast(mse_dn2_notta as double) as mse,"
         " lr_contradicted_px_notta as contradicted, lr_judged_px_notta as judged"
-        f" from fct_blocks where model_id = {quote_text(model_id)} and mse_dn2_notta = ("
-        f"select max(mse_dn2_notta) from fct_blocks where model_id = {quote_text(model_id)})"
+        f" {of_model} and mse_dn2_notta = (select max(mse_dn2_notta) {of_model})"
         " order by image_id, block_row, block_col limit 1"
-    )[0]
+    )
+    return rows[0] if rows else None
 
 
 def _find_files(marts, model_id, image_id):

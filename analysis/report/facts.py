@@ -61,8 +61,8 @@ class Facts:
         patient or image.
     has_lr : bool
         Whether any image was held against its LR image.
-    warnings, coverage, sources : tuple of dict
-        Rows of `mart_warnings` and `mart_coverage`; hashes by what they are of.
+    warnings, coverage : tuple of dict
+        Rows of `mart_warnings` and `mart_coverage`.
     """
 
     study: dict

@@ -8,7 +8,7 @@ import numpy as np
 
 from upscale_audit.analysis import theme
 from upscale_audit.analysis.figures.study import PART, plan_figures
-from upscale_audit.analysis.lqd.texts import font_family, get_texts
+from upscale_audit.analysis.lqd.texts import get_texts
 from upscale_audit.analysis.marts import Marts
 from upscale_audit.analysis.output import draw_svg
 from upscale_audit.analysis.pages import compose_page, spell_text
@@ -16,11 +16,11 @@ from upscale_audit.analysis.png import encode_png
 from upscale_audit.analysis.report import cutouts
 from upscale_audit.analysis.report.facts import read_facts
 from upscale_audit.analysis.report.sentences import (
+    PERCENT,
     say_findings,
     say_warnings,
-    spell,
     spell_number,
-    spell_percent,
+    spell_parts,
 )
 from upscale_audit.ingest.files import write_text
 
@@ -65,11 +65,9 @@ def write_report(study, path, folders, language="en"):
     Raises
     ------
     StudyError
-        No warehouse, one of another version, references that are not where they were measured, or
-        no font with the language's characters.
+        No warehouse, one of another version, or references that are not where they were measured.
     """
     text, sources = get_texts(language, _PACKAGE), {}
-    font_family(language)  # figures are English, but their page is printed
     with Marts(study.warehouse) as marts:
         facts = read_facts(marts)
         parts = [_write_head(facts, text)]
@@ -119,28 +117,15 @@ def _write_table(facts, text):
     rows = []
     for row in facts.rows:
         cells = [row.model_id, row.inference_path, f"{row.image_count:,}"]
-        cells += [_Cell(spell, getattr(row, name), text) for name in columns]
+        cells += [spell_parts(getattr(row, name), text) for name in columns]
         if facts.has_lr:
-            cells.append(_Cell(spell_percent, row.contradicted_ratio, text))
+            cells.append(spell_parts(row.contradicted_ratio, text, *PERCENT))
         rows.append(cells)
     note = text["table_lr" if facts.has_lr else "table_plain"].format(unit=facts.cluster_unit)
     shown = len({row.model_id for row in facts.rows})
     if shown < facts.model_count:
         note += " " + text["table_part"].format(shown=shown, count=facts.model_count)
     return _section(text["each_model"], _table(heads, rows) + _paragraph(note, "note"))
-
-
-class _Cell:
-    """An estimate as a table shows it: its value, and its interval below."""
-
-    def __init__(self, spell_estimate, estimate, text):
-        self.markup = "\u2013"
-        if estimate is not None:
-            words = spell_estimate(estimate, text)
-            number, _, interval = words.partition("(" if " (" in words else "\uff08")
-            self.markup = _spell(number.strip())
-            if interval:
-                self.markup += f"<span>{_spell(words[len(number) :])}</span>"
 
 
 def _write_worst(worst, facts, text):
@@ -282,14 +267,15 @@ def _section(title, body):
 
 
 def _table(heads, rows):
-    """Compose a table; a cell is text or an estimate, and a row's first heads it."""
+    """Compose a table; a row's first heads it, and a cell of two texts shows the second below."""
     first = "".join(f'<th scope="col">{_spell(head)}</th>' for head in heads)
     body = "".join(
-        f'<tr><th scope="row">{_spell(name)}</th>'
-        + "".join(
-            f"<td>{cell.markup if isinstance(cell, _Cell) else _spell(cell)}</td>" for cell in cells
-        )
-        + "</tr>"
+        f'<tr><th scope="row">{_spell(name)}</th>{"".join(map(_write_cell, cells))}</tr>'
         for name, *cells in rows
     )
     return f'<div class="scroll"><table><tr>{first}</tr>{body}</table></div>'
+
+
+def _write_cell(cell):
+    value, below = (cell, "") if isinstance(cell, str) else cell
+    return f"<td>{_spell(value)}{f'<span>{_spell(below)}</span>' if below else ''}</td>"

@@ -9,6 +9,8 @@ from upscale_audit.analysis.marts import quote_text
 
 SIGNIFICANT = 0.05
 DN2 = "\u00a0dn\u00b2"
+PERCENT = 100, "\u00a0%"
+"""Scale and unit of a share."""
 _NAMES = 6
 """So many models are named in a sentence; of more, how many there are."""
 
@@ -52,7 +54,7 @@ def _say_contradicted(rows, facts, text):
     if worst:
         shares = [
             text["share_of"].format(
-                model=row.model_id, share=spell_percent(row.contradicted_ratio, text)
+                model=row.model_id, share=spell(row.contradicted_ratio, text, *PERCENT)
             )
             for row in worst[:_NAMES]
         ]
@@ -161,15 +163,17 @@ def spell_number(value, digits=3):
     return rounded.replace("-", "\u2212")
 
 
-def spell(estimate, text, scale=1, unit=""):
-    """Spell an estimate with its interval, of one precision: ``12.3 (11.9 to 12.8)``."""
-    value = spell_number(scale * estimate.value)
+def spell_parts(estimate, text, scale=1, unit=""):
+    """Spell an estimate and, apart, its interval; the latter empty where there is none."""
+    if estimate is None:
+        return "\u2013", ""
+    value = spell_number(scale * estimate.value) + unit
     if estimate.low is None or estimate.high is None:
-        return f"{value}{unit}"
+        return value, ""
     low, high = spell_number(scale * estimate.low), spell_number(scale * estimate.high)
-    return text["interval"].format(value=f"{value}{unit}", low=low, high=high)
+    return value, text["interval"].format(low=low, high=high)
 
 
-def spell_percent(estimate, text):
-    """Spell a share as per cent, with its interval."""
-    return spell(estimate, text, 100, "\u00a0%")
+def spell(estimate, text, scale=1, unit=""):
+    """Spell an estimate with its interval: ``12.3 (11.9 to 12.8)``."""
+    return text["gap"].join(filter(None, spell_parts(estimate, text, scale, unit)))
