@@ -24,6 +24,7 @@ from upscale_audit.ingest.images import decode_image
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGE = REPOSITORY / "docs" / "faults.md"
 HEADING = "## Beside strict decoders"
+BY_HAND = "## Files as people have them"
 MAX_IMAGE_PX = 1 << 26
 
 BY_RULE = {"bit_depth", "too_small", "too_many_pixels", "animated", "several_pictures"}
@@ -274,9 +275,9 @@ def format_section(tables):
 
 
 def keep_section(page):
-    """This section of a page as it stands; empty where there is none."""
+    """This section of a page as it stands, and the one by hand before it; empty of none."""
     text = page.read_text(encoding="utf-8") if page.is_file() else ""
-    at = text.find(HEADING)
+    at = min((text.find(line) for line in (BY_HAND, HEADING) if line in text), default=-1)
     return "" if at < 0 else "\n" + text[at:]
 
 

@@ -49,13 +49,15 @@ def test_a_corpus_is_read_file_by_file_and_its_section_written(tmp_path, monkeyp
     (tmp_path / "cut.png").write_bytes(data[:-20])
     (tmp_path / "notes.txt").write_text("no image")
     page = tmp_path / "faults.md"
-    page.write_text(f"# Before\n\n{corpora.HEADING}\n\nold\n")
+    by_hand = f"{corpora.BY_HAND}\n\nwritten\n\n"
+    page.write_text(f"# Before\n\n{by_hand}{corpora.HEADING}\n\nold\n")
     monkeypatch.setattr(corpora, "PAGE", page)
     monkeypatch.setattr("sys.argv", ["corpora", f"Mine={tmp_path}", "--cases", "8"])
     with pytest.raises(SystemExit) as ended:
         corpora.main()
     assert ended.value.code == 0
     text = page.read_text()
-    assert text.startswith(f"# Before\n\n{corpora.HEADING}\n\nWritten by")
+    assert text.startswith(f"# Before\n\n{by_hand}{corpora.HEADING}\n\nWritten by")
     assert "| Mine | 4 | 3 read, same pixels, 1 refused by all: truncated | 0 |" in text
-    assert corpora.keep_section(page) in text
+    kept = corpora.keep_section(page)
+    assert f"# Before\n{kept}" == text
