@@ -28,7 +28,8 @@ BY_HAND = "## Files as people have them"
 MAX_IMAGE_PX = 1 << 26
 
 BY_RULE = {"bit_depth", "too_small", "too_many_pixels", "animated", "several_pictures"}
-BY_RULE |= {"colour_mode", "jpeg_process", "too_many_scans"}
+BY_RULE |= {"colour_mode", "jpeg_process", "too_many_scans", "compression", "sample_format"}
+BY_RULE |= {"wrong_format"}
 """Sound files that are refused for what they are."""
 
 
@@ -58,6 +59,36 @@ def judge(data):
             return "read", problem
     warned = any("libpng warning" in verdict.words for verdict in verdicts.values())
     return f"read, same pixels{'; libpng warns of another chunk' if warned else ''}", None
+
+
+def judge_other(data, suffix):
+    """Decode a TIFF or WebP here and by Pillow (libtiff, libwebp); as `judge`."""
+    verdict = ask_pillow(data)
+    try:
+        image = decode_image(data, suffix, MAX_IMAGE_PX, "reduce")
+    except RejectedFileError as reject:
+        if not verdict.is_read:
+            return f"refused by all: {reject.code}", None
+        if reject.code in BY_RULE:
+            return f"refused by rule: {reject.code}", None
+        if reject.code in CONTRADICTING:
+            return "refused here alone: tags that contradict each other or the file", None
+        return "refused here alone", str(reject)
+    if not verdict.is_read:
+        return "read", f"refused by Pillow: {verdict.words}"
+    pixels = np.dstack([image.grey] * 3) if image.rgb is None else image.rgb
+    shown = show(verdict.samples, data)
+    if shown.shape == pixels.shape:
+        largest = np.abs(shown.astype(np.int16) - pixels).max()
+        if largest == 0:
+            return "read, same pixels", None
+        # Pillow divides alpha out to 8 bits before it is put on white; here it never is.
+        if largest == 1 and verdict.samples.shape[-1] == 4:
+            return "read, within one grey level: alpha multiplied in", None
+    return "read", "Pillow decodes other pixels"
+
+
+CONTRADICTING = {"undecodable", "truncated"}
 
 
 def _compare(name, verdict, data, pixels):
@@ -125,20 +156,21 @@ def read_corpus(folder):
     for path in sorted(folder.rglob("*")):
         if not path.is_file():
             continue
-        data = path.read_bytes()
-        if not data.startswith((png.SIGNATURE, jpeg.SIGNATURE)):
-            if path.suffix.lower() in (".png", ".jpg", ".jpeg"):
-                _count(outcomes, unexplained, path.name, data)
+        data, suffix = path.read_bytes(), path.suffix.lower()
+        if suffix in OTHER_SUFFIXES:
+            outcome, problem = judge_other(data, OTHER_SUFFIXES[suffix])
+        elif suffix in (".png", ".jpg", ".jpeg") or data.startswith(SIGNATURES):
+            outcome, problem = judge(data)
+        else:
             continue
-        _count(outcomes, unexplained, path.name, data)
+        outcomes[outcome] += 1
+        if problem is not None:
+            unexplained.append(f"{path.name}: {problem}")
     return outcomes, unexplained
 
 
-def _count(outcomes, unexplained, name, data):
-    outcome, problem = judge(data)
-    outcomes[outcome] += 1
-    if problem is not None:
-        unexplained.append(f"{name}: {problem}")
+SIGNATURES = (png.SIGNATURE, jpeg.SIGNATURE)
+OTHER_SUFFIXES = {".tif": ".tif", ".tiff": ".tif", ".webp": ".webp"}
 
 
 def make_seeds(pixels):
@@ -251,7 +283,10 @@ def mutate_sample(cases, seed):
         mutation = generator.choice(list(MUTATIONS[family]))
         changed = MUTATIONS[family][mutation](data, generator)
         counts = tables.setdefault(f"{family}, {mutation}", Counter())
-        _count(counts, unexplained, f"{number} {kind}, {mutation}", changed)
+        outcome, problem = judge(changed)
+        counts[outcome] += 1
+        if problem is not None:
+            unexplained.append(f"{number} {kind}, {mutation}: {problem}")
     return tables, unexplained
 
 
@@ -259,9 +294,11 @@ INTRODUCTION = """\
 Written by `python -m tests.faults.corpora NAME=FOLDER ...`. Each file is decoded by
 ingest and by decoders that know nothing of it: OpenCV's libpng and libjpeg-turbo,
 with what they say on standard error, Debian's `pngtopam` and `djpeg -strict` where
-they are installed, and, for its pixels alone, Pillow. A file that is read though one
-of the strict ones refuses it, a JPEG that is read though libjpeg warns of it, a
-pixel that differs, or a refusal without a stated rule fails the command."""
+they are installed, and, for its pixels alone, Pillow; TIFF and WebP by Pillow
+(libtiff, libwebp). A file that is read though one of the strict ones refuses it, a
+JPEG that is read though libjpeg warns of it, a pixel that differs, or a refusal
+without a stated rule fails the command. DICOM is held against pydicom by
+`tests/unit/ingest/test_dicom.py`."""
 
 
 def format_section(tables):
