@@ -46,6 +46,8 @@ phantoms: $(VENV)/.restore ## Draw known truth into copies of the sample, and ju
 	$(AUDIT) restore sample/phantoms.toml
 	$(AUDIT) phantom sample/phantoms.toml --out build/phantoms/copies --versions 1
 	$(AUDIT) run build/phantoms/copies/study.toml
+	$(AUDIT) phantom sample/phantoms.toml --out build/phantoms/images --arm alone --arm everywhere --kind nodule_16 --kind erase --contrast 16
+	$(AUDIT) run build/phantoms/images/study.toml
 
 .PHONY: ingest
 ingest: $(VENV)/.installed ## Measure STUDY's images into raw Parquet

@@ -22,7 +22,7 @@ from upscale_audit.warehouse.value_files import (
     read_values,
 )
 
-FILE_VERSION = 1
+FILE_VERSION = 2
 """Raised when a detector, a limit or the thing that is looked for is defined anew."""
 KIND, CONTRAST_DN = "nodule_16", 8
 """What is looked for by default: a nodule of this radius and contrast."""
@@ -49,6 +49,28 @@ COLUMNS = {
     "study_name": "varchar",
 }
 """Table that build adds to the raw schema: SQL type by column."""
+RULE_TABLE = "measured_rules"
+RULE_COLUMNS = {
+    "rule_set": "varchar",
+    "population": "varchar",
+    "model_id": "varchar",
+    "inference_path": "varchar",
+    "rule_id": "varchar",
+    "thresholds_sha256": "varchar",
+    "kind": "varchar",
+    "contrast_dn": "integer",
+    "cluster_unit": "varchar",
+    "sham_count": "bigint",
+    "alarm_count": "bigint",
+    "false_alarm_low_ratio": "double",
+    "false_alarm_high_ratio": "double",
+    "drawn_count": "bigint",
+    "found_count": "bigint",
+    "sensitivity_low_ratio": "double",
+    "sensitivity_high_ratio": "double",
+    "study_name": "varchar",
+}
+"""The same of what rules find in images."""
 
 _QUERY = """
     with stated as (
@@ -69,6 +91,17 @@ _QUERY = """
         and kind = $kind and contrast_dn is not distinct from $contrast_dn
     order by limits.model_id, inference_path, detector, reading, level_ratio nulls first
 """
+_RULE_QUERY = """
+    select rule_set, population, model_id, inference_path, rule_id, thresholds_sha256, kind,
+        contrast_dn, cluster_unit, sham_count, alarm_count, false_alarm_low_ratio,
+        false_alarm_high_ratio, drawn_count, found_count, sensitivity_low_ratio,
+        sensitivity_high_ratio, dim_study.study_name
+    from mart_rule_sensitivity
+    cross join dim_study
+    where arm = 'alone' and kind = $kind and contrast_dn is not distinct from $contrast_dn
+        and sham_count > 0 and drawn_count > 0
+    order by rule_set, population, model_id, inference_path, rule_id
+"""
 _HEAD = """\
 # What limits find and cost, measured in a phantom study and written by upscale-audit detectors. A
 # study that names this file, [study] detectors, shows it beside its rates: docs/phantoms.md. Review
@@ -82,8 +115,8 @@ class Measured:
 
     Attributes
     ----------
-    rows : list of dict
-        Of `TABLE`.
+    rows, rules : list of dict
+        Of `TABLE` and `RULE_TABLE`.
     sha256 : str or None
         Of the file.
     name : str or None
@@ -91,12 +124,15 @@ class Measured:
     """
 
     rows: list[dict] = field(default_factory=list)
+    rules: list[dict] = field(default_factory=list)
     sha256: str | None = None
     name: str | None = None
 
     def name_files(self):
         """Give, by raw table, the file's name and SHA-256, or None where there is none."""
-        return {TABLE: None if self.sha256 is None else (self.name, self.sha256)}
+        return dict.fromkeys(
+            (TABLE, RULE_TABLE), None if self.sha256 is None else (self.name, self.sha256)
+        )
 
 
 def write_detectors(study, path=None, kind=KIND, contrast_dn=CONTRAST_DN, check="hash"):
@@ -132,7 +168,7 @@ def write_detectors(study, path=None, kind=KIND, contrast_dn=CONTRAST_DN, check=
             study.output / WAREHOUSE_MANIFEST, f"upscale-audit build {study.path}"
         )
         checked = check_warehouse(study, check)
-        rows = _read_limits(study, kind, contrast_dn)
+        rows, rules = _read_limits(study, kind, contrast_dn)
     document = {
         "version": FILE_VERSION,
         "study": study.name,
@@ -141,6 +177,7 @@ def write_detectors(study, path=None, kind=KIND, contrast_dn=CONTRAST_DN, check=
         **checked,
         "parameters": list_parameters(study),
         "limits": rows,
+        "rules": rules,
     }
     write_text(path, format_document(_HEAD, document))
     return path
@@ -150,15 +187,20 @@ def _read_limits(study, kind, contrast_dn):
     choice = {"kind": kind, "contrast_dn": contrast_dn}
     with saying_database_errors(study.warehouse), open_warehouse(study.warehouse) as connection:
         found = connection.execute(_QUERY, choice).fetchall()
-    if not found:
+        rules = connection.execute(_RULE_QUERY, choice).fetchall()
+    if not found and not rules:
         thing = kind if contrast_dn is None else f"{kind} of {contrast_dn} dn"
         raise StudyError(
-            f"{study.warehouse} has no limits that look for {thing} in the arm auditor: they need a"
-            " study that upscale-audit phantom made, with that kind, contrast and arm"
+            f"{study.warehouse} has no limits that look for {thing} in the arms auditor or alone:"
+            " they need a study that upscale-audit phantom made, with that kind, contrast and arm"
         )
+    return _name_values(COLUMNS, found), _name_values(RULE_COLUMNS, rules)
+
+
+def _name_values(columns, rows):
     return [
-        {name: value for name, value in zip(COLUMNS, row, strict=True) if value is not None}
-        for row in found
+        {name: value for name, value in zip(columns, row, strict=True) if value is not None}
+        for row in rows
     ]
 
 
@@ -168,6 +210,7 @@ class _Document(TypedDict):
     raw_content_sha256: str
     parameters: dict[str, Any]
     limits: list[dict[str, Any]]
+    rules: list[dict[str, Any]]
 
 
 def read_detectors(study):
@@ -206,12 +249,13 @@ def read_detectors(study):
             f"{path} has version {document.get('version')!r}; expected {FILE_VERSION}: run"
             " upscale-audit detectors anew with this version of upscale-audit"
         )
-    check_values(path, document, _Document, {"limits": COLUMNS}, "detectors")
+    tables = {"limits": COLUMNS, "rules": RULE_COLUMNS}
+    check_values(path, document, _Document, tables, "detectors")
     check_parameters(
         study, path, document["parameters"], "measured", "measure detectors with the study's own"
     )
     name = f"detectors/{to_text(path.name)}"
-    return Measured(document["limits"], hash_file(path), name)
+    return Measured(document["limits"], document["rules"], hash_file(path), name)
 
 
 def create_measured_table(database, measured):
@@ -224,3 +268,4 @@ def create_measured_table(database, measured):
     """
     with open_build(database) as connection:
         create_table(connection, TABLE, COLUMNS, measured.rows)
+        create_table(connection, RULE_TABLE, RULE_COLUMNS, measured.rules)

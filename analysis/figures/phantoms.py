@@ -11,7 +11,10 @@ ARMS = {
     "auditor": "drawn into the restored image",
     "lost": "drawn into the reference and missing from the restored image",
     "through": "drawn into the reference, whose LR image was made and restored again",
+    "alone": "one thing in the restored image, which is judged whole",
+    "everywhere": "the same at every site of the restored image, which is judged whole",
 }
+OF_IMAGES = ("alone", "everywhere")
 KINDS = ("nodule_32", "nodule_16", "nodule_8", "edge", "wire", "mirror", "swap", "erase")
 CONTRAST_DN = 8
 HALF, DARK, PALE = 0.5, 0.65, 0.25
@@ -67,7 +70,7 @@ def draw_detectors(marts, arm, model_id):
         {detector for detector, _ in cells},
         key=lambda name: (-_mean_area(cells, name, columns), name),
     )
-    head = theme.make_title(title, _describe(cells, contrast))
+    head = theme.make_title(title, _describe(cells, contrast, arm))
     return _draw_matrix(cells, detectors, columns, head)
 
 
@@ -103,19 +106,22 @@ def _mean_area(cells, detector, columns):
     return sum(areas) / len(areas)
 
 
-def _describe(cells, contrast):
+def _describe(cells, contrast, arm):
+    place = "image" if arm in OF_IMAGES else "place"
     rows = list(cells.values())
-    drawn = theme.count_span([row["drawn_count"] for row in rows] or [0], "place")
+    drawn = theme.count_span([row["drawn_count"] for row in rows] or [0], place)
     shams = theme.count_span([row["sham_count"] for row in rows] or [0], "sham")
     clusters = theme.count_span([row["cluster_count"] for row in rows] or [0], "cluster")
     bounded = [row for row in rows if row["auc_low"] is not None]
     return [
-        "Area under the ROC curve between places where something was drawn and shams, at which"
-        f" nothing was (n = {drawn} a cell, {shams}): 1 finds all, .5 nothing; below .5 it says"
-        " less where something is.",
+        f"Area under the ROC curve between {place}s where something was drawn and shams, at"
+        f" which nothing was (n = {drawn} a cell, {shams}): 1 finds all, .5 nothing; below .5 it"
+        " says less where something is.",
         f"Nodules, edges and wires of {contrast} dn." if contrast is not None else "",
-        "Signed numbers are read by their size alone; mart_detectors has each sign. range: what the"
-        " LR rule sees of it alone; null: what it does not.",
+        "Metrics of images that differ between patients hide what changes little in one."
+        if arm in OF_IMAGES
+        else "Signed numbers are read by their size alone; mart_detectors has each sign. range:"
+        " what the LR rule sees of it alone; null: what it does not.",
         f"Below: 95 % interval over {clusters}, where there is one; pale: it holds .5."
         if bounded
         else "No intervals: too few patients or images.",

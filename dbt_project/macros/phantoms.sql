@@ -87,8 +87,14 @@
     {{ return(['model_id', 'inference_path', 'detector', 'reading', 'level_ratio']) }}
 {% endmacro %}
 
-{#- The arms of a phantom study. -#}
+{#- The arms of a phantom study: that judge what is said of a block, and of a whole image. -#}
 {% macro injection_arms() %}{{ return(['auditor', 'lost', 'through']) }}{% endmacro %}
+{% macro image_arms() %}{{ return(['alone', 'everywhere']) }}{% endmacro %}
+
+{#- Texts as SQL literals, with commas between. -#}
+{% macro quoted_list(texts) -%}
+    {%- for text in texts %}'{{ text }}'{{ ', ' if not loop.last }}{% endfor -%}
+{%- endmacro %}
 
 {#- Rates of a free-response curve, false positives in eight images; and the side of the tile that
     counts as one, blocks. -#}

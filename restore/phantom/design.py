@@ -12,7 +12,11 @@ from dataclasses import dataclass
 
 from upscale_audit.ingest.errors import StudyError
 
-ARMS = ("auditor", "lost", "through")
+BLOCK_ARMS = ("auditor", "lost", "through")
+"""Many things in a copy, for what judges a block."""
+IMAGE_ARMS = ("alone", "everywhere")
+"""One thing in a copy, once or at each site, for what judges an image."""
+ARMS = BLOCK_ARMS + IMAGE_ARMS
 COMPONENTS = ("full", "range", "null")
 SHAPED = ("nodule_8", "nodule_16", "nodule_32", "wire", "edge")
 """Kinds that have a contrast: they are added."""
@@ -51,18 +55,20 @@ class PhantomParameters:
     ----------
     arms : tuple of str
         ``auditor``: drawn into the restored image only; ``lost``: into the reference only;
-        ``through``: into the reference, whose LR image is made again and restored.
+        ``through``: into the reference, whose LR image is made again and restored. ``alone``: into
+        the restored image, one condition a copy at one site; ``everywhere``: at each site.
     kinds : tuple of str
     contrasts_dn : tuple of int
         Grey levels. 0 draws nothing: what is found there is found by chance.
     site_count : int
         Sites an image, fewer where it has no room.
     version_count : int
-        Copies of an image for each arm.
+        Copies of an image for each arm that judges blocks; of the others it has one for each
+        condition.
     seed : str
     """
 
-    arms: tuple[str, ...] = ARMS
+    arms: tuple[str, ...] = BLOCK_ARMS
     kinds: tuple[str, ...] = KINDS
     contrasts_dn: tuple[int, ...] = (0, 4, 8, 16)
     site_count: int = 16
@@ -116,6 +122,11 @@ def list_conditions(parameters, has_rule):
             if component == "full" or contrast != 0
         ]
     return conditions
+
+
+def list_image_conditions(parameters):
+    """List the conditions of the arms that judge an image: in full, and none that is nothing."""
+    return [item for item in list_conditions(parameters, False) if item.contrast_dn != 0]
 
 
 def assign_conditions(conditions, image_id, site_count, version, seed):

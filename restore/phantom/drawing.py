@@ -37,8 +37,8 @@ def draw_into(grey, sites, conditions, splitter=None):
     ----------
     grey : (M, N) uint8 array
     sites : list of restore.phantom.sites.Site
-    conditions : list of restore.phantom.design.Condition
-        One a site.
+    conditions : list of restore.phantom.design.Condition or None
+        One a site; None draws nothing there.
     splitter : Splitter, optional
         Needed where a component is not ``full``.
 
@@ -58,6 +58,8 @@ def draw_into(grey, sites, conditions, splitter=None):
     texture = find_texture(image)
     added = {component: np.zeros(grey.shape) for component in ("full", "range", "null")}
     for number, condition in enumerate(conditions):
+        if condition is None:
+            continue
         window = sites[number].window
         added[condition.component][window] += draw_condition(
             condition, image, texture, sites, number

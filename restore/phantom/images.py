@@ -22,7 +22,9 @@ from upscale_audit.ingest.windows import PLAIN, Display, follow
 from upscale_audit.restore.phantom.design import (
     PhantomParameters,
     assign_conditions,
+    draw,
     list_conditions,
+    list_image_conditions,
 )
 from upscale_audit.restore.phantom.drawing import (
     Splitter,
@@ -243,6 +245,10 @@ class _Maker:
                 self._add_auditor(version, conditions)
             if {"lost", "through"} & set(parameters.arms):
                 self._add_reference_arms(version, conditions)
+        if "alone" in parameters.arms:
+            self._add_image_arm("alone")
+        if "everywhere" in parameters.arms:
+            self._add_image_arm("everywhere")
 
     @property
     def restored(self):
@@ -274,6 +280,22 @@ class _Maker:
             self._write(key, ("auditor", version), drawn)
             facts = self._measure(grey, drawn, clipped)
             self._note(key, "auditor", version, conditions, facts, self.sources[key])
+
+    def _add_image_arm(self, arm):
+        """Add copies whose restored images have one condition each, once or at every site."""
+        image_id, count = to_text(self.task.image_id), len(self.sites)
+        for copy, condition in enumerate(list_image_conditions(self.task.parameters)):
+            chosen = draw(self.task.parameters.seed, arm, image_id, copy) % count
+            conditions = [
+                condition if arm == "everywhere" or number == chosen else None
+                for number in range(count)
+            ]
+            self._write(None, (arm, copy), self.images[None])
+            for key, grey in self.restored.items():
+                drawn, clipped = draw_into(grey, self.sites, conditions)
+                self._write(key, (arm, copy), drawn)
+                facts = self._measure(grey, drawn, clipped)
+                self._note(key, arm, copy, conditions, facts, self.sources[key])
 
     def _add_reference_arms(self, version, conditions):
         """Add copies whose reference is drawn into: restored images as they are, or made again."""
@@ -330,10 +352,12 @@ class _Maker:
             )
 
     def _note(self, key, arm, version, conditions, facts, source_sha256):
-        """Add a row for each site of a copy."""
+        """Add a row for each site of a copy at which something was drawn; of a sham for each."""
         for number, (site, condition, fact) in enumerate(
             zip(self.sites, conditions, facts, strict=True)
         ):
+            if condition is None and arm != "sham":
+                continue
             energy, seen = fact["energy_dn2"], fact["range_dn2"]
             null_ratio = None if seen is None or not energy else 1 - seen / energy
             self.injections.append(

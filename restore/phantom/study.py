@@ -25,7 +25,12 @@ from upscale_audit.ingest.study import (
 from upscale_audit.ingest.vouchers import Journal
 from upscale_audit.ingest.windows import Display
 from upscale_audit.ingest.workers import map_units
-from upscale_audit.restore.phantom.design import ARMS, PhantomParameters
+from upscale_audit.restore.phantom.design import (
+    ARMS,
+    IMAGE_ARMS,
+    PhantomParameters,
+    list_image_conditions,
+)
 from upscale_audit.restore.phantom.images import UNITS, ImageTask, make_image
 
 STAGE = "phantoms"
@@ -111,7 +116,7 @@ def make_phantoms(study, folder, parameters=None, image_count=None, workers=None
                 " from the frame and outside labelled boxes; give larger images or lower contrasts"
             )
         _clear(folder, tasks, units)
-        study_file = _write_study(study, folder)
+        study_file = _write_study(study, folder, parameters)
         _write_tables(study, folder, tasks, units, parameters, restorers)
     rows = [row for unit in units for row in unit["injections"]]
     shams = sum(row["arm"] == "sham" for row in rows)
@@ -254,7 +259,11 @@ def _check_names(study, image_ids, parameters):
         f"{image_id}.{arm}{version}"
         for image_id in image_ids
         for arm in ARMS
-        for version in range(parameters.version_count)
+        for version in range(
+            len(list_image_conditions(parameters))
+            if arm in IMAGE_ARMS
+            else parameters.version_count
+        )
     }
     both = sorted(copies & set(image_ids))
     if both:
@@ -294,7 +303,7 @@ def _carry_out(tasks, workers, progress):
     return sorted(units, key=lambda unit: unit["image_id"]), kept
 
 
-def _write_study(study, folder):
+def _write_study(study, folder, parameters):
     """Write the study file of the copies."""
     lines = [
         f"# Known truth drawn into copies of {study.name}: upscale-audit phantom wrote this file.",
@@ -318,7 +327,8 @@ def _write_study(study, folder):
     lines += _spell_labels(study, folder)
     for name, expression in study.composites:
         lines += ["", f"[detectors.{name}]", f"expression = {_quote(expression)}"]
-    lines += ["", "[parameters]", *_spell_parameters(study)]
+    has_metrics = bool(set(IMAGE_ARMS) & set(parameters.arms))
+    lines += ["", "[parameters]", *_spell_parameters(study, has_metrics)]
     write_text(folder / "study.toml", "\n".join(lines) + "\n")
     return folder / "study.toml"
 
@@ -337,10 +347,11 @@ def _spell_labels(study, folder):
     return lines
 
 
-def _spell_parameters(study):
-    """Spell the study's parameters that are not the default ones; image metrics are left out.
+def _spell_parameters(study, has_metrics):
+    """Spell the study's parameters that are not the default ones.
 
-    The window is too: copies have the 8 bits that it made.
+    Metrics of whole images are for the arms that judge images. The window is left out: copies have
+    the 8 bits that it made.
     """
     given = asdict(study.ingest_parameters) | asdict(study.analysis_parameters)
     del given["window"]
@@ -349,7 +360,7 @@ def _spell_parameters(study):
         for kind in (IngestParameters, AnalysisParameters)
         for item in fields(kind)
     }
-    given["image_metrics"] = False
+    given["image_metrics"] = has_metrics
     return [
         f"{name} = {json.dumps(value, ensure_ascii=False)}"
         for name, value in given.items()

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.faults import corpora, oracles
 
@@ -47,6 +48,9 @@ def test_a_corpus_is_read_file_by_file_and_its_section_written(tmp_path, monkeyp
     for number, (_, data) in enumerate(corpora.make_seeds(PIXELS)[:3]):
         (tmp_path / "below" / f"{number}.png").write_bytes(data)
     (tmp_path / "cut.png").write_bytes(data[:-20])
+    Image.fromarray(PIXELS).save(tmp_path / "film.tif", compression="tiff_lzw")
+    Image.fromarray(PIXELS).save(tmp_path / "film.webp", lossless=True)
+    (tmp_path / "film.tiff").write_bytes((tmp_path / "film.tif").read_bytes()[:-200])
     (tmp_path / "notes.txt").write_text("no image")
     page = tmp_path / "faults.md"
     by_hand = f"{corpora.BY_HAND}\n\nwritten\n\n"
@@ -58,6 +62,6 @@ def test_a_corpus_is_read_file_by_file_and_its_section_written(tmp_path, monkeyp
     assert ended.value.code == 0
     text = page.read_text()
     assert text.startswith(f"# Before\n\n{by_hand}{corpora.HEADING}\n\nWritten by")
-    assert "| Mine | 4 | 3 read, same pixels, 1 refused by all: truncated | 0 |" in text
+    assert "| Mine | 7 | 5 read, same pixels, 2 refused by all: truncated | 0 |" in text
     kept = corpora.keep_section(page)
     assert f"# Before\n{kept}" == text

@@ -42,6 +42,7 @@ def test_dbt_sources_describe_exactly_the_raw_columns(dbt_yaml):
     declared |= {name: list(columns) for name, columns in frozen.TABLES.items()}
     declared[composites.TABLE] = list(composites.COLUMNS)
     declared[detectors.TABLE] = list(detectors.COLUMNS)
+    declared[detectors.RULE_TABLE] = list(detectors.RULE_COLUMNS)
     declared[raw.PARAMETERS] = list(raw.PARAMETER_TEXTS)
     assert described == declared
 

@@ -87,7 +87,8 @@ def test_beside_a_rate_stands_what_its_limit_finds(copies, informed):
 def test_a_build_names_the_file_and_verify_misses_it(informed, written, tmp_path):
     edges = read(informed, "select * from mart_provenance where parent_kind = 'detectors_file'")
     assert {(row["child_name"], row["parent_name"], row["parent_sha256"]) for row in edges} == {
-        ("stg_raw__measured_limits", f"detectors/{written.name}", hash_file(written))
+        (f"stg_raw__measured_{table}", f"detectors/{written.name}", hash_file(written))
+        for table in ("limits", "rules")
     }
     assert verify(informed.output, informed, kinds={"warehouse"}).findings == ()
     other = tmp_path / written.name
@@ -110,7 +111,7 @@ def test_what_is_not_as_it_was_written_is_refused(informed, written, tmp_path):
     assert tomllib.loads(text)["study"] == "known-phantoms"
     for old, new, reason in (
         ("sham_count = 108", "sham_count = 1080", "other values"),
-        ("version = 1", "version = 9", "has version 9; expected 1"),
+        ("version = 2", "version = 9", "has version 9; expected 2"),
         ("edge_low_dn = 100", "edge_low_dn = true", "other values"),
         ('reading = "absolute"', "reading = 1", "no value of such a column"),
         ("sham_count = 108", "colour = 108", "no value of such a column"),
@@ -132,7 +133,7 @@ def test_what_is_not_as_it_was_written_is_refused(informed, written, tmp_path):
 def test_a_study_without_known_truth_has_nothing_to_write(copies, written, small_study):
     with pytest.raises(StudyError, match="no limits that look for nodule_16 of 8 dn"):
         write_detectors(small_study, small_study.output / "x.toml")
-    with pytest.raises(StudyError, match="no limits that look for erase in the arm auditor"):
+    with pytest.raises(StudyError, match="no limits that look for erase in the arms auditor"):
         write_detectors(copies, written.with_name("other.toml"), "erase", None)
     with pytest.raises(StudyError, match="exists, and results may rest on it"):
         write_detectors(copies, written, "nodule_16", 16)

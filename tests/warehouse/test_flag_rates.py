@@ -21,9 +21,21 @@ SHARES_OF = (
     "int_detector_alarms",
     "int_detector_findings",
     "int_free_response_findings",
+    "int_rule_shares",
 )
 SHARES = "".join(
     f"create table {name} (effective_flagged double, effective_count double);" for name in SHARES_OF
+)
+MEASURED = (
+    "rule_set", "population", "source_id", "model_id", "inference_path", "rule_id",
+    "thresholds_sha256", "kind", "contrast_dn", "sham_count", "alarm_count", "drawn_count",
+    "found_count", "false_alarm_low_ratio", "false_alarm_high_ratio", "sensitivity_low_ratio",
+    "sensitivity_high_ratio",
+)  # fmt: skip
+TYPES = {"count": "bigint", "ratio": "double"}
+COLUMNS = ", ".join(f"{name} {TYPES.get(name[-5:], 'varchar')}" for name in MEASURED)
+NOTHING_MEASURED = "".join(
+    f"create table {name} ({COLUMNS});" for name in ("int_rule_limits", "stg_raw__measured_rules")
 )
 
 
@@ -95,7 +107,7 @@ def rates(render):
                 " values ('v2_current', 'frozen', 's', 'm', 'n', ?, ?, ?)",
                 [(image, name, row[1]) for image, row in zip(images, flags, strict=True)],
             )
-        connection.execute(SHARES)
+        connection.execute(SHARES + NOTHING_MEASURED)
         for name in PATHS:
             connection.execute(f"create table {name} as {render(name)}")
         found = connection.execute(
@@ -168,7 +180,7 @@ def test_points_are_scipys_for_every_size_of_study(render):
         connection.execute(
             "create table int_flag_counts (effective_flagged double, effective_count double)"
         )
-        connection.execute(SHARES)
+        connection.execute(SHARES + NOTHING_MEASURED)
         connection.executemany("insert into int_flag_counts values (?, ?)", counts[::2])
         connection.executemany("insert into int_tier3_shares values (?, ?)", counts[1::2])
         rows = connection.execute(render("int_beta_points")).fetchall()

@@ -32,7 +32,10 @@ def add_commands(commands):
         help="where the phantom study is made; nothing is written anywhere else",
     )
     command.add_argument(
-        "--arm", action="append", help="auditor, lost or through; may be given again (default: all)"
+        "--arm",
+        action="append",
+        help="auditor, lost or through (default: these three), or, to judge what is said of an"
+        " image, alone or everywhere; may be given again",
     )
     command.add_argument(
         "--kind", action="append", help="what to draw; may be given again (default: all)"
@@ -45,7 +48,9 @@ def add_commands(commands):
         help="grey levels; may be given again (default: 0, 4, 8, 16)",
     )
     command.add_argument("--sites", type=read_count, help="sites an image (default: 16)")
-    command.add_argument("--versions", type=read_count, help="copies an arm (default: 2)")
+    command.add_argument(
+        "--versions", type=read_count, help="copies an arm of the first three (default: 2)"
+    )
     command.add_argument(
         "--images", type=read_count, help="only so many references, the first by name"
     )

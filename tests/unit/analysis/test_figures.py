@@ -354,6 +354,7 @@ def test_cookbook_queries_run_as_they_are_and_read_only_the_warehouse(study, fil
         "what_networks_add_above_nyquist",
         "which_patches_disagree",
         "what_finds_what_was_drawn",
+        "what_rules_find",
         "choose_a_limit",
     )
     assert rows or file.stem in without

@@ -65,8 +65,7 @@ bounds as (
         cast(null as double) as level_ratio,
         0 as limit_score
     from gathered
-    where detector in ({% for flag in judged_flags() %}'{{ flag }}'{{ ', ' if not loop.last }}
-        {%- endfor %})
+    where detector in ({{ quoted_list(judged_flags()) }})
 
 ),
 

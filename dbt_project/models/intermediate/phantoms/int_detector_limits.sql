@@ -3,7 +3,7 @@
 {%- set groups = injection_groups() + ['detector', 'reading'] -%}
 with scores as (
 
-    select * from {{ ref('int_site_scores') }}
+    select * from {{ ref('int_drawn_scores') }}
 
 ),
 

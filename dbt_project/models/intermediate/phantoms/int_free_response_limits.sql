@@ -4,6 +4,7 @@
 with tiles as (
 
     select * from {{ ref('int_tile_scores') }}
+    where arm = 'sham'
 
 ),
 

@@ -26,8 +26,7 @@ clustered as (
     from scores
     where
         arm = 'sham'
-        and detector in ({% for flag in judged_flags() %}'{{ flag }}'{{ ', ' if not loop.last }}
-            {%- endfor %})
+        and detector in ({{ quoted_list(judged_flags()) }})
     group by model_id, inference_path, kind, detector, cluster_id
 
 ),

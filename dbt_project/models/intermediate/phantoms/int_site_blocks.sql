@@ -1,5 +1,5 @@
-{#- The blocks of each site in each copy. A sham is judged as every kind would be, in that kind's
-    blocks. -#}
+{#- The blocks of each site in each copy of an arm that judges blocks. A sham is judged as every
+    kind would be, in that kind's blocks. -#}
 with injections as (
 
     select * from {{ ref('stg_raw__injections') }}
@@ -32,9 +32,12 @@ final as (
         and injections.site_number = site_blocks.site_number
         and (injections.arm = 'sham' or injections.kind = site_blocks.kind)
     where
-        injections.arm = 'sham'
-        or injections.contrast_dn = 0
-        or injections.energy_dn2 > 0
+        injections.arm not in ({{ quoted_list(image_arms()) }})
+        and (
+            injections.arm = 'sham'
+            or injections.contrast_dn = 0
+            or injections.energy_dn2 > 0
+        )
 
 )
 

@@ -1,11 +1,11 @@
-{#- What each detector says of each tile of the images into which nothing was drawn: the most that
-    any of its blocks says. Tiles are about as large as what is drawn. -#}
+{#- What each detector says of each tile of the images into which nothing was drawn, or one thing:
+    the most that any of its blocks says. Tiles are about as large as what is drawn. -#}
 {%- set tile = free_response_tile() -%}
-{%- set key = ['model_id', 'inference_path', 'image_id', 'tile_row', 'tile_col'] -%}
+{%- set key = ['model_id', 'inference_path', 'image_id', 'arm', 'tile_row', 'tile_col'] -%}
 with injections as (
 
     select * from {{ ref('stg_raw__injections') }}
-    where arm = 'sham'
+    where arm in ('sham', 'alone')
 
 ),
 
@@ -32,9 +32,10 @@ images as (
     select
         model_id,
         inference_path,
-        image_id
+        image_id,
+        arm
     from injections
-    group by model_id, inference_path, image_id
+    group by model_id, inference_path, image_id, arm
 
 ),
 
@@ -45,6 +46,7 @@ tiled_{{ path }} as (
         images.model_id,
         images.inference_path,
         images.image_id,
+        images.arm,
         blocks.block_row // {{ tile }} as tile_row,
         blocks.block_col // {{ tile }} as tile_col,
         {{ greatest_scores(path) }}
@@ -58,7 +60,8 @@ tiled_{{ path }} as (
         and blocks.block_row = states.block_row
         and blocks.block_col = states.block_col
     where images.inference_path = '{{ path }}'
-    group by images.model_id, images.inference_path, images.image_id, tile_row, tile_col
+    group by
+        images.model_id, images.inference_path, images.image_id, images.arm, tile_row, tile_col
 
 ),
 
@@ -68,6 +71,7 @@ scored_{{ path }} as (
         images.model_id,
         images.inference_path,
         images.image_id,
+        images.arm,
         blocks.block_row // {{ tile }} as tile_row,
         blocks.block_col // {{ tile }} as tile_col,
         {%- if var('has_composites', false) %}

@@ -52,11 +52,17 @@ free_findings as (
 
 ),
 
+rules as (
+
+    select * from {{ ref('int_rule_shares') }}
+
+),
+
 counts as (
 
     {%- for relation in [
         'flags', 'states', 'consistency', 'patches', 'shams', 'alarms', 'findings',
-        'free_findings'
+        'free_findings', 'rules'
     ] %}
     select
         effective_flagged,

@@ -1,6 +1,7 @@
 {#- Quantiles of three populations. `pooled`: all models of a source and inference path together, as
     published. `per_model`: one model alone. `frozen`: the baseline's notta images, so that a
-    threshold does not move with the models under test; without the baseline there is none.
+    threshold does not move with the models under test; without the baseline there is none. Copies
+    into which known truth was drawn have no part in any: thresholds are those of the images.
 
     Interpolated as NumPy does, and pandas through it, digit for digit: between two equal values
     lies that value, which strict comparisons rely on. quantile_cont of DuckDB 1.5 misses it by a
@@ -9,6 +10,21 @@
 with metric_values as (
 
     select * from {{ ref('int_metric_values') }}
+
+),
+
+injections as (
+
+    select * from {{ ref('stg_raw__injections') }}
+
+),
+
+undrawn as (
+
+    select * from metric_values
+    where
+        source_id != 'images'
+        or image_id not in (select image_id from injections where arm != 'sham')
 
 ),
 
@@ -38,7 +54,7 @@ samples as (
         inference_path,
         metric,
         list(value order by value) filter (where value is not null) as ordered
-    from metric_values
+    from undrawn
     group by source_id, inference_path, metric
     union all
     select
@@ -48,7 +64,7 @@ samples as (
         inference_path,
         metric,
         list(value order by value) filter (where value is not null) as ordered
-    from metric_values
+    from undrawn
     group by source_id, model_id, inference_path, metric
     union all
     select
@@ -58,7 +74,7 @@ samples as (
         null as inference_path,
         metric,
         list(value order by value) filter (where value is not null) as ordered
-    from metric_values
+    from undrawn
     where model_id = (select baseline_model from parameters)
         and inference_path in ('notta', 'unstated')
     group by source_id, metric
