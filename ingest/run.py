@@ -338,7 +338,16 @@ def finish_tables(study, tables):
     sizes = {row["image_id"]: (row["width_px"], row["height_px"]) for row in tables["images"]}
     boxes = place_boxes(study.label_boxes, tables["boxes"], sizes, study.box_frame)
     tables = tables | {"boxes": boxes}
-    return tables | {"warnings": find_warnings(tables)}
+    return tables | {"warnings": find_warnings(tables, _read_sources(study))}
+
+
+def _read_sources(study):
+    """Say what each copy of a phantom study is a copy of; empty of any other study."""
+    path = study.phantoms / "injections.parquet"
+    if not path.is_file():
+        return {}
+    table = pq.read_table(path, columns=["image_id", "source_image_id"])
+    return dict(zip(*(column.to_pylist() for column in table.itercolumns()), strict=True))
 
 
 def describe_metrics(weights):

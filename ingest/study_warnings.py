@@ -15,13 +15,15 @@ _BOX_SENTENCES = {
 }
 
 
-def find_warnings(tables):
+def find_warnings(tables, sources=None):
     """Find what a reader of a study's numbers must know first.
 
     Parameters
     ----------
     tables : dict
         Rows of the raw tables ``source_files`` and ``boxes``, as lists of dict.
+    sources : dict, optional
+        Of a phantom study the image that each copy is of, by the copy's image_id.
 
     Returns
     -------
@@ -40,7 +42,7 @@ def find_warnings(tables):
     rows = [
         *_compare_with_reference(restored, references),
         *_compare_restored(restored, references),
-        *_compare_references(files),
+        *_compare_references(files, sources or {}),
         *_find_constants(files),
         *_count_boxes(tables["boxes"]),
     ]
@@ -89,11 +91,11 @@ def _compare_restored(restored, references):
             yield _warn("same_as_other_model", first, images, total, text, second)
 
 
-def _compare_references(files):
-    """Find one film under two names."""
+def _compare_references(files, sources):
+    """Find one film under two names that are no copies of one image."""
     references = [row for row in files if row["role"] == "reference"]
     for group in _group(references, lambda row: row["grey_sha256"]).values():
-        names = sorted(row["image_id"] for row in group)
+        names = sorted({sources.get(row["image_id"], row["image_id"]) for row in group})
         if len(names) > 1:
             text = (
                 "{count} of {total} references are one film ({names}): it counts {count} times;"

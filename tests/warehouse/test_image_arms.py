@@ -118,6 +118,11 @@ def test_a_copy_has_one_condition_once_or_at_every_site(copies):
             assert (shown != before).any() == (arms != {"sham"})
 
 
+def test_copies_of_a_film_are_not_said_to_be_one_film(copies):
+    rows = read(copies, "from mart_warnings where subject = 'reference'")
+    assert [row["warning"] for row in rows] == []
+
+
 def test_no_copy_has_a_part_in_a_threshold(copies, informed):
     query = "from fct_rule_thresholds where source_id = 'images' order by all"
     found, expected = read(copies, query), read(informed, query)
