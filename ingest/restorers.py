@@ -175,27 +175,32 @@ class SpandrelWeights:
 
     Attributes
     ----------
-    file : Path
-        The weights: ``.pth`` or ``.safetensors``.
+    file : Path or None
+        The weights: ``.pth`` or ``.safetensors``; None where `weights` names some.
     sha256 : str or None
         Expected SHA-256 of the file.
     device : str
         ``cpu``, ``cuda`` or ``cuda:N``.
     tile_px, prepad_px : int
         Side of a tile, and what it sees beyond itself, in LR pixels; Upscayl's by default.
+    weights : str or None
+        A name of weights that this project ships (`restore.weights`).
     """
 
     KINDS: ClassVar = ("spandrel",)
 
     kind: str
-    file: Path
+    file: Path | None = None
     sha256: str | None = None
     device: str = "cpu"
     tile_px: int = 200
     prepad_px: int = 10
+    weights: str | None = None
 
     def __post_init__(self):
         _check_network(self)
+        is_one = (self.weights is None) != (self.file is None)
+        _require(is_one, "file", self.file, "a file, or weights by a name, one of them")
         is_device = DEVICE_PATTERN.fullmatch(self.device)
         _require(is_device, "device", self.device, "cpu, cuda or cuda:N")
 

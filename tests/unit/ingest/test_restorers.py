@@ -83,7 +83,7 @@ def test_numbers_texts_and_paths_become_what_their_fields_are(declare, tmp_path)
         ('{ kind = "ncnn", weights = "a", tile_px = 8 }', "tile_px = 8; expected 16 or more"),
         ('{ kind = "ncnn", weights = "a", prepad_px = 200 }', "prepad_px = 200; expected 0 <="),
         ('{ kind = "ncnn", weights = "a", sha256 = "ABC" }', "expected 64 lower-case hexadecimal"),
-        ('{ kind = "spandrel" }', "lacks the key 'file'"),
+        ('{ kind = "spandrel" }', "file = None; expected a file, or weights by a name"),
         ('{ kind = "spandrel", file = "a", device = "gpu" }', "expected cpu, cuda or cuda:N"),
     ],
 )

@@ -18,7 +18,7 @@ def libraries():
     from upscale_audit.restore import torch_network
 
     try:
-        return torch_network._import_spandrel()
+        return torch_network.import_spandrel()
     except StudyError as error:
         pytest.skip(str(error))
 
