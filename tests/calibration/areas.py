@@ -22,7 +22,7 @@ SQL = {
     "int_detector_limits": "intermediate/phantoms/int_detector_limits.sql",
     "mart_detectors": "marts/phantoms/mart_detectors.sql",
 }
-MACROS = ("special_functions", "cluster_unit", "phantoms")
+MACROS = ("special_functions", "cluster_unit", "phantoms", "roc")
 PATIENTS, AREAS = (10, 15, 30, 100), (0.7, 0.9, 0.98)
 SHAMS, DRAWN = 16, (1, 3)
 """Places of a patient: without anything, and (as many as either) with something drawn."""
@@ -89,7 +89,7 @@ def name_area(area):
 
 
 def simulate_scores(patients, studies):
-    """Simulate the scores of places, as rows of `int_site_scores`.
+    """Simulate the scores of places, as rows of `int_drawn_scores`.
 
     Parameters
     ----------
@@ -140,14 +140,14 @@ def estimate_areas(scores):
     with duckdb.connect() as connection:
         connection.register("scores", scores)
         connection.execute(
-            "create table int_site_scores as select 's' || study as model_id,"
+            "create table int_drawn_scores as select 's' || study as model_id,"
             " 'notta' as inference_path, arm, kind, 'full' as component,"
             " cast(case arm when 'sham' then 0 else 8 end as integer) as contrast_dn,"
             " 'd' as detector, 'value' as reading, 'p' || patient as cluster_id,"
             " 'patient' as cluster_unit, score from scores"
         )
         connection.execute(
-            "create table int_clusters as select cluster_id from int_site_scores group by all"
+            "create table int_clusters as select cluster_id from int_drawn_scores group by all"
         )
         for name in SQL:
             connection.execute(f"create table {name} as {render(name)}")
