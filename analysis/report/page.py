@@ -125,7 +125,8 @@ def _write_table(facts, text):
     shown = len({row.model_id for row in facts.rows})
     if shown < facts.model_count:
         note += " " + text["table_part"].format(shown=shown, count=facts.model_count)
-    return _section(text["each_model"], _table(heads, rows) + _paragraph(note, "note"))
+    table = _table(heads, rows, text["each_model"])
+    return _section(text["each_model"], table + _paragraph(note, "note"))
 
 
 def _write_worst(worst, facts, text):
@@ -222,7 +223,7 @@ def _write_coverage(facts, text):
     note = ""
     if missing[COVERAGE_SHOWN:]:
         note = _paragraph(text["coverage_part"].format(count=len(missing) - COVERAGE_SHOWN), "note")
-    return _section(text["coverage"], _table(heads, rows) + note)
+    return _section(text["coverage"], _table(heads, rows, text["coverage"]) + note)
 
 
 def _write_method(facts, text):
@@ -266,14 +267,18 @@ def _section(title, body):
     return f"<section>\n<h2>{_spell(title)}</h2>\n{body}\n</section>"
 
 
-def _table(heads, rows):
-    """Compose a table; a row's first heads it, and a cell of two texts shows the second below."""
+def _table(heads, rows, name):
+    """Compose a table; a row's first heads it, and a cell of two texts shows the second below.
+
+    Where a window is too narrow for it, a keyboard scrolls it too.
+    """
     first = "".join(f'<th scope="col">{_spell(head)}</th>' for head in heads)
     body = "".join(
         f'<tr><th scope="row">{_spell(name)}</th>{"".join(map(_write_cell, cells))}</tr>'
         for name, *cells in rows
     )
-    return f'<div class="scroll"><table><tr>{first}</tr>{body}</table></div>'
+    scrolled = f'class="scroll" tabindex="0" role="region" aria-label="{_spell(name)}"'
+    return f"<div {scrolled}><table><tr>{first}</tr>{body}</table></div>"
 
 
 def _write_cell(cell):

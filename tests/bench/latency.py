@@ -6,6 +6,9 @@ import time
 
 import duckdb
 
+from upscale_audit.analysis.explore.explorer import Explorer
+from upscale_audit.analysis.explore.views import find_farthest
+
 RUNS = 5
 BY_MODEL = """
     select model_id, count(*), avg(axis1_notta), avg(local_ssim_notta), avg(d_sharp_notta),
@@ -15,12 +18,13 @@ BY_MODEL = """
 """
 
 
-def measure_latency(warehouse):
-    """Time an analyst's questions.
+def measure_latency(study):
+    """Time an analyst's questions, and what the explorer does for a reader.
 
     Parameters
     ----------
-    warehouse : Path
+    study : ingest.study.Study
+        Built.
 
     Returns
     -------
@@ -28,6 +32,7 @@ def measure_latency(warehouse):
         ``cold_s`` (median of runs that each begin with none of the file in the page cache, in a
         fresh connection) and ``warm_s`` (median of the same question asked again) by question.
     """
+    warehouse = study.warehouse
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         marts = [
             name
@@ -50,7 +55,49 @@ def measure_latency(warehouse):
         },
         "one image's blocks under one model": _ask(warehouse, blocks, image),
         "means over all blocks, by model": _ask(warehouse, BY_MODEL),
+        **_explore(study),
     }
+
+
+def _explore(study):
+    """Time the explorer up to what it sends to the browser, on images not looked at before.
+
+    Files of images are not read: their time does not depend on the table's size.
+    """
+    times = {name: ([], []) for name in ("start", "image", "brush")}
+    for run in range(RUNS):
+        forget(study.warehouse)
+        begin = time.perf_counter()
+        with Explorer(study) as explorer:
+            _note(times["start"][0], begin)
+            models, images = [*explorer.models], [*explorer.images]
+            for number, kept in enumerate(times["image"]):
+                place = (2 * run + number) * len(images) // (2 * RUNS)
+                words = {"model": models[run % len(models)], "image": images[place]}
+                begin = time.perf_counter()
+                explorer.read_seen(explorer.make_view(words))
+                _note(kept, begin)
+                begin = time.perf_counter()
+                chosen = {"show": "mse_dn2", "by": "local_ssim", "low": "0.5", "high": "0.9"}
+                view = explorer.make_view(words | chosen)
+                find_farthest(explorer.read_seen(view), view.quantity)
+                _note(times["brush"][number], begin)
+        begin = time.perf_counter()
+        with Explorer(study):
+            _note(times["start"][1], begin)
+    names = {
+        "start": "explorer: start",
+        "image": "explorer: another image or model, its map laid out",
+        "brush": "explorer: another quantity, a brush and the farthest block",
+    }
+    return {
+        names[key]: {"cold_s": statistics.median(cold), "warm_s": statistics.median(warm)}
+        for key, (cold, warm) in times.items()
+    }
+
+
+def _note(times, begin):
+    times.append(time.perf_counter() - begin)
 
 
 def _ask(warehouse, sql, parameters=None):

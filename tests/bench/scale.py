@@ -87,7 +87,7 @@ def measure_scale(source, root, scale):
         "build": asdict(cost) | {"peak_bytes": max(node["peak_bytes"] for node in nodes)},
         "warehouse_bytes": study.warehouse.stat().st_size,
         "spill_left_bytes": size_of(study.output / "dbt" / "spill"),
-        "latency": measure_latency(study.warehouse),
+        "latency": measure_latency(study),
         "export": measure_export(study),
         "nodes": nodes,
     }

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.browser import check_accessible, needs_browser, open_browser
 from upscale_audit.analysis.report import cutouts
 from upscale_audit.analysis.report.sentences import spell_number
 from upscale_audit.ingest.errors import StudyError
@@ -102,6 +103,15 @@ def test_it_is_signed_and_the_same_on_every_run(sample_study, page):
     assert [(item.problem, item.name) for item in findings] == [("differs", "report.html")]
     assert "report" in findings[0].repair
     write_study_report(sample_study)
+
+
+@needs_browser
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_it_has_no_serious_accessibility_fault(sample_study, page, language):
+    write_study_report(sample_study, language)
+    with open_browser() as browser:
+        browser.goto((sample_study.output / "report.html").as_uri())
+        check_accessible(browser)
 
 
 def test_before_a_build_there_is_nothing_to_report(tiny_study):

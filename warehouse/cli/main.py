@@ -11,6 +11,7 @@ from upscale_audit.warehouse.cli import (
     building,
     coding,
     drawing,
+    exploring,
     hyra,
     phantoms,
     proving,
@@ -18,7 +19,7 @@ from upscale_audit.warehouse.cli import (
 )
 from upscale_audit.warehouse.cli.options import EXIT_CODES, EXIT_FAILED, EXIT_PIPE
 
-_ROOMS = (building, drawing, restoring, coding, hyra, phantoms, proving)
+_ROOMS = (building, drawing, exploring, restoring, coding, hyra, phantoms, proving)
 """Each adds its commands, in the order of the help."""
 
 

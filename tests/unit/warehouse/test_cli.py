@@ -26,6 +26,7 @@ COMMANDS = (
     "freeze",
     "export",
     "figures",
+    "explore",
     "docs",
     "dbt",
     "verify",
@@ -65,7 +66,19 @@ def test_the_help_lists_every_command_and_exit_code(capsys):
     assert "mart_rejects" in out
 
 
-HEAVY = ("numpy", "numba", "cv2", "PIL", "pyarrow", "duckdb", "dbt", "rich", "altair", "torch")
+HEAVY = (
+    "numpy",
+    "numba",
+    "cv2",
+    "PIL",
+    "pyarrow",
+    "duckdb",
+    "dbt",
+    "rich",
+    "altair",
+    "bokeh",
+    "torch",
+)
 
 
 def test_the_help_loads_no_engine_and_is_there_at_once():

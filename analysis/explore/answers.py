@@ -1,0 +1,172 @@
+"""SQL that a reader types: one query, that reads the warehouse and nothing else."""
+
+import os
+from dataclasses import dataclass
+
+import duckdb
+
+from upscale_audit.analysis.connection import open_published
+from upscale_audit.ingest.errors import StudyError
+
+MOST_ROWS = 200
+"""Rows that the page shows."""
+MOST_SAVED_ROWS = 1_000_000
+BATCH_ROWS = 10_000
+MOST_MEMORY = "4GiB"
+"""For typed queries; one that needs more ends with an error."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a query gave.
+
+    Attributes
+    ----------
+    columns : list of str
+    rows : list of tuple
+        At most `MOST_ROWS`.
+    has_more : bool
+        Whether there are further rows.
+    """
+
+    columns: list
+    rows: list
+    has_more: bool
+
+
+class Desk:
+    """A connection of its own for what readers type.
+
+    Parameters
+    ----------
+    path : Path
+        The published warehouse.
+
+    Notes
+    -----
+    Nothing is spilt to disk, so that a careless query fills none, and one thread is left to
+    whatever else the page does.
+    """
+
+    def __init__(self, path):
+        settings = {
+            "memory_limit": MOST_MEMORY,
+            "temp_directory": "",
+            "threads": max(1, (os.cpu_count() or 1) - 1),
+        }
+        self._connection = open_published(path, settings=settings)
+
+    def close(self):
+        """Close the warehouse."""
+        self._connection.close()
+
+    def ask(self, sql):
+        """Take a query; it runs when it is read.
+
+        Parameters
+        ----------
+        sql : str
+
+        Returns
+        -------
+        Question
+
+        Raises
+        ------
+        StudyError
+            It is no single query.
+        """
+        query = check_query(self._connection, sql)
+        cursor = self._connection.cursor()
+        # What a connection uses, its cursors do not.
+        cursor.execute("use warehouse")
+        return Question(cursor, query)
+
+
+class Question:
+    """A query that may be stopped from another thread while it runs.
+
+    Parameters
+    ----------
+    cursor : duckdb.DuckDBPyConnection
+        Its own.
+    sql : str
+    """
+
+    def __init__(self, cursor, sql):
+        self._cursor, self._sql = cursor, sql
+
+    def stop(self):
+        """End it; whoever reads it gets an error."""
+        self._cursor.interrupt()
+
+    def read(self):
+        """Run it, and read the rows that are shown.
+
+        Returns
+        -------
+        Answer
+
+        Raises
+        ------
+        StudyError
+            DuckDB refused it, or it was stopped.
+        """
+        for columns, rows in self.read_batches(MOST_ROWS + 1):
+            return Answer(columns, rows[:MOST_ROWS], len(rows) > MOST_ROWS)
+        return Answer([], [], False)
+
+    def read_batches(self, batch_rows=BATCH_ROWS, most_rows=MOST_SAVED_ROWS):
+        """Run it, and yield the names of the columns and some rows, until there are no more.
+
+        The first batch comes also where it has no rows.
+
+        Raises
+        ------
+        StudyError
+            As `read`.
+        """
+        try:
+            self._cursor.execute(self._sql)
+            columns = [column[0] for column in self._cursor.description]
+            count = 0
+            while True:
+                rows = self._cursor.fetchmany(min(batch_rows, most_rows - count))
+                if rows or count == 0:
+                    yield columns, rows
+                count += len(rows)
+                if not rows or count >= most_rows:
+                    return
+        except duckdb.InterruptException:
+            raise StudyError("stopped") from None
+        except duckdb.Error as error:
+            raise StudyError(str(error)) from None
+
+
+def check_query(connection, sql):
+    """Give the one query that a text holds.
+
+    Parameters
+    ----------
+    connection : duckdb.DuckDBPyConnection
+    sql : str
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    StudyError
+        It holds none, several, or a statement of another kind.
+    """
+    try:
+        statements = connection.extract_statements(sql)
+    except duckdb.Error as error:
+        raise StudyError(str(error)) from None
+    if len(statements) != 1:
+        raise StudyError(f"expected one query, found {len(statements)} statements")
+    (statement,) = statements
+    if statement.type != duckdb.StatementType.SELECT:
+        raise StudyError(f"expected a query, found a statement of type {statement.type.name}")
+    return statement.query

@@ -1,0 +1,165 @@
+"""What is seen as a figure for print: reference, restored under its map, and the map alone."""
+
+import altair as alt
+import numpy as np
+import vl_convert
+
+from upscale_audit.analysis import theme
+from upscale_audit.analysis.explore.colours import (
+    COLOUR_COUNT,
+    MEANINGS,
+    find_range,
+    make_colours,
+    paint,
+)
+from upscale_audit.analysis.output import PRINT_DPI, draw_svg
+from upscale_audit.analysis.png import encode_png
+
+GAP_PT = 8
+TALLEST_PT = 320
+_BLOCK_PX = 8
+_LEGEND_STEPS = 25
+_BOX = theme.ORANGE
+
+
+def draw_figure(view, films, values, boxes, limit, opacity, note):
+    """Draw what is seen.
+
+    Parameters
+    ----------
+    view : analysis.explore.views.View
+    films : (Film, Film)
+        Reference and restored; of one without pixels the panel is white.
+    values : (R, C) float64 array
+        Of the blocks that are seen; NaN elsewhere.
+    boxes : list of dict
+        Marks in pixels of the reference: name, left_px, top_px, width_px, height_px.
+    limit, opacity : float
+        Of the map's colours.
+    note : str
+        A sentence about the blocks that are seen.
+
+    Returns
+    -------
+    str
+        SVG, in points.
+    """
+    shape = tuple(_BLOCK_PX * length for length in values.shape)
+    known = [film.grey.shape for film in films if film.grey is not None]
+    height_px, width_px = known[0] if known else shape
+    width = (theme.DOUBLE_COLUMN_PT - 2 * GAP_PT - 4) / 3
+    width = min(width, TALLEST_PT * width_px / height_px)
+    size = round(width), max(1, round(width * height_px / width_px))
+    greys = [_whiten(film.grey, (height_px, width_px)) for film in films]
+    enlarged = values.repeat(_BLOCK_PX, axis=0).repeat(_BLOCK_PX, axis=1)[:height_px, :width_px]
+    scale = view.quantity.scale
+    covered = paint(enlarged, greys[1], scale, limit, opacity)
+    alone = paint(enlarged, np.full_like(greys[0], 255), scale, limit)
+    titles = "Reference", "Restored, under the map", view.quantity.label
+    frames, names = _place_frames(boxes, size, width_px), [box["name"] for box in boxes]
+    panels = [
+        _draw_panel(pixels, title, size, frames)
+        for pixels, title in zip((greys[0], covered, alone), titles, strict=True)
+    ]
+    panels[-1] = alt.layer(panels[-1], _draw_scale(view.quantity, limit, size))
+    chart = alt.concat(*panels, columns=3, spacing=GAP_PT).properties(
+        title=theme.make_title(
+            f"{view.image_id} under {view.model_id}",
+            [
+                f"{view.quantity.title} ({view.inference_path}). {note}",
+                MEANINGS[scale],
+                f"Colours are full at {_spell_full(scale, limit)} and beyond.",
+                f"Boxes: {theme.name_some(list(dict.fromkeys(names)))}." if names else "",
+                *(film.problem for film in films),
+            ],
+        )
+    )
+    return draw_svg(theme.finish(chart))
+
+
+def _place_frames(boxes, size, width_px):
+    """Place boxes within a panel: sides in points."""
+    points_per_px = size[0] / width_px
+    return [
+        {
+            "left": box["left_px"] * points_per_px,
+            "top": box["top_px"] * points_per_px,
+            "right": (box["left_px"] + box["width_px"]) * points_per_px,
+            "bottom": (box["top_px"] + box["height_px"]) * points_per_px,
+        }
+        for box in boxes
+    ]
+
+
+def _spell_full(scale, limit):
+    low, high = find_range(scale, limit)
+    sign = "\u00b1" if scale == "signed" else ""
+    return f"{sign}{low if scale == 'similarity' else high:,g}".replace("-", "\u2212")
+
+
+def to_png(svg):
+    """Draw an SVG of `draw_figure` as PNG bytes, 300 dpi at print size."""
+    return vl_convert.svg_to_png(svg, ppi=PRINT_DPI)
+
+
+def _whiten(grey, shape):
+    if grey is None:
+        grey = np.full(shape, 255, np.uint8)
+    return np.stack([grey] * 3, axis=-1)
+
+
+def _draw_panel(pixels, title, size, frames):
+    width, height = size
+    layers = [
+        alt.Chart(theme.make_data([{"uri": encode_png(pixels)}]))
+        .mark_image(
+            align="left",
+            baseline="top",
+            aspect=False,
+            width=width,
+            height=height,
+            description=title,
+        )
+        .encode(x=alt.value(0), y=alt.value(0), url="uri:N")
+    ]
+    for frame in frames:
+        layers.append(
+            alt.Chart(theme.make_data([frame]))
+            .mark_rect(filled=False, stroke=_BOX, strokeWidth=0.8)
+            .encode(
+                x=alt.value(frame["left"]),
+                x2=alt.value(frame["right"]),
+                y=alt.value(frame["top"]),
+                y2=alt.value(frame["bottom"]),
+            )
+        )
+    return alt.layer(*layers, width=width, height=height, title=_head(title))
+
+
+def _head(title):
+    return alt.TitleParams(title, fontSize=theme.TEXT_PT + 0.5, frame="group", offset=3)
+
+
+def _draw_scale(quantity, limit, size):
+    low, high = find_range(quantity.scale, limit)
+    steps = np.linspace(0, COLOUR_COUNT - 1, _LEGEND_STEPS).astype(int)
+    colours = make_colours(quantity.scale)[steps].astype(float)
+    hides = colours[:, 3:] / 255
+    solid = np.rint(colours[:, :3] * hides + 255 * (1 - hides)).astype(np.uint8)
+    places = low + (high - low) * steps / (COLOUR_COUNT - 1)
+    scale = alt.Scale(
+        domain=[round(float(place), 9) for place in places], range=theme.to_hex(solid)
+    )
+    legend = alt.Legend(
+        direction="horizontal", gradientLength=150, gradientThickness=8, format=",.6~f", tickCount=5
+    )
+    # Images have no colour channel: an invisible point carries the scale into the legend.
+    return (
+        alt.Chart(theme.make_data([{"value": low}]))
+        .mark_point(opacity=0)
+        .encode(
+            x=alt.value(size[0] / 2),
+            y=alt.value(size[1] / 2),
+            color=alt.Color("value:Q", title=quantity.title, scale=scale, legend=legend),
+        )
+    )

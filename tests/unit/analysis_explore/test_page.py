@@ -1,0 +1,182 @@
+"""The explorer as a whole: any name is a text, and what is not there is said."""
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import parse_qsl
+
+import duckdb
+import numpy as np
+import pytest
+
+from tests.browser import needs_browser, open_browser
+from tests.explorer import REPOSITORY, serving
+from tests.unit.analysis.conftest import Case, make_warehouse
+from tests.unit.analysis.test_pages import PAYLOAD, poison
+from upscale_audit.analysis.explore.explorer import Explorer, spell_address
+from upscale_audit.analysis.explore.figure import draw_figure
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.study import IngestParameters
+from upscale_audit.warehouse.cli import main as cli
+
+
+def make_study(folder, *, is_hostile=False):
+    path, references = make_warehouse(folder, Case())
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("create table dim_tables (table_name varchar, description varchar)")
+        connection.execute("insert into dim_tables values ('fct_blocks', 'One row per block.')")
+    if is_hostile:
+        poison(path)
+    return SimpleNamespace(
+        path=folder / "study.toml",
+        name=PAYLOAD if is_hostile else "made",
+        warehouse=path,
+        references=references,
+        models=(),
+        ingest_parameters=IngestParameters(),
+    )
+
+
+@needs_browser
+def test_a_browser_shows_hostile_names_and_runs_none(tmp_path):
+    pytest.importorskip("bokeh", reason="pip install 'upscale-audit[explore]'")
+    with serving(make_study(tmp_path, is_hostile=True)) as address, open_browser() as page:
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(address)
+        page.get_by_label("Model").wait_for()
+        for label in ("Model", "Image"):
+            names = page.get_by_label(label).locator("option").all_inner_texts()
+            assert all("<img src=x onerror=" in name for name in names)
+            page.get_by_label(label).select_option(names[-1])
+        page.locator("section.save pre", has_text="two</script>").wait_for()
+        page.get_by_role("button", name="Query of the blocks seen").click()
+        page.get_by_role("button", name="Run").click()
+        page.locator("section.sql").get_by_text("15 rows.").wait_for()
+        page.get_by_label("SQL, one query").fill("select model_id from dim_models")
+        page.get_by_role("button", name="Run").click()
+        page.locator("section.sql").get_by_text("2 rows.").wait_for()
+        with page.expect_download() as download:
+            page.get_by_text("Figure, SVG").click()
+        assert "<script" not in Path(download.value.path()).read_text()
+        assert page.title() != "pwned"
+        assert page.locator("img[src=x]").count() == 0
+        assert {url for url in asked if not url.startswith((address, "data:", "blob:"))} == set()
+
+
+@pytest.fixture(scope="module")
+def explorer(tmp_path_factory):
+    with Explorer(make_study(tmp_path_factory.mktemp("page"))) as explorer:
+        yield explorer
+
+
+def test_an_address_that_names_what_is_not_there_shows_what_is(explorer):
+    view = explorer.make_view(
+        {"model": "none", "path": "tta", "image": "../x", "show": "rowid", "by": "is_silent",
+         "low": "nan", "high": "1e999"}
+    )  # fmt: skip
+    assert (view.model_id, view.image_id, view.inference_path) == ("one", "image_0", "tta")
+    assert (view.quantity.stem, view.brushed.stem, view.has_brush) == ("axis1", "axis1", False)
+    assert explorer.make_view({"model": "two", "path": "tta"}).inference_path == "notta"
+
+
+def test_an_address_gives_the_view_that_spelt_it(explorer):
+    words = {"model": "two", "image": "image_1", "show": "mse_dn2", "by": "local_ssim"}
+    view = explorer.make_view(words | {"low": "0.25", "high": "0.5"})
+    assert explorer.make_view(dict(parse_qsl(spell_address(view)))) == view
+    assert view.low == 0.25
+
+
+def test_an_image_that_was_not_measured_is_said_in_the_figure_and_its_map_drawn(explorer):
+    view = explorer.make_view({})
+    films = explorer.read_films(view)
+    assert [film.grey for film in films] == [None, None]
+    svg = draw_figure(
+        view, films, explorer.read_seen(view), [], explorer.find_limit(view), 0.8, "A note."
+    )
+    assert "has measured no such image" in svg.replace("\n", " ")
+
+
+def test_it_is_said_how_many_blocks_are_seen_and_by_what(explorer):
+    values = explorer.read_values(explorer.make_view({}), explorer.quantities["axis1"])
+    known = values[np.isfinite(values)]
+    view = explorer.make_view({"by": "axis1", "low": "-9", "high": str(np.median(known))})
+    count = int((known <= view.high).sum())
+    assert 0 < count < known.size <= values.size == 24
+    ends = f"-9 to {view.high:g}".replace("-", "\u2212")
+    assert explorer.describe_seen(view) == (
+        f"{count} of 24 blocks: those whose Axis1 is {ends}. The others are clear."
+    )
+    whole = explorer.make_view({"show": "axis1"})
+    assert explorer.describe_seen(whole) == f"{known.size} of 24 blocks have a value."
+
+
+def test_boxes_are_drawn_into_the_figure(explorer):
+    view = explorer.make_view({})
+    words = view, explorer.read_films(view), explorer.read_seen(view)
+    box = {"name": "Mass", "left_px": 8, "top_px": 8, "width_px": 16, "height_px": 8}
+    svg = [draw_figure(*words, boxes, 1.0, 0.8, "A note.") for boxes in ([], [box])]
+    assert svg[1].count("#E69F00") - svg[0].count("#E69F00") == 3
+    assert "Boxes: Mass." in svg[1]
+
+
+def test_without_a_measured_image_there_is_nothing_to_look_at(tmp_path):
+    study = make_study(tmp_path)
+    with duckdb.connect(str(study.warehouse)) as connection:
+        connection.execute("delete from dim_images")
+    with pytest.raises(StudyError, match="no image was measured in "):
+        Explorer(study)
+
+
+def test_without_the_extra_the_command_names_what_installs_it(monkeypatch, capsys, tiny_study):
+    for name in [name for name in sys.modules if name.startswith("upscale_audit.analysis.explore")]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "bokeh"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "bokeh", None)
+    tiny_study.load()
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["explore", str(tiny_study.root / "study.toml")])
+    said = capsys.readouterr().err
+    assert ended.value.code == 1
+    assert said.startswith("upscale-audit: this needs bokeh")
+    assert said.endswith("is not installed: pip install 'upscale-audit[explore]'\n")
+    assert said.count("\n") == 1
+
+
+def test_the_command_says_where_the_page_is_and_ends_when_it_is_interrupted(tmp_path):
+    pytest.importorskip("bokeh", reason="pip install 'upscale-audit[explore]'")
+    code = (
+        "import sys\nfrom pathlib import Path\n"
+        "from tests.unit.analysis_explore.test_page import make_study\n"
+        "from upscale_audit.analysis.explore.server import serve\n"
+        "serve(make_study(Path(sys.argv[1])), 0, lambda line: print(line, flush=True))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+    ) as process:
+        said = process.stdout.readline()
+        address = re.search(r"http://127\.0\.0\.1:\d+/", said)[0]
+        with urllib.request.urlopen(address) as answer:
+            assert b"<h1>made " in answer.read()
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.read() == "explored; nothing was changed\n"
+    assert process.returncode == 0
+
+
+def test_a_port_that_is_taken_is_said_in_a_line(explorer):
+    pytest.importorskip("bokeh", reason="pip install 'upscale-audit[explore]'")
+    from upscale_audit.analysis.explore.server import make_server
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(StudyError, match=f"cannot listen on 127.0.0.1:{port}.*--port"):
+            make_server(explorer, port)
