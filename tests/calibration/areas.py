@@ -136,7 +136,7 @@ def estimate_areas(scores):
     list of dict
         Rows of `mart_detectors`.
     """
-    render = _make_renderer()
+    render = make_renderer(SQL, MACROS)
     with duckdb.connect() as connection:
         connection.register("scores", scores)
         connection.execute(
@@ -154,8 +154,20 @@ def estimate_areas(scores):
         return connection.sql("select * from mart_detectors").pl().to_dicts()
 
 
-def _make_renderer():
-    """Give a function from a dbt model's name to its SQL, rendered without dbt."""
+def make_renderer(sql, macros):
+    """Give a function from a dbt model's name to its SQL, rendered without dbt.
+
+    Parameters
+    ----------
+    sql : dict
+        File by name, within `MODELS`.
+    macros : iterable of str
+        Files of macros that they call, without suffix, each after those that it calls.
+
+    Returns
+    -------
+    callable
+    """
     environment = jinja2.Environment(extensions=["jinja2.ext.do"])
     environment.globals |= {"ref": lambda name: name, "var": {"min_clusters": 5}.get}
     returned = []
@@ -174,13 +186,13 @@ def _make_renderer():
         return call
 
     environment.globals["return"] = keep
-    for name in MACROS:
+    for name in macros:
         text = (REPOSITORY / f"dbt_project/macros/{name}.sql").read_text(encoding="utf-8")
         module = environment.from_string(text).module
         names = [key for key in dir(module) if not key.startswith("_")]
         environment.globals |= {key: unwrap(getattr(module, key)) for key in names}
     return lambda name: environment.from_string(
-        (MODELS / SQL[name]).read_text(encoding="utf-8")
+        (MODELS / sql[name]).read_text(encoding="utf-8")
     ).render()
 
 
@@ -209,7 +221,11 @@ def format_areas(counts):
 def _format_count(count):
     if not count.bounded:
         return "none"
-    ends = stats.binomtest(count.hits, count.bounded).proportion_ci(method="wilson")
     number = "" if count.bounded == count.studies else f", n = {count.bounded}"
-    share = 100 * count.hits / count.bounded
-    return f"{share:.1f} ({100 * ends.low:.1f} to {100 * ends.high:.1f}{number})"
+    return format_share(count.hits, count.bounded, number)
+
+
+def format_share(hits, count, more=""):
+    """Format a share in per cent with Wilson's interval; `more` goes into its brackets."""
+    ends = stats.binomtest(hits, count).proportion_ci(method="wilson")
+    return f"{100 * hits / count:.1f} ({100 * ends.low:.1f} to {100 * ends.high:.1f}{more})"

@@ -21,6 +21,7 @@ from tests.calibration.areas import count_areas, format_areas
 from tests.calibration.page import draw_page, format_page
 from tests.calibration.questions import INTERVALS, PUBLISHED, RATES, TESTS
 from tests.calibration.studies import EFFECTS, simulate_published_study, simulate_study
+from tests.calibration.transfers import count_transfers, format_transfers
 from upscale_audit.ingest.run import read_raw_manifest
 from upscale_audit.warehouse.composites import create_composites
 from upscale_audit.warehouse.dbt_runner import run_dbt
@@ -77,7 +78,7 @@ def main():
     given = {name: value for name, value in given.items() if value}
     settings = [replace(setting, **given) for setting in SETTINGS]
     page = format_page(counts := count_all(settings, options.workers), settings)
-    page += "\n" + format_areas(count_areas())
+    page += "\n" + format_areas(count_areas()) + "\n" + format_transfers(count_transfers())
     (options.docs / "calibration.md").write_text(page, encoding="utf-8")
     draw_page(counts, options.docs)
     print(page)
