@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 from scipy import ndimage, optimize, stats
 
+from upscale_audit.analysis.figures.regions import draw_regions, plan_region_figures
+from upscale_audit.analysis.marts import Marts
 from upscale_audit.ingest.run import ingest_study
 from upscale_audit.ingest.study import load_study
 from upscale_audit.warehouse.build import build_warehouse
@@ -310,6 +312,28 @@ def test_limits_of_tenths_are_means_of_the_references_own(ask):
                 pytest.approx(np.mean(limits[number]), abs=1e-5) if number in limits else None
             )
             assert row[f"variance_{column}_dn2"] == expected
+
+
+def test_figures_show_the_means_of_regions_and_are_left_out_where_none_can_be_compared(
+    study, sample_study
+):
+    with Marts(study.warehouse) as marts:
+        planned = plan_region_figures(marts)
+        assert list(planned) == ["regions_mse_dn2", "regions_invented_dn2", "regions_axis1"]
+        chart = draw_regions(marts, "invented_dn2").to_dict()
+        rows = marts.rows("select * from mart_regions where quantity = 'invented_dn2'")
+    (drawn,) = chart["datasets"].values()
+    assert {
+        (row["model_id"], row["inference_path"], row["panel"], row["mean"], row["low"])
+        for row in drawn
+    } == {
+        (row["model_id"], row["inference_path"], row["region"], row["mean"], row["mean_low"])
+        for row in rows
+    }
+    assert chart["facet"]["sort"] == ["nodule", "lung", "outside", "background"]
+    # All of the sample's crops lie within the body.
+    with Marts(sample_study.warehouse) as marts:
+        assert plan_region_figures(marts) == {}
 
 
 def test_a_mask_that_changes_begins_the_next_build_anew_and_an_added_model_does_not(
