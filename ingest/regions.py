@@ -152,6 +152,23 @@ def choose_regions(counts):
     return codes.astype(np.uint8), ordered.max(0).astype(np.uint8)
 
 
+def cover_with_body(shape):
+    """Give what `choose_regions` gives of an image without any structure.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Height and width, px.
+
+    Returns
+    -------
+    codes, covered_px : (R, C) uint8 array
+    """
+    sides = (np.minimum(8, side - np.arange(0, side, 8)) for side in shape)
+    covered_px = np.outer(*sides).astype(np.uint8)
+    return np.full(covered_px.shape, BODY, np.uint8), covered_px
+
+
 def spell_rows(image_id, codes, covered_px):
     """Spell an image's regions as the rows of raw table `region_rows`.
 
@@ -225,7 +242,7 @@ def find_regions(study, images, manifests, mask_files):
         if fact is None or image_id in batches or fact["status"] not in ("none_named", "used"):
             continue
         shape = shapes[image_id]
-        codes, covered_px = chosen.pop(image_id, None) or _choose(np.zeros(shape, np.uint8), 0)
+        codes, covered_px = chosen.pop(image_id, None) or cover_with_body(shape)
         background = _spread(find_background(total, total_sq), codes.shape)
         codes[background & (codes == BODY)] = BACKGROUND
         rows = spell_rows(image_id, codes, covered_px)
@@ -237,10 +254,6 @@ def find_regions(study, images, manifests, mask_files):
         "masks": [facts[name] for name in sorted(facts)],
     }
     return tables, rejects, unknown
-
-
-def _choose(labels, structures):
-    return choose_regions(count_blocks(labels, structures))
 
 
 def _spread(whole, shape):
@@ -263,7 +276,8 @@ def _choose_all(study, shapes, mask_files):
             shape = mask.labels.shape
             if fits(shape, shapes[image_id]):
                 labels = scale_labels(mask.labels, shapes[image_id])
-                chosen[image_id] = _choose(labels, len(study.regions.structures))
+                counts = count_blocks(labels, len(study.regions.structures))
+                chosen[image_id] = choose_regions(counts)
             else:
                 height, width = shapes[image_id]
                 detail = f"{shape[1]}x{shape[0]} px of a reference of {width}x{height} px"

@@ -197,3 +197,22 @@ def test_labels_are_checked(given, said):
 
 def test_labels_keep_their_order():
     assert parse_labels({"3": "heart", "1": "left lung"}) == LABELS
+
+
+def test_a_changed_file_is_read_or_ends_in_one_line(tmp_path):
+    lines = [spell(name, draw(number)) for number, name in enumerate("abc")]
+    whole = "\n".join([HEADER, *lines, ""]).encode()
+    generator, said = np.random.default_rng(11), []
+    for _ in range(300):
+        data = bytearray(whole)
+        for place in generator.integers(0, len(data), 3):
+            change = [b"", b" ", b",", b"\n", b"-1 ", b"9" * 11, b'"', b"\0", b"nan"]
+            data[place : place + int(generator.integers(0, 30))] = generator.choice(change)
+        path = tmp_path / "masks.csv"
+        path.write_bytes(data)
+        try:
+            read(path, "abc")
+        except StudyError as error:
+            said.append(str(error))
+    assert len(said) > 200
+    assert all(str(path) in line and "\n" not in line for line in said)

@@ -9,6 +9,7 @@ from upscale_audit.ingest.regions import (
     FIRST_STRUCTURE,
     choose_regions,
     count_blocks,
+    cover_with_body,
     find_background,
     fits,
     hash_rows,
@@ -42,6 +43,10 @@ def test_a_block_is_of_what_most_of_its_pixels_are(shape, structures):
     coarse = generator.integers(0, structures + 1, [-(-side // 5) for side in shape])
     labels = coarse.repeat(5, 0).repeat(5, 1)[: shape[0], : shape[1]].astype(np.uint8)
     codes, covered = choose_regions(count_blocks(labels, structures))
+    if not structures:
+        assert all(
+            (a == b).all() for a, b in zip(cover_with_body(shape), (codes, covered), strict=True)
+        )
     expected = choose_by_hand(labels, structures)
     assert {block: int(code) for block, code in np.ndenumerate(codes)} == expected[0]
     assert {block: int(count) for block, count in np.ndenumerate(covered)} == expected[1]
