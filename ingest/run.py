@@ -359,6 +359,8 @@ def finish_tables(study, tables, manifests, masks=None):
     """
     found, rejects, unknown = find_regions(study, tables["images"], manifests, masks or {})
     tables = tables | found
+    if unknown:
+        logger.info("%d rows of masks are of no image of the study: left out", len(unknown))
     if rejects:
         order = ("role", "model_id", "inference_path", "file_name")
         tables["rejects"] = _unique_sorted([*tables["rejects"], *rejects], order)

@@ -169,9 +169,13 @@ def _count_masks(masks, unknown):
             " ({example}): each counts for the heart, then for the left lung"
         )
         yield _warn("mask_overlap", "masks", overlapping, len(masks), text)
-    if unknown:
+    # A published list has many other images; where some of the study lack a mask, names may differ.
+    if unknown and any(row["status"] == "missing" for row in masks):
         total = len(unknown) + sum(row["line_number"] is not None for row in masks)
-        text = "{count} of {total} rows of masks are of no image of the study ({example}): left out"
+        text = (
+            "{count} of {total} rows of masks are of no image of the study ({example}), and some of"
+            " its images have none: check that they have the names of the list"
+        )
         yield _warn("mask_no_reference", "masks", unknown, total, text)
 
 

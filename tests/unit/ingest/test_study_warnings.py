@@ -117,3 +117,5 @@ def test_images_without_regions_are_counted_by_why_and_rows_of_no_image():
         ("mask_no_reference", "masks", ""): (2, 6),
     }
     assert warn(REFERENCES, masks=[make_mask("a", "none_named")]) == {}
+    # A published list has more images than a study, and that says nothing.
+    assert warn(REFERENCES, masks=[make_mask("a", line=2)], unknown=["x.png"]) == {}
