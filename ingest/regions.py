@@ -192,7 +192,7 @@ def _spell(numbers):
 
 
 def hash_rows(rows):
-    """SHA-256 of what `spell_rows` gives."""
+    """SHA-256 of what `spell_rows` gives, whatever the image's name."""
     digest = hashlib.sha256()
     for row in rows:
         digest.update(f"{row['regions']} {row['covered']}\n".encode("ascii"))
@@ -205,6 +205,10 @@ def list_regions(masks):
     Parameters
     ----------
     masks : ingest.masks.Masks or None
+
+    Returns
+    -------
+    list of dict
     """
     names = (
         ["background", "body"] if masks is None else ["background", "outside", *masks.structures]
@@ -231,7 +235,7 @@ def find_regions(study, images, manifests, mask_files):
         Raw tables `regions`, `region_rows` and `masks`.
     rejects : list of dict
         Rows of raw table `rejects`: label images that are refused.
-    unknown : tuple of str
+    unknown : list of str
         Images of the CSV that are not of the study.
     """
     shapes = {row["image_id"]: (row["height_px"], row["width_px"]) for row in images}
