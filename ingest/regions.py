@@ -204,7 +204,7 @@ def list_regions(masks):
 
     Parameters
     ----------
-    masks : ingest.masks.Masks or None
+    masks : ingest.structures.Masks or None
 
     Returns
     -------

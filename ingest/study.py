@@ -12,7 +12,6 @@ from typing import get_args
 from upscale_audit.ingest.credit import Credit, parse_credit
 from upscale_audit.ingest.documents import read_bounded
 from upscale_audit.ingest.errors import StudyError
-from upscale_audit.ingest.masks import LEAST_RCA, Masks, parse_labels
 from upscale_audit.ingest.patients import COLUMNS, LAYOUTS, PatientList, is_plain_list
 from upscale_audit.ingest.plain_paths import check_database_folder
 from upscale_audit.ingest.restorers import (
@@ -24,6 +23,7 @@ from upscale_audit.ingest.restorers import (
     RestoreParameters,
 )
 from upscale_audit.ingest.stated_window import Window, parse_window
+from upscale_audit.ingest.structures import LEAST_RCA, Masks, parse_labels
 
 INFERENCE_PATHS = ("notta", "tta")
 MAX_FILE_BYTES = 1 << 20

@@ -9,9 +9,9 @@ import pytest
 
 from upscale_audit.ingest import schema
 from upscale_audit.ingest.errors import StudyError
-from upscale_audit.ingest.masks import LEAST_RCA
 from upscale_audit.ingest.restorers import DECLARATIONS
 from upscale_audit.ingest.stated_window import parse_window
+from upscale_audit.ingest.structures import LEAST_RCA
 from upscale_audit.ingest.study import AnalysisParameters, load_study
 from upscale_audit.warehouse import composites, detectors, frozen, lineage, raw
 from upscale_audit.warehouse.project import read_yml

@@ -8,12 +8,11 @@ from PIL import Image
 
 from upscale_audit.ingest.errors import RejectedFileError, StudyError
 from upscale_audit.ingest.masks import (
-    CHEXMASK_STRUCTURES,
     decode_runs,
-    parse_labels,
     read_chexmask,
     read_label_image,
 )
+from upscale_audit.ingest.structures import CHEXMASK_STRUCTURES
 
 HEADER = (
     "Image Index,Dice RCA (Max),Dice RCA (Mean),Landmarks,Left Lung,Right Lung,Heart,Height,Width"
@@ -175,28 +174,6 @@ def test_a_label_image_that_means_nothing_certain_is_refused(tmp_path):
         RejectedFileError, match=r"value 2 has no name; add it to \[regions\] labels"
     ):
         read_label_image(cases["unknown_label"], LABELS, 10**6)
-
-
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        ({}, "labels = {}"),
-        ("lung", "labels = 'lung'"),
-        ({"0": "lung"}, "the value '0'"),
-        ({"256": "lung"}, "the value '256'"),
-        ({"1": "Lung"}, "calls 1 'Lung'"),
-        ({"1": "body"}, "calls 1 'body'"),
-        ({"1": 7}, "calls 1 7"),
-        ({"1": "lung", "2": "lung"}, "two values 'lung'"),
-    ],
-)
-def test_labels_are_checked(given, said):
-    with pytest.raises(StudyError, match=said):
-        parse_labels(given)
-
-
-def test_labels_keep_their_order():
-    assert parse_labels({"3": "heart", "1": "left lung"}) == LABELS
 
 
 def test_a_changed_file_is_read_or_ends_in_one_line(tmp_path):
