@@ -45,6 +45,7 @@ REJECT_CODES = {
     "other_file": "no image by its suffix: a list, a log, a licence; nothing is missing by it",
     "ambiguous_name": "several files could belong to one reference",
     "no_reference": "no reference has this name",
+    "unknown_label": "a value of a mask that [regions] labels gives no name",
 }
 
 MIN_SIDE_PX = 8

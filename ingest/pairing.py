@@ -64,12 +64,13 @@ class RefusedName:
 
 @dataclass(frozen=True)
 class Pairing:
-    """References and LR files by image_id, every reference's pairs, and the refused names."""
+    """References, LR files and masks by image_id, each reference's pairs, and the refused names."""
 
     references: dict[str, Path]
     pairs: tuple[Pair, ...]
     refused: tuple[RefusedName, ...]
     lr_files: dict[str, Path] = field(default_factory=dict)
+    mask_files: dict[str, Path] = field(default_factory=dict)
 
 
 def pair_study(study):
@@ -122,14 +123,16 @@ def pair_study(study):
             found, names = match_folder(folder, references, owner, study.pairing, others)
             refused += names
             pairs += found
-    lr_files = {}
-    if study.lr is not None and study.lr.folder is not None:
-        owner = ("lr", None, None)
-        found, names = match_folder(study.lr.folder, references, owner, study.pairing, others)
-        refused += names
-        lr_files = {pair.image_id: pair.file for pair in found if pair.file is not None}
+    beside = {}
+    for role, source in (("lr", study.lr), ("mask", study.regions)):
+        beside[role] = {}
+        if source is not None and source.folder is not None:
+            owner = (role, None, None)
+            found, names = match_folder(source.folder, references, owner, study.pairing, others)
+            refused += names
+            beside[role] = {pair.image_id: pair.file for pair in found if pair.file is not None}
     pairs.sort(key=lambda pair: (pair.image_id, pair.model_id, pair.inference_path))
-    return Pairing(references, tuple(pairs), tuple(refused), lr_files)
+    return Pairing(references, tuple(pairs), tuple(refused), beside["lr"], beside["mask"])
 
 
 def list_references(study):
@@ -293,7 +296,8 @@ def _refuse(owner, file, folder, code, detail):
 def _list_others(study):
     """List the folders that a study names: none is a part of another."""
     others = [model.folder(path) for model in study.models for path in INFERENCE_PATHS]
-    return [*others, study.references, study.output, study.lr and study.lr.folder]
+    beside = [item.folder for item in (study.lr, study.regions) if item is not None]
+    return [*others, study.references, study.output, *beside]
 
 
 def _list_images(folder, owner, others):

@@ -47,9 +47,15 @@ from upscale_audit.ingest.published import (
     read_locations,
     read_results,
 )
+from upscale_audit.ingest.regions import find_regions
 from upscale_audit.ingest.rings import plan_scan
 from upscale_audit.ingest.schema import SCHEMA_VERSION, arrow_schema
-from upscale_audit.ingest.sources import list_table_sources, merge_unit_sources, name_source
+from upscale_audit.ingest.sources import (
+    MASK,
+    list_table_sources,
+    merge_unit_sources,
+    name_source,
+)
 from upscale_audit.ingest.study_warnings import find_warnings
 from upscale_audit.ingest.units import (
     Input,
@@ -116,9 +122,11 @@ def ingest_study(study, workers=None, progress=None, executor=None, memory_bytes
     """
     with locked(study.output, "ingest or build"):
         pairing = pair_study(study) if study.references else Pairing({}, (), ())
-        tables_sha256 = _hash_tables(study)
+        masks = _name_masks(study, pairing)
+        sources = _list_beside(study, masks)
+        tables_sha256 = {kind: _hash_tables(study, files) for kind, files in sources.items()}
         labels = _read_labels(study, pairing.references) | _read_published(study)
-        _check_unchanged(study, tables_sha256)
+        _check_unchanged(study, sources["tables"], tables_sha256["tables"])
         weights = describe_weights(study.perceptual)
         workers = workers or _count_workers(study, pairing, weights, memory_bytes)
         units, journal = _plan_vouched(study, pairing, weights)
@@ -136,8 +144,11 @@ def ingest_study(study, workers=None, progress=None, executor=None, memory_bytes
         manifests.sort(key=lambda manifest: manifest["unit_id"])
         merge_unit_sources(manifests)  # before anything is signed
         _say_unlike_depths(manifests)
-        tables = finish_tables(study, _small_tables(pairing, manifests, weights) | labels)
-        _write_tables(study, manifests, tables, weights, tables_sha256, journal)
+        tables = _small_tables(pairing, manifests, weights) | labels
+        tables = finish_tables(study, tables, manifests, masks)
+        _check_unchanged(study, sources["masks"], tables_sha256["masks"])
+        beside = tables_sha256["tables"] | tables_sha256["masks"]
+        _write_tables(study, manifests, tables, weights, beside, journal)
     return _report(manifests, tables, kept)
 
 
@@ -333,12 +344,30 @@ def _small_tables(pairing, manifests, weights):
     }
 
 
-def finish_tables(study, tables):
-    """Put the boxes into their references' pixels, and say what a reader should know."""
+def finish_tables(study, tables, manifests, masks=None):
+    """Put boxes and masks into their references' pixels, and say what a reader should know.
+
+    Parameters
+    ----------
+    study : ingest.study.Study
+    tables : dict
+        Rows of the raw tables that units and label files give.
+    manifests : list of dict
+        The units'.
+    masks : dict, optional
+        Path and name of the label image by image_id.
+    """
+    found, rejects, unknown = find_regions(study, tables["images"], manifests, masks or {})
+    tables = tables | found
+    if unknown:
+        logger.info("%d rows of masks are of no image of the study: left out", len(unknown))
+    if rejects:
+        order = ("role", "model_id", "inference_path", "file_name")
+        tables["rejects"] = _unique_sorted([*tables["rejects"], *rejects], order)
     sizes = {row["image_id"]: (row["width_px"], row["height_px"]) for row in tables["images"]}
     boxes = place_boxes(study.label_boxes, tables["boxes"], sizes, study.box_frame)
     tables = tables | {"boxes": boxes}
-    return tables | {"warnings": find_warnings(tables, _read_sources(study))}
+    return tables | {"warnings": find_warnings(tables, unknown, _read_sources(study))}
 
 
 def _read_sources(study):
@@ -348,6 +377,14 @@ def _read_sources(study):
         return {}
     table = pq.read_table(path, columns=["image_id", "source_image_id"])
     return dict(zip(*(column.to_pylist() for column in table.itercolumns()), strict=True))
+
+
+def _name_masks(study, pairing):
+    """Give path and name of the label image of each reference that has one."""
+    return {
+        to_text(image_id): (path, name_within(path, study.regions.folder))
+        for image_id, path in pairing.mask_files.items()
+    }
 
 
 def describe_metrics(weights):
@@ -411,7 +448,11 @@ def _write_tables(study, manifests, tables, weights, tables_sha256, journal):
     for name, rows in tables.items():
         path = study.raw / name / f"{name}.parquet"
         metadata = {"schema_version": str(SCHEMA_VERSION)}
-        table = pa.Table.from_pylist(rows, schema=arrow_schema(name, metadata))
+        schema = arrow_schema(name, metadata)
+        if isinstance(rows, pa.Table):
+            table = rows.replace_schema_metadata(schema.metadata)
+        else:
+            table = pa.Table.from_pylist(rows, schema=schema)
         with replacing(path) as temporary:
             pq.write_table(table, temporary, compression="zstd")
         files[f"{name}/{name}.parquet"] = hash_file(path)
@@ -444,6 +485,8 @@ def _sign_off(study, manifests, sources, files, weights):
     }
     if study.patients is not None:
         whole["patients"] = {"layout": study.patients.layout, "columns": study.patients.columns}
+    if study.regions is not None:
+        whole["regions"] = study.regions.recipe
     sizes = {name: (study.raw / name).stat().st_size for name in files}
     manifest = make_manifest("raw", study.name, files, sizes, whole, {})
     return manifest | {
@@ -456,10 +499,20 @@ def _sign_off(study, manifests, sources, files, weights):
     }
 
 
-def _hash_tables(study):
-    """SHA-256 of the files beside the images, by their name within the study."""
+def _list_beside(study, masks):
+    """List the files beside the images by their name: those read first, and those read last."""
+    listed = list_table_sources(study).items()
+    csv = {name: path for name, (path, table) in listed if table == MASK}
+    return {
+        "tables": {name: path for name, (path, table) in listed if table != MASK},
+        "masks": csv | {f"{MASK}/{name}": path for path, name in masks.values()},
+    }
+
+
+def _hash_tables(study, files):
+    """SHA-256 of files beside the images, by name."""
     try:
-        return {name: hash_file(path) for name, (path, _) in list_table_sources(study).items()}
+        return {name: hash_file(path) for name, path in files.items()}
     except OSError as error:
         raise StudyError(
             f"cannot read {error.filename}: {error.strerror}; put the file back, or take it out of"
@@ -467,9 +520,9 @@ def _hash_tables(study):
         ) from None
 
 
-def _check_unchanged(study, tables_sha256):
-    """Refuse label and result files that changed while they were read."""
-    if _hash_tables(study) != tables_sha256:
+def _check_unchanged(study, files, tables_sha256):
+    """Refuse label, mask and result files that changed while they were read."""
+    if _hash_tables(study, files) != tables_sha256:
         raise StudyError(
             f"a file that {study.path} names changed while it was read; run upscale-audit ingest"
             " again when it is complete"

@@ -10,7 +10,7 @@ import pyarrow as pa
 from upscale_audit.ingest.metrics.declared import METRICS, PUBLISHED_NAMES
 from upscale_audit.ingest.published import METRIC_COLUMNS
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Raised when a column or a manifest is changed or redefined; part of every shard's recipe."""
 
 
@@ -169,7 +169,7 @@ PAIRS = (
 """One row per reference x model x inference path."""
 
 REJECTS = (
-    Column("role", _TEXT, "", "reference, lr or restored.", nullable=False),
+    Column("role", _TEXT, "", "reference, lr, restored or mask.", nullable=False),
     Column("model_id", _TEXT, "", "NULL but for restored images."),
     Column("inference_path", _TEXT, "", "notta or tta; NULL but for restored images."),
     Column("file_name", _TEXT, "", "Name within its folder, sub-folders and all.", nullable=False),
@@ -301,6 +301,45 @@ BOXES = (
     ),
 )
 """One row per image x finding box."""
+
+REGIONS = (
+    Column("region_code", pa.int8(), "", "Its character in region_rows, less 48.", nullable=False),
+    Column("region", _TEXT, "", "Its name; ingest.regions.", nullable=False),
+)
+"""One row per region that the study's blocks may lie in."""
+
+REGION_ROWS = (
+    Column("image_id", _TEXT, "", "The reference.", nullable=False),
+    Column("block_row", pa.int16(), "", "Zero-based from the top.", nullable=False),
+    Column("regions", _TEXT, "", "A character a block: its region_code, plus 48.", nullable=False),
+    Column(
+        "covered",
+        _TEXT,
+        "",
+        "A character a block: its pixels of that region, 1 to 64, plus 48.",
+        nullable=False,
+    ),
+)
+"""One row per reference whose regions are known x row of blocks."""
+
+MASKS = (
+    Column("image_id", _TEXT, "", "The reference.", nullable=False),
+    Column(
+        "status",
+        _TEXT,
+        "",
+        "none_named, used, missing, low_rca, empty, or why it was refused.",
+        nullable=False,
+    ),
+    Column("file_name", _TEXT, "", "The mask's file; NULL where none was found."),
+    Column("line_number", pa.int32(), "", "Its line in a CSV, from 1; NULL in label images."),
+    Column("dice_rca", pa.float64(), "", "Estimated Dice coefficient, as the CSV states it."),
+    Column("mask_width_px", pa.int32(), "px", "Width of the mask; NULL where none was read."),
+    Column("mask_height_px", pa.int32(), "px", "Height, likewise."),
+    Column("overlap_px", _COUNT, "px", "Pixels of the mask that several structures claim."),
+    Column("regions_sha256", _TEXT, "", "Of its rows of region_rows; NULL where it has none."),
+)
+"""One row per decoded reference: the mask that its regions come from."""
 
 WARNINGS = (
     Column("warning", _TEXT, "", "What it is; ingest.study_warnings.", nullable=False),
@@ -462,6 +501,9 @@ TABLES = {
     "published_comparisons": PUBLISHED_COMPARISONS,
     "labels": LABELS,
     "boxes": BOXES,
+    "regions": REGIONS,
+    "region_rows": REGION_ROWS,
+    "masks": MASKS,
     "warnings": WARNINGS,
     "patches": PATCHES,
 }

@@ -9,11 +9,13 @@ _PUBLISHED_TABLES = {
     "locations": "published_locations",
     "comparison": "published_comparisons",
 }
+MASK = "mask"
+"""What names of masks begin with: label images, as other images, or a CSV."""
 _KEY = ("role", "model_id", "inference_path", "image_id", "file_name")
 
 
 def name_source(row):
-    """Name an image file: ``reference/...``, ``lr/...`` or ``restored/<model>/<path>/...``."""
+    """Name an image file: ``reference/...``, ``lr/...``, ``mask/...``, ``restored/<model>/...``."""
     if row["role"] != "restored":
         return f"{row['role']}/{row['file_name']}"
     return f"restored/{row['model_id']}/{row['inference_path']}/{row['file_name']}"
@@ -71,7 +73,7 @@ def merge_unit_sources(manifests):
 
 
 def list_table_sources(study):
-    """List the files beside the images: labels, boxes and published results.
+    """List the files beside the images: labels, boxes, a CSV of masks and published results.
 
     Returns
     -------
@@ -84,6 +86,7 @@ def list_table_sources(study):
         ("labels", study.label_entries),
         ("labels", patients),
         ("boxes", study.label_boxes),
+        (MASK, study.regions and study.regions.chexmask),
     ):
         if path is not None:
             files[f"{table}/{to_text(path.name)}"] = (path, table)
@@ -104,6 +107,8 @@ def find_sources(study):
     folders = {} if study.references is None else {"reference": study.references}
     if study.lr is not None and study.lr.folder is not None:
         folders["lr"] = study.lr.folder
+    if study.regions is not None and study.regions.folder is not None:
+        folders[MASK] = study.regions.folder
     for model in study.models:
         for inference_path in ("notta", "tta"):
             folder = model.folder(inference_path)

@@ -23,6 +23,7 @@ from upscale_audit.ingest.restorers import (
     RestoreParameters,
 )
 from upscale_audit.ingest.stated_window import Window, parse_window
+from upscale_audit.ingest.structures import LEAST_RCA, Masks, parse_labels
 
 INFERENCE_PATHS = ("notta", "tta")
 MAX_FILE_BYTES = 1 << 20
@@ -212,7 +213,8 @@ class Study:
     `detectors` one of what a phantom study measured. The study's own basis, and the limits that
     models share, are fitted on `axis_models`. `sfrc` holds the sides of the patches, px, whose ring
     correlation is measured; by default none is. `composites` are scores of a block for
-    `mart_detectors`: name and SQL expression.
+    `mart_detectors`: name and SQL expression. `regions` names masks; without them regions are
+    background and body.
     """
 
     path: Path
@@ -236,6 +238,7 @@ class Study:
     axis_models: tuple[str, ...] = ()
     sfrc: tuple[int, ...] = ()
     composites: tuple[tuple[str, str], ...] = ()
+    regions: Masks | None = None
     ingest_parameters: IngestParameters = field(default_factory=IngestParameters)
     analysis_parameters: AnalysisParameters = field(default_factory=AnalysisParameters)
     restore_parameters: RestoreParameters = field(default_factory=RestoreParameters)
@@ -311,7 +314,7 @@ def _hint_at_backslash(error):
 def _parse_study(path, document):
     sections = (
         "study", "models", "lr", "size", "published", "labels", "perceptual", "parameters",
-        "restore", "paper", "detectors",
+        "restore", "paper", "detectors", "regions",
     )  # fmt: skip
     _check_keys(path, "the study file", document, sections, required=("study",))
     study = _table(path, document, "study")
@@ -358,6 +361,7 @@ def _parse_study(path, document):
         axis_models=_parse_axis_models(path, study, models),
         sfrc=_parse_patch_sides(path, study),
         composites=_parse_composites(path, document),
+        regions=_parse_regions(path, document) if has_images else None,
         ingest_parameters=ingest_parameters,
         analysis_parameters=analysis_parameters,
         restore_parameters=_parse_restore(path, document),
@@ -519,11 +523,37 @@ def _parse_composites(path, document):
     return tuple(composites)
 
 
+def _parse_regions(path, document):
+    """Parse where the masks of structures are: label images and their meaning, or CheXmask's."""
+    if "regions" not in document:
+        return None
+    given = _table(path, document, "regions")
+    where, known = "[regions]", ("folder", "labels", "chexmask", "min_rca")
+    _check_keys(path, where, given, known)
+    if ("folder" in given) == ("chexmask" in given):
+        raise StudyError(
+            f"{path} {where}: expected folder = ... with labels, or chexmask = ..., one of the two"
+        )
+    if "folder" in given:
+        _check_keys(path, where, given, ("folder", "labels"), required=("labels",))
+        folder = _folder(path, where, given, "folder")
+        try:
+            return Masks(folder, parse_labels(given["labels"]))
+        except StudyError as error:
+            raise StudyError(f"{path} {where}: {error}") from None
+    _check_keys(path, where, given, ("chexmask", "min_rca"))
+    least = given.get("min_rca", LEAST_RCA)
+    if type(least) not in (int, float) or not 0 <= least <= 1:
+        raise StudyError(f"{path} {where}: min_rca = {least!r}; expected a number, 0 to 1")
+    return Masks(chexmask=_file(path, where, given, "chexmask"), min_rca=float(least))
+
+
 def _check_apart(study):
     """Refuse a study whose images lie where its outputs are written."""
     folders = [model.notta for model in study.models]
     folders += [study.references] if study.references else []
     folders += [study.lr.folder] if study.lr and study.lr.folder else []
+    folders += [study.regions.folder] if study.regions and study.regions.folder else []
     folders += [model.tta for model in study.models if model.tta]
     for folder in folders:
         name = _first_part(folder, study.output)

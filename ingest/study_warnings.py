@@ -15,13 +15,25 @@ _BOX_SENTENCES = {
 }
 
 
-def find_warnings(tables, sources=None):
+_MASK_SENTENCES = {
+    "missing": "{count} of {total} images have no mask: they have no regions",
+    "low_rca": "{count} of {total} images have a mask whose estimated Dice coefficient is below"
+    " [regions] min_rca: they have no regions",
+    "empty": "{count} of {total} images have a mask without any structure: they have no regions",
+    "size_mismatch": "{count} of {total} images have a mask of another shape than theirs: they have"
+    " no regions; give masks of the whole reference",
+}
+
+
+def find_warnings(tables, unknown_masks=(), sources=None):
     """Find what a reader of a study's numbers must know first.
 
     Parameters
     ----------
     tables : dict
-        Rows of the raw tables ``source_files`` and ``boxes``, as lists of dict.
+        Rows of the raw tables ``source_files``, ``boxes`` and ``masks``, as lists of dict.
+    unknown_masks : sequence of str
+        Rows of the CSV of masks that are of no image of the study.
     sources : dict, optional
         Of a phantom study the image that each copy is of, by the copy's image_id.
 
@@ -45,6 +57,7 @@ def find_warnings(tables, sources=None):
         *_compare_references(files, sources or {}),
         *_find_constants(files),
         *_count_boxes(tables["boxes"]),
+        *_count_masks(tables["masks"], unknown_masks),
     ]
     return sorted(rows, key=lambda row: (row["warning"], row["subject"], row["other"]))
 
@@ -143,6 +156,29 @@ def _count_boxes(boxes):
         images = [box["image_id"] for box in boxes if box["status"] == status]
         if images:
             yield _warn(f"box_{status}", "boxes", images, len(boxes), text + " ({example})")
+
+
+def _count_masks(masks, unknown):
+    """Count images without regions, by why, and what of the masks was decided for them."""
+    for status, text in _MASK_SENTENCES.items():
+        images = [row["image_id"] for row in masks if row["status"] == status]
+        if images:
+            yield _warn(f"mask_{status}", "masks", images, len(masks), text + " ({example})")
+    overlapping = [row["image_id"] for row in masks if row["overlap_px"]]
+    if overlapping:
+        text = (
+            "{count} of {total} images have a mask that gives pixels to several structures"
+            " ({example}): each counts for the heart, then for the left lung"
+        )
+        yield _warn("mask_overlap", "masks", overlapping, len(masks), text)
+    # A published list has many other images; where some of the study lack a mask, names may differ.
+    if unknown and any(row["status"] == "missing" for row in masks):
+        total = len(unknown) + sum(row["line_number"] is not None for row in masks)
+        text = (
+            "{count} of {total} rows of masks are of no image of the study ({example}), and some of"
+            " its images have none: check that they have the names of the list"
+        )
+        yield _warn("mask_no_reference", "masks", unknown, total, text)
 
 
 def _own(row):

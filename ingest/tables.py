@@ -24,12 +24,14 @@ _REPAIR = "give the published CSV or CSV.gz"
 
 
 @contextlib.contextmanager
-def open_table(path):
+def open_table(path, max_bytes=MAX_TABLE_BYTES):
     """Open a CSV's bytes, unpacked where it is gzip.
 
     Parameters
     ----------
     path : str or Path
+    max_bytes : int
+        Most bytes that are read, packed or not.
 
     Yields
     ------
@@ -38,7 +40,8 @@ def open_table(path):
     Raises
     ------
     StudyError
-        Unreadable, damaged, a zip, a Git LFS pointer, or larger than 256 MiB, packed or unpacked.
+        Unreadable, damaged, a zip, a Git LFS pointer, or larger than `max_bytes`, packed or
+        unpacked.
     """
     try:
         with open(path, "rb") as file:
@@ -52,7 +55,7 @@ def open_table(path):
                 )
             is_packed = head.startswith(_GZIP)
             with gzip.open(file) if is_packed else file as stream:
-                yield io.BufferedReader(_Bounded(stream, path, is_packed), 1 << 16)
+                yield io.BufferedReader(_Bounded(stream, path, is_packed, max_bytes), 1 << 16)
     except (OSError, EOFError, zlib.error) as error:
         raise StudyError(f"cannot read {path}: {error}; {_REPAIR}") from None
 
@@ -60,8 +63,9 @@ def open_table(path):
 class _Bounded(io.RawIOBase):
     """A stream that ends in an error where it would be too long."""
 
-    def __init__(self, stream, path, is_packed):
-        self._stream, self._path, self._left = stream, path, MAX_TABLE_BYTES
+    def __init__(self, stream, path, is_packed, max_bytes):
+        self._stream, self._path, self._left = stream, path, max_bytes
+        self._most = max_bytes
         self._how = "unpacks to" if is_packed else "has"
 
     def readable(self):
@@ -72,24 +76,32 @@ class _Bounded(io.RawIOBase):
         self._left -= len(data)
         if self._left < 0:
             raise StudyError(
-                f"{self._path} {self._how} more than {MAX_TABLE_BYTES >> 20} MiB; {_REPAIR}"
+                f"{self._path} {self._how} more than {self._most >> 20} MiB; {_REPAIR}"
             )
         buffer[: len(data)] = data
         return len(data)
 
 
-def read_rows(path, encoding="utf-8-sig", max_cells=MAX_CELLS, find_dialect=None):
+def read_rows(
+    path,
+    encoding="utf-8-sig",
+    max_cells=MAX_CELLS,
+    find_dialect=None,
+    max_bytes=MAX_TABLE_BYTES,
+):
     """Read a CSV row by row.
 
     Parameters
     ----------
     path : str or Path
     encoding : str
-    max_cells : int
-        Most cells in all; a blank line counts as one.
+    max_cells : int or None
+        Most cells in all; a blank line counts as one. None where no row is kept.
     find_dialect : callable, optional
         ``find_dialect(line)`` of the first line gives the delimiter that it announces, or None
         where it is a row like others.
+    max_bytes : int
+        As `open_table` takes it.
 
     Yields
     ------
@@ -104,7 +116,7 @@ def read_rows(path, encoding="utf-8-sig", max_cells=MAX_CELLS, find_dialect=None
         As `open_table`; bytes of another encoding, quotes that do not close, a row of more than a
         million characters, too many cells.
     """
-    with open_table(path) as stream:
+    with open_table(path, max_bytes) as stream:
         lines, number = BoundedLines(io.TextIOWrapper(stream, encoding, newline=""), path), 1
         try:
             first = next(lines, "")
@@ -115,8 +127,8 @@ def read_rows(path, encoding="utf-8-sig", max_cells=MAX_CELLS, find_dialect=None
             reader = csv.reader(rest, delimiter=delimiter or ",", strict=True)
             left = max_cells
             for cells in reader:
-                left -= len(cells) or 1
-                if left < 0:
+                left = None if left is None else left - (len(cells) or 1)
+                if left is not None and left < 0:
                     raise StudyError(f"{path} has more than {max_cells} cells; {_REPAIR}")
                 if any(cells):
                     yield number, cells
@@ -129,10 +141,10 @@ def read_rows(path, encoding="utf-8-sig", max_cells=MAX_CELLS, find_dialect=None
             ) from None
 
 
-def read_filled_rows(path):
+def read_filled_rows(path, **limits):
     """Read a CSV's rows as `read_rows` does; an empty file is an error."""
     is_empty = True
-    for row in read_rows(path):
+    for row in read_rows(path, **limits):
         is_empty = False
         yield row
     if is_empty:

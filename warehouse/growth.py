@@ -12,6 +12,7 @@ import shutil
 from dataclasses import dataclass
 
 import duckdb
+import pyarrow.parquet as pq
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file
@@ -68,7 +69,7 @@ def plan_growth(study, manifest, recipe, frozen):
         return Growth(reason="there is no warehouse yet")
     try:
         published = read_manifest(study.output / WAREHOUSE_MANIFEST, "upscale-audit build")
-        before, models, is_dense = _read_published(study.warehouse)
+        before, models, regions, is_dense = _read_published(study.warehouse)
     except (StudyError, duckdb.Error) as error:
         return Growth(reason=f"the published one cannot be read: {str(error).splitlines()[0]}")
     if not is_dense:
@@ -79,6 +80,9 @@ def plan_growth(study, manifest, recipe, frozen):
     retiled = _find_retiled(models, published["recipe"], recipe)
     if retiled:
         return Growth(reason=retiled)
+    moved = _find_moved(regions, study.raw)
+    if moved:
+        return Growth(reason=f"the regions of {moved} changed since the last build")
     growth = _find_added(before, models, manifest, frozen)
     expected = published["files"].get(study.warehouse.name)
     if growth.reason is None and hash_file(study.warehouse) != expected:
@@ -87,7 +91,7 @@ def plan_growth(study, manifest, recipe, frozen):
 
 
 def _read_published(path):
-    """Read raw files with their SHA-256, models, and whether row numbers of blocks have no gap."""
+    """Read raw files and regions of images by SHA-256, models, and whether rows have no gap."""
     with open_warehouse(path) as connection:
         files = connection.execute(
             "select parent_name, parent_sha256 from mart_provenance"
@@ -95,11 +99,21 @@ def _read_published(path):
             [MANIFEST],
         ).fetchall()
         models = connection.execute("select model_id from dim_models").fetchall()
+        regions = connection.execute("select image_id, regions_sha256 from dim_masks").fetchall()
         # A build that adds tells its rows from the carried ones by these numbers.
         ((is_dense,),) = connection.sql(
             "select coalesce(max(rowid) + 1, 0) = count(*) from fct_blocks"
         ).fetchall()
-    return dict(files), {model_id for (model_id,) in models}, is_dense
+    return dict(files), {model_id for (model_id,) in models}, dict(regions), is_dense
+
+
+def _find_moved(before, raw):
+    """Name the first image whose blocks lie in other regions than carried sums were made by."""
+    columns = ["image_id", "regions_sha256"]
+    table = pq.read_table(raw / "masks" / "masks.parquet", columns=columns, partitioning=None)
+    now = dict(zip(*(table[name].to_pylist() for name in columns), strict=True))
+    moved = [name for name, sha256 in before.items() if name in now and now[name] != sha256]
+    return min(moved, default=None)
 
 
 def _compare_recipes(before, now):
@@ -145,7 +159,7 @@ def _find_retiled(models, before, now):
 def _find_added(before, models, manifest, frozen):
     """Compare shards; a model's limits must be final for its blocks to be."""
     files = manifest["files"]
-    kept = ("blocks/", "units/", "boxes/")
+    kept = ("blocks/", "units/", "boxes/", "regions/")
     for name, sha256 in before.items():
         if name.startswith(kept) and files.get(name) != sha256:
             return Growth(reason=f"raw/{name} changed or is gone")

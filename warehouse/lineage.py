@@ -11,14 +11,22 @@ import pyarrow as pa
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file
 from upscale_audit.ingest.manifests import MANIFEST, SOURCES, SUMS
-from upscale_audit.ingest.sources import list_table_sources, list_unit_sources, merge_unit_sources
+from upscale_audit.ingest.sources import (
+    MASK,
+    list_table_sources,
+    list_unit_sources,
+    merge_unit_sources,
+)
 from upscale_audit.ingest.units import read_manifest
 from upscale_audit.warehouse.composites import TABLE as COMPOSITES
 from upscale_audit.warehouse.connect import open_build, quote_name
 from upscale_audit.warehouse.raw import PARAMETERS, list_patch_shards
 
-UNIT_TABLES = ("images", "source_files", "image_metrics", "pairs", "rejects")
-"""Raw tables that are collected from the units' manifests."""
+MASK_TABLES = ("region_rows", "masks")
+"""Raw tables that masks go into, beside what the units' shards say of the references."""
+
+UNIT_TABLES = ("images", "source_files", "image_metrics", "pairs", "rejects", *MASK_TABLES)
+"""Raw tables that are made of the units."""
 
 _EDGE = (
     "child_kind",
@@ -117,7 +125,9 @@ def list_raw_edges(study, manifest):
     table_of = {name: table for name, (_, table) in list_table_sources(study).items()}
     for source, sha256 in unread.items():
         table = table_of.get(source, "rejects")
-        yield join(f"{table}/{table}.parquet", "source_file", source, sha256)
+        tables = MASK_TABLES if source.startswith(f"{MASK}/") else (table,)
+        for table in tables:
+            yield join(f"{table}/{table}.parquet", "source_file", source, sha256)
     manifest_sha256 = hash_file(study.raw / MANIFEST)
     for name, sha256 in files.items():
         if name != SUMS:

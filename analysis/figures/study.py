@@ -35,6 +35,7 @@ from upscale_audit.analysis.figures.phantoms import (
     list_free_response_figures,
 )
 from upscale_audit.analysis.figures.rates import draw_flag_rates
+from upscale_audit.analysis.figures.regions import draw_regions, plan_region_figures
 from upscale_audit.analysis.figures.rules import list_sources, name_files
 from upscale_audit.analysis.figures.states import draw_tier3_states
 from upscale_audit.analysis.figures.verdicts import draw_verdicts
@@ -87,6 +88,7 @@ VARYING_STARTS = (
     "free_response_",
     "hyra_",
     "lesion_risk",
+    "regions_",
     *(f"{name}_" for name in SOURCE_FIGURES),
 )
 # Folder of the figures that have published names: one folder in it per source and path.
@@ -216,6 +218,8 @@ def _plan_study_figures(marts, references, folders):
             )
     for name, quantity in plan_lesion_figures(marts).items():
         planned[name] = partial(draw_lesion_risk, quantity=quantity)
+    for name, quantity in plan_region_figures(marts).items():
+        planned[name] = partial(draw_regions, quantity=quantity)
     if not is_complete(marts):
         planned["coverage"] = draw_coverage
     images = choose_images(marts)

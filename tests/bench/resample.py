@@ -126,7 +126,7 @@ def resample_study(source, root, images, workers=None, models=MODELS, labelled=0
         "published_comparisons": [],
     }
     tables = _small_tables(Pairing({}, pairs, ()), manifests, None) | labels
-    tables = finish_tables(study, tables)
+    tables = finish_tables(study, tables, manifests)
     sums = {
         f"{name}/{path.name}": hash_file(path)
         for name, path in (("labels", study.label_entries), ("boxes", study.label_boxes))

@@ -11,6 +11,7 @@ from upscale_audit.ingest import schema
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.restorers import DECLARATIONS
 from upscale_audit.ingest.stated_window import parse_window
+from upscale_audit.ingest.structures import LEAST_RCA
 from upscale_audit.ingest.study import AnalysisParameters, load_study
 from upscale_audit.warehouse import composites, detectors, frozen, lineage, raw
 from upscale_audit.warehouse.project import read_yml
@@ -75,6 +76,7 @@ KEYS = {
 NO_KEYS = {
     "fct_blocks": "block grain; assert_blocks_fill_their_grid holds its images against dim_images",
     "fct_block_states": "block grain; rows of fct_blocks",
+    "dim_blocks": "block grain; rows of dim_images, and of dim_regions by code",
     "mart_pca_basis": "component is the number of a principal component",
     "mart_detectors": "component is what of a signal was drawn: full, range or null",
     "mart_detector_limits": "as mart_detectors",
@@ -138,7 +140,8 @@ def test_the_example_study_shows_every_key_with_its_default(repository, tmp_path
         (tmp_path / folder).mkdir(parents=True, exist_ok=True)
     named = [item["file"] for item in document["published"]]
     labels = [file for key, file in document["labels"].items() if key != "box_frame"]
-    for file in (*named, *labels, *document["perceptual"].values()):
+    masks = document["regions"]["chexmask"]
+    for file in (*named, *labels, masks, *document["perceptual"].values()):
         (tmp_path / file).write_text("")
     (tmp_path / "study.toml").write_text(shown)
     study = load_study(tmp_path / "study.toml")
@@ -146,6 +149,7 @@ def test_the_example_study_shows_every_key_with_its_default(repository, tmp_path
     document["parameters"]["window"] = parse_window(document["parameters"]["window"])
     assert document["parameters"] == parameters
     assert document["restore"] == vars(study.restore_parameters)
+    assert document["regions"]["min_rca"] == LEAST_RCA
 
 
 def test_the_example_study_shows_every_key_of_every_restorer(repository):

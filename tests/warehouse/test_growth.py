@@ -175,7 +175,11 @@ def test_only_tables_that_grow_are_carried(small_study, frozen_study):
     assert list_kept(frozen_study) == frozen - set(GROWN_MARTS)
     assert list_kept(small_study) == standard - set(GROWN_MARTS)
     # What is compared with limits that move is made anew.
-    assert frozen - standard == {"int_tier3_counts", "int_image_lesions"}
+    assert frozen - standard == {
+        "int_tier3_counts",
+        "int_image_lesions",
+        "int_image_area_extremes",
+    }
     own = replace(small_study, axis="own")
     assert build_warehouse(own).axis_basis == "pooled"
     assert list_kept(own) == set()

@@ -78,6 +78,7 @@ def make_warehouse(folder, case):
     rows = {
         "dim_models": _models(case),
         "dim_images": _images(case, references),
+        "dim_blocks": _places(case),
         "fct_blocks": _blocks(case),
         "mart_direction_components": _directions(case),
         "mart_axis1_distribution": _distribution(case),
@@ -144,6 +145,22 @@ def _images(case, references):
             "lr_rule": "antialiased" if case.has_lr else None,
             "lr_rule_status": "unverified" if case.has_lr else None,
         }
+
+
+def _places(case):
+    for number, (rows, cols) in enumerate(case.sizes):
+        for block_row, block_col in np.ndindex(rows, cols):
+            yield {
+                "image_id": f"image_{number}",
+                "block_row": block_row,
+                "block_col": block_col,
+                "left_px": 8 * block_col,
+                "top_px": 8 * block_row,
+                "width_px": 8,
+                "height_px": min(8, 8 * rows - number - 8 * block_row),
+                "region": "body",
+                "covered_ratio": 1.0,
+            }
 
 
 def _blocks(case):

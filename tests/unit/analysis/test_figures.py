@@ -345,7 +345,8 @@ def test_cookbook_queries_run_as_they_are_and_read_only_the_warehouse(study, fil
         rows = connection.sql(query).fetchall()
     # Of networks that were called, there are none here: tests/unit/analysis_hyra has one. Nor are
     # there patches: tests/warehouse/fidelity/test_sfrc.py; nor LR images: test_consistency.py
-    # beside it; nor is anything drawn into these images: test_phantoms.py there.
+    # beside it; nor is anything drawn into these images: test_phantoms.py there. Regions and
+    # content: tests/warehouse/fidelity/test_questions.py.
     without = (
         "what_the_lr_image_decides",
         "where_the_lr_image_is_missed",
@@ -356,6 +357,8 @@ def test_cookbook_queries_run_as_they_are_and_read_only_the_warehouse(study, fil
         "what_finds_what_was_drawn",
         "what_rules_find",
         "choose_a_limit",
+        "what_happens_in_each_region",
+        "does_harm_follow_texture",
     )
     assert rows or file.stem in without
 

@@ -444,3 +444,33 @@ def test_a_wrong_side_of_patches_is_named(refuse, given):
     message = refuse(GOOD.replace("[study]", f"[study]\nsfrc = {given}"))
     assert "sfrc = " in message
     assert "expected a list of even sides of patches in pixels, each 16 to 1024" in message
+
+
+def test_masks_are_label_images_with_names_or_a_csv(load, tmp_path):
+    assert load(GOOD).regions is None
+    labels = '{ 3 = "heart", 1 = "left lung" }'
+    masks = load(GOOD + f'[regions]\nfolder = "x"\nlabels = {labels}\n').regions
+    assert masks.folder == tmp_path.resolve() / "x"
+    assert masks.structures == ("heart", "left lung")
+    masks = load(GOOD + '[regions]\nchexmask = "entries.csv"\nmin_rca = 0\n').regions
+    assert (masks.chexmask, masks.min_rca) == (tmp_path.resolve() / "entries.csv", 0.0)
+    assert masks.structures == ("heart", "left lung", "right lung")
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ("", "[regions]: expected folder = ... with labels, or chexmask = ..., one of the two"),
+        ('folder = "x"\nchexmask = "entries.csv"', "one of the two"),
+        ('folder = "x"', "[regions] lacks the key 'labels'"),
+        ('folder = "gone"\nlabels = { 1 = "lung" }', "[regions]: folder names no folder: "),
+        ('folder = "x"\nlabels = { 0 = "lung" }', "[regions]: labels has the value '0'"),
+        ('folder = "x"\nlabels = { 1 = "lung" }\nmin_rca = 1', "unknown key 'min_rca'"),
+        ('chexmask = "gone.csv"', "[regions]: chexmask names no file: "),
+        ('chexmask = "entries.csv"\nmin_rca = 2', "min_rca = 2; expected a number, 0 to 1"),
+        ('chexmask = "entries.csv"\nmin_rca = true', "min_rca = True; expected a number"),
+        ('folder = "raw/pngs"\nlabels = { 1 = "lung" }', "lies where this study writes its raw/"),
+    ],
+)
+def test_masks_that_are_not_stated_whole_are_refused(refuse, section, said):
+    assert said in refuse(GOOD + f"[regions]\n{section}\n")

@@ -15,8 +15,15 @@ def make_box(status="whole", frame="reference", rule="derived"):
     return {"image_id": "a", "status": status, "frame": frame, "frame_rule": rule}
 
 
-def warn(files, boxes=()):
-    rows = find_warnings({"source_files": files, "boxes": list(boxes)})
+def make_mask(image_id, status="used", line=None, overlap_px=0):
+    return {
+        "image_id": image_id, "status": status, "line_number": line, "overlap_px": overlap_px,
+    }  # fmt: skip
+
+
+def warn(files, boxes=(), masks=(), unknown=()):
+    tables = {"source_files": files, "boxes": list(boxes), "masks": list(masks)}
+    rows = find_warnings(tables, unknown)
     return {
         (row["warning"], row["subject"], row["other"]): (row["item_count"], row["total_count"])
         for row in rows
@@ -73,7 +80,7 @@ def test_one_film_under_two_names_and_images_of_one_value_are_said():
         ("same_reference", "reference", "a"): (2, 4),
         ("constant", "m (notta)", ""): (2, 3),
     }
-    rows = find_warnings({"source_files": files, "boxes": []})
+    rows = find_warnings({"source_files": files, "boxes": [], "masks": []})
     assert "2 of 3 images are of one grey value (0, all black, 7; a)" in rows[0]["sentence"]
     assert "2 of 4 references are one film (a, d)" in rows[1]["sentence"]
     found = find_warnings({"source_files": files, "boxes": []}, sources={"d": "a"})
@@ -93,3 +100,24 @@ def test_boxes_are_counted_by_what_became_of_them():
     assert warn(REFERENCES, [make_box(rule="assumed")]) == {
         ("box_frame_assumed", "boxes", ""): (1, 1)
     }
+
+
+def test_images_without_regions_are_counted_by_why_and_rows_of_no_image():
+    masks = [
+        make_mask("a", line=2),
+        make_mask("b", "low_rca", line=3),
+        make_mask("c", "missing"),
+        make_mask("d", "empty", line=5),
+        make_mask("e", "size_mismatch", line=6, overlap_px=9),
+    ]
+    assert warn(REFERENCES, masks=masks, unknown=["x.png", "y.png"]) == {
+        ("mask_low_rca", "masks", ""): (1, 5),
+        ("mask_missing", "masks", ""): (1, 5),
+        ("mask_empty", "masks", ""): (1, 5),
+        ("mask_size_mismatch", "masks", ""): (1, 5),
+        ("mask_overlap", "masks", ""): (1, 5),
+        ("mask_no_reference", "masks", ""): (2, 6),
+    }
+    assert warn(REFERENCES, masks=[make_mask("a", "none_named")]) == {}
+    # A published list has more images than a study, and that says nothing.
+    assert warn(REFERENCES, masks=[make_mask("a", line=2)], unknown=["x.png"]) == {}

@@ -10,7 +10,7 @@ from upscale_audit.ingest.boxes import read_boxes
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.labels import read_entries
 from upscale_audit.ingest.published import detect_kind, read_results
-from upscale_audit.ingest.tables import read_rows
+from upscale_audit.ingest.tables import MAX_TABLE_BYTES, read_rows
 
 HEADER = (
     "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position\n"
@@ -37,7 +37,7 @@ def few_cells(monkeypatch):
     """Let tables have 4,000 cells, so that a test takes no time."""
     monkeypatch.setattr("upscale_audit.ingest.tables.MAX_CELLS", 4000)
     monkeypatch.setattr("upscale_audit.ingest.published.MAX_CELLS", 4000)
-    monkeypatch.setattr(read_rows, "__defaults__", ("utf-8-sig", 4000, None))
+    monkeypatch.setattr(read_rows, "__defaults__", ("utf-8-sig", 4000, None, MAX_TABLE_BYTES))
 
 
 def peak_bytes(action):

@@ -1,0 +1,23 @@
+with source as (
+
+    select * from {{ source('raw', 'masks') }}
+
+),
+
+renamed as (
+
+    select
+        image_id,
+        status,
+        file_name,
+        line_number,
+        dice_rca,
+        mask_width_px,
+        mask_height_px,
+        overlap_px,
+        regions_sha256
+    from source
+
+)
+
+select * from renamed
