@@ -83,7 +83,7 @@ def test_one_film_under_two_names_and_images_of_one_value_are_said():
     rows = find_warnings({"source_files": files, "boxes": [], "masks": []})
     assert "2 of 3 images are of one grey value (0, all black, 7; a)" in rows[0]["sentence"]
     assert "2 of 4 references are one film (a, d)" in rows[1]["sentence"]
-    found = find_warnings({"source_files": files, "boxes": []}, sources={"d": "a"})
+    found = find_warnings({"source_files": files, "boxes": [], "masks": []}, sources={"d": "a"})
     assert [row["warning"] for row in found] == ["constant"]  # a copy is no second name
 
 
