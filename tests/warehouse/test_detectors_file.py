@@ -13,6 +13,7 @@ from upscale_audit.warehouse.build import build_warehouse
 from upscale_audit.warehouse.connect import open_warehouse
 from upscale_audit.warehouse.detectors import Measured, read_detectors, write_detectors
 from upscale_audit.warehouse.proof.verify import verify
+from upscale_audit.warehouse.value_files import format_document
 
 KEY = ("model_id", "inference_path", "detector", "reading", "level_ratio")
 
@@ -82,6 +83,32 @@ def test_beside_a_rate_stands_what_its_limit_finds(copies, informed):
                 assert row[f"{name}{end}_ratio"] == limit[f"{name}{end}_ratio"]
     assert {row["sensitivity_ratio"] for row in states} == {1, None}
     assert len({row["false_alarm_ratio"] for row in states}) > 2
+
+
+def test_where_two_studies_have_one_tau_it_is_known_what_it_finds(informed, written):
+    (tau,) = {
+        row["tau"] for row in read(informed, "select cast(tau as double) as tau from mart_limits")
+    }
+    document = tomllib.loads(written.read_text())
+    del document["content_sha256"]
+    known = {
+        row["model_id"]: row
+        for row in document["limits"]
+        if row["detector"] == "is_extreme" and "level_ratio" not in row
+    }
+    for row in known.values():
+        row["stated_limit"] = tau
+    path = written.with_name("same_tau.detectors.toml")
+    path.write_text(format_document("# one tau", document))
+    study = replace(informed, detectors=path)
+    build_warehouse(study, threads=2)
+    rows = read(study, "select * from mart_tier3_states where indicator = 'axis'")
+    build_warehouse(informed, threads=2)
+    assert {row["model_id"] for row in rows} == known.keys()
+    for row in rows:
+        limit = known[row["model_id"]]
+        assert row["sensitivity_ratio"] == limit["found_count"] / limit["drawn_count"]
+        assert row["false_alarm_ratio"] == limit["alarm_count"] / limit["sham_count"]
 
 
 def test_a_build_names_the_file_and_verify_misses_it(informed, written, tmp_path):
