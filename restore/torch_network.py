@@ -74,7 +74,9 @@ class SpandrelNetwork:
                 f"{self._name} takes {self._channels} planes, found {planes.shape[0]};"
                 " give RGB, or name another network"
             )
-        torch = self._torch
+        torch, count = self._torch, planes.shape[0]
+        if self._channels == 1 and all(np.array_equal(plane, planes[0]) for plane in planes[1:]):
+            planes = planes[:1]  # a grey image is three equal planes: seen once
         batch = torch.from_numpy(np.ascontiguousarray(planes, np.float32)).to(self._device)
         batch = batch[:, None] if self._channels == 1 else batch[None]
         try:
@@ -92,7 +94,8 @@ class SpandrelNetwork:
                 f"{self._name} gives a {type(result).__name__}, expected planes: name another file"
             )
         height, width = (side * self.scale for side in planes.shape[1:])
-        return result[..., :height, :width].reshape(-1, height, width).cpu().numpy()
+        made = result[..., :height, :width].reshape(-1, height, width).cpu().numpy()
+        return np.broadcast_to(made, (count, height, width)) if len(made) < count else made
 
     def _pad(self, batch):
         """Extend to the right and below where the architecture asks for other sizes."""

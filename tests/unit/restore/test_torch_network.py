@@ -93,6 +93,20 @@ def test_a_network_of_one_channel_sees_each_plane_by_itself(libraries, make_swin
     assert np.allclose(found, wanted, rtol=0, atol=1e-6)
 
 
+def test_a_grey_image_is_seen_once_by_a_network_of_one_channel(make_swinir, planes):
+    from upscale_audit.restore.torch_network import SpandrelNetwork
+
+    loaded = SpandrelNetwork(make_swinir(channels=1)[0])
+    seen = []
+    loaded._model.model.register_forward_pre_hook(lambda module, given: seen.append(given[0].shape))
+    once = loaded.forward(planes[:1])
+    found = loaded.forward(np.repeat(planes[:1], 3, axis=0))
+    loaded.forward(planes)
+    assert [shape[0] for shape in seen] == [1, 1, 3]
+    assert (found == once).all()
+    assert found.shape == (3, *once.shape[1:])
+
+
 def test_tta_of_swinir_is_the_mean_over_eight_variants_done_by_hand(libraries, make_swinir, planes):
     from upscale_audit.restore.torch_network import SpandrelNetwork
 
