@@ -134,10 +134,10 @@ def make_data(rows):
     return alt.InlineData(values=rows)
 
 
-def label_model(model_id, characters=32):
-    """Break a long model name at its separators, so that it fits beside an axis."""
+def break_label(label, characters=32):
+    """Break a long name at its separators and spaces, so that it fits beside an axis."""
     words, lines = "", []
-    for piece in _pieces(model_id, characters):
+    for piece in _pieces(label, characters):
         if words and len(words) + len(piece) > characters:
             lines.append(words)
             words = ""
@@ -145,11 +145,11 @@ def label_model(model_id, characters=32):
     return "\n".join([*lines, words])
 
 
-def _pieces(model_id, characters):
+def _pieces(label, characters):
     start = 0
-    for position, character in enumerate(model_id, start=1):
-        if character in "_-." or position - start == characters or position == len(model_id):
-            yield model_id[start:position]
+    for position, character in enumerate(label, start=1):
+        if character in "_-. " or position - start == characters or position == len(label):
+            yield label[start:position]
             start = position
 
 

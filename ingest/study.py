@@ -153,6 +153,11 @@ class Model:
         _require_tile(self.tile_px)
 
     @property
+    def label(self):
+        """Its name for people."""
+        return self.facts.label or self.model_id
+
+    @property
     def is_control(self):
         """Whether its images are the references, damaged as stated."""
         return isinstance(self.restorer, CONTROLS)

@@ -101,7 +101,13 @@ def draw_blockmap(marts, references, image_id, limit):
         raster = paint_blocks(own, image["block_rows"], image["block_cols"], limit)
         # Only maps carry the colour scale, so that the reference's greys are not read on it.
         panels.append(
-            _draw_panel(raster, size_pt, theme.label_model(model_id, 24), _summarise(own), limit)
+            _draw_panel(
+                raster,
+                size_pt,
+                theme.break_label(marts.labels[model_id], 24),
+                _summarise(own),
+                limit,
+            )
         )
     return alt.concat(*panels, columns=columns, spacing=GAP_PT).properties(
         title=_make_title(image_id, image, blocks, limit, marts.describe_axis())

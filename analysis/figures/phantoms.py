@@ -60,7 +60,7 @@ def draw_detectors(marts, arm, model_id):
     -------
     altair.TopLevelMixin
     """
-    title = f"What each number finds in {model_id}: {ARMS[arm]}"
+    title = f"What each number finds in {marts.labels[model_id]}: {ARMS[arm]}"
     cells, contrast = _read_cells(marts, arm, model_id)
     columns = _order_columns(cells)
     detectors = sorted(
@@ -243,7 +243,7 @@ def draw_free_response(marts, model_id):
         if row["contrast_dn"] in (contrast, None) and (row["detector"], row["reading"]) in CURVES
     ]
     kinds = [kind for kind in KINDS if any(row["kind"] == kind for row in rows)]
-    title = f"What is found at how many false positives an image: {model_id}"
+    title = f"What is found at how many false positives an image: {marts.labels[model_id]}"
     caption = _describe_curves(rows, contrast)
     if not rows:
         return theme.draw_message(title, [], "None of the numbers that are drawn has a limit.")

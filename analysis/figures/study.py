@@ -50,7 +50,7 @@ from upscale_audit.ingest.manifests import MANIFEST
 MODELS_A_PICTURE, MODELS_AN_AUDIT = 15, 40
 """So many models are drawn on one picture; of more, each picture has a part."""
 MODELS_IN_DETAIL = 60
-"""So many models, the first by name, have pictures of what takes several marks a model or a map."""
+"""So many models, the first in order, have pictures of what takes several marks a model or a map."""
 OVERVIEWS = ("ledger", "model_pairs", "tier3_states")
 """Figures in which a model is a line or two: drawn of every model, as the audit is."""
 MODELS_APART = ("flag_rates", "verdicts")
@@ -242,18 +242,17 @@ def _plan_study_figures(marts, references, folders):
 
 def _list_models(marts, table, source):
     rows = marts.rows(
-        f"select model_id from {table} where source_id = {quote_text(source)}"
-        " group by model_id order by model_id"
+        f"select model_id from {table} where source_id = {quote_text(source)} group by model_id"
     )
-    return [row["model_id"] for row in rows]
+    return marts.order_models([row["model_id"] for row in rows])
 
 
 def _plan_hyra_figures(models):
-    """Plan a picture for each analysed network, of many for the first by name, and say so."""
+    """Plan a picture for each analysed network, of many for the first, and say so."""
     note = ""
     if len(models) > MODELS_IN_DETAIL:
         note = (
-            f"Of {len(models):,} networks analysed, the first {MODELS_IN_DETAIL} by name have"
+            f"Of {len(models):,} networks analysed, the first {MODELS_IN_DETAIL} have"
             " pictures; the marts hold the others."
         )
     return {
@@ -268,7 +267,7 @@ def _draw_network(marts, model_id, note):
 
 
 def _share_out(name, draw, models, most=MODELS_A_PICTURE, most_drawn=None):
-    """Plan one picture of all models, or several of about as many each, of the first by name."""
+    """Plan one picture of all models, or several of about as many each, of the first in order."""
     drawn = models[:most_drawn]
     count = max(1, -(-len(drawn) // most))
     if count == 1:
@@ -294,7 +293,8 @@ def _draw_part(marts, draw, models, start, stop, last, is_one_scale):
     part = models[start:stop]
     with marts.narrowed(part):
         chart = draw(marts)
-    which = f"Models {start + 1:,} to {stop:,} of {len(models):,} by name, {part[0]} to {part[-1]}"
+    ends = f"{marts.labels[part[0]]} to {marts.labels[part[-1]]}"
+    which = f"Models {start + 1:,} to {stop:,} of {len(models):,}, {ends}"
     others = "the others have pictures of their own"
     if last < len(models):
         others = f"the first {last:,} have pictures of this kind, the marts hold the others"

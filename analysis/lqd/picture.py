@@ -62,7 +62,7 @@ def draw_picture(scene, quality_map, folder, language="en", palette="published",
     width, height = _panel_size(quality_map)
     left = [0, width + _GAP_PT]
     second = y + _HEADER_PT + height + 6
-    restored = text["restored_by"].format(model=view.model_id, path=text[view.inference_path])
+    restored = text["restored_by"].format(model=view.label, path=text[view.inference_path])
     reference_panel = shrink(scene.reference, RASTER_PX)
     _panel(drawing, left[0], y, (width, height), "a", text["reference"], reference_panel)
     _panel(drawing, left[1], y, (width, height), "b", restored, shrink(view.restored, RASTER_PX))

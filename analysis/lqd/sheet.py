@@ -106,6 +106,7 @@ def draw_worst(study, model_id, inference_path="notta", count=12, language="en",
     with Marts(study.warehouse) as marts:
         check_name("model", model_id, marts.models, study)
         worst, total = rank_images(marts, model_id, inference_path, count)
+        label = marts.labels[model_id]
     if not worst:
         raise StudyError(
             f"{model_id} has no measured {inference_path} block in {study.warehouse}; ask for the"
@@ -113,7 +114,7 @@ def draw_worst(study, model_id, inference_path="notta", count=12, language="en",
         )
     pairing = pair_images(study)
     text = get_texts(language)
-    names = {"model": model_id, "path": text[inference_path]}
+    names = {"model": label, "path": text[inference_path]}
     drawing = Drawing(theme.DOUBLE_COLUMN_PT, font_family(language))
     title = text["worst_title"].format(**names)
     drawing.add_text(0, theme.TITLE_PT, title, theme.TITLE_PT, bold=True)

@@ -323,7 +323,7 @@ def _width(chart):
 
 def test_a_long_model_name_is_broken_and_none_of_it_lost():
     name = "upscayl_standard-4x.with_a_very_long_suffix_" + "x" * 20
-    label = theme.label_model(name)
+    label = theme.break_label(name)
     assert label.replace("\n", "") == name
     assert max(len(line) for line in label.split("\n")) <= 32
 
