@@ -17,6 +17,8 @@ CHARACTER_EM = 0.53
 # Okabe and Ito, https://jfly.uni-koeln.de/color/
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
+MESSAGE = "message"
+"""Key under which a chart without data says why; no renderer shows it."""
 GREY, PALE_GREY, NULL_GREY = "#6B6B6B", "#D9D9D9", "#8C8C8C"
 
 
@@ -125,8 +127,14 @@ def draw_message(title, caption, message):
         alt.Chart(data, width=DOUBLE_COLUMN_PT - 10, height=70)
         .mark_text(fontSize=TITLE_PT, color=GREY, lineHeight=TITLE_PT + 3)
         .encode(text="message:N")
-        .properties(title=make_title(title, caption))
+        .properties(title=make_title(title, caption), usermeta={MESSAGE: message})
     )
+
+
+def find_message(chart):
+    """Give what a chart says in place of data; None where it shows some."""
+    usermeta = getattr(chart, "usermeta", alt.Undefined)
+    return usermeta.get(MESSAGE) if isinstance(usermeta, dict) else None
 
 
 def make_data(rows):

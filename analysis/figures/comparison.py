@@ -54,7 +54,8 @@ def draw_model_pairs(marts, baseline):
         return theme.draw_message(TITLE, [], message)
     rows = _read_differences(marts, baseline)
     if not rows:
-        message = f"No other model has an image, restored in the same way, that {marts.labels[baseline]} has."
+        name = marts.labels[baseline]
+        message = f"No other model has an image, restored in the same way, that {name} has."
         return theme.draw_message(TITLE, [], message)
     models = [model for model in marts.models if any(row["model_id"] == model for row in rows)]
     heads = {name: f"{text}\n\u2192 {above}" for name, (text, above) in QUANTITIES.items()}

@@ -184,7 +184,10 @@ def _write_figures(marts, references, folders, text):
         own = [name for name in planned if PART.sub("", name) == wanted or _starts(name, wanted)]
         if not own:
             continue
-        svg = draw_svg(theme.finish(planned[own[0]](marts))).encode()
+        chart = planned[own[0]](marts)
+        if theme.find_message(chart) is not None:
+            continue
+        svg = draw_svg(theme.finish(chart)).encode()
         uri = "data:image/svg+xml;base64," + base64.b64encode(svg).decode("ascii")
         if len(uri) > left:
             parts.append(_paragraph(text["figure_heavy"].format(name=own[0]), "note"))
