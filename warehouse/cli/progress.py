@@ -12,8 +12,8 @@ def say(line):
 class Progress:
     """Show how far a command is: a bar on a terminal, else a line every few seconds.
 
-    What is left is said once a twentieth is done since the first unit ended, at the rate since: what
-    went before, a start or a compilation, is no unit's time.
+    What is left is said once a twentieth is done since the first unit ended, at the rate since:
+    what went before, a start or a compilation, is no unit's time.
 
     Parameters
     ----------
