@@ -12,7 +12,7 @@ TITLE = "Who adds, who loses, and where"
 GROUPED_BY = "hf"
 # Where the colours end, and beyond which share of it a number is written in white.
 LIMIT_SPREADS, DARK = 2, 0.65
-HEAD_PT, HEAD_CHARACTERS, NUMBER_PT = 6, 10, 6
+HEAD_PT, HEAD_CHARACTERS, NUMBER_PT = 6.2, 10, 6.2
 LEGEND_STEPS, LEGEND_PT = 41, 26
 NOT_KNOWN = "\u2013"
 PATHS = {"notta": "", "tta": "with TTA"}

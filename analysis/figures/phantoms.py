@@ -145,7 +145,7 @@ def _draw_matrix(cells, detectors, columns, title):
                 ends.append(make_text(x + side / 2, y + ROW_PT * 0.76, span, colour))
     canvas.add_boxes(boxes, stroke="#FFFFFF", stroke_width=0.8)
     canvas.add_texts(areas, align="center", size=6.5)
-    canvas.add_texts(ends, align="center", size=5)
+    canvas.add_texts(ends, align="center", size=6.2)
     names = [
         make_text(left - 3, top + ROW_PT * (row + 0.5), name) for row, name in enumerate(detectors)
     ]

@@ -75,8 +75,8 @@ def _draw_bars(models, counts, totals, title):
             y += row_pt
         y += 4
     canvas.add_boxes(bars, stroke="#777777", stroke_width=0.35)
-    canvas.add_texts([row for row in numbers if row["colour"] == theme.BLACK], "center", 6)
-    canvas.add_texts([row for row in numbers if row["colour"] != theme.BLACK], "right", 6)
+    canvas.add_texts([row for row in numbers if row["colour"] == theme.BLACK], "center", 6.2)
+    canvas.add_texts([row for row in numbers if row["colour"] != theme.BLACK], "right", 6.2)
     _add_labels(canvas, names)
     canvas.add_texts(headings)
     canvas.add_texts([make_text(x, 20, name) for name, x in lefts.items()], weight="bold")
