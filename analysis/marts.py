@@ -28,7 +28,10 @@ class Marts:
     Attributes
     ----------
     models : list of str
-        Every model, in the one order in which all figures show them.
+        Every model, in the one order in which all figures show them: the study file's.
+    labels, colours : dict
+        How figures call and colour each; one that is not the study's, as a published file may have,
+        goes by its own name.
 
     Raises
     ------
@@ -43,13 +46,13 @@ class Marts:
         self._connection = None
         try:
             self._connection = open_published(path)
-            self.models = [
-                row["model_id"]
-                for row in self.rows("select model_id from dim_models order by model_id")
-            ]
+            rows = self.rows("select model_id, label, colour from dim_models order by model_number")
         except duckdb.Error as error:
             self.close()
             raise StudyError(explain(path, error)) from None
+        self.models = [row["model_id"] for row in rows]
+        self.labels = _Labels({row["model_id"]: row["label"] for row in rows})
+        self.colours = {row["model_id"]: row["colour"] for row in rows}
 
     def __enter__(self):
         return self
@@ -92,6 +95,25 @@ class Marts:
     def rows(self, query):
         """Run a query; one dictionary per row."""
         return self.frame(query).to_dicts()
+
+    def order_models(self, models):
+        """Put some models into the order of figures; those that are not the study's come last."""
+        places = {model: number for number, model in enumerate(self.models)}
+        return sorted(models, key=lambda model: (places.get(model, len(places)), model))
+
+    def order_rows(self, rows):
+        """Put rows with a model_id into the order of figures, and keep that of each model's."""
+        order = self.order_models({row["model_id"] for row in rows})
+        places = {model: number for number, model in enumerate(order)}
+        return sorted(rows, key=lambda row: places[row["model_id"]])
+
+    def name_models(self, models):
+        """Label of each of some models, by its model_id."""
+        return {model: self.labels[model] for model in models}
+
+    def list_labels(self, models):
+        """List labels of some models, apart by commas, in the order of figures."""
+        return ", ".join(self.labels[model] for model in self.order_models(models))
 
     @contextlib.contextmanager
     def narrowed(self, models):
@@ -175,6 +197,13 @@ class Marts:
             f"{text}, which is not the first axis of these blocks: |cos| with {other} is"
             f" {alignment:.2f}, below {MINIMUM_ALIGNMENT}."
         )
+
+
+class _Labels(dict):
+    """Labels by model_id; a model without one goes by its name."""
+
+    def __missing__(self, model_id):
+        return model_id
 
 
 def quote_name(name):

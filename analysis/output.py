@@ -1,16 +1,25 @@
-"""Writing a chart as PNG, SVG and one self-contained HTML page."""
+"""Writing a chart as PNG, SVG, PDF and one self-contained HTML page."""
 
 import math
 import re
+from dataclasses import dataclass
 from functools import cache
 
 import vl_convert
 
+from upscale_audit.analysis.fonts import choose_family
 from upscale_audit.analysis.pages import compose_page, spell_text
+from upscale_audit.analysis.pdf import draw_pdf
+from upscale_audit.analysis.wide import WIDE
 from upscale_audit.ingest.errors import FEW_HANDLES, StudyError
 from upscale_audit.ingest.files import replacing, write_text
 
 PRINT_DPI = 300
+WIDEST_PT = 507
+"""Of all figures, in points, with their padding: 179 mm."""
+WIDTHS_MM = (174, 180, 190)
+"""Widths of a page's text, or of two columns, that journals ask for: Springer's, Nature's,
+Elsevier's and PLOS's."""
 # Charts are laid out in points at print size; a screen shows them larger.
 _STYLE = "#vis { zoom: 1.7; }\nbody { margin: 1rem; }\n"
 # Expressions are interpreted, not compiled: the page's policy lets no text become a script. The
@@ -26,8 +35,33 @@ _DRAW = """
 """
 
 
-def write_chart(chart, folder, name):
-    """Write a chart in three formats, each file whole or absent.
+@dataclass(frozen=True)
+class Print:
+    """How figures are printed.
+
+    Attributes
+    ----------
+    plain : bool
+        Without title and caption, which a journal sets itself; the HTML page keeps them.
+    width_mm : int or None
+        Of `WIDTHS_MM`: how wide the widest figure is. All are scaled alike, so that their letters
+        are of one size. None: as they are laid out, 179 mm.
+    """
+
+    plain: bool = False
+    width_mm: int | None = None
+
+    @property
+    def factor(self):
+        """Size in print over the size that is laid out."""
+        return 1.0 if self.width_mm is None else self.width_mm / 25.4 * 72 / WIDEST_PT
+
+
+AS_LAID_OUT = Print()
+
+
+def write_chart(chart, folder, name, form=AS_LAID_OUT):
+    """Write a chart in four formats, each file whole or absent.
 
     Parameters
     ----------
@@ -36,31 +70,90 @@ def write_chart(chart, folder, name):
     folder : Path
     name : str
         File name without its ending.
+    form : Print
 
     Returns
     -------
     list of Path
-        The PNG (300 dpi at print size), the SVG (vector, in points) and the HTML page,
-        which holds its scripts and needs no network.
+        The PNG (300 dpi at print size), the SVG and the PDF (vector, in points) and the HTML
+        page, which holds its scripts and needs no network.
 
     Raises
     ------
     StudyError
         The renderer could not start.
     """
-    paths = [folder / f"{name}.{ending}" for ending in ("png", "svg", "html")]
-    spec = clean_spec(chart.to_dict())
-    svg = _render(spec)
+    paths = [folder / f"{name}.{ending}" for ending in ("png", "svg", "pdf", "html")]
+    spec = _spell(chart)
+    printed = {key: value for key, value in spec.items() if key != "title"} if form.plain else spec
+    svg = _renumber(_render(printed))
     with replacing(paths[0]) as temporary:
-        temporary.write_bytes(vl_convert.svg_to_png(svg, ppi=PRINT_DPI))
-    write_text(paths[1], _to_points(_renumber(svg)))
-    write_text(paths[2], _compose(spec, name))
+        png = vl_convert.svg_to_png(svg, scale=form.factor, ppi=PRINT_DPI)
+        temporary.write_bytes(png)
+    write_text(paths[1], _to_points(svg, form.factor))
+    with replacing(paths[2]) as temporary:
+        temporary.write_bytes(draw_pdf(svg, form.factor))
+    write_text(paths[3], _compose(spec, name))
     return paths
+
+
+def read_caption(chart):
+    """Read a chart's title and its caption, each as one line, whatever lines they are drawn in.
+
+    Parameters
+    ----------
+    chart : altair.TopLevelMixin
+        With a title of `analysis.theme.make_title`, or of its kind.
+
+    Returns
+    -------
+    title, caption : str
+    """
+    title = chart.to_dict().get("title", "")
+    if isinstance(title, str):
+        return spell_text(title), ""
+    return _join(title.get("text", "")), _join(title.get("subtitle", ""))
+
+
+def _join(lines):
+    """Join wrapped lines: without a space between two Japanese characters."""
+    lines = [lines] if isinstance(lines, str) else [line for line in lines if line]
+    text = spell_text(" ".join(lines)).replace("\u00a0", " ")
+    return re.sub(rf"(?<=[{WIDE}]) (?=[{WIDE}])", "", text)
+
+
+def measure_height(chart):
+    """Height of a chart as it is laid out, in points."""
+    svg = _render(_spell(chart))
+    return float(re.search(r'\bheight="([\d.]+)"(?=[^>]*viewBox)', svg[:400])[1])
 
 
 def draw_svg(chart):
     """Draw a chart as SVG, in points; the same chart gives the same text."""
-    return _to_points(_renumber(_render(clean_spec(chart.to_dict()))))
+    return _to_points(_renumber(_render(_spell(chart))))
+
+
+def _spell(chart):
+    """Spell a chart as JSON, in fonts that have what it says."""
+    spec = clean_spec(chart.to_dict())
+    family = spec.get("config", {}).get("font")
+    chosen = choose_family(_list_texts(spec), family)
+    if chosen != family:
+        spec["config"] = spec.get("config", {}) | {"font": chosen}
+    return spec
+
+
+def _list_texts(value):
+    """List the texts of a chart, save pixels."""
+    if isinstance(value, str):
+        if not value.startswith("data:"):
+            yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _list_texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _list_texts(item)
 
 
 def _render(spec):
@@ -124,7 +217,12 @@ def _renumber(svg):
     )
 
 
-def _to_points(svg):
+def _to_points(svg, factor=1.0):
     """Give the drawing its print size: a bare number would be read as CSS pixels."""
     head, tail = svg[:400], svg[400:]
-    return re.sub(r'\b(width|height)="([\d.]+)"(?=[^>]*viewBox)', r'\1="\2pt"', head) + tail
+
+    def scale(match):
+        size = float(match[2]) * factor
+        return f'{match[1]}="{match[2] if factor == 1 else f"{size:.3f}"}pt"'
+
+    return re.sub(r'\b(width|height)="([\d.]+)"(?=[^>]*viewBox)', scale, head) + tail

@@ -17,6 +17,8 @@ CHARACTER_EM = 0.53
 # Okabe and Ito, https://jfly.uni-koeln.de/color/
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
+MESSAGE = "message"
+"""Key under which a chart without data says why; no renderer shows it."""
 GREY, PALE_GREY, NULL_GREY = "#6B6B6B", "#D9D9D9", "#8C8C8C"
 
 
@@ -125,8 +127,14 @@ def draw_message(title, caption, message):
         alt.Chart(data, width=DOUBLE_COLUMN_PT - 10, height=70)
         .mark_text(fontSize=TITLE_PT, color=GREY, lineHeight=TITLE_PT + 3)
         .encode(text="message:N")
-        .properties(title=make_title(title, caption))
+        .properties(title=make_title(title, caption), usermeta={MESSAGE: message})
     )
+
+
+def find_message(chart):
+    """Give what a chart says in place of data; None where it shows some."""
+    usermeta = getattr(chart, "usermeta", alt.Undefined)
+    return usermeta.get(MESSAGE) if isinstance(usermeta, dict) else None
 
 
 def make_data(rows):
@@ -134,10 +142,10 @@ def make_data(rows):
     return alt.InlineData(values=rows)
 
 
-def label_model(model_id, characters=32):
-    """Break a long model name at its separators, so that it fits beside an axis."""
+def break_label(label, characters=32):
+    """Break a long name at its separators and spaces, so that it fits beside an axis."""
     words, lines = "", []
-    for piece in _pieces(model_id, characters):
+    for piece in _pieces(label, characters):
         if words and len(words) + len(piece) > characters:
             lines.append(words)
             words = ""
@@ -145,11 +153,11 @@ def label_model(model_id, characters=32):
     return "\n".join([*lines, words])
 
 
-def _pieces(model_id, characters):
+def _pieces(label, characters):
     start = 0
-    for position, character in enumerate(model_id, start=1):
-        if character in "_-." or position - start == characters or position == len(model_id):
-            yield model_id[start:position]
+    for position, character in enumerate(label, start=1):
+        if character in "_-. " or position - start == characters or position == len(label):
+            yield label[start:position]
             start = position
 
 

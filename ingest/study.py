@@ -12,6 +12,8 @@ from typing import get_args
 from upscale_audit.ingest.credit import Credit, parse_credit
 from upscale_audit.ingest.documents import read_bounded
 from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.model_facts import KEYS as FACTS
+from upscale_audit.ingest.model_facts import MAX_CHARACTERS, ModelFacts, check_facts
 from upscale_audit.ingest.patients import COLUMNS, LAYOUTS, PatientList, is_plain_list
 from upscale_audit.ingest.plain_paths import check_database_folder
 from upscale_audit.ingest.restorers import (
@@ -137,7 +139,8 @@ class Model:
 
     `restorer` is one of `ingest.restorers.DECLARATIONS` where the command ``restore`` makes the
     images, or a `Repair`; its folders may then be still to come. `tile_px` is the side of the
-    tiles it works in, in pixels of the reference, where it is not the study's.
+    tiles it works in, in pixels of the reference, where it is not the study's. `facts` change no
+    number.
     """
 
     model_id: str
@@ -145,9 +148,15 @@ class Model:
     tta: Path | None
     restorer: object = None
     tile_px: int | None = None
+    facts: ModelFacts = field(default_factory=ModelFacts)
 
     def __post_init__(self):
         _require_tile(self.tile_px)
+
+    @property
+    def label(self):
+        """Its name for people."""
+        return self.facts.label or self.model_id
 
     @property
     def is_control(self):
@@ -623,7 +632,7 @@ def _parse_models(path, entries):
             raise StudyError(f"{path} {where}: expected a table, found {entry!r}")
         known = ("model_id", "notta", "tta", "restorer", "tile_px", "repair")
         required = ("model_id", "notta")
-        _check_keys(path, where, entry, known, required=required)
+        _check_keys(path, where, entry, (*known, *FACTS), required=required)
         model_id = _text(path, where, entry, "model_id")
         if not MODEL_ID_PATTERN.fullmatch(model_id) or ".." in model_id:
             raise StudyError(
@@ -636,7 +645,10 @@ def _parse_models(path, entries):
         find = _folder if restorer is None else _resolve
         tta = find(path, where, entry, "tta") if "tta" in entry else None
         notta = find(path, where, entry, "notta")
-        models.append(Model(model_id, notta, tta, restorer, _parse_tile(path, where, entry)))
+        facts = {key: value for key, value in entry.items() if key in FACTS}
+        facts = _make(path, where, facts, ModelFacts)
+        tile_px = _parse_tile(path, where, entry)
+        models.append(Model(model_id, notta, tta, restorer, tile_px, facts))
     return tuple(models)
 
 
@@ -661,7 +673,14 @@ def _add_repaired(path, document, models, output):
             )
         folder = output / "restored" / model_id
         tta = folder / "tta" if model.tta else None
-        repaired.append(Model(model_id, folder / "notta", tta, Repair(model.model_id)))
+        label = model.facts.label and f"{model.facts.label}, repaired"[:MAX_CHARACTERS]
+        facts = ModelFacts(label=label)
+        repair = Repair(model.model_id)
+        repaired.append(Model(model_id, folder / "notta", tta, repair, facts=facts))
+    try:
+        check_facts({model.model_id: model.facts for model in [*models, *repaired]})
+    except StudyError as error:
+        raise StudyError(f"{path} [[models]]: {error}") from None
     return tuple(sorted([*models, *repaired], key=lambda model: model.model_id))
 
 

@@ -170,6 +170,12 @@ class Restorer:
                 " name other weights, or lower scale"
             )
 
+    def name_architecture(self):
+        """Give what the network calls itself; None where there is none, or nothing says it."""
+        if self.weights is None:
+            return None
+        return getattr(load_network(self.declared, self.weights), "architecture", None)
+
     def _transform(self, image):
         if isinstance(self.declared, Interpolation):
             lr = make_lr(image, self.parameters.scale, self.parameters.lr_rule)

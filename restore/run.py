@@ -158,7 +158,10 @@ def restore_study(study, workers=None, progress=None):
             " study.example.toml shows"
         )
     references, refused = list_references(study)
-    restorers = {model.model_id: _prepare(study, model) for model in models}
+    restorers, architectures = {}, {}
+    for model in models:
+        restorers[model.model_id] = restorer = _prepare(study, model)
+        architectures[model.model_id] = restorer.name_architecture()  # it is loaded now
     inputs, unreadable = _hash_references(references)
     with contextlib.ExitStack() as held:
         shelves = {
@@ -172,7 +175,8 @@ def restore_study(study, workers=None, progress=None):
         tasks = _plan(study, references, inputs, restorers, shelves)
         rejects = _carry_out(tasks, workers or os.cpu_count() or 1, shelves, progress)
         for key, shelf in shelves.items():
-            shelf.finish(study.name, key[0], inputs, unreadable | rejects[key])
+            refusals = unreadable | rejects[key]
+            shelf.finish(study.name, key[0], inputs, refusals, architectures[key[0]])
     report = _report(references, refused, inputs, unreadable, shelves, tasks, rejects)
     return report if not repairs else report.joined(repair_models(study, repairs, references))
 

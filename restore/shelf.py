@@ -154,7 +154,7 @@ class Shelf:
             temporary.write_bytes(data)
         self._current[image_id] = entry
 
-    def finish(self, study_name, model_id, inputs, rejects):
+    def finish(self, study_name, model_id, inputs, rejects, architecture=None):
         """Write the manifest, and end the journal.
 
         Parameters
@@ -165,6 +165,8 @@ class Shelf:
         rejects : dict
             Why the others were not, by image_id. An older image of theirs is put aside: it is of
             another reference or recipe.
+        architecture : str, optional
+            What the network calls itself.
         """
         for image_id in sorted(rejects):
             entry = self._current.pop(image_id, None)
@@ -181,6 +183,7 @@ class Shelf:
         manifest |= {
             "model_id": model_id,
             "inference_path": self.recipe["inference_path"],
+            "architecture": architecture,
             "images": [asdict(entry) for entry in entries],
             "left_over": [asdict(entry) for entry in left_over],
             "rejects": {to_text(name): rejects[name] for name in sorted(rejects)},

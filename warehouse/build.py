@@ -41,6 +41,8 @@ from upscale_audit.warehouse.hyra import (
     read_phantoms,
 )
 from upscale_audit.warehouse.lineage import Graph, add_dbt_edges, create_lineage
+from upscale_audit.warehouse.model_facts import TABLE as MODEL_FACTS
+from upscale_audit.warehouse.model_facts import create_model_facts, read_model_facts
 from upscale_audit.warehouse.project import check_marts
 from upscale_audit.warehouse.proof.provenance import (
     OWN_BASIS,
@@ -103,6 +105,7 @@ class Inputs:
     frozen: Frozen
     measured: Measured
     composites: dict
+    model_facts: list
     recipe: dict
 
     @property
@@ -193,6 +196,7 @@ def create_raw(database, study, inputs, manifest):
     create_frozen_tables(database, inputs.frozen)
     create_measured_table(database, inputs.measured)
     create_composites(database, study, inputs.composites)
+    create_model_facts(database, inputs.model_facts)
     create_lineage(database, study, inputs.manifest, inputs.hyra, inputs.recipe_sha256)
 
 
@@ -220,9 +224,12 @@ def read_inputs(study):
     check_vouched_frozen(study, frozen)
     measured = read_detectors(study)
     named = {"frozen": frozen.sha256, "detectors": measured.sha256}
+    facts = read_model_facts(study)
     recipe = describe_build(study, manifest, (hyra, phantoms), named)
+    # Not among what decides a number: `warehouse.growth` passes it over.
+    recipe |= {"model_facts": facts}
     composites = check_composites(study)
-    return Inputs(manifest, hyra, phantoms, frozen, measured, composites, recipe)
+    return Inputs(manifest, hyra, phantoms, frozen, measured, composites, facts, recipe)
 
 
 class _Job:
@@ -313,6 +320,8 @@ class _Job:
         graph.add_files("phantom_file", inputs.phantoms.name_files())
         graph.add_files("frozen_file", inputs.frozen.name_files())
         graph.add_files("detectors_file", inputs.measured.name_files())
+        # They are in the build's recipe, as the study file's parameters are.
+        graph.add_files("study_file", {MODEL_FACTS: None})
         with open_build(self.database) as connection:
             connection.begin()
             _create_table_list(connection, dbt_manifest)

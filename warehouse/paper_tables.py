@@ -1,4 +1,4 @@
-"""Tables of results for a paper: means of models and their differences, CSV and LaTeX."""
+"""Tables for a paper: what the models are, their means and their differences, CSV and LaTeX."""
 
 import csv
 from decimal import ROUND_HALF_EVEN, Context, Decimal
@@ -7,6 +7,7 @@ from upscale_audit.ingest.files import sync, write_text
 from upscale_audit.warehouse.published_form import write_as_text
 
 MEANS, PAIRS, MEANS_LATEX = "model_means.csv", "model_pairs.csv", "model_means.tex"
+MODELS, MODELS_LATEX = "models.csv", "models.tex"
 MOST_DECIMALS = 6
 
 PRINTED = {
@@ -38,6 +39,21 @@ _QUERIES = {
         " order by source_id, level, quantity, model_a, model_b, inference_path"
     ),
 }
+_MODELS_QUERY = (
+    "select model_number, model_id, label, family, architecture, restorer_kind, scale, lr_rule,"
+    " weights_sha256, weights_url, colour, array_to_string(stated_columns, ' ') as stated_columns,"
+    " array_to_string(recorded_columns, ' ') as recorded_columns from dim_models"
+    " order by model_number"
+)
+_MODEL_HEADS = {
+    "label": "Model",
+    "family": "Family",
+    "architecture": "Architecture",
+    "scale": "Scale",
+    "lr_rule": "LR rule",
+    "weights_sha256": "Weights (SHA-256)",
+}
+_HASH_CHARACTERS = 12
 _P_DIGITS = 3
 
 # TeX's own characters, and two that its fonts would make something else of.
@@ -61,10 +77,15 @@ _NOTE = """\
 % and without an interval the greatest mean four; 0 to 6 decimals, half to even.
 % Needs \\usepackage{booktabs} and \\usepackage[T1]{fontenc}. Written by upscale-audit export.
 """
+_MODELS_NOTE = """\
+% The models, as the study file and the records of upscale-audit restore describe them: models.csv
+% says which of both. Of a hash the first 12 of 64 digits.
+% Needs \\usepackage{booktabs} and \\usepackage[T1]{fontenc}. Written by upscale-audit export.
+"""
 
 
 def write_paper_tables(connection, folder):
-    """Write ``model_means.csv``, ``model_means.tex`` and ``model_pairs.csv``, all images together.
+    """Write the models, their means (CSV and LaTeX) and differences, of all images together.
 
     Parameters
     ----------
@@ -78,16 +99,20 @@ def write_paper_tables(connection, folder):
     Numbers are rounded for print, `count_decimals`; the marts hold them as they are. p has three
     significant digits. A text that a spreadsheet would run gets an apostrophe
     (`warehouse.published_form.write_as_text`); one that TeX would is escaped (`escape_latex`). The
-    CSVs hold every quantity, the LaTeX table those of `PRINTED`, one ``tabular`` for each source
-    that has one.
+    CSVs hold every quantity and name models by `model_id`; the LaTeX table holds those of
+    `PRINTED`, one ``tabular`` for each source that has one, models by label and in their order.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    header, models = _read(connection, _MODELS_QUERY)
+    _write_csv(folder / MODELS, header, models)
+    write_text(folder / MODELS_LATEX, format_models(models))
+    labels = {row["model_id"]: row["label"] for row in models}
     for name, estimate in ((MEANS, _MEAN), (PAIRS, _DIFFERENCE)):
         header, rows = _read(connection, _QUERIES[name])
         _round_rows(rows, estimate)
         _write_csv(folder / name, header, rows)
         if name == MEANS:
-            write_text(folder / MEANS_LATEX, format_latex(rows))
+            write_text(folder / MEANS_LATEX, format_latex(rows, labels))
 
 
 def count_decimals(estimates, half_widths):
@@ -143,13 +168,51 @@ def escape_latex(text):
     return "".join(_LATEX.get(letter, letter) for letter in seen)
 
 
-def format_latex(rows):
+def format_models(models):
+    r"""Lay out what the models are as a booktabs ``tabular``, a model a row.
+
+    Parameters
+    ----------
+    models : list of dict
+        Rows of ``models.csv``.
+
+    Returns
+    -------
+    str
+        LaTeX to ``\input``; a column of which nothing is known is left out, and the table where
+        only labels are.
+    """
+    columns = [name for name in _MODEL_HEADS if any(row[name] is not None for row in models)]
+    if len(columns) < 2:
+        return _MODELS_NOTE
+    lines = [
+        rf"\begin{{tabular}}{{{'l' * len(columns)}}}",
+        r"\toprule",
+        " & ".join(escape_latex(_MODEL_HEADS[name]) for name in columns) + r" \\",
+        r"\midrule",
+        *(" & ".join(_format_fact(row, name) for name in columns) + r" \\" for row in models),
+    ]
+    return _MODELS_NOTE + "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def _format_fact(row, name):
+    if row[name] is None:
+        return ""
+    text = escape_latex(row[name])
+    if name == "scale":
+        return rf"$\times${text}"
+    return rf"\texttt{{{text[:_HASH_CHARACTERS]}}}" if name == "weights_sha256" else text
+
+
+def format_latex(rows, labels=None):
     r"""Lay out means as one booktabs ``tabular`` a source, a model and path a row.
 
     Parameters
     ----------
     rows : list of dict
         Rows of ``model_means.csv``, numbers rounded.
+    labels : dict, optional
+        Of models by `model_id`, in their order; one that is not there goes by its name, behind.
 
     Returns
     -------
@@ -161,11 +224,11 @@ def format_latex(rows):
         known = [row for row in rows if row["source_id"] == source and row["mean"] is not None]
         columns = [name for name in PRINTED if any(row["quantity"] == name for row in known)]
         if columns:
-            parts.append(_format_source(source, known, columns))
+            parts.append(_format_source(source, known, columns, labels or {}))
     return "\n".join(parts)
 
 
-def _format_source(source, rows, columns):
+def _format_source(source, rows, columns, labels):
     cells = {(row["model_id"], row["inference_path"], row["quantity"]): row for row in rows}
     units = {row["quantity"]: row["unit"] for row in rows}
     heads = [PRINTED[name] for name in columns]
@@ -177,9 +240,12 @@ def _format_source(source, rows, columns):
         " & ".join(["", "", "", *(_format_unit(units[name]) for name in columns)]) + r" \\",
         r"\midrule",
     ]
-    for model, path in sorted({key[:2] for key in cells}):
+    places = {model: number for number, model in enumerate(labels)}
+    drawn_rows = {key[:2] for key in cells}
+    order = sorted(drawn_rows, key=lambda key: (places.get(key[0], len(places)), key))
+    for model, path in order:
         drawn = [cells.get((model, path, name)) for name in columns]
-        names = [escape_latex(model), escape_latex(path), _format_counts(drawn)]
+        names = [escape_latex(labels.get(model, model)), escape_latex(path), _format_counts(drawn)]
         lines.append(" & ".join([*names, *map(_format_mean, drawn)]) + r" \\")
         if any(row is not None and row["mean_low"] is not None for row in drawn):
             lines.append(" & ".join(["", "", "", *map(_format_interval, drawn)]) + r" \\")

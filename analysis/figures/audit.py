@@ -12,7 +12,7 @@ TITLE = "Who adds, who loses, and where"
 GROUPED_BY = "hf"
 # Where the colours end, and beyond which share of it a number is written in white.
 LIMIT_SPREADS, DARK = 2, 0.65
-HEAD_PT, HEAD_CHARACTERS, NUMBER_PT = 6, 10, 6
+HEAD_PT, HEAD_CHARACTERS, NUMBER_PT = 6.2, 10, 6.2
 LEGEND_STEPS, LEGEND_PT = 41, 26
 NOT_KNOWN = "\u2013"
 PATHS = {"notta": "", "tta": "with TTA"}
@@ -34,7 +34,7 @@ def draw_restorer_audit(marts):
     spreads = _read_spreads(marts)
     groups = group_restorers(marts.models, rows, components)
     title = theme.make_title(TITLE, _describe(marts, rows, components, spreads))
-    return _draw_sheet(groups, rows, components, spreads, title)
+    return _draw_sheet(groups, marts.labels, rows, components, spreads, title)
 
 
 def read_restorers(marts, components):
@@ -203,13 +203,13 @@ def _describe(marts, rows, components, spreads):
     ]
 
 
-def _draw_sheet(groups, rows, components, spreads, title):
+def _draw_sheet(groups, names, rows, components, spreads, title):
     """Lay the rows out from the top, in points."""
-    names = [part["component"] for part in components]
-    labels = [theme.label_model(model) for _, models in groups for model in models]
+    parts = [part["component"] for part in components]
+    labels = [theme.break_label(names[model]) for _, models in groups for model in models]
     width = theme.DOUBLE_COLUMN_PT - 12
     left = max([theme.text_width(PATHS["tta"]) + 8, theme.label_width(labels)])
-    columns = _place_columns(left, width, len(names))
+    columns = _place_columns(left, width, len(parts))
     canvas = Canvas()
     _draw_legend(canvas, width)
     y = _draw_heads(canvas, columns, components)
@@ -219,11 +219,11 @@ def _draw_sheet(groups, rows, components, spreads, title):
         for model in models:
             for path in PATHS:
                 if path == "notta" or (model, path) in rows:
-                    label = theme.label_model(model) if path == "notta" else PATHS[path]
+                    label = theme.break_label(names[model]) if path == "notta" else PATHS[path]
                     height = theme.row_height([label], 12)
                     colour = theme.BLACK if path == "notta" else theme.GREY
                     canvas.add_texts([_place_label(left - 4, y, height, label, colour)], "right")
-                    _draw_row(canvas, y, height, columns, rows.get((model, path)), names, spreads)
+                    _draw_row(canvas, y, height, columns, rows.get((model, path)), parts, spreads)
                     y += height
     return canvas.draw(width, y + 4, title)
 

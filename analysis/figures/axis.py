@@ -42,7 +42,7 @@ def draw_axis1_distribution(marts):
     models = [model for model in marts.models if any(row["model_id"] == model for row in rows)]
     columns = min(3, len(models))
     width = round((theme.DOUBLE_COLUMN_PT - 44 - 10 * (columns - 1)) / columns)
-    headers = {model: _head_panel(rows, model) for model in models}
+    headers = {model: _head_panel(rows, model, marts.labels[model]) for model in models}
     faceted = (
         _layer_curves(rows, headers, paths)
         .properties(width=width, height=84)
@@ -50,26 +50,24 @@ def draw_axis1_distribution(marts):
             facet=alt.Facet("model:N", sort=list(headers.values()), title=None),
             columns=columns,
             spacing=alt.RowColnumber(row=8, column=10),
-            title=theme.make_title(
-                DISTRIBUTION_TITLE, [unit, *_count_curves(rows, models, marts.models)]
-            ),
+            title=theme.make_title(DISTRIBUTION_TITLE, [unit, *_count_curves(marts, rows, models)]),
         )
     )
     # Vega would draw a shared axis under the empty places of an unfilled last row.
     return faceted.resolve_axis(x="independent") if len(models) % columns else faceted
 
 
-def _count_curves(rows, models, declared):
+def _count_curves(marts, rows, models):
     totals = {}
     for row in rows:
         key = row["model_id"], row["inference_path"]
         totals[key] = totals.get(key, 0) + row["block_count"]
     without = [model for model in models if (model, "tta") not in totals]
-    unscored = [model for model in declared if model not in models]
+    unscored = [model for model in marts.models if model not in models]
     return [
         f"n = {theme.count_span(list(totals.values()), 'block')} per curve.",
-        f"Without augmented images: {', '.join(without)}." if without else "",
-        f"Not drawn, for no block has a score: {', '.join(unscored)}." if unscored else "",
+        f"Without augmented images: {marts.list_labels(without)}." if without else "",
+        f"Not drawn, for no block has a score: {marts.list_labels(unscored)}." if unscored else "",
     ]
 
 
@@ -114,14 +112,14 @@ def _fill_bins(rows, headers):
     ]
 
 
-def _head_panel(rows, model):
+def _head_panel(rows, model, label):
     shares = []
     for path in PATH_COLOURS:
         bins = [row for row in rows if (row["model_id"], row["inference_path"]) == (model, path)]
         if bins:
             above = sum(row["block_pct"] for row in bins if row["bin"] >= 0)
             shares.append(f"{path} {above:.1f} %")
-    return f"{theme.label_model(model, 26)}\nAxis1 \u2265 0: {', '.join(shares)}"
+    return f"{theme.break_label(label, 26)}\nAxis1 \u2265 0: {', '.join(shares)}"
 
 
 def draw_pca_basis(marts):
@@ -168,7 +166,9 @@ def draw_pca_basis(marts):
         " and no Axis1 type is stated.",
     ]
     loadings = _draw_loadings(rows, shared)
-    below = alt.hconcat(_draw_spectrum(rows), _draw_alignment(rows, marts.models), spacing=20)
+    below = alt.hconcat(
+        _draw_spectrum(rows), _draw_alignment(rows, marts.name_models(marts.models)), spacing=20
+    )
     return alt.vconcat(loadings, below, spacing=12, title=theme.make_title(BASIS_TITLE, caption))
 
 
@@ -290,7 +290,7 @@ def _draw_alignment(rows, models):
 
 def _list_alignments(rows, models):
     own = {row["basis_id"]: row for row in rows if row["component"] == 1}
-    named = {f"model:{model}": theme.label_model(model) for model in models}
+    named = {f"model:{model}": theme.break_label(name) for model, name in models.items()}
     if "pooled" in own and not own["pooled"]["is_scoring"]:
         named = {"pooled": "the study's own"} | named
     drawn = []

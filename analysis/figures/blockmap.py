@@ -1,6 +1,7 @@
 """Maps of Axis1 over one image: where a model added and where it took away."""
 
 import math
+from dataclasses import dataclass
 
 import altair as alt
 import numpy as np
@@ -17,8 +18,40 @@ from upscale_audit.ingest.windows import PLAIN, recall_display
 TITLE = "Axis1, block by block"
 REFERENCE_PX = 640
 LEGEND_STEPS = 41
+SHORT_TITLE = 8
 GAP_PT = 8
 TALLEST_PT = 200
+
+
+@dataclass(frozen=True)
+class ColourScale:
+    """Colours of values from `low` to `high`; beyond them the end's.
+
+    Around 0 they run from blue through white to red, of magnitudes from white to blue.
+    """
+
+    title: str
+    low: float
+    high: float
+
+    @property
+    def is_signed(self):
+        """Whether 0 is the middle."""
+        return self.low == -self.high
+
+    def paint(self, values):
+        """Paint values of any shape; NaN is grey. The shape with 3 added, uint8, sRGB."""
+        values = np.asarray(values, dtype=float)
+        if self.is_signed:
+            return theme.diverging_colours(values / self.high)
+        share = (values - self.low) / ((self.high - self.low) or 1)
+        return theme.diverging_colours(-share.clip(0, 1))
+
+    @property
+    def ticks(self):
+        """The values that the legend names."""
+        count = 5 if self.is_signed else 3
+        return [float(value) for value in np.linspace(self.low, self.high, count)]
 
 
 def choose_images(marts):
@@ -95,13 +128,19 @@ def draw_blockmap(marts, references, image_id, limit):
     size_pt = width, max(1, round(width * rows_per_col))
     display = find_display(marts, image_id)
     reference = read_reference(references, image, display)
-    panels = [_draw_panel(reference, size_pt, "Reference", image_id)]
+    panels = [draw_panel(reference, size_pt, "Reference", image_id)]
     for model_id in marts.models:
         own = blocks.filter(blocks["model_id"] == model_id)
         raster = paint_blocks(own, image["block_rows"], image["block_cols"], limit)
         # Only maps carry the colour scale, so that the reference's greys are not read on it.
         panels.append(
-            _draw_panel(raster, size_pt, theme.label_model(model_id, 24), _summarise(own), limit)
+            draw_panel(
+                raster,
+                size_pt,
+                theme.break_label(marts.labels[model_id], 24),
+                _summarise(own),
+                ColourScale("Axis1", -limit, limit),
+            )
         )
     return alt.concat(*panels, columns=columns, spacing=GAP_PT).properties(
         title=_make_title(image_id, image, blocks, limit, marts.describe_axis())
@@ -178,15 +217,37 @@ def paint_blocks(blocks, block_rows, block_cols, limit):
     numpy.ndarray
         Shape (M, N, 3), uint8, sRGB.
     """
-    scores = np.full((block_rows, block_cols), np.nan)
-    known = blocks.drop_nulls("axis1")
-    scores[known["block_row"].to_numpy(), known["block_col"].to_numpy()] = known["axis1"].to_numpy()
+    scale = ColourScale("Axis1", -limit, limit)
+    return paint_values(blocks, "axis1", (block_rows, block_cols), scale)
+
+
+def paint_values(blocks, column, shape, scale):
+    """Paint a column of one image and model, each block as a square of pixels.
+
+    Parameters
+    ----------
+    blocks : polars.DataFrame
+        block_row, block_col and the column; a block without a row or a value is grey.
+    column : str
+    shape : tuple of int
+        Rows and columns of blocks.
+    scale : ColourScale
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (M, N, 3), uint8, sRGB.
+    """
+    values = np.full(shape, np.nan)
+    known = blocks.drop_nulls(column)
+    values[known["block_row"].to_numpy(), known["block_col"].to_numpy()] = known[column].to_numpy()
     # Blocks are enlarged here: renderers differ in how they smooth an enlarged image.
-    side = max(1, round(REFERENCE_PX / max(block_rows, block_cols)))
-    return theme.diverging_colours(scores / limit).repeat(side, axis=0).repeat(side, axis=1)
+    side = max(1, round(REFERENCE_PX / max(shape)))
+    return scale.paint(values).repeat(side, axis=0).repeat(side, axis=1)
 
 
-def _draw_panel(pixels, size_pt, name, summary, limit=None):
+def draw_panel(pixels, size_pt, name, summary, scale=None):
+    """Draw pixels under their name and a line; with a scale, its legend goes above all panels."""
     uri = encode_png(pixels)
     width, height = size_pt
     raster = (
@@ -215,35 +276,38 @@ def _draw_panel(pixels, size_pt, name, summary, limit=None):
         offset=3,
         subtitlePadding=1,
     )
-    if limit is None:
+    if scale is None:
         return alt.layer(raster, title=title, width=width, height=height)
-    layers = (raster, _draw_scale(limit, width, height))
+    layers = (raster, _draw_scale(scale, width, height))
     return alt.layer(*layers, title=title, width=width, height=height)
 
 
-def _draw_scale(limit, width, height):
-    ends = np.linspace(-1, 1, LEGEND_STEPS)
-    scale = alt.Scale(
-        domain=[round(float(limit * end), 6) for end in ends],
-        range=theme.to_hex(theme.diverging_colours(ends)),
+def _draw_scale(scale, width, height):
+    steps = np.linspace(scale.low, scale.high, LEGEND_STEPS)
+    colours = alt.Scale(
+        # Of six digits, for a domain in full would not be told from its neighbour's.
+        domain=[float(f"{step:.6g}") for step in steps],
+        range=theme.to_hex(scale.paint(steps)),
     )
+    # A long title stands above its bar, which then is no wider than what it is the scale of.
+    is_short = len(scale.title) <= SHORT_TITLE
     legend = alt.Legend(
         direction="horizontal",
-        gradientLength=180,
+        gradientLength=180 if is_short else min(180, width),
         gradientThickness=8,
-        values=[-limit, -limit / 2, 0, limit / 2, limit],
-        format=".2~f",
-        titleOrient="left",
-        titleAlign="right",
+        values=scale.ticks,
+        format=".3~g",
+        titleOrient="left" if is_short else "top",
+        titleAlign="right" if is_short else "left",
     )
     # Images have no colour channel: an invisible point carries the scale into the legend.
     return (
-        alt.Chart(theme.make_data([{"axis1": 0}]))
+        alt.Chart(theme.make_data([{"value": scale.low}]))
         .mark_point(opacity=0)
         .encode(
             x=alt.value(width / 2),
             y=alt.value(height / 2),
-            color=alt.Color("axis1:Q", title="Axis1", scale=scale, legend=legend),
+            color=alt.Color("value:Q", title=scale.title, scale=colours, legend=legend),
         )
     )
 

@@ -54,7 +54,8 @@ def draw_model_pairs(marts, baseline):
         return theme.draw_message(TITLE, [], message)
     rows = _read_differences(marts, baseline)
     if not rows:
-        message = f"No other model has an image, restored in the same way, that {baseline} has."
+        name = marts.labels[baseline]
+        message = f"No other model has an image, restored in the same way, that {name} has."
         return theme.draw_message(TITLE, [], message)
     models = [model for model in marts.models if any(row["model_id"] == model for row in rows)]
     heads = {name: f"{text}\n\u2192 {above}" for name, (text, above) in QUANTITIES.items()}
@@ -62,9 +63,12 @@ def draw_model_pairs(marts, baseline):
         row["panel"] = heads[row["quantity"]]
         row["evidence"] = _judge(row)
     without = [model for model in marts.models if model not in (*models, baseline)]
-    title = theme.make_title(TITLE, _describe(rows, baseline, without))
+    without = [marts.labels[model] for model in without]
+    title = theme.make_title(TITLE, _describe(rows, marts.labels[baseline], without))
     encodings = {"x_title": "Model minus baseline", "tick_count": 4, **_encode(rows)}
-    return facet_intervals(rows, list(heads.values()), models, title, encodings, shared=False)
+    return facet_intervals(
+        rows, list(heads.values()), marts.name_models(models), title, encodings, shared=False
+    )
 
 
 def _read_differences(marts, baseline):

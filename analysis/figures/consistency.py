@@ -49,9 +49,10 @@ def draw_consistency(marts):
     )
     if not rows:
         return theme.draw_message(TITLE, [], "No LR image is known: dim_images says why.")
+    rows = marts.order_rows(rows)
     for row in rows:
         tta = ", tta" if row["inference_path"] == "tta" else ""
-        row["row"] = theme.label_model(row["model_id"] + tta, 26)
+        row["row"] = theme.break_label(marts.labels[row["model_id"]] + tta, 26)
     labels = [row["row"] for row in rows]
     height = round(len(labels) * theme.row_height(labels, ROW_PT))
     composed = theme.DOUBLE_COLUMN_PT - theme.label_width(labels) - 24
@@ -312,7 +313,7 @@ def _gather(marts, image, reference, blocks, files, folders, corner):
             file["file_sha256"],
             find_display(marts, image["image_id"], "restored", model_id),
         )
-        words = (theme.label_model(model_id, 17), "enlarged")
+        words = (theme.break_label(marts.labels[model_id], 17), "enlarged")
         if restored is not None:
             column.append((_cut(restored, corner, WINDOW_PX), words))
         painted = _paint(own, image, reference.shape)

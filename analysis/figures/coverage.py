@@ -44,7 +44,7 @@ def draw_coverage(marts):
     )
     drawn = [
         {
-            "model": theme.label_model(row["model_id"]),
+            "model": theme.break_label(marts.labels[row["model_id"]]),
             "inference_path": row["inference_path"],
             "cause": label,
             "rank": rank,
@@ -65,11 +65,12 @@ def draw_coverage(marts):
     ]
     if not drawn:
         return theme.draw_message(TITLE, caption, "No reference was decoded: mart_rejects.")
-    return _draw_bars(drawn, marts.models, theme.make_title(TITLE, caption))
+    models = marts.name_models(marts.models)
+    return _draw_bars(drawn, models, theme.make_title(TITLE, caption))
 
 
 def _draw_bars(rows, models, title):
-    labels = [theme.label_model(model) for model in models]
+    labels = [theme.break_label(label) for label in models.values()]
     used = [pair for pair in CAUSES.values() if any(row["cause"] == pair[1] for row in rows)]
     width = round((theme.DOUBLE_COLUMN_PT - theme.label_width(labels) - 34) / 2)
     bars = (

@@ -50,10 +50,10 @@ def draw_frame_profile(marts):
     strips = []
     for number, model in enumerate(models):
         own = [row for row in rows if row["model_id"] == model]
-        head = _head_strip(model, paths, effects)
+        head = _head_strip(model, marts.labels[model], paths, effects)
         ends = number == 0, number == len(models) - 1
         strips.append(_draw_strip(own, head, paths, (farthest, round(height)), *ends))
-    title = theme.make_title(FRAME_TITLE, _describe_frame(rows, models, marts.models))
+    title = theme.make_title(FRAME_TITLE, _describe_frame(marts, rows, models))
     return alt.vconcat(*strips, spacing=4, title=title).resolve_legend(color="shared")
 
 
@@ -114,7 +114,7 @@ def _draw_strip(rows, head, paths, extent, is_first, is_last):
     )
 
 
-def _head_strip(model, paths, effects):
+def _head_strip(model, label, paths, effects):
     """Say a model's name and its frame effect, less the baseline's where there is one."""
     parts = []
     for path in paths:
@@ -125,7 +125,7 @@ def _head_strip(model, paths, effects):
         if row["excess"] is not None:
             text += f", own {_spell_effect(row, 'excess')}"
         parts.append(text)
-    text = f"{model}: {'; '.join(parts) or 'no interior to compare with'}"
+    text = f"{label}: {'; '.join(parts) or 'no interior to compare with'}"
     return textwrap.wrap(text, HEAD_CHARACTERS, subsequent_indent="    ")
 
 
@@ -138,10 +138,10 @@ def _spell_effect(row, name):
     return text.replace("-", "\u2212")
 
 
-def _describe_frame(rows, models, declared):
+def _describe_frame(marts, rows, models):
     outermost = [row for row in rows if row["distance_blocks"] == 0 and row["frame_side"] == "all"]
     blocks = theme.count_span([row["block_count"] for row in outermost], "block")
-    without = [model for model in declared if model not in models]
+    without = [model for model in marts.models if model not in models]
     return [
         "Mean SSIM of 8 px blocks by their distance to the frame, on each model's own scale;"
         " corner: as near to a horizontal as to a vertical side.",
@@ -150,7 +150,7 @@ def _describe_frame(rows, models, declared):
         "Above each model: mean over images of the SSIM at distance 4 or more less that of the"
         " outermost ring, in thousandths (above 0: worse on the frame); own: how much of it is"
         " beyond the baseline's on the same images.",
-        f"Not measured: {', '.join(without)}." if without else "",
+        f"Not measured: {marts.list_labels(without)}." if without else "",
     ]
 
 
@@ -192,7 +192,7 @@ def draw_seam_profile(marts):
     models = [model for model in marts.models if any(row["model_id"] == model for row in rows)]
     paths = [name for name in PATH_COLOURS if any(row["inference_path"] == name for row in rows)]
     for row in rows:
-        row["panel"] = theme.label_model(row["model_id"], 26)
+        row["panel"] = theme.break_label(marts.labels[row["model_id"]], 26)
     columns = min(SEAM_COLUMNS, len(models))
     width = round((theme.DOUBLE_COLUMN_PT - 56 - 10 * (columns - 1)) / columns)
     faceted = (
@@ -200,7 +200,9 @@ def draw_seam_profile(marts):
         .properties(width=width, height=70)
         .facet(
             facet=alt.Facet(
-                "panel:N", sort=[theme.label_model(model, 26) for model in models], title=None
+                "panel:N",
+                sort=[theme.break_label(marts.labels[model], 26) for model in models],
+                title=None,
             ),
             columns=columns,
             spacing=alt.RowColnumber(row=8, column=10),

@@ -28,12 +28,8 @@ _SUMMARY = ("hyra_lin_contrast", "best_linear_contrast", "restored_hf_gain", "hf
 
 def list_hyra_models(marts):
     """List the models whose networks were analysed."""
-    return [
-        row["model_id"]
-        for row in marts.rows(
-            "select model_id from mart_hyra_networks group by model_id order by model_id"
-        )
-    ]
+    rows = marts.rows("select model_id from mart_hyra_networks group by model_id")
+    return marts.order_models([row["model_id"] for row in rows])
 
 
 def draw_hyra(marts, model_id):
@@ -75,7 +71,7 @@ def draw_hyra(marts, model_id):
     panels = [alt.hconcat(*maps, spacing=_GAP_PT), _draw_profiles(responses, offsets, networks)]
     if spectra:
         panels.append(_draw_spectra(spectra, scale))
-    title = _make_title(model_id, networks, images)
+    title = _make_title(marts.labels[model_id], networks, images)
     return alt.vconcat(*panels, spacing=12, title=title).resolve_scale(
         color="independent", strokeDash="independent"
     )
@@ -255,7 +251,7 @@ def _make_small_title(text):
     )
 
 
-def _make_title(model_id, networks, images):
+def _make_title(label, networks, images):
     first = networks[0]
     caption = [
         f"What one LR pixel does to the restored image (scale {first['scale']}), on a grey of"
@@ -280,7 +276,7 @@ def _make_title(model_id, networks, images):
             )
             + _say(", correlation {:.2f}.", images["hf_correlation"]),
         ]
-    return theme.make_title(f"HyRA of {model_id} [OWN]", caption)
+    return theme.make_title(f"HyRA of {label} [OWN]", caption)
 
 
 def _say_crossing(network):

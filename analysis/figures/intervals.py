@@ -65,7 +65,7 @@ def draw_direction_components(marts):
     return facet_intervals(
         drawn,
         list(panels.values()),
-        marts.models,
+        marts.name_models(marts.models),
         theme.make_title(DIRECTIONS_TITLE, caption),
         {"x_title": "Mean, in robust spreads", "tick_count": 7, **_encode_polarity(drawn)},
     )
@@ -91,10 +91,11 @@ def draw_tta_effect(marts):
         " its own unit (dn: grey levels of 0 to 255)."
     )
     drawn = [row for row in rows if row["mean"] is not None]
-    without = sorted(set(marts.models) - {row["model_id"] for row in drawn})
+    drawn_models = {row["model_id"] for row in drawn}
+    without = [model for model in marts.models if model not in drawn_models]
     if not drawn:
         return theme.draw_message(
-            EFFECT_TITLE, [unit], f"No model has augmented images: {', '.join(without)}."
+            EFFECT_TITLE, [unit], f"No model has augmented images: {marts.list_labels(without)}."
         )
     panels = _name_quantities(marts)
     for row in drawn:
@@ -110,8 +111,10 @@ def draw_tta_effect(marts):
     return facet_intervals(
         drawn,
         list(panels.values()),
-        models,
-        theme.make_title(EFFECT_TITLE, [unit, *_describe_effects(drawn, panels, without)]),
+        marts.name_models(models),
+        theme.make_title(
+            EFFECT_TITLE, [unit, *_describe_effects(drawn, panels, marts.list_labels(without))]
+        ),
         {"x_title": "Mean change, tta minus notta", "tick_count": 4, "fill": fill},
         shared=False,
     )
@@ -124,7 +127,7 @@ def _describe_effects(rows, panels, without):
     return [
         f"n = {pairs} per point.",
         theme.describe_intervals(rows, "low"),
-        f"Not drawn, for they have no augmented images: {', '.join(without)}." if without else "",
+        f"Not drawn, for they have no augmented images: {without}." if without else "",
         f"Without a value: {', '.join(missing)}." if missing else "",
     ]
 
@@ -192,8 +195,8 @@ def _encode_polarity(rows):
 def _draw_rows(rows, models, x_title, tick_count, **encodings):
     """Draw a zero line, intervals and points, one row per model."""
     for row in rows:
-        row["model"] = theme.label_model(row["model_id"])
-    order = [theme.label_model(model) for model in models]
+        row["model"] = theme.break_label(models[row["model_id"]])
+    order = [theme.break_label(label) for label in models.values()]
     y = alt.Y(
         "model:N",
         sort=order,
@@ -230,7 +233,8 @@ def facet_intervals(rows, panels, models, title, encodings, shared=True):
         model_id, panel, mean, low and high (None: no interval), and what `encodings` name.
     panels : list of str
         Heads in their order; those without a row are left out.
-    models : list of str
+    models : dict
+        Label by model_id, in their order.
     title : altair.TitleParams
     encodings : dict
         x_title, tick_count, and channels of the points.
@@ -241,7 +245,7 @@ def facet_intervals(rows, panels, models, title, encodings, shared=True):
     -------
     altair.FacetChart
     """
-    labels = [theme.label_model(model) for model in models]
+    labels = [theme.break_label(label) for label in models.values()]
     room = theme.DOUBLE_COLUMN_PT - theme.label_width(labels) - 10 * (COLUMNS - 1) - 12
     drawn = {row["panel"] for row in rows}
     panels = [panel for panel in panels if panel in drawn]

@@ -31,7 +31,10 @@ def draw_ledger(marts):
     )
     if not rows:
         return theme.draw_message(TITLE, [], "No whole block was measured.")
-    names = {(row["model_id"], row["inference_path"]): _label_row(row) for row in rows}
+    rows = marts.order_rows(rows)
+    names = {
+        (row["model_id"], row["inference_path"]): _label_row(marts.labels, row) for row in rows
+    }
     widest = max(row["scale_px"] for row in rows)
     panels = {
         f"cells of {scale} px": [
@@ -54,9 +57,9 @@ def draw_ledger(marts):
     return alt.hconcat(*charts, spacing=GAP_PT, title=title)
 
 
-def _label_row(row):
+def _label_row(names, row):
     tta = ", tta" if row["inference_path"] == "tta" else ""
-    return theme.label_model(row["model_id"] + tta, 26)
+    return theme.break_label(names[row["model_id"]] + tta, 26)
 
 
 def _describe(marts, rows):

@@ -81,7 +81,9 @@ def draw_lesion_risk(marts, quantity):
     return facet_intervals(
         drawn,
         list(heads.values()),
-        [model for model in marts.models if any(row["model_id"] == model for row in drawn)],
+        marts.name_models(
+            [model for model in marts.models if any(row["model_id"] == model for row in drawn)]
+        ),
         theme.make_title(
             f"{TITLE}: {short}",
             [*_describe(drawn, few, name, above), _count_findings(len(most))],
@@ -118,7 +120,7 @@ def _count_patients(rows):
 
 def _head_panel(finding, patients):
     name = "any finding (union of boxes)" if finding == UNION else finding
-    name = theme.label_model(name, FINDING_CHARACTERS)
+    name = theme.break_label(name, FINDING_CHARACTERS)
     return f"{name}\n{patients:,} patients"
 
 

@@ -41,7 +41,7 @@ def draw_axis1_multiverse(marts):
     rows = _read(marts)
     if not rows:
         return theme.draw_message(TITLE, [], "No block was measured: there is no axis to choose.")
-    labels = {model: theme.label_model(model, 26) for model in marts.models}
+    labels = {model: theme.break_label(marts.labels[model], 26) for model in marts.models}
     columns = _list_columns(rows)
     spaces = [space for space in SPACES if any(row["feature_space"] == space for row in rows)]
     room = theme.DOUBLE_COLUMN_PT - theme.label_width([*labels.values(), *MARKS]) - COUNT_PT

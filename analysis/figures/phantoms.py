@@ -63,7 +63,7 @@ def draw_detectors(marts, arm, model_id):
     -------
     altair.TopLevelMixin
     """
-    title = f"What each number finds in {model_id}: {ARMS[arm]}"
+    title = f"What each number finds in {marts.labels[model_id]}: {ARMS[arm]}"
     cells, contrast = _read_cells(marts, arm, model_id)
     columns = _order_columns(cells)
     detectors = sorted(
@@ -151,7 +151,7 @@ def _draw_matrix(cells, detectors, columns, title):
                 ends.append(make_text(x + side / 2, y + ROW_PT * 0.76, span, colour))
     canvas.add_boxes(boxes, stroke="#FFFFFF", stroke_width=0.8)
     canvas.add_texts(areas, align="center", size=6.5)
-    canvas.add_texts(ends, align="center", size=5)
+    canvas.add_texts(ends, align="center", size=6.2)
     names = [
         make_text(left - 3, top + ROW_PT * (row + 0.5), name) for row, name in enumerate(detectors)
     ]
@@ -249,7 +249,7 @@ def draw_free_response(marts, model_id):
         if row["contrast_dn"] in (contrast, None) and (row["detector"], row["reading"]) in CURVES
     ]
     kinds = [kind for kind in KINDS if any(row["kind"] == kind for row in rows)]
-    title = f"What is found at how many false positives an image: {model_id}"
+    title = f"What is found at how many false positives an image: {marts.labels[model_id]}"
     caption = _describe_curves(rows, contrast)
     if not rows:
         return theme.draw_message(title, [], "None of the numbers that are drawn has a limit.")

@@ -64,7 +64,9 @@ def draw_flag_rates(marts, source):
     nominal = {rule["rule_id"]: rule["nominal_ratio"] for rule in rules}
     for row in rows:
         row["evidence"] = _judge(row, nominal[row["rule_id"]])
-    return _draw_panels(rows, rules, make_title(TITLE, source, _describe(rows, rules, population)))
+    title = make_title(TITLE, source, _describe(rows, rules, population))
+    models = marts.name_models(marts.order_models({row["model_id"] for row in rows}))
+    return _draw_panels(models, rows, rules, title)
 
 
 def _judge(row, nominal):
@@ -112,14 +114,13 @@ def _count_images(rows):
     return counts
 
 
-def _draw_panels(rows, rules, title):
-    models = sorted({row["model_id"] for row in rows})
+def _draw_panels(models, rows, rules, title):
     bands = -(-len(models) // MOST_COLUMNS)
     columns = -(-len(models) // bands)
     left = 8 + max(0.5 * theme.TEXT_PT * len(rule["label"]) for rule in rules)
     room = (theme.DOUBLE_COLUMN_PT - 12 - left) / columns - PANEL_GAP_PT
     width = min(WIDEST_PANEL_PT, room)
-    heads = {model: theme.label_model(model, int(width / 4)) for model in models}
+    heads = {model: theme.break_label(name, int(width / 4)) for model, name in models.items()}
     head = 6 + (theme.TEXT_PT + 2) * max(text.count("\n") + 1 for text in heads.values())
     body = ROW_PT * len(rules) + GROUP_GAP_PT * (len({rule["family"] for rule in rules}) - 1)
     key = 14

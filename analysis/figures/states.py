@@ -50,7 +50,7 @@ def draw_tier3_states(marts):
     if not models:
         return theme.draw_message(TITLE, [], "No block has a state: nothing was measured.")
     caption = _describe(marts, known, [model for model in marts.models if model not in known])
-    return _draw_bars(models, known, theme.make_title(TITLE, caption))
+    return _draw_bars(marts.name_models(models), known, theme.make_title(TITLE, caption))
 
 
 def _list_zones(known):
@@ -88,7 +88,7 @@ def _describe(marts, known, without):
         "Silent: blocks so flat that SSIM could hardly fall (definitions E.2), of the hidden"
         " Persistent ones (published as 95.30 % for SwinIR), and beside it of all hidden ones."
         " *: by identity, for no other block of the zone reaches the limit.",
-        f"Not measured: {', '.join(without)}." if without else "",
+        f"Not measured: {marts.list_labels(without)}." if without else "",
         _describe_measured(known),
     ]
 
@@ -123,17 +123,18 @@ def _span(ratios):
 
 def _draw_bars(models, known, title):
     canvas = Canvas()
-    left = max(60.0, *(6 + theme.text_width(theme.label_model(model, 22)) for model in models))
+    heads = {model: theme.break_label(label, 22) for model, label in models.items()}
+    left = max(60.0, *(theme.label_width([head]) - 2 for head in heads.values()))
     left = min(left, 116.0)
     start = left + ZONE_PT
     width = WIDTH_PT - start - NUMBERS_PT
     end, ticks = _choose_end(max(_find_reach(states) for states in _list_zones(known)))
     columns = [start + width + offset for offset in COLUMNS_PT]
-    heads = ("\nblocks", "silent, of\nhidden first state", "silent, of\nall hidden")
+    column_heads = ("\nblocks", "silent, of\nhidden first state", "silent, of\nall hidden")
     canvas.add_texts(
         [
             make_text(x, HEAD_PT - 20, head, theme.GREY)
-            for x, head in zip(columns, heads, strict=True)
+            for x, head in zip(columns, column_heads, strict=True)
         ],
         baseline="top",
     )
@@ -141,7 +142,7 @@ def _draw_bars(models, known, title):
     bars, whiskers, labels, numbers = [], [], [], []
     for model in models:
         height = ROW_PT * sum(len(zones) for _, zones in known[model].values())
-        labels.append(make_text(0, y + height / 2, theme.label_model(model, 22)))
+        labels.append(make_text(0, y + height / 2, heads[model]))
         for indicator, name in INDICATORS.items():
             _, zones = known[model].get(indicator, ("", {}))
             for zone in [zone for zone in ZONES if zone in zones]:

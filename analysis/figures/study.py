@@ -43,15 +43,20 @@ from upscale_audit.analysis.lfv import LFV_FIGURES
 from upscale_audit.analysis.lfv.proof import Source, list_lfv_sources
 from upscale_audit.analysis.lqd.texts import font_family
 from upscale_audit.analysis.marts import Marts, quote_text
-from upscale_audit.analysis.output import write_chart
+from upscale_audit.analysis.output import (
+    AS_LAID_OUT,
+    measure_height,
+    read_caption,
+    write_chart,
+)
 from upscale_audit.ingest.errors import StudyError
-from upscale_audit.ingest.files import sync
+from upscale_audit.ingest.files import sync, write_text
 from upscale_audit.ingest.manifests import MANIFEST
 
 MODELS_A_PICTURE, MODELS_AN_AUDIT = 15, 40
 """So many models are drawn on one picture; of more, each picture has a part."""
 MODELS_IN_DETAIL = 60
-"""So many models, the first by name, have pictures of what takes several marks a model or a map."""
+"""So many models, the first in order, have pictures of what takes a map or several marks each."""
 OVERVIEWS = ("ledger", "model_pairs", "tier3_states")
 """Figures in which a model is a line or two: drawn of every model, as the audit is."""
 MODELS_APART = ("flag_rates", "verdicts")
@@ -93,14 +98,27 @@ VARYING_STARTS = (
 )
 # Folder of the figures that have published names: one folder in it per source and path.
 LFV_FOLDER = "lfv_proof"
-ENDINGS = (".png", ".svg", ".html")
+ENDINGS = (".png", ".svg", ".pdf", ".html")
+CAPTIONS = "captions.txt"
+TALLEST_PT = 655
+"""Of a figure, 231 mm: as wide as 190 mm it still stands within an A4 page's 247 mm of text."""
+MODELS_UNMEASURED = 5
+"""So many models fit on a page in every figure, whatever their names."""
 PART = re.compile(r"_\d+of\d+$")
 
 logger = logging.getLogger(__name__)
 
 
-def draw_figures(warehouse_path, references, folder, progress=None, language="en", folders=None):
-    """Draw every figure of a study as PNG, SVG and self-contained HTML.
+def draw_figures(
+    warehouse_path,
+    references,
+    folder,
+    progress=None,
+    language="en",
+    folders=None,
+    form=AS_LAID_OUT,
+):
+    """Draw every figure of a study as PNG, SVG, PDF and self-contained HTML.
 
     Parameters
     ----------
@@ -116,15 +134,18 @@ def draw_figures(warehouse_path, references, folder, progress=None, language="en
     progress : callable, optional
         Called as ``progress(done, total, name)`` when a figure is written.
     language : {"en", "ja"}
-        Of the figures in ``lfv_proof/``, which have published names; others are English.
+        Of the figures that have published names: other than in English, in ``lfv_proof/``, they are
+        drawn a second time beside it, in ``lfv_proof_ja/``. All others are English.
     folders : dict, optional
         Folder of the LR images as ``"lr"``, and of each model's notta images by its name, for the
         figure that shows them.
+    form : analysis.output.Print
 
     Returns
     -------
     list of Path
-        Three files per figure.
+        Four files per figure, and ``captions.txt`` with what stands above each; a figure that has
+        nothing to show has no file, and its reason there.
 
     Raises
     ------
@@ -139,15 +160,23 @@ def draw_figures(warehouse_path, references, folder, progress=None, language="en
     try:
         with Marts(warehouse_path) as marts:
             figures = plan_figures(marts, references, language, folders)
-            paths = []
+            paths, captions, reasons = [], [], []
             for done, (name, draw) in enumerate(figures.items(), start=1):
                 chart = draw(marts)
-                paths += write_chart(
-                    theme.finish(chart, font) if "/" in name else theme.finish(chart), fresh, name
-                )
+                message = theme.find_message(chart)
+                if message is None:
+                    is_english = "/" not in name or name.startswith(f"{LFV_FOLDER}/")
+                    chart = theme.finish(chart, *([] if is_english else [font]))
+                    paths += write_chart(chart, fresh, name, form)
+                    captions.append("\n".join([name, *read_caption(chart), ""]))
+                else:
+                    reasons.append(f"{name}: {message}")
                 logger.info("drew %s", name)
                 if progress is not None:
                     progress(done, len(figures), name)
+        paths.append(fresh / CAPTIONS)
+        undrawn = ["\n".join(["Not drawn", *reasons, ""])] if reasons else []
+        write_text(fresh / CAPTIONS, "\n".join([*captions, *undrawn]))
         return _put_in_place(fresh, folder, paths)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
@@ -161,7 +190,7 @@ def plan_figures(marts, references, language="en", folders=None):
     marts : analysis.marts.Marts
     references : str, Path or None
     language : {"en", "ja"}
-        Of the figures in ``lfv_proof/``.
+        As `draw_figures` takes it.
     folders : dict, optional
         As `draw_figures` takes it.
 
@@ -178,8 +207,10 @@ def plan_figures(marts, references, language="en", folders=None):
         for source in sources[name]:
             figure, drawn = f"{name}_{files[source]}", partial(draw, source=source)
             models = _list_models(marts, table, source) if name in MODELS_APART else []
-            figures |= _share_out(figure, drawn, models)
-    return figures | _plan_lfv_figures(marts, language)
+            figures |= _share_out(marts, figure, drawn, models)
+    for drawn in dict.fromkeys(["en", language]):
+        figures |= _plan_lfv_figures(marts, drawn)
+    return figures
 
 
 def _plan_lfv_figures(marts, language):
@@ -192,8 +223,9 @@ def _plan_lfv_figures(marts, language):
         for source in sources
     }
     files = name_files(sorted(places.values()))
+    folder = LFV_FOLDER if language == "en" else f"{LFV_FOLDER}_{language}"
     return {
-        f"{LFV_FOLDER}/{files[places[source]]}/{name}": partial(draw, source=source)
+        f"{folder}/{files[places[source]]}/{name}": partial(draw, source=source)
         for source in sources
         for name, draw in LFV_FIGURES.items()
     }
@@ -231,9 +263,11 @@ def _plan_study_figures(marts, references, folders):
     figures = {}
     for name, draw in planned.items():
         most_drawn = len(marts.models) if name in OVERVIEWS else MODELS_IN_DETAIL
-        figures |= _share_out(name, draw, marts.models, most_drawn=most_drawn)
+        figures |= _share_out(marts, name, draw, marts.models, most_drawn=most_drawn)
     if len(marts.models) > 1:
-        figures |= _share_out("restorer_audit", draw_restorer_audit, marts.models, MODELS_AN_AUDIT)
+        figures |= _share_out(
+            marts, "restorer_audit", draw_restorer_audit, marts.models, MODELS_AN_AUDIT
+        )
     figures |= _plan_hyra_figures(list_hyra_models(marts))
     for arm, model_id in list_detector_figures(marts):
         figures[f"detectors_{arm}_{model_id}"] = partial(draw_detectors, arm=arm, model_id=model_id)
@@ -246,18 +280,17 @@ def _plan_study_figures(marts, references, folders):
 
 def _list_models(marts, table, source):
     rows = marts.rows(
-        f"select model_id from {table} where source_id = {quote_text(source)}"
-        " group by model_id order by model_id"
+        f"select model_id from {table} where source_id = {quote_text(source)} group by model_id"
     )
-    return [row["model_id"] for row in rows]
+    return marts.order_models([row["model_id"] for row in rows])
 
 
 def _plan_hyra_figures(models):
-    """Plan a picture for each analysed network, of many for the first by name, and say so."""
+    """Plan a picture for each analysed network, of many for the first, and say so."""
     note = ""
     if len(models) > MODELS_IN_DETAIL:
         note = (
-            f"Of {len(models):,} networks analysed, the first {MODELS_IN_DETAIL} by name have"
+            f"Of {len(models):,} networks analysed, the first {MODELS_IN_DETAIL} have"
             " pictures; the marts hold the others."
         )
     return {
@@ -271,13 +304,32 @@ def _draw_network(marts, model_id, note):
     return theme.add_sentence(chart, note) if note else chart
 
 
-def _share_out(name, draw, models, most=MODELS_A_PICTURE, most_drawn=None):
-    """Plan one picture of all models, or several of about as many each, of the first by name."""
+def _share_out(marts, name, draw, models, most=MODELS_A_PICTURE, most_drawn=None):
+    """Plan one picture of all models, or several of about as many each, of the first in order.
+
+    Of more than a few, the tallest are measured: they fit on a page.
+    """
     drawn = models[:most_drawn]
     count = max(1, -(-len(drawn) // most))
+    while True:
+        parts = _plan_parts(name, draw, models, len(drawn), count)
+        if len(drawn) <= MODELS_UNMEASURED or count == len(drawn):
+            return parts
+        longest = max(range(len(drawn)), key=lambda number: len(marts.labels[drawn[number]]))
+        # The last has as many models as any, another may have the tallest rows.
+        pictures = [*parts.values()]
+        tallest = [pictures[place] for place in {longest * count // len(drawn), count - 1}]
+        height = max(measure_height(theme.finish(part(marts))) for part in tallest)
+        if height <= TALLEST_PT:
+            return parts
+        count = min(len(drawn), max(count + 1, int(count * height / TALLEST_PT)))
+
+
+def _plan_parts(name, draw, models, last, count):
+    """Plan so many pictures of the first models, or one that has no number."""
     if count == 1:
         return {name: draw}
-    ends = [len(drawn) * number // count for number in range(count + 1)]
+    ends = [last * number // count for number in range(count + 1)]
     digits = len(str(count))
     return {
         f"{name}_{number:0{digits}d}of{count}": partial(
@@ -286,7 +338,7 @@ def _share_out(name, draw, models, most=MODELS_A_PICTURE, most_drawn=None):
             models=models,
             start=ends[number - 1],
             stop=ends[number],
-            last=len(drawn),
+            last=last,
             is_one_scale=name.startswith("axis1_blockmap"),
         )
         for number in range(1, count + 1)
@@ -298,7 +350,8 @@ def _draw_part(marts, draw, models, start, stop, last, is_one_scale):
     part = models[start:stop]
     with marts.narrowed(part):
         chart = draw(marts)
-    which = f"Models {start + 1:,} to {stop:,} of {len(models):,} by name, {part[0]} to {part[-1]}"
+    ends = f"{marts.labels[part[0]]} to {marts.labels[part[-1]]}"
+    which = f"Models {start + 1:,} to {stop:,} of {len(models):,}, {ends}"
     others = "the others have pictures of their own"
     if last < len(models):
         others = f"the first {last:,} have pictures of this kind, the marts hold the others"
@@ -328,11 +381,11 @@ def _put_in_place(fresh, folder, paths):
 
 
 def _remove_stale(folder, paths):
-    for path in [*folder.iterdir(), *folder.glob(f"{LFV_FOLDER}/*/*")]:
+    for path in [*folder.iterdir(), *folder.glob(f"{LFV_FOLDER}*/*/*")]:
         stem = PART.sub("", path.stem)
         is_ours = stem in VARYING or stem.startswith(VARYING_STARTS)
         if is_ours and path.suffix in ENDINGS and path not in paths:
             path.unlink()
-    for place in [*folder.glob(f"{LFV_FOLDER}/*"), folder / LFV_FOLDER]:
+    for place in [*folder.glob(f"{LFV_FOLDER}*/*"), *folder.glob(f"{LFV_FOLDER}*")]:
         if place.is_dir() and not any(place.iterdir()):
             place.rmdir()

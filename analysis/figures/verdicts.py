@@ -49,12 +49,12 @@ def draw_verdicts(marts, source):
         "Nothing but rules and thresholds differs between the bars of a model: a class is a"
         " statement about that choice too, and the number of rules that fire is no probability.",
     ]
-    return _draw_bars(counts, totals, make_title(TITLE, source, caption))
+    models = marts.name_models(marts.order_models({bar[2] for bar in counts}))
+    return _draw_bars(models, counts, totals, make_title(TITLE, source, caption))
 
 
-def _draw_bars(counts, totals, title):
-    models = sorted({bar[2] for bar in counts})
-    labels = {model: theme.label_model(model) for model in models}
+def _draw_bars(models, counts, totals, title):
+    labels = {model: theme.break_label(label) for model, label in models.items()}
     left = theme.label_width(labels.values()) + COLUMN_GAP_PT
     sets = [name for name in RULE_SETS if any(bar[0] == name for bar in counts)]
     room = theme.DOUBLE_COLUMN_PT - 12 - left
@@ -75,8 +75,8 @@ def _draw_bars(counts, totals, title):
             y += row_pt
         y += 4
     canvas.add_boxes(bars, stroke="#777777", stroke_width=0.35)
-    canvas.add_texts([row for row in numbers if row["colour"] == theme.BLACK], "center", 6)
-    canvas.add_texts([row for row in numbers if row["colour"] != theme.BLACK], "right", 6)
+    canvas.add_texts([row for row in numbers if row["colour"] == theme.BLACK], "center", 6.2)
+    canvas.add_texts([row for row in numbers if row["colour"] != theme.BLACK], "right", 6.2)
     _add_labels(canvas, names)
     canvas.add_texts(headings)
     canvas.add_texts([make_text(x, 20, name) for name, x in lefts.items()], weight="bold")

@@ -80,8 +80,11 @@ def read_proof(marts, source):
         " order by population = 'per_model', model_id"
     )
     pooled = source.texts["pooled"]
+    own = marts.order_rows([row for row in rows if row["population"] == "per_model"])
+    rows = [*(row for row in rows if row["population"] == "pooled"), *own]
     for row in rows:
-        row["label"] = pooled if row["population"] == "pooled" else row["model_id"]
+        is_pooled = row["population"] == "pooled"
+        row["label"] = pooled if is_pooled else marts.labels[row["model_id"]]
     if len(rows) == 2:
         rows[0]["label"] = rows[1]["label"]
         rows = rows[:1]

@@ -21,20 +21,14 @@ from upscale_audit.analysis.lfv.proof import (
     spell_p,
 )
 from upscale_audit.analysis.lqd.texts import measure_text
+from upscale_audit.ingest.model_facts import DEFAULT_COLOURS
 
 # More points than this are counted in cells.
 MOST_POINTS = 2000
 CELLS = 60, 44
 PANEL_PT, GAP_PT, LEFT_PT, TOP_PT = 138, 40, 26, 27
-COLOURS = (
-    theme.BLUE,
-    theme.ORANGE,
-    theme.GREEN,
-    theme.PURPLE,
-    theme.SKY,
-    theme.VERMILLION,
-    theme.YELLOW,
-)
+MOST_COLOURED = 8
+"""So many models are told apart by their colours; of more, none is."""
 # The published column, and what stands for it in the corrected panel.
 MINIMUM = "texture_complexity", "local_ssim_min"
 LABEL_PT = 92
@@ -68,7 +62,7 @@ def draw_texture_dependency(marts, source):
         ("a", texts["texture_a"], minimum, texts["texture_complexity"], texts["local_ssim_min"]),
         ("b", texts["texture_b"], mean, texts[measure], texts["local_ssim_mean"]),
     )
-    colours = _choose_colours(rows)
+    colours = _choose_colours(marts, rows)
     width = (WIDTH_PT - 2 * LEFT_PT - GAP_PT) / 2
     for number, (letter, head, samples, x_title, y_title) in enumerate(panels):
         x = LEFT_PT + number * (width + LEFT_PT + GAP_PT)
@@ -85,7 +79,7 @@ def draw_texture_dependency(marts, source):
             _draw_threshold(canvas, panel, pooled["lfv_threshold_25th"], texts["threshold"])
         panel.draw_frame(canvas)
     has_points = any(samples and samples["points"] for samples in (minimum, mean))
-    y = _draw_key(canvas, TOP_PT + PANEL_PT + 27, colours if has_points else {})
+    y = _draw_key(canvas, marts, TOP_PT + PANEL_PT + 27, colours if has_points else {})
     bottom = _draw_statistics(canvas, y, source, shown)
     return canvas.draw(WIDTH_PT, bottom + 2, title)
 
@@ -138,11 +132,14 @@ def _widen(low, high):
     return low - margin, high + margin
 
 
-def _choose_colours(rows):
+def _choose_colours(marts, rows):
+    """Colour of each model of some rows; of one that is not the study's, a free one in turn."""
     models = [row["model_id"] for row in rows if row["population"] == "per_model"]
-    if len(models) > len(COLOURS):
+    if len(models) > MOST_COLOURED:
         return {}
-    return dict(zip(models, COLOURS, strict=False))
+    known = {model: marts.colours[model] for model in models if model in marts.colours}
+    free = iter([colour for colour in DEFAULT_COLOURS if colour not in known.values()])
+    return {model: known.get(model) or next(free) for model in models}
 
 
 def _draw_samples(canvas, panel, samples, colours):
@@ -206,15 +203,16 @@ def _draw_threshold(canvas, panel, threshold, label):
     canvas.add_texts([make_text(right, panel.y - 7, text, theme.VERMILLION)], align="right")
 
 
-def _draw_key(canvas, y, colours):
+def _draw_key(canvas, marts, y, colours):
     """Draw which model has which colour; return where the key ends."""
     x, points, texts = 0.0, [], []
     for model, colour in colours.items() if len(colours) > 1 else ():
-        width = 18 + measure_text(model, theme.TEXT_PT)
+        label = marts.labels[model]
+        width = 18 + measure_text(label, theme.TEXT_PT)
         if x and x + width > WIDTH_PT:
             x, y = 0.0, y + 10
         points.append(make_point(x + 4, y, colour))
-        texts.append(make_text(x + 10, y, model))
+        texts.append(make_text(x + 10, y, label))
         x += width
     canvas.add_points(points, 16, stroke="#FFFFFF")
     canvas.add_texts(texts)

@@ -3,6 +3,7 @@
 Each map and each contact sheet is written into a folder of its own.
 """
 
+from upscale_audit.analysis.lqd.classes import PALETTES
 from upscale_audit.analysis.lqd.files import write_published
 from upscale_audit.analysis.lqd.marks import read_marks
 from upscale_audit.analysis.lqd.measure import measure_map
@@ -10,6 +11,7 @@ from upscale_audit.analysis.lqd.page import write_page
 from upscale_audit.analysis.lqd.picture import draw_picture
 from upscale_audit.analysis.lqd.scene import load_scene
 from upscale_audit.analysis.lqd.sheet import draw_worst
+from upscale_audit.analysis.lqd.texts import name_place
 
 __all__ = ["draw_map", "draw_worst"]
 
@@ -66,8 +68,9 @@ def draw_map(
     if mark is not None:
         marks = read_marks(study, image_id, model_id, inference_path, **mark)
         name += f"_{marks.detector}"
-    folder = (folder or study.output / "maps") / name / model_id / image_id
+    folder = (folder or study.output / "maps") / name_place(name, language) / model_id / image_id
     paths = write_published(quality_map, folder)
-    paths += draw_picture(scene, quality_map, folder, language, marks=marks)
+    for palette in PALETTES:
+        paths += draw_picture(scene, quality_map, folder, language, palette, marks)
     paths.append(write_page(scene, folder, patch_px=patch_px, language=language))
     return paths, scene.sources

@@ -454,7 +454,7 @@
     const view = data.views[state.view];
     const notes = {
       reference: "",
-      restored: `${view.model_id}, ${view.path_name}`,
+      restored: `${view.label}, ${view.path_name}`,
       difference: text.difference_unit.replace("dn", `\u00b1${state.limit} dn`),
       map: `${state.patch} \u00d7 ${state.patch} px`,
     };
@@ -682,7 +682,7 @@
   }
   byId("image").textContent = data.image_id;
   const modelIds = [...new Set(data.views.map((view) => view.model_id))];
-  addOptions(byId("model"), modelIds.map((id) => [id, id]), (id) => setView(id, data.views[state.view].path));
+  addOptions(byId("model"), modelIds.map((id) => [id, data.views.find((view) => view.model_id === id).label]), (id) => setView(id, data.views[state.view].path));
   addOptions(byId("limit"), data.difference_limits.map((limit) => [limit, `\u00b1${limit} dn`]), (limit) => {
     state.limit = Number(limit);
     refresh();

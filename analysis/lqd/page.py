@@ -149,6 +149,7 @@ def _describe_view(scene, view, sizes, components, texts):
         directions = pack_numbers(view.directions, steps, "<i2")
     return {
         "model_id": view.model_id,
+        "label": view.label,
         "path": view.inference_path,
         "path_name": texts[view.inference_path],
         "image": encode_png(view.restored),

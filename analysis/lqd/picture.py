@@ -19,13 +19,15 @@ from upscale_audit.analysis.lqd.texts import font_family, get_texts
 NAME = "p6_local_quality_heatmap"
 RASTER_PX = 1024
 MARK_COLOUR = theme.ORANGE
+OUTLINES = {"published": "#FF0000", "safe": "#FFFFFF"}
+"""Colour of the outline of patches below 0.70, by palette."""
 DIFFERENCE_LIMITS_DN = (4, 8, 16, 32, 64, 128, 255)
 WITHIN_RATIO = 0.995
 _GAP_PT, _HEADER_PT, _BAR_PT, _TALLEST_PT = 12, 14, 24, 300
 
 
 def draw_picture(scene, quality_map, folder, language="en", palette="published", marks=None):
-    """Draw a map with its images as PNG and SVG.
+    """Draw a map with its images as PNG, SVG and PDF.
 
     Parameters
     ----------
@@ -36,6 +38,8 @@ def draw_picture(scene, quality_map, folder, language="en", palette="published",
     folder : Path
     language : {"en", "ja"}
     palette : {"published", "safe"}
+        Colours as published, or ones that differ in lightness, for any eye; these have a name of
+        their own.
     marks : analysis.lqd.marks.Marks, optional
         Blocks to frame on the restored image.
 
@@ -55,14 +59,14 @@ def draw_picture(scene, quality_map, folder, language="en", palette="published",
     )
     difference = view.restored.astype(np.int16) - scene.reference
     limit = choose_limit(difference)
-    caption = _caption(text, quality_map, difference, limit)
+    caption = _caption(text, quality_map, difference, limit, palette)
     if marks is not None:
         caption += text["between"] + describe_marks(text, marks)
     y = drawing.add_paragraph(0, theme.TITLE_PT + 2, caption, drawing.width_pt) + 8
     width, height = _panel_size(quality_map)
     left = [0, width + _GAP_PT]
     second = y + _HEADER_PT + height + 6
-    restored = text["restored_by"].format(model=view.model_id, path=text[view.inference_path])
+    restored = text["restored_by"].format(model=view.label, path=text[view.inference_path])
     reference_panel = shrink(scene.reference, RASTER_PX)
     _panel(drawing, left[0], y, (width, height), "a", text["reference"], reference_panel)
     _panel(drawing, left[1], y, (width, height), "b", restored, shrink(view.restored, RASTER_PX))
@@ -77,7 +81,8 @@ def draw_picture(scene, quality_map, folder, language="en", palette="published",
     _difference_bar(drawing, left[0], bars, width, limit)
     draw_ssim_bar(drawing, left[1], bars, width, text, palette)
     bottom = _shares(drawing, bars + _BAR_PT + 14, quality_map, text, palette)
-    return write_drawing(drawing, bottom + 4, folder, NAME)
+    name = NAME if palette == "published" else f"{NAME}_{palette}"
+    return write_drawing(drawing, bottom + 4, folder, name)
 
 
 def choose_limit(difference):
@@ -112,7 +117,7 @@ def draw_ssim_bar(drawing, x, y, width, text, palette="published"):
     drawing.add_text(x + width * 0.35, y + 14, text["local_ssim"], 6.5, "middle")
 
 
-def _caption(text, quality_map, difference, limit):
+def _caption(text, quality_map, difference, limit, palette):
     measured = quality_map.local_ssim[~quality_map.is_partial]
     numbers = {
         "patch": quality_map.patch_px,
@@ -128,7 +133,8 @@ def _caption(text, quality_map, difference, limit):
         "beyond": f"{100 * (np.abs(difference) > limit).mean():.2f}",
         "largest": spell(difference.flat[np.abs(difference).argmax()], 0, sign="+"),
     }
-    keys = ["caption_method", "caption_n", "caption_colours", "caption_difference"]
+    colours = "caption_colours" if palette == "published" else f"caption_colours_{palette}"
+    keys = ["caption_method", "caption_n", colours, "caption_difference"]
     if quality_map.is_partial.any():
         keys.insert(2, "caption_partial")
     return text["between"].join(text[key].format(**numbers) for key in keys)
@@ -209,7 +215,8 @@ def _panel(drawing, x, y, size, letter, name, pixels, is_blocks=False):
 def _map_panel(drawing, x, y, size, quality_map, text, palette):
     name = text["map_patch"].format(patch=quality_map.patch_px)
     _panel(drawing, x, y, size, "d", name, raster_map(quality_map, RASTER_PX, palette), True)
-    draw_outline(drawing, x, y + _HEADER_PT, size, quality_map)
+    colour = OUTLINES[palette]
+    draw_outline(drawing, x, y + _HEADER_PT, size, quality_map, colour=colour)
 
 
 def raster_map(quality_map, longest_px, palette="published"):
@@ -219,11 +226,11 @@ def raster_map(quality_map, longest_px, palette="published"):
     return spread_patches(painted, quality_map.patch_px, *shape, longest_px)
 
 
-def draw_outline(drawing, x, y, size, quality_map, width=0.6):
+def draw_outline(drawing, x, y, size, quality_map, width=0.6, colour=OUTLINES["published"]):
     """Outline the patches below 0.70 over a panel of this size."""
     segments = trace_outline(classify(quality_map.local_ssim) == HALLUCINATION)
     scale = size[0] * quality_map.patch_px / quality_map.width_px
-    drawing.add_outline(x, y, scale, segments, (size[1], size[0]), width)
+    drawing.add_outline(x, y, scale, segments, (size[1], size[0]), width, colour)
 
 
 def _shrink_colours(painted):
@@ -263,7 +270,8 @@ def _shares(drawing, y, quality_map, text, palette):
     upper = "\u2264 1"
     for number, (item, count, colour) in enumerate(zip(CLASSES, counts, colours, strict=True)):
         x = number * step
-        drawing.add_rect(x, y + 16, 7, 7, colour, "#FF0000" if item.lower_bound is None else "none")
+        edge = OUTLINES[palette] if item.lower_bound is None else "none"
+        drawing.add_rect(x, y + 16, 7, 7, colour, edge)
         drawing.add_text(x + 10, y + 22, text[item.key], theme.TEXT_PT, bold=True)
         bounds = (
             f"{item.lower_bound:.2f} \u2264 SSIM {upper}" if item.lower_bound else "SSIM < 0.70"

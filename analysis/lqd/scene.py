@@ -24,6 +24,8 @@ class View:
     Attributes
     ----------
     model_id, inference_path : str
+    label : str
+        The model's name for people.
     restored : (M, N) uint8 array
     directions : (K, M / 8, N / 8) float64 array or None
         The scene's direction components of each 8 px block, rounded up to whole blocks at
@@ -32,6 +34,7 @@ class View:
 
     model_id: str
     inference_path: str
+    label: str
     restored: np.ndarray
     directions: np.ndarray | None = None
 
@@ -103,6 +106,7 @@ def load_scene(
     files = {key: pairs[key].file for key in dict.fromkeys(wanted) if pairs[key].file}
     known = _read_warehouse(study, image_id, tuple(files) if with_directions else ())
     folders = {(m.model_id, path): m.folder(path) for m in study.models for path in INFERENCE_PATHS}
+    labels = {model.model_id: model.label for model in study.models}
     sources, views = {}, []
 
     def decode(file, display, *key):
@@ -120,7 +124,8 @@ def load_scene(
     for (name, path), file in files.items():
         restored = decode(file, image.display, "restored", name, path)
         restored = _fit(reference.shape, restored, file, study.size_rule)
-        views.append(View(name, path, restored, known.directions.get((name, path))))
+        directions = known.directions.get((name, path))
+        views.append(View(name, path, labels[name], restored, directions))
     return Scene(image_id, reference, tuple(views), known.components, sources)
 
 

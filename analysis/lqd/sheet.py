@@ -9,7 +9,7 @@ from upscale_audit.analysis.lqd.classes import HALLUCINATION, classify, paint, t
 from upscale_audit.analysis.lqd.picture import draw_ssim_bar, spell
 from upscale_audit.analysis.lqd.scene import check_name, load_scene, pair_images
 from upscale_audit.analysis.lqd.svg import Drawing, shrink, spread_patches, write_drawing
-from upscale_audit.analysis.lqd.texts import font_family, get_texts
+from upscale_audit.analysis.lqd.texts import font_family, get_texts, name_place
 from upscale_audit.analysis.marts import Marts, quote_text
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.study import INFERENCE_PATHS
@@ -106,6 +106,7 @@ def draw_worst(study, model_id, inference_path="notta", count=12, language="en",
     with Marts(study.warehouse) as marts:
         check_name("model", model_id, marts.models, study)
         worst, total = rank_images(marts, model_id, inference_path, count)
+        label = marts.labels[model_id]
     if not worst:
         raise StudyError(
             f"{model_id} has no measured {inference_path} block in {study.warehouse}; ask for the"
@@ -113,7 +114,7 @@ def draw_worst(study, model_id, inference_path="notta", count=12, language="en",
         )
     pairing = pair_images(study)
     text = get_texts(language)
-    names = {"model": model_id, "path": text[inference_path]}
+    names = {"model": label, "path": text[inference_path]}
     drawing = Drawing(theme.DOUBLE_COLUMN_PT, font_family(language))
     title = text["worst_title"].format(**names)
     drawing.add_text(0, theme.TITLE_PT, title, theme.TITLE_PT, bold=True)
@@ -137,7 +138,11 @@ def draw_worst(study, model_id, inference_path="notta", count=12, language="en",
             place = column * (width + 12), top, width
             rank = f"{start + column + 1}"
             bottom = max(bottom, _draw_image(drawing, place, rank, scene, image, text))
-    folder = (folder or study.output / "maps") / f"{inference_path}_worst" / model_id
+    folder = (
+        (folder or study.output / "maps")
+        / name_place(f"{inference_path}_worst", language)
+        / model_id
+    )
     return write_drawing(drawing, bottom, folder, f"worst_{model_id}_{inference_path}"), sources
 
 

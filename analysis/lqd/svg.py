@@ -7,9 +7,11 @@ import vl_convert
 from PIL import Image
 
 from upscale_audit.analysis import theme
+from upscale_audit.analysis.fonts import choose_family
 from upscale_audit.analysis.lqd.texts import wrap_text
 from upscale_audit.analysis.output import PRINT_DPI
 from upscale_audit.analysis.pages import spell_text
+from upscale_audit.analysis.pdf import draw_pdf
 from upscale_audit.analysis.png import encode_png
 from upscale_audit.ingest.files import replacing, write_text
 
@@ -95,18 +97,19 @@ class Drawing:
     def to_svg(self, height_pt):
         """Spell the drawing."""
         width, height = _n(self.width_pt + 2 * MARGIN_PT), _n(height_pt + 2 * MARGIN_PT)
+        family = choose_family(self._parts, self._family)
         origin = f'"{-MARGIN_PT}" y="{-MARGIN_PT}"'
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}pt" height="{height}pt"'
             f' viewBox="{-MARGIN_PT} {-MARGIN_PT} {width} {height}"'
-            f' font-family="{escape(self._family)}"><defs>{"".join(self._definitions)}</defs>'
+            f' font-family="{escape(family)}"><defs>{"".join(self._definitions)}</defs>'
             f'<rect x={origin} width="{width}" height="{height}" fill="#fff"/>'
             f"{''.join(self._parts)}</svg>\n"
         )
 
 
 def write_drawing(drawing, height_pt, folder, name):
-    """Write a drawing as PNG (300 dpi at print size) and SVG, each whole or absent.
+    """Write a drawing as PNG (300 dpi at print size), SVG and PDF, each whole or absent.
 
     Parameters
     ----------
@@ -121,12 +124,14 @@ def write_drawing(drawing, height_pt, folder, name):
     list of Path
     """
     svg = drawing.to_svg(height_pt)
-    paths = [folder / f"{name}.png", folder / f"{name}.svg"]
+    paths = [folder / f"{name}{ending}" for ending in (".png", ".svg", ".pdf")]
     # The renderer takes a point for 96 / 72 of a pixel, and `ppi` for a factor over 72.
     png = vl_convert.svg_to_png(svg, scale=72 / 96, ppi=PRINT_DPI)
     with replacing(paths[0]) as temporary:
         temporary.write_bytes(png)
     write_text(paths[1], svg)
+    with replacing(paths[2]) as temporary:
+        temporary.write_bytes(draw_pdf(svg))
     return paths
 
 

@@ -3,22 +3,26 @@
 import json
 import re
 import unicodedata
-from functools import cache
 from importlib.resources import files
 
-import vl_convert
-
+from upscale_audit.analysis.fonts import can_draw_japanese as can_draw_japanese
+from upscale_audit.analysis.fonts import font_family as font_family
 from upscale_audit.analysis.theme import CHARACTER_EM
+from upscale_audit.analysis.wide import WIDE
 from upscale_audit.ingest.errors import StudyError
 
 LANGUAGES = ("en", "ja")
-FONT_LATIN = "Liberation Sans, Arial, Helvetica"
-FONT_JAPANESE = "Noto Sans CJK JP, Noto Sans JP, IPAexGothic, IPAPGothic, IPAGothic"
-# A line may not start with these, nor end with those.
-_CLOSING = "\u3001\u3002\uff0c\uff0e\uff09\u300d\u300f\u3011\uff05:;,.)"
+# A line may not start with these (closing marks, small kana, the mark of a long vowel, repeats: JIS
+# X 4051), nor end with those.
+_CLOSING = (
+    "\u3001\u3002\uff0c\uff0e\uff1a\uff1b\uff1f\uff01\uff09\u300d\u300f\u3011\uff05\u30fb\uff0f"
+    "\u3005\u309d\u309e\u30fd\u30fe\u30fc"
+    "\u3041\u3043\u3045\u3047\u3049\u3063\u3083\u3085\u3087\u308e"
+    "\u30a1\u30a3\u30a5\u30a7\u30a9\u30c3\u30e3\u30e5\u30e7\u30ee\u30f5\u30f6"
+    ":;,.)"
+)
 _OPENING = "\uff08\u300c\u300e\u3010("
-_WIDE = r"\u3000-\u9fff\uff00-\uffef"
-_PIECE = re.compile(rf"[{_WIDE}]|(?:[^\s{_WIDE}]|\u00a0)+|\s")
+_PIECE = re.compile(rf"[{WIDE}]|(?:[^\s{WIDE}]|\u00a0)+|\s")
 
 
 def get_texts(language, package="upscale_audit.analysis.lqd"):
@@ -41,39 +45,9 @@ def get_texts(language, package="upscale_audit.analysis.lqd"):
     return json.loads(part.read_text(encoding="utf-8"))
 
 
-def font_family(language):
-    """Name the fonts of a drawing.
-
-    Raises
-    ------
-    StudyError
-        Japanese is asked for and no installed font has its characters.
-    """
-    if language == "ja" and not can_draw_japanese():
-        raise StudyError(
-            "no installed font has Japanese characters; run"
-            " apt-get install fonts-noto-cjk (or fonts-ipafont-gothic), or draw in English"
-        )
-    # The renderer draws a whole line in the first font that has all of it.
-    first, second = (FONT_JAPANESE, FONT_LATIN) if language == "ja" else (FONT_LATIN, FONT_JAPANESE)
-    return f"{first}, {second}, sans-serif"
-
-
-@cache
-def can_draw_japanese():
-    """Whether two different characters come out as two different drawings.
-
-    Without a font both are the same empty box, or nothing.
-    """
-    return len({_draw_character(character) for character in "質歪"}) == 2
-
-
-def _draw_character(character):
-    return vl_convert.svg_to_png(
-        '<svg xmlns="http://www.w3.org/2000/svg" width="24" height="24">'
-        f'<text x="2" y="20" font-size="20" font-family="{FONT_JAPANESE}, sans-serif">'
-        f"{character}</text></svg>"
-    )
+def name_place(name, language):
+    """Name the folder of what is drawn in a language, beside that of the English."""
+    return name if language == "en" else f"{name}_{language}"
 
 
 def measure_text(text, size_pt):
@@ -96,12 +70,22 @@ def wrap_text(text, width_pt, size_pt):
     """
     # A number stays on the line of its unit.
     text = re.sub(r"(?<=\d) (?=%|dn|px)", "\u00a0", text)
-    lines, line = [], ""
+    lines, line = [], []
     for piece in _PIECE.findall(text):
-        is_full = measure_text((line + piece).rstrip(), size_pt) > width_pt
-        if is_full and line.strip() and piece not in _CLOSING and not piece.isspace():
-            kept = line.rstrip(_OPENING)
-            lines.append(kept.strip())
-            line = line[len(kept) :]
-        line += piece
-    return [*lines, line.strip()] if line.strip() else lines
+        is_full = measure_text("".join([*line, piece]).rstrip(), size_pt) > width_pt
+        if is_full and "".join(line).strip() and not piece.isspace():
+            place = _find_break([*line, piece])
+            if place:
+                lines.append("".join(line[:place]).strip())
+                line = line[place:]
+        line.append(piece)
+    last = "".join(line).strip()
+    return [*lines, last] if last else lines
+
+
+def _find_break(pieces):
+    """Find the last place at which a line may end and the next begin; 0 where there is none."""
+    for place in range(len(pieces) - 1, 0, -1):
+        if pieces[place][0] not in _CLOSING and pieces[place - 1][-1] not in _OPENING:
+            return place
+    return 0

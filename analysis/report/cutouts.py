@@ -22,7 +22,8 @@ class Cutout:
 
     Attributes
     ----------
-    model_id, image_id : str
+    label, image_id : str
+        The model's name for people, and the image's.
     row_px, col_px : int
         Its upper left pixel.
     mse_dn2 : float
@@ -34,7 +35,7 @@ class Cutout:
         Row and column of the block within the pictures.
     """
 
-    model_id: str
+    label: str
     image_id: str
     row_px: int
     col_px: int
@@ -59,7 +60,7 @@ def cut_worst_blocks(marts, references, folders):
     Returns
     -------
     cutouts : list of Cutout
-        Of the first `MODELS_SHOWN` models by name that have a measured block; of equal blocks the
+        Of the first `MODELS_SHOWN` models that have a measured block; of equal blocks the
         first by image, row and column.
     sources : dict
         SHA-256 of each file that was read, by its place.
@@ -84,7 +85,7 @@ def cut_worst_blocks(marts, references, folders):
         pictures, frame = _cut(pixels["reference"], pixels["restored"], corner)
         cutouts.append(
             Cutout(
-                model_id=model_id,
+                label=marts.labels[model_id],
                 image_id=found["image_id"],
                 row_px=corner[0],
                 col_px=corner[1],

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from upscale_audit.analysis.marts import quote_text
 
 MODELS_SHOWN = 40
-"""Rows of the first table; of more models the first by name, and the page says so."""
+"""Rows of the first table; of more models the first in order, and the page says so."""
 _MEANS = ("mse_dn2", "local_ssim", "axis1", "invented_dn2", "lost_dn2")
 _JUDGED = ("contradicted_ratio", "invented_dn2", "lost_dn2", "bent_dn2")
 _ENDS = {
@@ -35,6 +35,7 @@ class Row:
     """
 
     model_id: str
+    label: str
     inference_path: str
     image_count: int
     mse_dn2: Estimate | None
@@ -55,14 +56,14 @@ class Facts:
     study : dict
         The row of `dim_study`.
     rows : tuple of Row
-        The models shown, by name and path.
+        The models shown, in the order of figures, and by path.
     model_count, image_count, cluster_count : int
     cluster_unit : str
         patient or image.
     has_lr : bool
         Whether any image was held against its LR image.
     warnings, coverage : tuple of dict
-        Rows of `mart_warnings` and `mart_coverage`.
+        Rows of `mart_warnings`, and of `mart_coverage` with each model's `label`.
     """
 
     study: dict
@@ -96,6 +97,9 @@ def read_facts(marts):
     means = _read_means(marts, shown)
     judged = _read_judged(marts, shown)
     coverage = marts.rows("select * from mart_coverage order by model_id, inference_path")
+    coverage = [
+        row | {"label": marts.labels[row["model_id"]]} for row in marts.order_rows(coverage)
+    ]
     rows = [
         _make_row(item, means.get(_own(item), {}), judged.get(_own(item), {}), bool(judged))
         for item in coverage
@@ -148,6 +152,7 @@ def _make_row(coverage, means, judged, has_lr):
     split = judged if has_lr else means
     return Row(
         model_id=coverage["model_id"],
+        label=coverage["label"],
         inference_path=coverage["inference_path"],
         image_count=coverage["measured_image_count"],
         mse_dn2=means.get("mse_dn2"),

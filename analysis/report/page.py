@@ -116,7 +116,7 @@ def _write_table(facts, text):
         heads.append(text["contradicted_ratio"])
     rows = []
     for row in facts.rows:
-        cells = [row.model_id, row.inference_path, f"{row.image_count:,}"]
+        cells = [row.label, row.inference_path, f"{row.image_count:,}"]
         cells += [spell_parts(getattr(row, name), text) for name in columns]
         if facts.has_lr:
             cells.append(spell_parts(row.contradicted_ratio, text, *PERCENT))
@@ -149,7 +149,7 @@ def _write_worst(worst, facts, text):
         else:
             pictures = _paragraph(text["not_there"])
         shown.append(
-            f'<div class="triple"><h3>{_spell(cutout.model_id)}</h3>{pictures}'
+            f'<div class="triple"><h3>{_spell(cutout.label)}</h3>{pictures}'
             f'<p class="place">{_spell(place)}; {_spell(numbers)}</p></div>'
         )
     caption = text["worst_caption"].format(side=cutouts.SIDE_PX, limit=cutouts.DIFFERENCE_DN)
@@ -185,7 +185,10 @@ def _write_figures(marts, references, folders, text):
         own = [name for name in planned if PART.sub("", name) == wanted or _starts(name, wanted)]
         if not own:
             continue
-        svg = draw_svg(theme.finish(planned[own[0]](marts))).encode()
+        chart = planned[own[0]](marts)
+        if theme.find_message(chart) is not None:
+            continue
+        svg = draw_svg(theme.finish(chart)).encode()
         uri = "data:image/svg+xml;base64," + base64.b64encode(svg).decode("ascii")
         if len(uri) > left:
             parts.append(_paragraph(text["figure_heavy"].format(name=own[0]), "note"))
@@ -217,7 +220,7 @@ def _write_coverage(facts, text):
         "rejected_image_count",
     )
     rows = [
-        [row["model_id"], row["inference_path"], *(f"{row[name]:,}" for name in counts)]
+        [row["label"], row["inference_path"], *(f"{row[name]:,}" for name in counts)]
         for row in missing[:COVERAGE_SHOWN]
     ]
     note = ""

@@ -54,14 +54,14 @@ def _say_contradicted(rows, facts, text):
     if worst:
         shares = [
             text["share_of"].format(
-                model=row.model_id, share=spell(row.contradicted_ratio, text, *PERCENT)
+                model=row.label, share=spell(row.contradicted_ratio, text, *PERCENT)
             )
             for row in worst[:_NAMES]
         ]
         yield text["contradicted"].format(shares=text["and"].join(shares))
         if worst[_NAMES:]:
             yield text["more_contradict"].format(count=len(worst) - _NAMES)
-    never = [row.model_id for row in judged if row.contradicted_ratio.value == 0]
+    never = [row.label for row in judged if row.contradicted_ratio.value == 0]
     if never:
         yield text["never_contradicted"].format(models=_list_names(never, text))
 
@@ -73,9 +73,9 @@ def _say_invented(rows, text):
     most = max(known, key=lambda row: (row.invented_dn2.value, row.model_id))
     least = min(known, key=lambda row: (row.invented_dn2.value, row.model_id))
     yield text["invented"].format(
-        most=most.model_id,
+        most=most.label,
         most_value=spell(most.invented_dn2, text, unit=DN2),
-        least=least.model_id,
+        least=least.label,
         least_value=spell(least.invented_dn2, text, unit=DN2),
     )
 
@@ -89,9 +89,9 @@ def _say_error(marts, rows, text):
         return
     first, second = known[:2]
     yield text["error"].format(
-        least=first.model_id,
+        least=first.label,
         least_value=spell(first.mse_dn2, text, unit=DN2),
-        second=second.model_id,
+        second=second.label,
         second_value=spell(second.mse_dn2, text, unit=DN2),
         tested=_say_test(marts, first.model_id, second.model_id, text),
     )
@@ -118,9 +118,9 @@ def _say_axis(rows, text):
     signs = {"up": [], "down": []}
     for row in known:
         if row.axis1.low is not None and row.axis1.low > 0:
-            signs["up"].append(row.model_id)
+            signs["up"].append(row.label)
         elif row.axis1.high is not None and row.axis1.high < 0:
-            signs["down"].append(row.model_id)
+            signs["down"].append(row.label)
     for sign, names in signs.items():
         if names:
             yield text[f"axis_{sign}"].format(models=_list_names(names, text))

@@ -13,7 +13,7 @@ from upscale_audit.ingest.restorers import DECLARATIONS
 from upscale_audit.ingest.stated_window import parse_window
 from upscale_audit.ingest.structures import LEAST_RCA
 from upscale_audit.ingest.study import AnalysisParameters, load_study
-from upscale_audit.warehouse import composites, detectors, frozen, lineage, raw
+from upscale_audit.warehouse import composites, detectors, frozen, lineage, model_facts, raw
 from upscale_audit.warehouse.project import read_yml
 
 
@@ -42,6 +42,7 @@ def test_dbt_sources_describe_exactly_the_raw_columns(dbt_yaml):
     declared |= {name: list(columns) for name, columns in lineage.TABLES.items()}
     declared |= {name: list(columns) for name, columns in frozen.TABLES.items()}
     declared[composites.TABLE] = list(composites.COLUMNS)
+    declared[model_facts.TABLE] = list(model_facts.COLUMNS)
     declared[detectors.TABLE] = list(detectors.COLUMNS)
     declared[detectors.RULE_TABLE] = list(detectors.RULE_COLUMNS)
     declared[raw.PARAMETERS] = list(raw.PARAMETER_TEXTS)

@@ -424,3 +424,17 @@ def test_damaged_or_missing_stages_make_no_paper_and_name_the_repair(study, tmp_
         write_paper(study, tmp_path / "paper", "2026-05-04")
     (tmp_path / "away").rename(manifest)
     assert not (tmp_path / "paper").exists()
+
+
+def test_the_crate_names_every_model(paper):
+    crate = ROCrate(str(paper.folder))
+    models = crate.root_dataset["mentions"]
+    assert [model["alternateName"] for model in models] == [
+        "bicubic",
+        "realesr_animevideov3",
+        "span_x2_ch48",
+        "upscayl_digital",
+        "upscayl_standard",
+    ]
+    assert {model.type for model in models} == {"SoftwareApplication"}
+    assert all("sha256" not in model for model in models)

@@ -226,6 +226,7 @@ def test_a_recipe_is_the_hash_of_what_the_manifest_shows(sample_study):
         "parameters",
         "axis",
         "models",
+        "model_facts",
         "has_lr",
         "composites",
         "code",

@@ -13,6 +13,8 @@ from tests.browser import check_accessible, needs_browser, open_browser
 from upscale_audit.analysis.report import cutouts
 from upscale_audit.analysis.report.sentences import spell_number
 from upscale_audit.ingest.errors import StudyError
+from upscale_audit.warehouse.cli import drawing
+from upscale_audit.warehouse.cli import main as cli
 from upscale_audit.warehouse.cli.drawing import list_folders, write_study_report
 from upscale_audit.warehouse.proof.verify import verify
 
@@ -72,9 +74,9 @@ def test_the_worst_block_of_a_model_is_its_worst_and_shown_as_it_is(sample_study
     assert len(found) == 5
     assert len(sources) == 10
     for cutout in found:
-        own = blocks.filter(blocks["model_id"] == cutout.model_id)
+        own = blocks.filter(blocks["model_id"] == cutout.label)
         assert cutout.mse_dn2 == own["mse_dn2_notta"].max()
-        model = next(m for m in sample_study.models if m.model_id == cutout.model_id)
+        model = next(m for m in sample_study.models if m.model_id == cutout.label)
         places = (sample_study.references, model.notta)
         pixels = [
             np.asarray(Image.open(folder / f"{cutout.image_id}.png").convert("L")).astype(int)
@@ -117,3 +119,35 @@ def test_it_has_no_serious_accessibility_fault(sample_study, page, language):
 def test_before_a_build_there_is_nothing_to_report(tiny_study):
     with pytest.raises(StudyError, match="run upscale-audit build first"):
         write_study_report(tiny_study.load())
+
+
+def test_the_japanese_report_lies_beside_the_english_and_both_are_verified(sample_study):
+    write_study_report(sample_study)
+    english = (sample_study.output / "report.html").read_bytes()
+    write_study_report(sample_study, "ja")
+    path = sample_study.output / "report.ja.html"
+    assert (sample_study.output / "report.html").read_bytes() == english
+    assert '<html lang="ja"' in path.read_text(encoding="utf-8")
+    assert not verify(sample_study.output, sample_study).findings
+    assert not verify(path).findings
+    path.write_bytes(path.read_bytes() + b" ")
+    (finding,) = verify(sample_study.output, sample_study).findings
+    assert (finding.problem, finding.name) == ("differs", "report.ja.html")
+    assert finding.repair.endswith("--lang ja")
+    write_study_report(sample_study, "ja")
+
+
+def test_a_map_of_a_quantity_and_a_japanese_map_are_verified_and_repaired_by_their_words(
+    sample_study, monkeypatch
+):
+    monkeypatch.setattr(drawing, "load_study", lambda _: sample_study)
+    words = ["rg1_r0c0", "span_x2_ch48", "--quantity", "d_sharp", "--width", "85", "--plain"]
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["map", "study.toml", *words])
+    assert ended.value.code == 0
+    place = sample_study.output / "maps" / "notta_d_sharp" / "span_x2_ch48" / "rg1_r0c0"
+    assert {path.suffix for path in place.iterdir()} >= {".png", ".svg", ".pdf", ".html", ".txt"}
+    assert not verify(sample_study.output, sample_study).findings
+    (place / "quantity_map.png").write_bytes(b"")
+    (finding,) = verify(sample_study.output, sample_study).findings
+    assert finding.repair.endswith(f"{' '.join(words)}")

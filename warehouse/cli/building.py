@@ -17,6 +17,9 @@ from upscale_audit.warehouse.cli.options import (
 )
 from upscale_audit.warehouse.cli.progress import Progress, say
 
+REJECTS_SAID = 5
+"""So many refused files have a line each; of more, another counts them."""
+
 
 def add_commands(commands):
     """Add the commands to the parser."""
@@ -114,8 +117,11 @@ def _ingest(options):
 
 def ingest(study, workers=None, cluster=None, memory_gib=None):
     """Measure a study's images and say what came of it; the exit code."""
+    from upscale_audit.ingest.compiled import is_compiled
     from upscale_audit.ingest.run import ingest_study
 
+    if not is_compiled():
+        say("ingest: compiling the kernels first, for half a minute or so, once an installation")
     with (
         Progress("ingest", "images") as progress,
         _open_workers(workers, cluster) as (executor, workers),
@@ -135,14 +141,13 @@ def ingest(study, workers=None, cluster=None, memory_gib=None):
     rejects = [reject for reject in report.rejects if reject["reason"] != "other_file"]
     if len(rejects) < len(report.rejects):
         say(f"{len(report.rejects) - len(rejects)} files are no images: mart_rejects lists them")
-    for reject in rejects[:5]:
-        owner = ", ".join(filter(None, (reject["model_id"], reject["inference_path"])))
-        where = f"{reject['file_name']!r} ({owner or reject['role']})"
+    for reject in rejects[:REJECTS_SAID]:
+        owner = [reject["role"], reject["model_id"], reject["inference_path"]]
+        where = f"{reject['file_name']!r} ({', '.join(filter(None, owner))})"
         say(f"refused {where}: {reject['reason']}, {reject['detail']}")
-    if rejects:
+    if rejects[REJECTS_SAID:]:
         say(f"{len(rejects)} files were refused in all: mart_rejects lists them")
-        return EXIT_INCOMPLETE
-    return EXIT_OK
+    return EXIT_INCOMPLETE if rejects else EXIT_OK
 
 
 @contextlib.contextmanager

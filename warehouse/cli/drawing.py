@@ -17,7 +17,9 @@ from upscale_audit.warehouse.cli.options import (
     EXIT_OK,
     INFERENCE_PATHS,
     LANGUAGES,
+    MAP_WIDTHS_MM,
     PATCHES_PX,
+    WIDTHS_MM,
     add_check,
     add_command,
     load_extra,
@@ -27,23 +29,38 @@ from upscale_audit.warehouse.cli.progress import Progress, say
 
 def add_commands(commands):
     """Add the commands to the parser."""
-    figures = add_command(commands, "figures", _draw, "draw figures as PNG, SVG and HTML")
+    figures = add_command(commands, "figures", _draw, "draw figures as PNG, SVG, PDF and HTML")
     figures.add_argument(
         "--lang",
         choices=LANGUAGES,
         default="en",
-        help="of the figures in lfv_proof/, which have published names (default: en)",
+        help="ja: draw those with published names in Japanese too, in lfv_proof_ja/ (default: en)",
     )
+    _add_form(figures, WIDTHS_MM)
     add_check(figures)
     summary = "write what was found as one page to read and print, report.html"
     report = add_command(commands, "report", _report, summary)
     report.add_argument("--lang", choices=LANGUAGES, default="en", help="(default: en)")
     add_check(report)
     summary = "draw the local quality map of one image, with its published files and a page"
-    example = "sample/study.toml rg1_r0c1 upscayl_standard"
+    example = (
+        "sample/study.toml rg1_r0c1 upscayl_standard\n"
+        "  upscale-audit map sample/study.toml rg1_r0c1 --quantity mse_dn2 --width 85"
+    )
     one = add_command(commands, "map", _draw_map, summary, example)
     one.add_argument("image", metavar="IMAGE_ID", help="as in dim_images")
-    one.add_argument("model", metavar="MODEL_ID", help="as in the study file")
+    one.add_argument(
+        "model",
+        metavar="MODEL_ID",
+        nargs="?",
+        help="as in the study file (--quantity: default all)",
+    )
+    one.add_argument(
+        "--quantity",
+        metavar="NAME",
+        help="map this number of a block instead, as fct_blocks calls it: mse_dn2, d_sharp",
+    )
+    _add_form(one, MAP_WIDTHS_MM)
     one.add_argument("--patch", type=int, choices=PATCHES_PX, default=8, help="px (default: 8)")
     one.add_argument(
         "--also",
@@ -62,6 +79,19 @@ def add_commands(commands):
         command.add_argument("--path", choices=INFERENCE_PATHS, default="notta")
         command.add_argument("--lang", choices=LANGUAGES, default="en")
         add_check(command)
+
+
+def _add_form(command, widths):
+    of = "of the map of a --quantity: " if command.prog.endswith(" map") else ""
+    command.add_argument(
+        "--plain", action="store_true", help=f"{of}no title, no caption: captions.txt has them"
+    )
+    command.add_argument(
+        "--width",
+        type=int,
+        choices=widths,
+        help=f"{of}mm in print, as the journal asks (default: 179, two columns)",
+    )
 
 
 def _add_marks(command):
@@ -86,24 +116,32 @@ def _add_marks(command):
 
 
 def _draw(options):
-    draw_figures(load_study(options.study), options.lang, options.check)
+    study = load_study(options.study)
+    draw_figures(study, options.lang, options.check, options.plain, options.width)
     return EXIT_OK
 
 
-def draw_figures(study, language="en", check="hash"):
+def draw_figures(study, language="en", check="hash", plain=False, width_mm=None):
     """Draw every figure of a study, and list them with their hashes."""
     from upscale_audit.warehouse.proof.provenance import seal_figures
 
-    figures = _load("analysis.figures.study")
+    figures, form = _load("analysis.figures.study"), _load("analysis.output").Print(plain, width_mm)
     folder = study.output / "figures"
     with (
         Progress("figures", "figures") as progress,
         _drawing(study, check) as (parent, checked),
     ):
         files = figures.draw_figures(
-            study.warehouse, study.references, folder, progress, language, list_folders(study)
+            study.warehouse,
+            study.references,
+            folder,
+            progress,
+            language,
+            list_folders(study),
+            form,
         )
-        arguments = _spell_choices({"--lang": (language, "en")})
+        arguments = _spell_choices({"--lang": (language, "en"), "--width": (width_mm, None)})
+        arguments += ["--plain"] if plain else []
         seal_figures(study, files, parent, arguments, checked)
     say(f"drew {len(files)} files in {folder}")
 
@@ -115,19 +153,20 @@ def _report(options):
 
 def write_study_report(study, language="en", check="hash"):
     """Write a study's report, and sign it off."""
-    from upscale_audit.warehouse.proof.provenance import REPORT_MANIFEST, seal_report
+    from upscale_audit.warehouse.proof.provenance import REPORTS, seal_report
 
-    report, page = _load("analysis.report"), study.output / "report.html"
+    _, name, manifest = REPORTS[language]
+    report, page = _load("analysis.report"), study.output / name
     with _drawing(study, check) as (parent, checked):
-        fresh = study.output / ".report.html.next"
+        fresh = study.output / f".{name}.next"
         try:
             sources = report.write_report(study, fresh, list_folders(study), language)
-            (study.output / REPORT_MANIFEST).unlink(missing_ok=True)
+            (study.output / manifest).unlink(missing_ok=True)
             os.replace(fresh, page)
         finally:
             fresh.unlink(missing_ok=True)
         arguments = _spell_choices({"--lang": (language, "en")})
-        seal_report(study, page, parent, arguments, sources, checked)
+        seal_report(study, language, parent, arguments, sources, checked)
     say(f"wrote {page}")
 
 
@@ -156,6 +195,13 @@ def _drawing(study, check):
 
 
 def _draw_map(options):
+    if options.quantity is not None:
+        return _draw_quantity(options)
+    if options.model is None or options.plain or options.width is not None:
+        raise StudyError(
+            "without --quantity a map is of one MODEL_ID, and has neither --plain nor --width: name"
+            " a model, or a quantity"
+        )
     study, draw_map = load_study(options.study), _load("analysis.lqd").draw_map
     arguments = [options.image, options.model]
     choices = {"--path": (options.path, "notta"), "--patch": (options.patch, 8)}
@@ -182,6 +228,44 @@ def _draw_map(options):
             also=options.also,
             folder=folder,
             mark=mark,
+        ),
+    )
+    say(f"drew {len(paths)} files in {paths[0].parent}")
+    return EXIT_OK
+
+
+def _draw_quantity(options):
+    """Draw the map of a number of a block; what is of the other map is refused."""
+    others = {
+        "--patch": options.patch != 8,
+        "--also": options.also,
+        "--lang": options.lang != "en",
+        "--detector": options.detector is not None,
+    }
+    given = [name for name, is_given in others.items() if is_given]
+    if given:
+        raise StudyError(f"{given[0]} is not of a map of a --quantity: leave one of them out")
+    study, quantity = load_study(options.study), _load("analysis.figures.quantity")
+    arguments = [options.image, *([options.model] if options.model else [])]
+    arguments += ["--quantity", options.quantity]
+    arguments += _spell_choices(
+        {"--path": (options.path, "notta"), "--width": (options.width, None)}
+    )
+    arguments += ["--plain"] if options.plain else []
+    paths = _draw_sealed(
+        study,
+        options.check,
+        "map",
+        arguments,
+        lambda folder: quantity.write_quantity_map(
+            study,
+            options.image,
+            options.quantity,
+            folder,
+            path=options.path,
+            model_id=options.model,
+            plain=options.plain,
+            width_mm=options.width,
         ),
     )
     say(f"drew {len(paths)} files in {paths[0].parent}")

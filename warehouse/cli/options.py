@@ -24,6 +24,9 @@ INFERENCE_PATHS = ("notta", "tta")
 LANGUAGES = ("en", "ja")
 LABEL_LANGUAGES = ("published", *LANGUAGES)
 PATCHES_PX = (8, 16, 32, 64)
+WIDTHS_MM = (174, 180, 190)
+MAP_WIDTHS_MM = (85, *WIDTHS_MM)
+"""Of figures in print; `analysis.output` says whose they are."""
 
 STUDY = ("STUDY.toml", "the study file")
 

@@ -12,6 +12,9 @@ def say(line):
 class Progress:
     """Show how far a command is: a bar on a terminal, else a line every few seconds.
 
+    What is left is said once a twentieth is done since the first unit ended, at the rate since:
+    what went before, a start or a compilation, is no unit's time.
+
     Parameters
     ----------
     name, unit : str
@@ -19,11 +22,13 @@ class Progress:
     """
 
     QUIET_S = 5.0
+    KNOWN_RATIO = 0.05
 
     def __init__(self, name, unit):
         self.name, self.unit = name, unit
         self._bar = self._task = None
         self._said = self._started = time.monotonic()
+        self._first = None
 
     def __enter__(self):
         if sys.stderr.isatty():
@@ -54,11 +59,16 @@ class Progress:
             self._bar.update(self._task, completed=done, total=total, label=label)
             return
         now = time.monotonic()
+        if self._first is None:
+            self._first = now, done
         if now - self._said >= self.QUIET_S or done == total:
             self._said = now
-            elapsed = max(now - self._started, 1e-9)
-            left = elapsed / done * (total - done)
-            say(
-                f"{self.name}: {done}/{total} {self.unit}, {elapsed:.0f} s,"
-                f" {done / elapsed:.1f}/s, {left:.0f} s left"
-            )
+            line = f"{self.name}: {done}/{total} {self.unit}, {now - self._started:.0f} s"
+            say(line + self._estimate(now, done, total))
+
+    def _estimate(self, now, done, total):
+        """Say how much is left; nothing where that is not known yet, or is nothing."""
+        since, before = self._first
+        if done == total or done - before < self.KNOWN_RATIO * total or now <= since:
+            return ""
+        return f", about {(now - since) / (done - before) * (total - done):.0f} s left"

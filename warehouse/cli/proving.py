@@ -31,10 +31,17 @@ def add_commands(commands):
         "hash everything again and name what differs",
         argument=("PATH", "a study file, its output folder, a part of it, or a paper's folder"),
     )
-    prove = add_command(
-        commands, "prove", _prove, "prove that a file is in the study's Merkle root"
+    summary = "prove that a file is in the study's Merkle root"
+    example = "sample/study.toml reference/rg1_r0c0.png"
+    prove = add_command(commands, "prove", _prove, summary, example)
+    prove.add_argument(
+        "file",
+        metavar="FILE",
+        nargs="?",
+        help="a source file by its path, by its name within the study (reference/a.png,"
+        " restored/MODEL_ID/notta/a.png), or by the end of that name, where one file alone has it;"
+        " without it the root is printed",
     )
-    prove.add_argument("file", metavar="FILE", nargs="?", help="a source file, or its name")
     check = add_command(
         commands,
         "check-hashes",

@@ -261,6 +261,9 @@ def _describe_crate(study, folder, date, licence, is_chestxray8):
     if is_chestxray8:
         root["citation"] = _add_chestxray8(crate)
     _add_credit(crate, study.credit)
+    models = _add_models(crate, folder / "exports" / "dim_models.parquet")
+    if models:
+        root["mentions"] = models
     made = [item for name, item in entities.items() if name.startswith(("exports/", "figures/"))]
     action = {
         "@type": "CreateAction",
@@ -341,6 +344,29 @@ def _add_software(crate):
     if version is not None:
         properties |= {"softwareVersion": version}
     return _add_entity(crate, "#upscale-audit", properties)
+
+
+def _add_models(crate, path):
+    """Name every model: its label, and where known its architecture, its weights and their hash."""
+    rows = pq.read_table(path).to_pylist() if path.is_file() else []
+    entities = []
+    for row in sorted(rows, key=lambda row: row["model_number"]):
+        properties = {
+            "@type": "SoftwareApplication",
+            "name": row["label"],
+            "alternateName": row["model_id"],
+            "applicationSuite": row["family"],
+            "applicationSubCategory": row["architecture"],
+            "sha256": row["weights_sha256"],
+            "downloadUrl": _to_url(row["weights_url"]),
+        }
+        known = {name: value for name, value in properties.items() if value is not None}
+        entities.append(_add_entity(crate, f"#model-{row['model_id']}", known))
+    return entities
+
+
+def _to_url(source):
+    return f"https://doi.org/{source}" if (source or "").startswith("10.") else source
 
 
 def _add_chestxray8(crate):

@@ -22,7 +22,11 @@ from upscale_audit.ingest.manifests import (
 from upscale_audit.warehouse.proof.hashing import hash_files
 
 DOCS_MANIFEST = "docs.manifest.json"
-REPORT_MANIFEST = "report.manifest.json"
+REPORTS = {
+    "en": ("report", "report.html", "report.manifest.json"),
+    "ja": ("report_ja", "report.ja.html", "report.ja.manifest.json"),
+}
+"""Kind, page and manifest of the report in each language: one lies beside the other."""
 UNCHECKED = "warehouse_unchecked"
 """In the recipe of what was made from a warehouse whose hash nobody asked for."""
 EXPORTS_MANIFEST, FIGURES_MANIFEST = "exports.manifest.json", "figures.manifest.json"
@@ -370,13 +374,14 @@ def seal_map(study, paths, command, arguments, sources, parent, checked):
     return seal_folder(folder, "maps", study.name, names, recipe, parents)
 
 
-def seal_report(study, page, parent, arguments, sources, checked):
+def seal_report(study, language, parent, arguments, sources, checked):
     """Sign off the report by a manifest beside it.
 
     Parameters
     ----------
     study : ingest.study.Study
-    page : Path
+    language : str
+        Of `REPORTS`.
     parent : Parent
         The warehouse as it stood when the work began.
     arguments : list of str
@@ -390,15 +395,17 @@ def seal_report(study, page, parent, arguments, sources, checked):
     StudyError
         The warehouse is no longer the one it was.
     """
+    kind, name, beside = REPORTS[language]
+    page = study.output / name
     recipe = {
         "arguments": arguments,
         "code": describe_code("analysis"),
         "inputs": {"sources": sources},
     } | checked
     recipe, parents = _join_parent(recipe, find_same_parent(study, page, parent))
-    files, sizes = {page.name: hash_file(page)}, {page.name: page.stat().st_size}
-    manifest = make_manifest("report", study.name, files, sizes, recipe, parents)
-    write_manifest(study.output / REPORT_MANIFEST, manifest)
+    files, sizes = {name: hash_file(page)}, {name: page.stat().st_size}
+    manifest = make_manifest(kind, study.name, files, sizes, recipe, parents)
+    write_manifest(study.output / beside, manifest)
     return manifest
 
 

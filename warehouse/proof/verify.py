@@ -31,7 +31,7 @@ from upscale_audit.warehouse.proof.hashing import hash_files
 from upscale_audit.warehouse.proof.provenance import (
     DOCS_MANIFEST,
     LINKS,
-    REPORT_MANIFEST,
+    REPORTS,
     WAREHOUSE_MANIFEST,
 )
 
@@ -46,18 +46,22 @@ STAGES = {
 """What a paper is made from, and the command that writes it, in that order."""
 
 COMMANDS = STAGES | {
-    "hyra": "hyra", "phantoms": "phantom", "docs": "docs", "report": "report", "maps": "map",
+    "hyra": "hyra", "phantoms": "phantom", "docs": "docs", "report": "report",
+    "report_ja": "report", "maps": "map",
     "paper": "paper", "certificate": "certify",
 }  # fmt: skip
 
-_FILES = {
-    "warehouse": ("warehouse.duckdb", WAREHOUSE_MANIFEST),
-    "docs": ("docs.html", DOCS_MANIFEST),
-    "report": ("report.html", REPORT_MANIFEST),
-} | {kind: (f"{folder}/{MANIFEST}", beside) for folder, (kind, beside) in LINKS.items()}
+_FILES = (
+    {
+        "warehouse": ("warehouse.duckdb", WAREHOUSE_MANIFEST),
+        "docs": ("docs.html", DOCS_MANIFEST),
+    }
+    | {kind: (page, beside) for kind, page, beside in REPORTS.values()}
+    | {kind: (f"{folder}/{MANIFEST}", beside) for folder, (kind, beside) in LINKS.items()}
+)
 """Stages of one file, with a manifest beside it."""
 
-_MAP = re.compile(r"(notta|tta)_(\d+px|worst)")
+_MAP = re.compile(r"(notta|tta)_(\d+px|worst)(_ja)?")
 
 
 @dataclass(frozen=True)
@@ -138,8 +142,9 @@ class _Stage:
         names = list(reversed(parts[at + 1 :]))
         if not names:
             return "map", ["IMAGE_ID", "MODEL_ID"]
-        inference_path, what = _MAP.fullmatch(parts[at]).groups()
+        inference_path, what, language = _MAP.fullmatch(parts[at]).groups()
         chosen = [] if inference_path == "notta" else ["--path", inference_path]
+        chosen += ["--lang", "ja"] if language else []
         if what == "worst":
             return "worst", [*names, *chosen]
         patch_px = what.removesuffix("px")

@@ -1,7 +1,7 @@
 """A small warehouse with the marts' contracts, filled by hand."""
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations, pairwise, product
 from itertools import count as count_up
 from pathlib import Path
@@ -15,6 +15,7 @@ from PIL import Image
 
 from tests.unit.analysis.local_fidelity import make_local_fidelity
 from upscale_audit.ingest.files import hash_file
+from upscale_audit.ingest.model_facts import ModelFacts, show_models
 
 PROJECT = Path(__file__).resolve().parents[3] / "dbt_project"
 MARTS = PROJECT / "models" / "marts"
@@ -62,6 +63,8 @@ class Case:
     has_baseline: bool = True
     # Whether images were held against LR images.
     has_lr: bool = False
+    # What the study states of its models, by model_id.
+    facts: dict = field(default_factory=dict)
     # Whether a published source places its LFV images.
     has_locations: bool = True
 
@@ -117,9 +120,13 @@ def make_warehouse(folder, case):
 
 
 def _models(case):
-    for model in case.models:
+    faces = show_models({model: ModelFacts(**case.facts.get(model, {})) for model in case.models})
+    for model, face in faces.items():
         yield {
             "model_id": model,
+            "model_number": face.number,
+            "label": face.label,
+            "colour": face.colour,
             "is_baseline": case.has_baseline and model == case.models[0],
             "has_tta": model not in case.without_tta,
         }

@@ -83,14 +83,13 @@ def drawn(tmp_path_factory):
     return path, references, paths, calls
 
 
-def test_every_figure_is_written_in_three_formats_and_reported(drawn):
+def test_every_figure_is_written_in_four_formats_and_reported(drawn):
     _, _, paths, calls = drawn
     names = {
         *STUDY_FIGURES,
         "coverage",
         "model_pairs",
         "restorer_audit",
-        "lesion_risk",
         "axis1_blockmap_image_0",
         "axis1_blockmap_image_1",
         *(f"{name}_images" for name in SOURCE_FIGURES),
@@ -98,10 +97,11 @@ def test_every_figure_is_written_in_three_formats_and_reported(drawn):
     }
     folder = paths[0].parent
     assert {path.relative_to(folder).as_posix() for path in paths} == {
-        f"{name}{ending}" for name in names for ending in (".png", ".svg", ".html")
+        *(f"{name}{ending}" for name in names for ending in (".png", ".svg", ".pdf", ".html")),
+        "captions.txt",
     }
     assert {path for path in folder.rglob("*") if path.is_file()} == set(paths)
-    count = len(names)
+    count = len(names) + 1  # and one that has nothing to show
     assert [call[:2] for call in calls] == [(done, count) for done in range(1, count + 1)]
 
 
@@ -125,6 +125,9 @@ def test_a_block_map_shows_the_colours_of_its_scores(drawn):
 
 def test_vectors_have_print_size_and_pages_load_nothing(drawn):
     for path in drawn[2]:
+        if path.suffix == ".pdf":
+            assert path.read_bytes().startswith(b"%PDF-1.7")
+            continue
         text = path.read_text(encoding="utf-8") if path.suffix != ".png" else ""
         if path.suffix == ".svg":
             assert re.search(r'<svg[^>]*width="[\d.]+pt" height="[\d.]+pt"', text)
@@ -323,7 +326,7 @@ def _width(chart):
 
 def test_a_long_model_name_is_broken_and_none_of_it_lost():
     name = "upscayl_standard-4x.with_a_very_long_suffix_" + "x" * 20
-    label = theme.label_model(name)
+    label = theme.break_label(name)
     assert label.replace("\n", "") == name
     assert max(len(line) for line in label.split("\n")) <= 32
 

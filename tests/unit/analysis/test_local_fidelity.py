@@ -18,7 +18,7 @@ import upscale_audit.analysis.lfv.places
 import upscale_audit.analysis.lfv.texture
 from tests.unit.analysis.conftest import Case, make_warehouse
 from tests.unit.analysis.local_fidelity import GRID_COLS, GRID_ROWS, place_worst
-from upscale_audit.analysis import theme
+from upscale_audit.analysis import fonts, theme
 from upscale_audit.analysis.figures.frame import RINGS_DRAWN, draw_frame_profile, draw_seam_profile
 from upscale_audit.analysis.figures.lesions import QUANTITIES, draw_lesion_risk, plan_lesion_figures
 from upscale_audit.analysis.figures.states import STATES, draw_tier3_states
@@ -29,7 +29,6 @@ from upscale_audit.analysis.lfv.places import Places, find_span, read_places, st
 from upscale_audit.analysis.lfv.proof import Source, find_ticks, list_lfv_sources, spell, spell_p
 from upscale_audit.analysis.lfv.spatial import draw_spatial_dependency
 from upscale_audit.analysis.lfv.texture import draw_texture_dependency
-from upscale_audit.analysis.lqd import texts as texts_module
 from upscale_audit.analysis.lqd.texts import can_draw_japanese, get_texts
 from upscale_audit.analysis.marts import Marts
 from upscale_audit.ingest.errors import StudyError
@@ -216,7 +215,7 @@ def test_japanese_without_its_font_is_an_error_before_anything_is_drawn(
     study, tmp_path, monkeypatch
 ):
     path, references = study()
-    monkeypatch.setattr(texts_module, "can_draw_japanese", lambda: False)
+    monkeypatch.setattr(fonts, "can_draw_japanese", lambda: False)
     with pytest.raises(StudyError, match=r"no installed font has Japanese.*apt-get install"):
         draw_figures(path, references, tmp_path / "figures", language="ja")
     assert not (tmp_path / "figures").exists()
@@ -596,7 +595,7 @@ def test_without_boxes_or_patients_one_line_says_so(study, patients, reason):
 
 
 def test_figures_of_places_that_a_study_no_longer_has_are_removed(study, tmp_path, monkeypatch):
-    def write(_, folder, name):
+    def write(_, folder, name, form):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}.png").write_text("new")
         return [folder / f"{name}.png"]

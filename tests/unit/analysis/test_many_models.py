@@ -22,6 +22,12 @@ def many(tmp_path_factory):
     return make_warehouse(tmp_path_factory.mktemp("many"), case)
 
 
+@pytest.fixture(autouse=True)
+def pages_of_any_height(monkeypatch):
+    """Split by the number of models alone: what a page holds is measured in test_print."""
+    monkeypatch.setattr(figures_study, "MODELS_UNMEASURED", 1_000_000)
+
+
 def read_names(chart):
     text = json.dumps(chart.to_dict()).replace("\\\\n", "").replace("\\n", "")
     return {name for name in NAMES if name in text}
@@ -47,7 +53,7 @@ def test_a_picture_of_a_part_says_which_models_it_shows(many):
     with Marts(path) as marts:
         chart = plan_figures(marts, references)["axis1_distribution_2of3"](marts)
     assert " ".join(chart.title.subtitle).startswith(
-        "Models 15 to 28 of 42 by name, network_14 to network_27; the others have pictures of"
+        "Models 15 to 28 of 42, network_14 to network_27; the others have pictures of"
         " their own, whose scales may differ."
     )
 
@@ -105,7 +111,7 @@ def test_pictures_of_parts_that_are_no_more_are_removed(many, tmp_path, monkeypa
     for name in (*stale, *kept):
         (tmp_path / name).write_text("old")
     draw_figures(many[0], many[1], tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == set(kept)
+    assert {path.name for path in tmp_path.iterdir()} == {*kept, "captions.txt"}
 
 
 @pytest.mark.parametrize("language", ["en", "ja"])
@@ -145,9 +151,7 @@ def test_of_very_many_findings_those_with_the_most_patients_are_drawn(many, monk
     assert "finding 25" not in text
 
 
-def test_beyond_a_number_the_first_models_by_name_have_detailed_pictures_and_they_say_so(
-    many, monkeypatch
-):
+def test_beyond_a_number_the_first_models_have_detailed_pictures_and_they_say_so(many, monkeypatch):
     monkeypatch.setattr(figures_study, "MODELS_IN_DETAIL", 20)
     path, references = many
     with Marts(path) as marts:
@@ -157,7 +161,7 @@ def test_beyond_a_number_the_first_models_by_name_have_detailed_pictures_and_the
         charts = [plan[name](marts) for name in parts]
         assert set().union(*map(read_names, charts)) == set(NAMES[:20])
         assert " ".join(charts[1].title.subtitle).startswith(
-            "Models 11 to 20 of 42 by name, network_10 to network_19; the first 20 have pictures of"
+            "Models 11 to 20 of 42, network_10 to network_19; the first 20 have pictures of"
             " this kind, the marts hold the others; scales may differ from picture to picture."
         )
         assert {name for name in plan if name.startswith("ledger")} == {
@@ -173,4 +177,4 @@ def test_networks_beyond_a_number_are_named_as_not_drawn(monkeypatch):
     plan = figures_study._plan_hyra_figures(["a", "b", "c"])
     assert list(plan) == ["hyra_a", "hyra_b"]
     caption = " ".join(plan["hyra_a"](None).title.subtitle)
-    assert "Of 3 networks analysed, the first 2 by name have pictures" in caption
+    assert "Of 3 networks analysed, the first 2 have pictures" in caption

@@ -57,7 +57,8 @@ def poison(path):
                 f"update {quote_name(table)} set {column} = {column} || {quote_text(PAYLOAD)}"
                 f" where {column} not in {own}"
             )
-        connection.execute(f"update dim_components set label = label || {quote_text(PAYLOAD)}")
+        for table in ("dim_components", "dim_models"):
+            connection.execute(f"update {table} set label = label || {quote_text(PAYLOAD)}")
     return columns
 
 

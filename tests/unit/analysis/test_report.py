@@ -38,8 +38,9 @@ def make_row(model_id, contradicted=None, invented=None, mse=None, axis1=None, p
         return None if given is None else Estimate(*given)
 
     return Row(
-        model_id=model_id, inference_path=path, image_count=3, mse_dn2=estimate(mse),
-        local_ssim=None, axis1=estimate(axis1), invented_dn2=estimate(invented), lost_dn2=None,
+        model_id=model_id, label=model_id, inference_path=path, image_count=3,
+        mse_dn2=estimate(mse), local_ssim=None, axis1=estimate(axis1),
+        invented_dn2=estimate(invented), lost_dn2=None,
         bent_dn2=None, contradicted_ratio=estimate(contradicted),
     )  # fmt: skip
 

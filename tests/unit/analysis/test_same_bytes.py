@@ -10,10 +10,9 @@ import duckdb
 import pytest
 
 from tests.unit.analysis.conftest import Case, make_warehouse
-from upscale_audit.analysis import output
+from upscale_audit.analysis import fonts, output
 from upscale_audit.analysis.figures import study as figures_study
 from upscale_audit.analysis.figures.study import draw_figures, plan_figures
-from upscale_audit.analysis.lqd import texts
 from upscale_audit.analysis.marts import Marts, quote_name
 from upscale_audit.ingest.errors import StudyError
 
@@ -97,7 +96,7 @@ def test_two_processes_with_other_seeds_and_threads_write_the_same_bytes(tmp_pat
         draw_in_a_process(path, references, tmp_path / f"of{threads}", threads, names)
         for threads in (1, 3)
     )
-    assert len(first) == 9
+    assert len(first) == 13
     assert first == again
 
 
@@ -131,7 +130,7 @@ def test_a_drawing_that_was_stopped_leaves_what_stands_and_the_next_is_the_same(
 
 
 def test_a_language_without_a_font_is_refused_before_anything_is_touched(tmp_path, monkeypatch):
-    monkeypatch.setattr(texts, "can_draw_japanese", lambda: False)
+    monkeypatch.setattr(fonts, "can_draw_japanese", lambda: False)
     path, references = make_warehouse(tmp_path, Case())
     folder = tmp_path / "figures"
     folder.mkdir()

@@ -15,7 +15,10 @@ def make_warehouse(study):
     pairing = pair_study(study)
     study.output.mkdir(parents=True, exist_ok=True)
     with duckdb.connect(str(study.warehouse)) as connection:
-        connection.execute("create table dim_models (model_id varchar)")
+        connection.execute(
+            "create table dim_models (model_id varchar, model_number bigint, label varchar,"
+            " colour varchar)"
+        )
         connection.execute(
             "create table dim_components (component varchar, column_stem varchar, unit varchar,"
             " family varchar, label varchar, positive_means varchar, negative_means varchar)"
@@ -33,8 +36,11 @@ def make_warehouse(study):
             "create table fct_blocks (model_id varchar, image_id varchar, block_row smallint,"
             f" block_col smallint, {', '.join(measures)})"
         )
-        for model in study.models:
-            connection.execute("insert into dim_models values (?)", [model.model_id])
+        for number, model in enumerate(study.models):
+            connection.execute(
+                "insert into dim_models values (?, ?, ?, '#000000')",
+                [model.model_id, number, model.label],
+            )
         for name, stem, unit in COMPONENTS:
             row = [name, stem, unit, "family", name.title(), "more", "less"]
             connection.execute("insert into dim_components values (?, ?, ?, ?, ?, ?, ?)", row)

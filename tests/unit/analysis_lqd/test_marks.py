@@ -111,7 +111,7 @@ def draw(study, tmp_path, language="en", **choice):
         language=language,
         mark={"detector": "d_sharp"} | choice,
     )
-    (svg,) = [path for path in paths if path.suffix == ".svg"]
+    (svg,) = [path for path in paths if path.name == "p6_local_quality_heatmap.svg"]
     return svg, read_texts(svg).replace("\u00a0", " ").replace("\u2212", "-")
 
 

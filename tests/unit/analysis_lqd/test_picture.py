@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from upscale_audit.analysis import fonts
 from upscale_audit.analysis.lqd import draw_map, draw_worst, scene, texts
 from upscale_audit.analysis.lqd.measure import measure_map
 from upscale_audit.analysis.lqd.picture import choose_limit, draw_picture, raster_map
@@ -27,7 +28,9 @@ PUBLISHED_NAMES = {
     "p6_local_quality_data_statistics.csv",
     "p6_local_quality_heatmap.png",
     "p6_local_quality_heatmap.svg",
+    "p6_local_quality_heatmap.pdf",
     "p6_local_quality_heatmap.html",
+    *(f"p6_local_quality_heatmap_safe.{ending}" for ending in ("png", "svg", "pdf")),
 }
 
 
@@ -51,7 +54,7 @@ def sample_map(sample_scene):
 
 
 def test_the_picture_has_print_size_and_says_its_numbers(sample_scene, sample_map, tmp_path):
-    png, svg = draw_picture(sample_scene, sample_map, tmp_path)
+    png, svg, pdf = draw_picture(sample_scene, sample_map, tmp_path)
     with Image.open(png) as image:
         assert image.width == round(510 / 72 * 300)
         assert image.info["dpi"] == pytest.approx((300, 300), abs=0.01)
@@ -62,6 +65,18 @@ def test_the_picture_has_print_size_and_says_its_numbers(sample_scene, sample_ma
     low = int((np.round(sample_map.local_ssim, 6) < 0.7).sum())
     assert f"{100 * low / 4096:.2f} % ({low})" in shown
     assert 'stroke="#FF0000"' in svg.read_text()
+    # 504 pt and a margin of 3 on either side.
+    assert b"/MediaBox [0 0 510 " in pdf.read_bytes()
+
+
+def test_the_picture_for_any_eye_has_other_colours_and_says_so(sample_scene, sample_map, tmp_path):
+    published = draw_picture(sample_scene, sample_map, tmp_path)
+    safe = draw_picture(sample_scene, sample_map, tmp_path, palette="safe")
+    assert [path.stem for path in safe] == ["p6_local_quality_heatmap_safe"] * 3
+    assert all(path.is_file() for path in (*published, *safe))
+    assert "White outline: local SSIM < 0.70" in read_texts(safe[1]).replace("\u00a0", " ")
+    assert 'stroke="#FF0000"' not in safe[1].read_text()
+    assert 'stroke="#FFFFFF"' in safe[1].read_text()
 
 
 def test_the_picture_is_the_same_bytes_twice(sample_scene, sample_map, tmp_path):
@@ -72,13 +87,13 @@ def test_the_picture_is_the_same_bytes_twice(sample_scene, sample_map, tmp_path)
 
 @needs_japanese
 def test_japanese_labels_are_drawn(sample_scene, sample_map, tmp_path):
-    _, svg = draw_picture(sample_scene, sample_map, tmp_path, "ja")
+    _, svg, _ = draw_picture(sample_scene, sample_map, tmp_path, "ja")
     assert "局所品質分布" in read_texts(svg)
     assert "TTAなし" in read_texts(svg)
 
 
 def test_japanese_without_a_font_names_the_package(sample_scene, sample_map, tmp_path, monkeypatch):
-    monkeypatch.setattr(texts, "can_draw_japanese", lambda: False)
+    monkeypatch.setattr(fonts, "can_draw_japanese", lambda: False)
     with pytest.raises(StudyError, match="apt-get install fonts-noto-cjk"):
         draw_picture(sample_scene, sample_map, tmp_path, "ja")
     assert list(tmp_path.iterdir()) == []
@@ -86,7 +101,7 @@ def test_japanese_without_a_font_names_the_package(sample_scene, sample_map, tmp
 
 def test_characters_that_no_font_has_look_alike():
     # What `can_draw_japanese` rests on; both characters are for private use.
-    assert len({texts._draw_character(character) for character in "\ue0f1\ue0f2"}) == 1
+    assert len({fonts._draw_character(character) for character in "\ue0f1\ue0f2"}) == 1
 
 
 def test_both_languages_say_the_same_things():
@@ -105,8 +120,12 @@ def test_lines_break_where_the_language_allows():
     assert texts.wrap_text("one two three", 60, 10) == ["one two", "three"]
     assert texts.wrap_text("share 5 % x", 45, 10) == ["share", "5\u00a0% x"]
     # No line starts with a closing mark or ends with an opening one.
-    assert texts.wrap_text("あいう。え", 30, 10) == ["あいう。", "え"]
+    assert texts.wrap_text("あいう。え", 30, 10) == ["あい", "う。え"]
     assert texts.wrap_text("あい（う）", 30, 10) == ["あい", "（う）"]
+    # Nor with a small kana or the mark of a long vowel; and none is wider than asked for.
+    assert texts.wrap_text("一のブート", 30, 10) == ["一の", "ブート"]
+    assert texts.wrap_text("一二キャラ", 30, 10) == ["一二", "キャラ"]
+    assert texts.wrap_text("一\uff1a二", 10, 10) == ["一\uff1a", "二"]
 
 
 @pytest.mark.parametrize(
@@ -150,8 +169,8 @@ def test_images_are_ranked_worst_first_from_the_warehouse(built_study):
 
 
 def test_the_contact_sheet_is_the_same_bytes_twice_and_says_its_numbers(built_study):
-    (png, svg), sources = draw_worst(built_study, "alpha")
-    first = png.read_bytes(), svg.read_bytes()
+    (png, svg, pdf), sources = draw_worst(built_study, "alpha")
+    first = png.read_bytes(), svg.read_bytes(), pdf.read_bytes()
     assert [path.read_bytes() for path in draw_worst(built_study, "alpha")[0]] == list(first)
     assert len(sources) == 9  # of each image the reference and alpha's two paths
     assert png.parent == built_study.output / "maps" / "notta_worst" / "alpha"

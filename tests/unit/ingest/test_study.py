@@ -5,6 +5,7 @@ from dataclasses import fields
 import pytest
 
 from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.model_facts import ModelFacts
 from upscale_audit.ingest.perceptual import PerceptualFiles
 from upscale_audit.ingest.rings import Scan, plan_scan
 from upscale_audit.ingest.study import AnalysisParameters, IngestParameters, load_study
@@ -474,3 +475,34 @@ def test_masks_are_label_images_with_names_or_a_csv(load, tmp_path):
 )
 def test_masks_that_are_not_stated_whole_are_refused(refuse, section, said):
     assert said in refuse(GOOD + f"[regions]\n{section}\n")
+
+
+def test_what_models_are_is_read_beside_their_folders(load):
+    text = GOOD.replace(
+        'model_id = "alpha"',
+        'model_id = "alpha"\nlabel = "Alpha GAN"\norder = 1\ncolour = "#AA0000"\nscale = 4',
+    )
+    alpha, beta = load(text).models
+    assert alpha.facts == ModelFacts(label="Alpha GAN", order=1, colour="#aa0000", scale=4)
+    assert beta.facts == ModelFacts()
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("order = 0", "[[models]] number 2: order = 0; expected 1 or more"),
+        ('order = "1"', "[[models]] number 2: order = '1'; expected int"),
+        ("label = 3", "[[models]] number 2: label = 3; expected str"),
+        ('colour = "red"', "[[models]] number 2: colour = 'red'; expected #rrggbb"),
+        ('label = "Beta"', "[[models]]: label = 'Beta' is of 'beta' and of 'alpha'"),
+        ('colur = "red"', "unknown key 'colur' in [[models]] number 2; did you mean 'colour'?"),
+    ],
+)
+def test_a_fact_that_is_off_is_named_with_its_model(refuse, line, said):
+    assert said in refuse(GOOD.replace('model_id = "alpha"', f'model_id = "alpha"\n{line}'))
+
+
+def test_a_repaired_model_is_labelled_by_the_one_it_is_of(load):
+    text = GOOD.replace('model_id = "beta"', 'model_id = "beta"\nlabel = "B"\nrepair = true')
+    study = load(text + '[lr]\nscale = 2\nrule = "antialiased"\n')
+    assert [model.facts.label for model in study.models] == [None, "B", "B, repaired"]

@@ -35,7 +35,10 @@ def audited(tmp_path_factory, encode_png):
     measures = [name for name, _, _ in codecs.PANELS]
     columns = ", ".join(f"{name}_notta double" for name in measures)
     with duckdb.connect(str(folder / "warehouse.duckdb")) as connection:
-        connection.sql("create table dim_models (model_id varchar)")
+        connection.sql(
+            "create table dim_models (model_id varchar, model_number bigint, label varchar,"
+            " colour varchar)"
+        )
         connection.sql(f"create table fct_blocks (model_id varchar, image_id varchar, {columns})")
         connection.sql(
             "create table fct_image_quality (source_id varchar, model_id varchar,"
@@ -43,7 +46,9 @@ def audited(tmp_path_factory, encode_png):
             " blockiness_ratio_8 double, blockiness_ratio_16 double)"
         )
         for number, model in enumerate((*MODELS, "lanczos")):
-            connection.execute("insert into dim_models values (?)", [model])
+            connection.execute(
+                "insert into dim_models values (?, ?, ?, '#000000')", [model, number, model]
+            )
             for image, start in zip(IMAGES, (0.0, 2.0), strict=True):
                 for block in (0.0, 1.0):
                     values = [number + start + block + place for place in range(len(measures))]

@@ -30,7 +30,10 @@ def warehouse(repository, new_study_folder, tmp_path_factory):
     path = root / "warehouse.duckdb"
     raw = {"mart_hyra": "hyra_images"}
     with duckdb.connect(str(path)) as connection:
-        connection.execute("create table dim_models as select 'bicubic' as model_id")
+        connection.execute(
+            "create table dim_models as select 'bicubic' as model_id, 1 as model_number,"
+            " 'bicubic' as label, '#000000' as colour"
+        )
         text = (contracts / "_restorers__models.yml").read_text(encoding="utf-8")
         for contract in yaml.safe_load(text)["models"]:
             name = contract["name"]

@@ -11,9 +11,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from upscale_audit.analysis.output import WIDTHS_MM, Print
+from upscale_audit.ingest import compiled
 from upscale_audit.ingest.errors import StudyError
-from upscale_audit.warehouse.cli import drawing
+from upscale_audit.warehouse.cli import drawing, options
 from upscale_audit.warehouse.cli import main as cli
+from upscale_audit.warehouse.cli import progress as progress_module
 from upscale_audit.warehouse.cli.options import LABEL_LANGUAGES
 from upscale_audit.warehouse.cli.progress import Progress
 from upscale_audit.warehouse.proof import provenance
@@ -145,13 +148,30 @@ def test_figures_are_drawn_and_signed_off_in_the_language_asked_for(
     monkeypatch, capsys, tiny_study
 ):
     study, sealed = tiny_study.load(), []
-    figures = SimpleNamespace(draw_figures=lambda *given: [given[4]])
+    figures = SimpleNamespace(draw_figures=lambda *given: [given[4]], Print=Print)
     monkeypatch.setattr(drawing, "_load", lambda name: figures)
     monkeypatch.setattr(provenance, "seal_figures", lambda *given: sealed.append(given))
-    for words in ([], ["--lang", "ja"]):
+    printed = ["--width", "174", "--plain"]
+    for words in ([], ["--lang", "ja"], printed):
         assert run_cli(capsys, "figures", str(study.path), *words)[0] == 0
-    assert [given[1] for given in sealed] == [["en"], ["ja"]]
-    assert [given[3] for given in sealed] == [[], ["--lang", "ja"]]
+    assert [given[1] for given in sealed] == [["en"], ["ja"], ["en"]]
+    assert [given[3] for given in sealed] == [[], ["--lang", "ja"], printed]
+
+
+def test_the_widths_of_the_command_line_are_those_that_figures_have():
+    assert options.WIDTHS_MM == WIDTHS_MM
+
+
+def test_a_map_is_of_a_model_or_of_a_quantity(capsys, tiny_study):
+    path = str(tiny_study.load().path)
+    for words, said in (
+        (["a"], "without --quantity a map is of one MODEL_ID"),
+        (["a", "alpha", "--plain"], "has neither --plain nor --width"),
+        (["a", "--quantity", "mse_dn2", "--lang", "ja"], "--lang is not of a map of a --quantity"),
+    ):
+        code, _, err = run_cli(capsys, "map", path, *words)
+        assert code == 1
+        assert said in err
 
 
 def test_a_refused_drawing_leaves_the_figures_that_stand_signed(monkeypatch, capsys, tiny_study):
@@ -162,7 +182,9 @@ def test_a_refused_drawing_leaves_the_figures_that_stand_signed(monkeypatch, cap
     manifest = study.output / "figures" / "manifest.json"
     manifest.parent.mkdir(parents=True)
     manifest.write_text("signed")
-    monkeypatch.setattr(drawing, "_load", lambda _: SimpleNamespace(draw_figures=refuse))
+    monkeypatch.setattr(
+        drawing, "_load", lambda _: SimpleNamespace(draw_figures=refuse, Print=Print)
+    )
     assert run_cli(capsys, "figures", str(study.path), "--lang", "ja")[0] == 1
     assert manifest.read_text() == "signed"
 
@@ -181,7 +203,9 @@ def test_an_ingest_with_rejects_is_done_and_exits_with_3(capsys, tiny_study):
     study = tiny_study.load()
     code, out, err = run_cli(capsys, "ingest", study.path)
     assert (code, out) == (3, "")
-    assert "refused 'b.png' (alpha, notta): not_an_image" in err
+    said = [line for line in err.splitlines() if "refused" in line]
+    assert len(said) == 1
+    assert said[0].startswith("refused 'b.png' (restored, alpha, notta): not_an_image, ")
     assert (study.raw / "manifest.json").is_file()
 
 
@@ -199,6 +223,37 @@ def test_progress_without_a_terminal_is_plain_lines(capsys):
     err = capsys.readouterr().err
     assert err.startswith("ingest: 4/4 images")
     assert err.count("\n") == 1
+
+
+def test_what_is_left_is_said_at_the_rate_since_the_first_unit_ended(monkeypatch, capsys):
+    # A start of 60 s, then a unit a second.
+    clock = iter([0.0, 60.0, 65.0, 70.0, 160.0])
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: next(clock))
+    with Progress("build", "nodes") as progress:
+        for done in (1, 6, 11, 101):
+            progress(done, 101)
+    assert capsys.readouterr().err.splitlines() == [
+        "build: 1/101 nodes, 60 s",
+        "build: 6/101 nodes, 65 s",
+        "build: 11/101 nodes, 70 s, about 90 s left",
+        "build: 101/101 nodes, 160 s",
+    ]
+
+
+def test_more_rejects_than_are_said_are_counted(capsys, tiny_study):
+    for image_id in ("a", "b", "c"):
+        for model_id, path in (("alpha", "notta"), ("alpha", "tta"), ("beta", "notta")):
+            tiny_study.put(f"{image_id}.png", b"text", model_id, path)
+    _, _, err = run_cli(capsys, "ingest", tiny_study.load().path)
+    assert err.count("refused '") == 5
+    assert "9 files were refused in all: mart_rejects lists them" in err
+
+
+def test_who_waits_for_a_compilation_is_told(monkeypatch, capsys, tiny_study):
+    study = tiny_study.load()
+    for is_known, count in ((True, 0), (False, 1)):
+        monkeypatch.setattr(compiled, "is_compiled", lambda known=is_known: known)
+        assert run_cli(capsys, "ingest", study.path)[2].count("compiling the kernels") == count
 
 
 def test_progress_on_a_terminal_is_a_bar(monkeypatch, capsys):

@@ -6,9 +6,12 @@ import re
 import duckdb
 import pytest
 
+from upscale_audit.warehouse.model_facts import COLUMNS
 from upscale_audit.warehouse.paper_tables import (
     MEANS,
     MEANS_LATEX,
+    MODELS,
+    MODELS_LATEX,
     PAIRS,
     count_decimals,
     escape_latex,
@@ -34,8 +37,14 @@ PAIR_COLUMNS = (
 def write(tmp_path):
     """Give a function that writes the tables of some rows: the folder."""
 
-    def run(means=(), pairs=()):
+    def run(means=(), pairs=(), models=()):
         with duckdb.connect() as connection:
+            typed = ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
+            connection.execute(f"create table dim_models ({typed})")
+            for row in models:
+                marks = ", ".join("?" * len(COLUMNS))
+                values = [row.get(name) for name in COLUMNS]
+                connection.execute(f"insert into dim_models values ({marks})", values)
             connection.execute(f"create table mart_model_means ({MEAN_COLUMNS})")
             connection.execute(f"create table mart_model_pairs ({PAIR_COLUMNS})")
             for table, rows in (("mart_model_means", means), ("mart_model_pairs", pairs)):
@@ -177,3 +186,40 @@ def test_a_study_without_an_image_has_headers_and_an_empty_table(write):
     assert (folder / MEANS).read_text().startswith("source_id,model_id,inference_path,quantity")
     assert (folder / PAIRS).read_text().startswith("source_id,model_a,model_b")
     assert "tabular" not in (folder / MEANS_LATEX).read_text()
+
+
+def test_models_stand_by_label_and_in_order_and_csvs_by_their_name(write):
+    nasty = {"model_id": "a", "model_number": 2, "label": "A_1 & \\input", "colour": "#000000"}
+    first = {
+        "model_id": "z",
+        "model_number": 1,
+        "label": "Zed",
+        "colour": "#0072b2",
+        "scale": 4,
+        "weights_sha256": "ab" * 32,
+        "stated_columns": ["label", "scale"],
+        "recorded_columns": [],
+    }
+    means = [mean_row(name, "notta", "ssim", "", 0.9, None, None) for name in ("a", "z", "other")]
+    folder = write(means, models=[nasty, first])
+    latex = (folder / MEANS_LATEX).read_text(encoding="utf-8")
+    spelt = r"A\_1 \& \textbackslash{}input"
+    assert latex.index("\nZed & ") < latex.index(f"\n{spelt} & ") < latex.index("\nother & ")
+    assert [row["model_id"] for row in read_csv(folder / MEANS)] == ["a", "other", "z"]
+    rows = read_csv(folder / MODELS)
+    assert [(row["model_number"], row["model_id"], row["scale"]) for row in rows] == [
+        ("1", "z", "4"),
+        ("2", "a", ""),
+    ]
+    assert rows[0]["stated_columns"] == "label scale"
+    table = (folder / MODELS_LATEX).read_text(encoding="utf-8").splitlines()
+    assert table[3:] == [
+        r"\begin{tabular}{lll}",
+        r"\toprule",
+        r"Model & Scale & Weights (SHA-{}256) \\",
+        r"\midrule",
+        rf"Zed & $\times$4 & \texttt{{{'ab' * 6}}} \\",
+        rf"{spelt} &  &  \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]

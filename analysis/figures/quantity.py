@@ -1,0 +1,274 @@
+"""Map of any number of a block over one image: the reference beside each model."""
+
+import math
+
+import altair as alt
+import numpy as np
+
+from upscale_audit.analysis import theme
+from upscale_audit.analysis.figures.blockmap import (
+    GAP_PT,
+    ColourScale,
+    draw_panel,
+    find_display,
+    paint_values,
+    read_reference,
+)
+from upscale_audit.analysis.lqd.scene import check_name
+from upscale_audit.analysis.marts import Marts, quote_name, quote_text
+from upscale_audit.analysis.output import Print, read_caption, write_chart
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import write_text
+
+NAME, CAPTIONS = "quantity_map", "captions.txt"
+COLUMN_MM, MODELS_DRAWN = 100, 15
+WITHIN_RATIO = 0.99
+"""Share of the blocks whose values a scale tells apart: a few far beyond hide no others."""
+LEAST_PANEL_PT, TALLEST_PT = 104, 240
+UNITS = {
+    "_dn2": "dn\u00b2",
+    "_dn": "dn",
+    "_px": "px",
+    "_db": "dB",
+    "_ratio": "share",
+    "_bits": "bits",
+}
+"""Unit by the end of a column's name, the first that fits."""
+_NUMERIC = ("tinyint", "smallint", "integer", "bigint", "float", "double")
+
+
+def list_quantities(marts, inference_path):
+    """List the numbers of a block that can be mapped.
+
+    Parameters
+    ----------
+    marts : analysis.marts.Marts
+    inference_path : {"notta", "tta"}
+
+    Returns
+    -------
+    dict
+        Column of `fct_blocks` by the quantity's name, which is without the inference path.
+    """
+    rows = marts.rows(
+        "select column_name, lower(data_type) as data_type from duckdb_columns()"
+        " where table_name = 'fct_blocks' and schema_name = 'main'"
+        " and database_name = current_database() order by column_index"
+    )
+    numeric = [
+        row["column_name"]
+        for row in rows
+        if row["data_type"] in _NUMERIC or row["data_type"].startswith("decimal")
+    ]
+    path = f"_{inference_path}"
+    named = {name.removesuffix(path): name for name in numeric if name.endswith(path)}
+    shared = {name: name for name in numeric if name.endswith("_reference")}
+    return named | shared
+
+
+def draw_quantity_map(
+    marts, references, image_id, quantity, inference_path, models, width_pt=theme.DOUBLE_COLUMN_PT
+):
+    """Draw the reference of an image beside the map of a quantity under each model.
+
+    Parameters
+    ----------
+    marts : analysis.marts.Marts
+    references : Path
+        Folder of the reference images.
+    image_id : str
+    quantity : str
+        Of `list_quantities`.
+    inference_path : {"notta", "tta"}
+    models : list of str
+        In the order in which they are drawn.
+    width_pt : float
+
+    Returns
+    -------
+    altair.TopLevelMixin
+
+    Raises
+    ------
+    StudyError
+        No such image or quantity, no value, or a reference that is not the one that was measured.
+    """
+    column = _find_column(marts, quantity, inference_path)
+    image = _find_image(marts, image_id)
+    names = ", ".join(map(quote_text, models))
+    blocks = marts.frame(
+        f"select model_id, block_row, block_col, cast({quote_name(column)} as double) as value"
+        f" from fct_blocks where image_id = {quote_text(image_id)} and model_id in ({names})"
+        " order by model_id, block_row, block_col"
+    )
+    values = blocks["value"].drop_nulls().to_numpy()
+    if not len(values):
+        raise StudyError(
+            f"no block of {image_id!r} has {quantity} ({inference_path}); name another image, path"
+            " or model: mart_coverage says what was measured"
+        )
+    scale = choose_scale(f"{quantity} ({find_unit(marts, quantity)})", values)
+    size_pt, columns = _lay_out(image, len(models) + 1, width_pt)
+    reference = read_reference(references, image, find_display(marts, image_id))
+    panels = [draw_panel(reference, size_pt, "Reference", theme.break_label(image_id, 24))]
+    shape = image["block_rows"], image["block_cols"]
+    for model_id in models:
+        own = blocks.filter(blocks["model_id"] == model_id)
+        raster, label = paint_values(own, "value", shape, scale), marts.labels[model_id]
+        summary = _summarise(own["value"].drop_nulls())
+        panels.append(draw_panel(raster, size_pt, theme.break_label(label, 24), summary, scale))
+    title = f"{quantity}, block by block: {image_id}"
+    caption = _describe(image, blocks, values, scale, inference_path)
+    return alt.concat(*panels, columns=columns, spacing=GAP_PT).properties(
+        title=theme.make_title(title, caption, width_pt)
+    )
+
+
+def write_quantity_map(
+    study, image_id, quantity, folder, *, path="notta", model_id=None, plain=False, width_mm=None
+):
+    """Draw a map as `draw_quantity_map` does, into a folder of its own.
+
+    Parameters
+    ----------
+    study : ingest.study.Study
+        Built.
+    image_id, quantity : str
+    folder : Path
+        Of all maps.
+    path : {"notta", "tta"}
+    model_id : str, optional
+        The one model that is drawn; by default the first `MODELS_DRAWN`.
+    plain : bool
+        Without title and caption.
+    width_mm : int, optional
+        In print; one column, 85 mm, is laid out for itself, others are scaled.
+
+    Returns
+    -------
+    paths : list of Path
+        The map in four formats, and ``captions.txt``.
+    sources : dict
+        SHA-256 of the reference, by its name within the study.
+    """
+    is_column = width_mm is not None and width_mm < COLUMN_MM
+    width_pt = width_mm / 25.4 * 72 if is_column else theme.DOUBLE_COLUMN_PT
+    form = Print(plain, None if is_column else width_mm)
+    with Marts(study.warehouse) as marts:
+        if study.references is None:
+            raise StudyError(f"{study.path} names no images; a map needs [study] references")
+        models = marts.models[:MODELS_DRAWN]
+        if model_id is not None:
+            check_name("model", model_id, marts.models, study)
+            models = [model_id]
+        chart = draw_quantity_map(
+            marts, study.references, image_id, quantity, path, models, width_pt
+        )
+        image = _find_image(marts, image_id)
+    place = folder / f"{path}_{quantity}" / (model_id or "_all") / image_id
+    paths = write_chart(theme.finish(chart), place, NAME, form)
+    paths.append(place / CAPTIONS)
+    write_text(paths[-1], "\n".join([NAME, *read_caption(chart), ""]))
+    return paths, {f"reference/{image['file_name']}": image["file_sha256"]}
+
+
+def find_unit(marts, quantity):
+    """Name the unit of a quantity: that of its direction component, else of its name's end."""
+    for part in marts.read_components():
+        if part["column_stem"] == quantity:
+            return part["unit"]
+    stem = quantity.removesuffix("_reference")
+    return next((unit for end, unit in UNITS.items() if stem.endswith(end)), "dimensionless")
+
+
+def choose_scale(title, values):
+    """Choose the colours of some values: around 0 where they have two signs, else of magnitudes.
+
+    Parameters
+    ----------
+    title : str
+    values : numpy.ndarray
+        At least one, finite.
+
+    Returns
+    -------
+    ColourScale
+        Its ends hold 99 % of the values, rounded outwards to two digits. That of magnitudes begins
+        at 0, unless all are far from it.
+    """
+    if values.min() < 0:
+        return ColourScale(title, *_round_out(np.quantile(np.abs(values), WITHIN_RATIO), True))
+    low, high = np.quantile(values, [1 - WITHIN_RATIO, WITHIN_RATIO])
+    if low < high / 2:
+        low = 0.0
+    step = 10.0 ** (math.floor(math.log10(high - low)) - 1) if high > low else 0.0
+    if not step:
+        return ColourScale(title, 0.0, _round_out(high)[1])
+    ends = math.floor(low / step) * step, math.ceil(high / step) * step
+    return ColourScale(title, *(float(f"{end:.6g}") for end in ends))
+
+
+def _round_out(limit, is_signed=False):
+    """Give the ends of a scale: its upper one rounded up to two digits, 1 where it is 0."""
+    step = 10.0 ** (math.floor(math.log10(limit)) - 1) if limit else 1.0
+    high = float(f"{math.ceil(limit / step) * step:.6g}") if limit else 1.0
+    return (-high if is_signed else 0.0), high
+
+
+def _find_column(marts, quantity, inference_path):
+    known = list_quantities(marts, inference_path)
+    if quantity not in known:
+        raise StudyError(
+            f"no quantity {quantity!r} of a block; expected one of {', '.join(sorted(known))}"
+        )
+    return known[quantity]
+
+
+def _find_image(marts, image_id):
+    rows = marts.rows(
+        "select file_name, file_sha256, width_px, height_px, block_rows, block_cols"
+        f" from dim_images where image_id = {quote_text(image_id)}"
+    )
+    if not rows:
+        raise StudyError(f"no image {image_id!r} in the warehouse; dim_images names all")
+    return rows[0]
+
+
+def _lay_out(image, panel_count, width_pt):
+    """Size of a panel, and how many stand side by side."""
+    most = max(1, int(width_pt // LEAST_PANEL_PT))
+    columns = min(panel_count, most, 3 if panel_count <= 6 else 4)
+    ratio = image["block_rows"] / image["block_cols"]
+    width = round((width_pt - 12 - GAP_PT * (columns - 1)) / columns)
+    width = max(1, min(width, round(TALLEST_PT / ratio)))
+    return (width, max(1, round(width * ratio))), columns
+
+
+def _summarise(known):
+    if known.is_empty():
+        return "not measured"
+    return f"mean {_spell(known.mean())}, median {_spell(known.median())}"
+
+
+def _spell(value):
+    return f"{value:.3g}".replace("-", "\u2212")
+
+
+def _describe(image, blocks, values, scale, inference_path):
+    path = {"notta": "without", "tta": "with"}[inference_path]
+    size = f"{image['width_px']} \u00d7 {image['height_px']} px"
+    count = theme.count_noun(image["block_rows"] * image["block_cols"], "block")
+    beyond = int(((values < scale.low) | (values > scale.high)).sum())
+    missing = blocks["value"].null_count()
+    ends = f"{_spell(scale.low)} to {_spell(scale.high)}"
+    colours = "blue: below 0, white: 0, red: above" if scale.is_signed else "the darker the more"
+    return [
+        f"Of each 8 \u00d7 8 px block restored {path} test-time augmentation; {colours}.",
+        f"n = {count} per model ({size}). One scale for all maps, {ends}"
+        + (
+            f"; {theme.count_noun(beyond, 'block')} beyond it have the colour of its end."
+            if beyond
+            else "."
+        ),
+        f"Grey: no value ({theme.count_noun(missing, 'block')})." if missing else "",
+    ]
