@@ -71,8 +71,9 @@ class Explorer:
         self.quantities = read_quantities(marts)
         self.models = {
             row["model_id"]: INFERENCE_PATHS if row["has_tta"] else INFERENCE_PATHS[:1]
-            for row in marts.rows("select model_id, has_tta from dim_models order by model_id")
+            for row in marts.rows("select model_id, has_tta from dim_models order by model_number")
         }
+        self.labels = marts.name_models(self.models)
         self.images = {
             row["image_id"]: (row["block_rows"], row["block_cols"])
             for row in marts.rows(

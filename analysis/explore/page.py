@@ -71,7 +71,8 @@ class Page:
     def _make_choices(self):
         explorer, view = self._explorer, self._view
         quantities = explorer.quantities.values()
-        self._model = _select("Model", [*explorer.models], view.model_id)
+        labels = [(model, explorer.labels[model]) for model in explorer.models]
+        self._model = _select("Model", labels, view.model_id)
         self._path = _select("Inference path", self._list_paths(), view.inference_path)
         self._image = _select("Image", [*explorer.images], view.image_id)
         self._quantity = _select("Map shows", markup.group(quantities), view.quantity.stem)

@@ -63,7 +63,9 @@ def draw_regions(marts, quantity):
     return facet_intervals(
         rows,
         list(dict.fromkeys(row["panel"] for row in rows)),
-        [model for model in marts.models if any(row["model_id"] == model for row in rows)],
+        marts.name_models(
+            [model for model in marts.models if any(row["model_id"] == model for row in rows)]
+        ),
         theme.make_title(title, _describe(rows, name)),
         {"x_title": f"Mean{' (dn²)' if 'dn²' in name else ''}", "tick_count": 4, **_encode(rows)},
     )
