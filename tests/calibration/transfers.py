@@ -28,7 +28,8 @@ _HEAD = f"""## What comes through a restorer: share of intervals that hold the t
 
 {SITES[0]} to {SITES[1]} sites a patient go through the SQL of mart_signal_transfer, {{studies}}
 studies of each size: {TRUTH:g} on average, of spread {PATIENT_SD:g} between patients (normal, or
-skewed: an exponential turned downwards, most patients above the mean) and {SITE_SD:g} between sites.
+skewed: an exponential turned downwards, most patients above the mean) and {SITE_SD:g} between \
+sites.
 """
 
 

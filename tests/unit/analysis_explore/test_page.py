@@ -6,9 +6,11 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 import duckdb
 import numpy as np
@@ -69,6 +71,20 @@ def test_a_browser_shows_hostile_names_and_runs_none(tmp_path):
         assert {url for url in asked if not url.startswith((address, "data:", "blob:"))} == set()
 
 
+@needs_browser
+def test_a_name_that_is_longer_than_a_narrow_window_is_broken(tmp_path):
+    pytest.importorskip("bokeh", reason="pip install 'upscale-audit[explore]'")
+    study = make_study(tmp_path)
+    with duckdb.connect(str(study.warehouse)) as connection:
+        for table in ("dim_models", "fct_blocks"):
+            connection.execute(f"update {table} set model_id = repeat('m', 64)")
+    with serving(study) as address, open_browser() as page:
+        page.set_viewport_size({"width": 390, "height": 844})
+        page.goto(address)
+        page.get_by_text("Left: reference").wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
 @pytest.fixture(scope="module")
 def explorer(tmp_path_factory):
     with Explorer(make_study(tmp_path_factory.mktemp("page"))) as explorer:
@@ -99,7 +115,10 @@ def test_an_image_that_was_not_measured_is_said_in_the_figure_and_its_map_drawn(
     svg = draw_figure(
         view, films, explorer.read_seen(view), [], explorer.find_limit(view), 0.8, "A note."
     )
-    assert "has measured no such image" in svg.replace("\n", " ")
+    said = [film.problem for film in films]
+    assert said[0].startswith("The warehouse has measured no reference for image_0:")
+    assert said[1].startswith("The warehouse has measured no image of one, notta, for image_0:")
+    assert "has measured no reference for image_0" in svg.replace("\n", " ")
 
 
 def test_it_is_said_how_many_blocks_are_seen_and_by_what(explorer):
@@ -147,6 +166,43 @@ def test_without_the_extra_the_command_names_what_installs_it(monkeypatch, capsy
     assert said.startswith("upscale-audit: this needs bokeh")
     assert said.endswith("is not installed: pip install 'upscale-audit[explore]'\n")
     assert said.count("\n") == 1
+
+
+def test_a_saved_answer_says_that_it_is_cut_only_where_it_is(tmp_path, monkeypatch):
+    pytest.importorskip("bokeh", reason="pip install 'upscale-audit[explore]'")
+    from upscale_audit.analysis.explore import saving
+
+    monkeypatch.setattr(saving, "MOST_SAVED_ROWS", 3)
+    with serving(make_study(tmp_path)) as address:
+        for count, last in ((3, b"2"), (4, b"only the first 3 rows"), (0, b"n")):
+            sql = urlencode({"sql": f"select range as n from range({count})"})
+            with urllib.request.urlopen(f"{address}/save/answer.csv?{sql}") as answer:
+                assert answer.read().splitlines()[-1].strip(b'"') == last
+
+
+def test_the_longest_query_that_the_page_takes_can_be_saved(tmp_path):
+    pytest.importorskip("bokeh", reason="pip install 'upscale-audit[explore]'")
+    letters = 100_000 - len("select 1 as n --")
+    for letter in ("x", "\U0001f9b4"):
+        sql = urlencode({"sql": f"select 1 as n --{letter * letters}"})
+        with (
+            serving(make_study(tmp_path / str(ord(letter)))) as address,
+            urllib.request.urlopen(f"{address}/save/answer.csv?{sql}") as answer,
+        ):
+            assert answer.read() == b"n\n1\n"
+
+
+def test_an_answer_shows_texts_as_they_are_and_long_ones_in_part():
+    pytest.importorskip("bokeh", reason="pip install 'upscale-audit[explore]'")
+    from upscale_audit.analysis.explore.answers import Answer
+    from upscale_audit.analysis.explore.markup import MOST_CHARACTERS, tabulate_answer
+
+    row = ("a-1", -1, Decimal("-0.5"), date(2026, 11, 26), "x" * (MOST_CHARACTERS + 1), None)
+    text = tabulate_answer(Answer(list("abcdef"), [row], False), "select 1")
+    cells = re.findall("<td>(.*?)</td>", text)
+    assert cells[:4] == ["a-1", "\u22121", "\u22120.5", "2026-11-26"]
+    assert cells[4:] == ["x" * MOST_CHARACTERS + "\u2026", "\u2013"]
+    assert ">1 row. <" in text
 
 
 def test_the_command_says_where_the_page_is_and_ends_when_it_is_interrupted(tmp_path):
