@@ -72,6 +72,21 @@ def test_a_browser_shows_hostile_names_and_runs_none(tmp_path):
 
 
 @needs_browser
+def test_where_a_colour_is_full_without_a_number_is_the_pages_own_choice(tmp_path):
+    pytest.importorskip("bokeh", reason="pip install 'upscale-audit[explore]'")
+    with serving(make_study(tmp_path)) as address, open_browser() as page:
+        page.goto(address)
+        full = page.get_by_label("Full colour at")
+        full.wait_for()
+        own = full.input_value()
+        for number, shown in (("0.5", "0.5"), ("0", own), ("7", "7"), ("", own)):
+            full.fill(number)
+            page.keyboard.press("Tab")
+            page.locator(f"section.save a[href*='full={float(shown):g}']").first.wait_for()
+            assert full.input_value() == shown
+
+
+@needs_browser
 def test_a_name_that_is_longer_than_a_narrow_window_is_broken(tmp_path):
     pytest.importorskip("bokeh", reason="pip install 'upscale-audit[explore]'")
     study = make_study(tmp_path)
