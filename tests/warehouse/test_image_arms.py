@@ -123,6 +123,15 @@ def test_copies_of_a_film_are_not_said_to_be_one_film(copies):
     assert [row["warning"] for row in rows] == []
 
 
+def test_it_is_said_first_that_things_were_drawn_into_images(copies, informed):
+    (warning,) = read(copies, "from mart_warnings where warning = 'phantoms'")
+    drawn = {name for name, (arm, _, _) in by_image(copies).items() if arm != "sham"}
+    (count,) = read(copies, "select count(*) as images from dim_images")
+    assert (warning["item_count"], warning["total_count"]) == (len(drawn), count["images"])
+    assert warning["example"] == min(drawn)
+    assert read(informed, "from mart_warnings where warning = 'phantoms'") == []
+
+
 def test_copies_of_a_patients_films_are_no_more_patients(copies):
     (counts,) = read(
         copies,
