@@ -136,18 +136,21 @@ def test_an_image_that_was_not_measured_is_said_in_the_figure_and_its_map_drawn(
     assert "has measured no reference for image_0" in svg.replace("\n", " ")
 
 
-def test_it_is_said_how_many_blocks_are_seen_and_by_what(explorer):
+def test_it_is_said_how_many_blocks_are_seen_and_by_what(explorer, monkeypatch):
     values = explorer.read_values(explorer.make_view({}), explorer.quantities["axis1"])
     known = values[np.isfinite(values)]
     view = explorer.make_view({"by": "axis1", "low": "-9", "high": str(np.median(known))})
     count = int((known <= view.high).sum())
     assert 0 < count < known.size <= values.size == 24
     ends = f"-9 to {view.high:g}".replace("-", "\u2212")
+    others = "The others are clear, whatever they are: that says nothing of them."
     assert explorer.describe_seen(view) == (
-        f"{count} of 24 blocks: those whose Axis1 is {ends}. The others are clear."
+        f"{count} of 24 blocks: those whose Axis1 is {ends}. {others}"
     )
     whole = explorer.make_view({"show": "axis1"})
     assert explorer.describe_seen(whole) == f"{known.size} of 24 blocks have a value."
+    monkeypatch.setattr(explorer, "read_values", lambda *_: np.array([[0.0, np.nan]]))
+    assert explorer.describe_seen(whole) == f"1 of 2 blocks have a value. {others}"
 
 
 def test_boxes_are_drawn_into_the_figure(explorer):
