@@ -153,6 +153,17 @@ def test_it_is_said_how_many_blocks_are_seen_and_by_what(explorer, monkeypatch):
     assert explorer.describe_seen(whole) == f"1 of 2 blocks have a value. {others}"
 
 
+def test_counts_of_few_blocks_are_numbered_by_powers_of_ten_and_do_not_overprint(explorer):
+    pytest.importorskip("bokeh", reason="pip install 'upscale-audit[explore]'")
+    from upscale_audit.analysis.explore.plots import Histogram
+
+    view, histogram = explorer.make_view({}), Histogram()
+    histogram.show(explorer.read_values(view, view.brushed), view)
+    span, (axis,) = histogram.figure.y_range, histogram.figure.yaxis
+    assert [tick for tick in axis.ticker.ticks if span.start <= tick <= span.end] == [1]
+    assert axis.ticker.minor_ticks == []
+
+
 def test_boxes_are_drawn_into_the_figure(explorer):
     view = explorer.make_view({})
     words = view, explorer.read_films(view), explorer.read_seen(view)
