@@ -23,6 +23,12 @@ MAX_MASK_BYTES = 1 << 34
 
 _IMAGES = ("imageindex", "imageid", "dicomid", "path", "imagename", "image", "filename", "file")
 _REPAIR = "restore the line from the published file"
+_SUFFIXES = (".png", ".tif", ".tiff")
+_EXPECTED = (
+    "expected one 8-bit channel of values: save the mask as a grey PNG or TIFF, without palette or"
+    " alpha"
+)
+_OTHER_VALUES = {"bit_depth": "more than 8 bits a channel", "colour": "channels that differ"}
 
 
 @dataclass(frozen=True)
@@ -70,16 +76,27 @@ def read_label_image(path, labels, max_image_px):
     Raises
     ------
     RejectedFileError
-        No image of one 8-bit channel; ``unknown_label`` where a value has no name.
+        No PNG or TIFF of one 8-bit channel; ``unknown_label`` where a value has no name.
+
+    Notes
+    -----
+    A lossy code moves values by one or two, to those of other structures.
     """
+    kind = path.suffix.lower()
+    if kind not in _SUFFIXES:
+        raise RejectedFileError("unsupported_suffix", f"{kind}; {_EXPECTED}")
     data = read_bytes(path, limit_bytes(max_image_px))
-    image = decode_image(data, path.suffix.lower(), max_image_px, "reject")
-    if image.facts.grey_rule != "none":
+    try:
+        image = decode_image(data, kind, max_image_px, "reject")
+    except RejectedFileError as refused:
+        # What repairs an image, a window or a rule for colour, makes no names of its values.
+        if refused.code not in _OTHER_VALUES:
+            raise
         raise RejectedFileError(
-            "colour_mode",
-            f"mode {image.facts.colour_mode}; expected one 8-bit channel of values: save the mask"
-            " as a grey PNG or TIFF, without palette or alpha",
-        )
+            refused.code, f"{_OTHER_VALUES[refused.code]}; {_EXPECTED}"
+        ) from None
+    if image.facts.grey_rule != "none":
+        raise RejectedFileError("colour_mode", f"mode {image.facts.colour_mode}; {_EXPECTED}")
     places = np.zeros(256, np.uint8)
     for place, (value, _) in enumerate(labels, start=1):
         places[value] = place

@@ -5,6 +5,7 @@ what a phantom study measured as a file that people review and that a study name
 show, beside a rate, what of nodules lies beyond the limit, and how often it speaks of nothing.
 """
 
+import itertools
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
@@ -102,6 +103,13 @@ _RULE_QUERY = """
         and sham_count > 0 and drawn_count > 0
     order by rule_set, population, model_id, inference_path, rule_id
 """
+_DRAWN_QUERY = """
+    select kind, contrast_dn from mart_detector_limits where arm = 'auditor' and component = 'full'
+    union
+    select kind, contrast_dn from mart_rule_sensitivity
+    where arm = 'alone' and sham_count > 0 and drawn_count > 0
+    order by kind, contrast_dn
+"""
 _HEAD = """\
 # What limits find and cost, measured in a phantom study and written by upscale-audit detectors. A
 # study that names this file, [study] detectors, shows it beside its rates: docs/phantoms.md. Review
@@ -188,13 +196,20 @@ def _read_limits(study, kind, contrast_dn):
     with saying_database_errors(study.warehouse), open_warehouse(study.warehouse) as connection:
         found = connection.execute(_QUERY, choice).fetchall()
         rules = connection.execute(_RULE_QUERY, choice).fetchall()
+        drawn = connection.execute(_DRAWN_QUERY).fetchall()
     if not found and not rules:
-        thing = kind if contrast_dn is None else f"{kind} of {contrast_dn} dn"
+        others = ", ".join(itertools.starmap(_spell_thing, drawn)) or "none"
+        wanted = _spell_thing(kind, contrast_dn)
         raise StudyError(
-            f"{study.warehouse} has no limits that look for {thing} in the arms auditor or alone:"
-            " they need a study that upscale-audit phantom made, with that kind, contrast and arm"
+            f"{study.warehouse} has no limits that look for {wanted} in the arms auditor or alone;"
+            f" it has them for: {others}. Name one with --kind and"
+            " --contrast, or draw it: upscale-audit phantom"
         )
     return _name_values(COLUMNS, found), _name_values(RULE_COLUMNS, rules)
+
+
+def _spell_thing(kind, contrast_dn):
+    return kind if contrast_dn is None else f"{kind} of {contrast_dn} dn"
 
 
 def _name_values(columns, rows):

@@ -1,6 +1,8 @@
 """SQL that a reader types: one query, that reads the warehouse and nothing else."""
 
 import os
+import threading
+import weakref
 from dataclasses import dataclass
 
 import duckdb
@@ -14,6 +16,8 @@ MOST_SAVED_ROWS = 1_000_000
 BATCH_ROWS = 10_000
 MOST_MEMORY = "4GiB"
 """For typed queries; one that needs more ends with an error."""
+_PATIENCE_S = 0.05
+"""After which a query that has not heard is told once more to stop."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +59,12 @@ class Desk:
             "threads": max(1, (os.cpu_count() or 1) - 1),
         }
         self._connection = open_published(path, settings=settings)
+        self._questions = weakref.WeakSet()
 
     def close(self):
-        """Close the warehouse."""
+        """End what still runs, and close the warehouse."""
+        for question in list(self._questions):
+            question.end()
         self._connection.close()
 
     def ask(self, sql):
@@ -80,7 +87,9 @@ class Desk:
         cursor = self._connection.cursor()
         # What a connection uses, its cursors do not.
         cursor.execute("use warehouse")
-        return Question(cursor, query)
+        question = Question(cursor, query)
+        self._questions.add(question)
+        return question
 
 
 class Question:
@@ -95,10 +104,21 @@ class Question:
 
     def __init__(self, cursor, sql):
         self._cursor, self._sql = cursor, sql
+        self._is_stopped, self._calling = False, threading.Lock()
 
     def stop(self):
-        """End it; whoever reads it gets an error."""
+        """End it, also where it has not begun; whoever reads it gets an error."""
+        self._is_stopped = True
         self._cursor.interrupt()
+
+    def end(self):
+        """End it, and wait until DuckDB has let go of it."""
+        self.stop()
+        # What begins just after it was told to stop does not hear of it.
+        while not self._calling.acquire(timeout=_PATIENCE_S):
+            self._cursor.interrupt()
+        self._cursor.close()
+        self._calling.release()
 
     def read(self):
         """Run it, and read the rows that are shown.
@@ -127,11 +147,11 @@ class Question:
             As `read`.
         """
         try:
-            self._cursor.execute(self._sql)
+            self._call(self._cursor.execute, self._sql)
             columns = [column[0] for column in self._cursor.description]
             count = 0
             while True:
-                rows = self._cursor.fetchmany(min(batch_rows, most_rows - count))
+                rows = self._call(self._cursor.fetchmany, min(batch_rows, most_rows - count))
                 if rows or count == 0:
                     yield columns, rows
                 count += len(rows)
@@ -141,6 +161,12 @@ class Question:
             raise StudyError("stopped") from None
         except duckdb.Error as error:
             raise StudyError(str(error)) from None
+
+    def _call(self, act, *arguments):
+        with self._calling:
+            if self._is_stopped:
+                raise StudyError("stopped")
+            return act(*arguments)
 
 
 def check_query(connection, sql):

@@ -27,6 +27,9 @@ KEPT_PLACES, KEPT_COLUMNS = 4096, 64
 1024 x 1024 px."""
 
 
+_OTHERS = "The others are clear, whatever they are: that says nothing of them."
+
+
 class Explorer:
     """A published warehouse, ready to be looked at.
 
@@ -152,12 +155,14 @@ class Explorer:
     def describe_seen(self, view):
         """Say how many blocks a view shows, and by what they were chosen."""
         values = self.read_values(view, view.brushed if view.has_brush else view.quantity)
-        count = f"{int(mark_brushed(values, view).sum()):,} of {count_noun(values.size, 'block')}"
+        seen = int(mark_brushed(values, view).sum())
+        count = f"{seen:,} of {count_noun(values.size, 'block')}"
+        others = "" if seen == values.size else f" {_OTHERS}"
         if not view.has_brush:
-            return f"{count} have a value."
+            return f"{count} have a value.{others}"
         ends = f"{view.low:g} to {view.high:g}".replace("-", "\u2212")
         unit = f" {view.brushed.unit}" if view.brushed.unit else ""
-        return f"{count}: those whose {view.brushed.label} is {ends}{unit}. The others are clear."
+        return f"{count}: those whose {view.brushed.label} is {ends}{unit}.{others}"
 
     def make_view(self, words):
         """Make a view of words that an address holds; what is unknown or left out is chosen.

@@ -1,5 +1,6 @@
 """The page's texts as markup: any text of a study is escaped here, and nowhere else."""
 
+from decimal import Decimal
 from html import escape
 from importlib.resources import files
 from urllib.parse import urlencode
@@ -10,7 +11,10 @@ from upscale_audit.analysis.explore.answers import MOST_ROWS
 from upscale_audit.analysis.explore.colours import MEANINGS
 from upscale_audit.analysis.explore.views import spell_query
 from upscale_audit.analysis.pages import spell_text
+from upscale_audit.analysis.theme import count_noun
 
+MOST_CHARACTERS = 1000
+"""Of a value that a table shows."""
 _PACKAGE = "upscale_audit.analysis.explore"
 
 
@@ -101,12 +105,15 @@ def tabulate_block(numbers, block, quantities, view):
 
 
 def spell_value(value):
-    """Spell a value of the warehouse; a missing one is a dash."""
+    """Spell a value of the warehouse; a missing one is a dash, and only numbers have a minus."""
     if value is None:
         return "\u2013"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return spell(value).replace("-", "\u2212")
+    if isinstance(value, int | float | Decimal):
+        return spell(value).replace("-", "\u2212")
+    text = str(value)
+    return spell(text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}\u2026")
 
 
 def list_files(view, address):
@@ -144,8 +151,8 @@ def describe_table(name, description, columns):
 
 def tabulate_answer(answer, sql):
     """Tabulate the rows of an answer, say how many there are, and offer all as CSV."""
-    count = len(answer.rows)
-    said = f"The first {MOST_ROWS} rows; there are more." if answer.has_more else f"{count} rows."
+    count = f"{count_noun(len(answer.rows), 'row')}."
+    said = f"The first {MOST_ROWS} rows; there are more." if answer.has_more else count
     heads = "".join(f'<th scope="col">{spell(name)}</th>' for name in answer.columns)
     rows = "".join(
         "<tr>" + "".join(f"<td>{spell_value(value)}</td>" for value in values) + "</tr>"

@@ -179,7 +179,7 @@ class Page:
             self._hear(group, "active", self._show_layers)
         self._hear(self._opacity, "value", self._show_layers)
         self._hear(self._marks, "active", self._show_layers)
-        self._hear(self._full, "value", self._show_map)
+        self._hear(self._full, "value", self._on_full)
         self._hear(self._by, "value", self._on_brushed_quantity)
         for end in (self._low, self._high):
             self._hear(end, "value", self._on_ends)
@@ -238,6 +238,11 @@ class Page:
         quantity = self._explorer.quantities[self._quantity.value]
         self._view = replace(self._view, quantity=quantity)
         self._set(self._full, value=self._explorer.find_limit(self._view))
+        self._show_map()
+
+    def _on_full(self):
+        if not self._full.value:
+            self._set(self._full, value=self._explorer.find_limit(self._view))
         self._show_map()
 
     def _on_brushed_quantity(self):
@@ -348,8 +353,7 @@ class Page:
 
     def _show_map(self):
         view = self._view
-        limit = self._full.value or self._explorer.find_limit(view)
-        self._films.show_map(self._explorer.read_seen(view), view.quantity, limit)
+        self._films.show_map(self._explorer.read_seen(view), view.quantity, self._full.value)
         self._meaning.text = markup.meaning(view.quantity, view.inference_path)
         self._show_files()
         self._show_block()

@@ -45,7 +45,12 @@ def read_film(marts, study, image_id, model_id=None, inference_path=None):
     """
     source = _find_source(marts, image_id, model_id, inference_path)
     if source is None:
-        return Film(None, "The warehouse has measured no such image.")
+        of = "reference" if model_id is None else f"image of {model_id}, {inference_path},"
+        return Film(
+            None,
+            f"The warehouse has measured no {of} for {image_id}: mart_coverage counts what is"
+            " missing, mart_rejects says what was refused and why.",
+        )
     folder = _find_folder(study, model_id, inference_path)
     if folder is None:
         return Film(None, f"{study.path.name} names no folder for this image.")

@@ -8,6 +8,7 @@ from bokeh.models import (
     ColorBar,
     ColumnDataSource,
     CrosshairTool,
+    FixedTicker,
     HoverTool,
     LinearColorMapper,
     PanTool,
@@ -208,6 +209,8 @@ class Histogram:
             y_range=Range1d(0.7, 1),
         )
         self.figure.toolbar.active_drag = select
+        # Of few blocks Bokeh's own choice of numbers overprints.
+        self.figure.yaxis.ticker = FixedTicker(ticks=[10**power for power in range(10)])
         self.figure.quad(
             left="left",
             right="right",

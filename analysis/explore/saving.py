@@ -75,14 +75,16 @@ class Saved(RequestHandler):
         """Write the rows of a query, without holding up whoever else looks."""
         try:
             self._question = self._explorer.desk.ask(sql)
-            batches = self._question.read_batches()
+            # One more tells whether there are more.
+            batches = self._question.read_batches(most_rows=MOST_SAVED_ROWS + 1)
             count = 0
             while (batch := await asyncio.to_thread(next, batches, None)) is not None:
                 columns, rows = batch
-                self.write(_spell_csv([*([columns] if count == 0 else []), *rows]))
+                kept = rows[: MOST_SAVED_ROWS - count]
+                self.write(_spell_csv([*([columns] if count == 0 else []), *kept]))
                 count += len(rows)
                 await self.flush()
-            if count >= MOST_SAVED_ROWS:
+            if count > MOST_SAVED_ROWS:
                 self.write(_spell_csv([[f"only the first {MOST_SAVED_ROWS:,} rows"]]))
         except StudyError as error:
             if self._headers_written:

@@ -19,6 +19,8 @@ from upscale_audit.analysis.explore.saving import Saved
 from upscale_audit.ingest.errors import StudyError
 
 ADDRESS = "127.0.0.1"
+MAX_HEADER_BYTES = 1 << 21
+"""An address may hold the longest query that the page takes, each letter in twelve characters."""
 _INLINE_SCRIPT = re.compile(rb"<script(?![^>]*\bsrc=)[^>]*>(.*?)</script>", re.DOTALL)
 
 
@@ -82,7 +84,7 @@ def make_server(explorer, port):
         include_headers=[],
         include_cookies=[],
     )
-    http = HTTPServer(application)
+    http = HTTPServer(application, max_header_size=MAX_HEADER_BYTES)
     http.add_socket(listening)
     server = BaseServer(IOLoop.current(), application, http)
     server.start()

@@ -12,7 +12,7 @@ ARMS = {
     "lost": "drawn into the reference and missing from the restored image",
     "through": "drawn into the reference, whose LR image was made and restored again",
     "alone": "one thing in the restored image, which is judged whole",
-    "everywhere": "the same at every site of the restored image, which is judged whole",
+    "everywhere": "one thing at every site of the restored image, which is judged whole",
 }
 OF_IMAGES = ("alone", "everywhere")
 KINDS = ("nodule_32", "nodule_16", "nodule_8", "edge", "wire", "mirror", "swap", "erase")
@@ -56,7 +56,7 @@ def draw_detectors(marts, arm, model_id):
     Parameters
     ----------
     marts : analysis.marts.Marts
-    arm : {"auditor", "lost", "through"}
+    arm : {"auditor", "lost", "through", "alone", "everywhere"}
     model_id : str
 
     Returns
@@ -118,7 +118,8 @@ def _describe(cells, contrast, arm):
         f" which nothing was (n = {drawn} a cell, {shams}): 1 finds all, .5 nothing; below .5 it"
         " says less where something is.",
         f"Nodules, edges and wires of {contrast} dn." if contrast is not None else "",
-        "Metrics of images that differ between patients hide what changes little in one."
+        "Metrics that fall as an image gets worse (PSNR, SSIM) find by areas below .5. What differs"
+        " between patients hides what changes little in one."
         if arm in OF_IMAGES
         else "Signed numbers are read by their size alone; mart_detectors has each sign. range:"
         " what the LR rule sees of it alone; null: what it does not.",

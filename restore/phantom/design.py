@@ -59,7 +59,8 @@ class PhantomParameters:
         the restored image, one condition a copy at one site; ``everywhere``: at each site.
     kinds : tuple of str
     contrasts_dn : tuple of int
-        Grey levels. 0 draws nothing: what is found there is found by chance.
+        Grey levels. 0 draws nothing: what is found there is found by chance. The arms that judge
+        images have no copy for it.
     site_count : int
         Sites an image, fewer where it has no room.
     version_count : int
@@ -85,6 +86,13 @@ class PhantomParameters:
         _require(self.contrasts_dn, "contrasts", self.contrasts_dn, "one or more")
         _require(1 <= self.site_count <= 1000, "sites", self.site_count, "1..1000")
         _require(1 <= self.version_count <= 100, "versions", self.version_count, "1..100")
+        _require(
+            list_image_conditions(self) or not set(self.arms) & set(IMAGE_ARMS),
+            "contrasts",
+            self.contrasts_dn,
+            "one above 0, or a kind without contrast: an arm that judges images draws nothing else,"
+            " and takes the images as they are for shams",
+        )
 
 
 def _check_names(what, found, known):

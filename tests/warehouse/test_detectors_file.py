@@ -158,9 +158,9 @@ def test_what_is_not_as_it_was_written_is_refused(informed, written, tmp_path):
 
 
 def test_a_study_without_known_truth_has_nothing_to_write(copies, written, small_study):
-    with pytest.raises(StudyError, match="no limits that look for nodule_16 of 8 dn"):
+    with pytest.raises(StudyError, match=r"look for nodule_16 of 8 dn .* for: none"):
         write_detectors(small_study, small_study.output / "x.toml")
-    with pytest.raises(StudyError, match="no limits that look for erase in the arms auditor"):
+    with pytest.raises(StudyError, match=r"look for erase in .* nodule_16 of 16 dn"):
         write_detectors(copies, written.with_name("other.toml"), "erase", None)
     with pytest.raises(StudyError, match="exists, and results may rest on it"):
         write_detectors(copies, written, "nodule_16", 16)

@@ -84,7 +84,7 @@ def drag_over_histogram(page, begin, end):
     page.mouse.down()
     page.mouse.move(box["x"] + end * box["width"], height, steps=8)
     page.mouse.up()
-    page.locator("section.brush").get_by_text("The others are clear.").wait_for()
+    page.locator("section.brush").get_by_text("The others are clear, ").wait_for()
 
 
 def click_block(page, row, col, blocks=64):

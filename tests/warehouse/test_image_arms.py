@@ -123,6 +123,29 @@ def test_copies_of_a_film_are_not_said_to_be_one_film(copies):
     assert [row["warning"] for row in rows] == []
 
 
+def test_it_is_said_first_that_things_were_drawn_into_images(copies, informed):
+    (warning,) = read(copies, "from mart_warnings where warning = 'phantoms'")
+    drawn = {name for name, (arm, _, _) in by_image(copies).items() if arm != "sham"}
+    (count,) = read(copies, "select count(*) as images from dim_images")
+    assert (warning["item_count"], warning["total_count"]) == (len(drawn), count["images"])
+    assert warning["example"] == min(drawn)
+    assert read(informed, "from mart_warnings where warning = 'phantoms'") == []
+
+
+def test_copies_of_a_patients_films_are_no_more_patients(copies):
+    (counts,) = read(
+        copies,
+        "select count(*) as images, count(distinct cluster_id) as patients,"
+        " min(cluster_unit) as unit from dim_images",
+    )
+    assert (counts["patients"], counts["unit"]) == (PATIENTS, "patient")
+    assert counts["images"] > 2 * PATIENTS
+    rows = read(copies, "from mart_model_means where subgroup = 'all' and mean is not null")
+    assert rows
+    assert {row["cluster_count"] for row in rows} == {PATIENTS}
+    assert all(row["cluster_count"] <= PATIENTS for row in read(copies, "from mart_regions"))
+
+
 def test_no_copy_has_a_part_in_a_threshold(copies, informed):
     query = "from fct_rule_thresholds where source_id = 'images' order by all"
     found, expected = read(copies, query), read(informed, query)

@@ -6,9 +6,11 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 import duckdb
 import numpy as np
@@ -69,6 +71,35 @@ def test_a_browser_shows_hostile_names_and_runs_none(tmp_path):
         assert {url for url in asked if not url.startswith((address, "data:", "blob:"))} == set()
 
 
+@needs_browser
+def test_where_a_colour_is_full_without_a_number_is_the_pages_own_choice(tmp_path):
+    pytest.importorskip("bokeh", reason="pip install 'upscale-audit[explore]'")
+    with serving(make_study(tmp_path)) as address, open_browser() as page:
+        page.goto(address)
+        full = page.get_by_label("Full colour at")
+        full.wait_for()
+        own = full.input_value()
+        for number, shown in (("0.5", "0.5"), ("0", own), ("7", "7"), ("", own)):
+            full.fill(number)
+            page.keyboard.press("Tab")
+            page.locator(f"section.save a[href*='full={float(shown):g}']").first.wait_for()
+            assert full.input_value() == shown
+
+
+@needs_browser
+def test_a_name_that_is_longer_than_a_narrow_window_is_broken(tmp_path):
+    pytest.importorskip("bokeh", reason="pip install 'upscale-audit[explore]'")
+    study = make_study(tmp_path)
+    with duckdb.connect(str(study.warehouse)) as connection:
+        for table in ("dim_models", "fct_blocks"):
+            connection.execute(f"update {table} set model_id = repeat('m', 64)")
+    with serving(study) as address, open_browser() as page:
+        page.set_viewport_size({"width": 390, "height": 844})
+        page.goto(address)
+        page.get_by_text("Left: reference").wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
 @pytest.fixture(scope="module")
 def explorer(tmp_path_factory):
     with Explorer(make_study(tmp_path_factory.mktemp("page"))) as explorer:
@@ -99,21 +130,38 @@ def test_an_image_that_was_not_measured_is_said_in_the_figure_and_its_map_drawn(
     svg = draw_figure(
         view, films, explorer.read_seen(view), [], explorer.find_limit(view), 0.8, "A note."
     )
-    assert "has measured no such image" in svg.replace("\n", " ")
+    said = [film.problem for film in films]
+    assert said[0].startswith("The warehouse has measured no reference for image_0:")
+    assert said[1].startswith("The warehouse has measured no image of one, notta, for image_0:")
+    assert "has measured no reference for image_0" in svg.replace("\n", " ")
 
 
-def test_it_is_said_how_many_blocks_are_seen_and_by_what(explorer):
+def test_it_is_said_how_many_blocks_are_seen_and_by_what(explorer, monkeypatch):
     values = explorer.read_values(explorer.make_view({}), explorer.quantities["axis1"])
     known = values[np.isfinite(values)]
     view = explorer.make_view({"by": "axis1", "low": "-9", "high": str(np.median(known))})
     count = int((known <= view.high).sum())
     assert 0 < count < known.size <= values.size == 24
     ends = f"-9 to {view.high:g}".replace("-", "\u2212")
+    others = "The others are clear, whatever they are: that says nothing of them."
     assert explorer.describe_seen(view) == (
-        f"{count} of 24 blocks: those whose Axis1 is {ends}. The others are clear."
+        f"{count} of 24 blocks: those whose Axis1 is {ends}. {others}"
     )
     whole = explorer.make_view({"show": "axis1"})
     assert explorer.describe_seen(whole) == f"{known.size} of 24 blocks have a value."
+    monkeypatch.setattr(explorer, "read_values", lambda *_: np.array([[0.0, np.nan]]))
+    assert explorer.describe_seen(whole) == f"1 of 2 blocks have a value. {others}"
+
+
+def test_counts_of_few_blocks_are_numbered_by_powers_of_ten_and_do_not_overprint(explorer):
+    pytest.importorskip("bokeh", reason="pip install 'upscale-audit[explore]'")
+    from upscale_audit.analysis.explore.plots import Histogram
+
+    view, histogram = explorer.make_view({}), Histogram()
+    histogram.show(explorer.read_values(view, view.brushed), view)
+    span, (axis,) = histogram.figure.y_range, histogram.figure.yaxis
+    assert [tick for tick in axis.ticker.ticks if span.start <= tick <= span.end] == [1]
+    assert axis.ticker.minor_ticks == []
 
 
 def test_boxes_are_drawn_into_the_figure(explorer):
@@ -147,6 +195,43 @@ def test_without_the_extra_the_command_names_what_installs_it(monkeypatch, capsy
     assert said.startswith("upscale-audit: this needs bokeh")
     assert said.endswith("is not installed: pip install 'upscale-audit[explore]'\n")
     assert said.count("\n") == 1
+
+
+def test_a_saved_answer_says_that_it_is_cut_only_where_it_is(tmp_path, monkeypatch):
+    pytest.importorskip("bokeh", reason="pip install 'upscale-audit[explore]'")
+    from upscale_audit.analysis.explore import saving
+
+    monkeypatch.setattr(saving, "MOST_SAVED_ROWS", 3)
+    with serving(make_study(tmp_path)) as address:
+        for count, last in ((3, b"2"), (4, b"only the first 3 rows"), (0, b"n")):
+            sql = urlencode({"sql": f"select range as n from range({count})"})
+            with urllib.request.urlopen(f"{address}/save/answer.csv?{sql}") as answer:
+                assert answer.read().splitlines()[-1].strip(b'"') == last
+
+
+def test_the_longest_query_that_the_page_takes_can_be_saved(tmp_path):
+    pytest.importorskip("bokeh", reason="pip install 'upscale-audit[explore]'")
+    letters = 100_000 - len("select 1 as n --")
+    for letter in ("x", "\U0001f9b4"):
+        sql = urlencode({"sql": f"select 1 as n --{letter * letters}"})
+        with (
+            serving(make_study(tmp_path / str(ord(letter)))) as address,
+            urllib.request.urlopen(f"{address}/save/answer.csv?{sql}") as answer,
+        ):
+            assert answer.read() == b"n\n1\n"
+
+
+def test_an_answer_shows_texts_as_they_are_and_long_ones_in_part():
+    pytest.importorskip("bokeh", reason="pip install 'upscale-audit[explore]'")
+    from upscale_audit.analysis.explore.answers import Answer
+    from upscale_audit.analysis.explore.markup import MOST_CHARACTERS, tabulate_answer
+
+    row = ("a-1", -1, Decimal("-0.5"), date(2026, 11, 26), "x" * (MOST_CHARACTERS + 1), None)
+    text = tabulate_answer(Answer(list("abcdef"), [row], False), "select 1")
+    cells = re.findall("<td>(.*?)</td>", text)
+    assert cells[:4] == ["a-1", "\u22121", "\u22120.5", "2026-11-26"]
+    assert cells[4:] == ["x" * MOST_CHARACTERS + "\u2026", "\u2013"]
+    assert ">1 row. <" in text
 
 
 def test_the_command_says_where_the_page_is_and_ends_when_it_is_interrupted(tmp_path):

@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -228,12 +229,43 @@ def test_rows_beyond_those_shown_are_said_and_the_rest_comes_in_batches(desk):
 
 
 def test_a_query_that_is_stopped_says_so(desk):
-    question = desk.ask("select sum(a.range * b.range) from range(1000000) a, range(1000000) b")
+    question = desk.ask(ENDLESS)
     timer = threading.Timer(0.3, question.stop)
     timer.start()
     with pytest.raises(StudyError, match="stopped"):
         question.read()
     timer.join()
+
+
+ENDLESS = "select sum(a.range * b.range) from range(1000000) a, range(1000000) b"
+
+
+def test_a_query_that_is_stopped_before_it_begins_does_not_begin(desk):
+    question = desk.ask(ENDLESS)
+    question.stop()
+    with pytest.raises(StudyError, match="stopped"):
+        question.read()
+
+
+def test_closing_ends_queries_that_run_and_those_between_two_batches(warehouse):
+    desk, said = Desk(warehouse), []
+    running, waiting = desk.ask(ENDLESS), desk.ask("select * from range(25)").read_batches(10)
+    next(waiting)
+
+    def read():
+        try:
+            running.read()
+        except StudyError as error:
+            said.append(str(error))
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    time.sleep(0.3)
+    desk.close()
+    thread.join(timeout=20)
+    assert said == ["stopped"]
+    with pytest.raises(StudyError, match="stopped"):
+        next(waiting)
 
 
 def test_only_one_module_of_the_explorer_makes_markup_of_texts():

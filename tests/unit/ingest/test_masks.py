@@ -176,6 +176,21 @@ def test_a_label_image_that_means_nothing_certain_is_refused(tmp_path):
         read_label_image(cases["unknown_label"], LABELS, 10**6)
 
 
+@pytest.mark.parametrize("name", ["deep.png", "deep.tif", "palette.png", "lossy.jpg", "lossy.webp"])
+def test_what_repairs_a_label_image_is_said_of_one_that_is_no_8_bit_png_or_tiff(tmp_path, name):
+    pixels, path = np.full((16, 16), 3, np.uint8), tmp_path / name
+    pixels[4:9] = 1
+    image = Image.fromarray(pixels.astype(np.uint16) if name.startswith("deep") else pixels)
+    if name.startswith("palette"):
+        image = image.convert("P")
+        image.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0, 0, 0, 255])
+    image.save(path)
+    with pytest.raises(RejectedFileError, match="save the mask as a grey PNG or TIFF") as error:
+        read_label_image(path, LABELS, 10**6)
+    assert error.value.code in ("bit_depth", "colour", "unsupported_suffix")
+    assert "window" not in error.value.detail
+
+
 def test_a_changed_file_is_read_or_ends_in_one_line(tmp_path):
     lines = [spell(name, draw(number)) for number, name in enumerate("abc")]
     whole = "\n".join([HEADER, *lines, ""]).encode()

@@ -114,6 +114,21 @@ def test_limits_are_closed(value, spread, is_found):
     assert find_background(*sums(grey)).any() == is_found
 
 
+def test_a_white_border_is_body_and_beyond_8_px_hides_the_air_behind_it():
+    film = np.pad(np.full((64, 64), 120), 32)
+    for border_px, air_ratio in ((0, 1.0), (8, 1.0), (16, 0.0), (24, 0.0)):
+        grey = np.pad(film, border_px, constant_values=255)
+        found = find_background(*sums(grey))
+        is_air = np.pad(film == 0, border_px)[::8, ::8]
+        assert found[is_air].mean() == air_ratio
+        assert not found[~is_air].any()
+
+
+def test_of_a_film_darker_and_flatter_than_both_limits_all_is_background():
+    film = np.linspace(5, 30, 64).astype(int) * np.ones((64, 1), int)
+    assert find_background(*sums(film)).all()
+
+
 @pytest.mark.parametrize("shape", [(1024, 1024), (60, 45), (7, 1000)])
 def test_scaling_takes_the_pixel_in_which_the_middle_lies(shape):
     labels = np.random.default_rng(5).integers(0, 4, (60, 45)).astype(np.uint8)

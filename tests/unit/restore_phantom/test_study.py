@@ -19,10 +19,12 @@ from upscale_audit.ingest.stated_window import Window
 from upscale_audit.ingest.study import load_study
 from upscale_audit.restore.phantom import images
 from upscale_audit.restore.phantom.design import (
+    IMAGE_ARMS,
     Condition,
     PhantomParameters,
     assign_conditions,
     list_conditions,
+    list_image_conditions,
 )
 from upscale_audit.restore.phantom.study import make_phantoms
 from upscale_audit.restore.restorers import Restorer
@@ -155,6 +157,11 @@ def test_without_an_lr_rule_there_are_no_parts_and_nothing_goes_through(study, t
     assert load_study(tmp_path / "out" / "study.toml").lr is None
 
 
+def test_an_arm_of_images_may_draw_what_has_no_contrast_alone():
+    parameters = PhantomParameters(arms=IMAGE_ARMS, kinds=("erase", "wire"), contrasts_dn=(0,))
+    assert [item.kind for item in list_image_conditions(parameters)] == ["erase"]
+
+
 def test_a_contrast_of_nothing_has_no_parts():
     conditions = list_conditions(PhantomParameters(), has_rule=True)
     assert len(set(conditions)) == len(conditions) == 5 * 4 + 3 + 2 * 3 + 2
@@ -187,6 +194,10 @@ def test_no_site_has_a_condition_again_before_it_has_had_all(site_count, conditi
         ({"arms": ("sideways",)}, "arm = 'sideways'; expected one of auditor"),
         ({"contrasts_dn": (300,)}, r"contrast = 300; expected 0\.\.64"),
         ({"contrasts_dn": (-4,)}, r"contrast = -4; expected 0\.\.64"),
+        (
+            {"arms": ("lost", "alone"), "kinds": ("wire",), "contrasts_dn": (0,)},
+            r"contrasts = \(0,\); expected one above 0, or a kind without contrast: an arm that",
+        ),
         ({"site_count": 0}, "sites = 0"),
         ({"version_count": 0}, "versions = 0"),
     ],

@@ -37,6 +37,12 @@ metrics as (
 
 ),
 
+injections as (
+
+    select * from {{ ref('stg_raw__injections') }}
+
+),
+
 missing as (
 
     select
@@ -151,6 +157,37 @@ impossible as (
 
 ),
 
+drawn as (
+
+    select image_id
+    from injections
+    where energy_dn2 > 0
+    group by image_id
+
+),
+
+-- What was drawn on purpose is in every mean and rate, and among the worst blocks.
+phantoms as (
+
+    select
+        'phantoms' as warning,
+        'phantoms' as subject,
+        '' as other,
+        cast(null as varchar) as model_id,
+        cast(null as varchar) as inference_path,
+        count(drawn.image_id) as item_count,
+        count(*) as total_count,
+        min(drawn.image_id) as example,
+        count(drawn.image_id) || ' of ' || count(*) || ' images are copies that upscale-audit'
+        || ' phantom drew known things into (' || min(drawn.image_id)
+        || '): tables that every study has, and their worst blocks, say nothing of an upscaler;'
+        || ' mart_detectors and those beside it say what numbers find' as sentence
+    from images
+    left join drawn on images.image_id = drawn.image_id
+    having count(drawn.image_id) > 0
+
+),
+
 final as (
 
     select * from found
@@ -166,6 +203,8 @@ final as (
     select * from foreign_axis
     union all
     select * from impossible
+    union all
+    select * from phantoms
 
 )
 
