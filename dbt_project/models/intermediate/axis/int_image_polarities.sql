@@ -11,9 +11,18 @@ with blocks as (
 
 ),
 
+-- Centres are rounded here, once a model and not once a block.
 weights as (
 
-    select * from {{ ref('int_choice_weights') }}
+    select
+        model_id
+        {%- for axis in axes %}
+        {%- for name in axis.features %},
+        weight_{{ axis.name }}_{{ name }}
+        {%- endfor %},
+        cast(centre_{{ axis.name }} as {{ fixed_score }}) as centre_{{ axis.name }}
+        {%- endfor %}
+    from {{ ref('int_choice_weights') }}
 
 ),
 
@@ -33,7 +42,7 @@ scored as (
             {%- endfor %}
             as {{ fixed_score }}
         ) as score_{{ axis.name }},
-        cast(weights.centre_{{ axis.name }} as {{ fixed_score }}) as centre_{{ axis.name }}
+        weights.centre_{{ axis.name }}
         {%- endfor %}
     from blocks
     inner join weights on blocks.model_id = weights.model_id

@@ -11,13 +11,16 @@ with injections as (
 
 blocks as (
 
+    -- As in int_site_maxima: both are read twice and so written out, in most studies no row.
     select * from {{ ref('fct_blocks') }}
+    where image_id in (select image_id from injections)
 
 ),
 
 states as (
 
     select * from {{ ref('fct_block_states') }}
+    where image_id in (select image_id from injections)
 
 ),
 
