@@ -1,7 +1,7 @@
 -- Does what a model did follow the texture of the reference?
 -- Tenths of an image's blocks by variance of the reference, 1 the flattest; the limits are means of
--- the images' own. The last against the first tenth, paired by patient, and what of that the baseline
--- does not do too. NULL intervals: fewer than 15 patients.
+-- the images' own. The last against the first tenth, paired by patient, and what of that the
+-- baseline does not do too. NULL intervals: fewer than 15 patients.
 -- One row per quantity x model.
 select
     quantity,

@@ -1,9 +1,10 @@
 -- What each model did in each region, and whether more than outside.
--- Differences are from the body outside structures (of the background from the body, without masks),
--- paired by patient. Regions differ in texture, and any restorer with them: a model's own is the
--- excess, its difference less the baseline's on the same images. is_shown follows the excess's
--- interval; NULL: fewer than 15 patients, the baseline itself, or the region that others are compared
--- with. Nothing is corrected over regions and models: of twenty intervals one misses by chance.
+-- Differences are from the body outside structures (of the background from the body, without
+-- masks), paired by patient. Regions differ in texture, and any restorer with them: a model's own
+-- is the excess, its difference less the baseline's on the same images. is_shown follows the
+-- excess's interval; NULL: fewer than 15 patients, the baseline itself, or the region that others
+-- are compared with. Nothing is corrected over regions and models: of twenty intervals one misses
+-- by chance.
 -- One row per quantity x region x model.
 select
     quantity,

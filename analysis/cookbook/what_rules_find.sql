@@ -1,7 +1,7 @@
 -- Of a study that upscale-audit phantom made with the arms alone or everywhere: on how many of 100
--- images each current rule fires where one thing was drawn, and where nothing was. A rule that fires
--- alike on both says nothing of what was drawn. One row per model × inference path × population ×
--- arm × kind × contrast × rule.
+-- images each current rule fires where one thing was drawn, and where nothing was. A rule that
+-- fires alike on both says nothing of what was drawn. One row per model × inference path ×
+-- population × arm × kind × contrast × rule.
 select
     model_id,
     inference_path,

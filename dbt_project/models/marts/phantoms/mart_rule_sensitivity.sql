@@ -1,5 +1,4 @@
-{#- Thresholds in a line of text: of one rule, or of all of its set for `any` and `high`. Where they
-    are the same in two studies, so is what the rule finds. -#}
+{#- Beside each condition the images into which nothing was drawn, counted once for its kind. -#}
 with shares as (
 
     select * from {{ ref('int_rule_shares') }}
