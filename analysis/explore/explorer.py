@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 import numpy as np
 
 from upscale_audit.analysis.explore.answers import Desk
+from upscale_audit.analysis.explore.outlines import read_outlines
 from upscale_audit.analysis.explore.pixels import read_boxes, read_film
 from upscale_audit.analysis.explore.quantities import read_quantities
 from upscale_audit.analysis.explore.views import (
@@ -112,6 +113,10 @@ class Explorer:
     def read_boxes(self, image_id):
         """Read the marks of an image: `analysis.explore.pixels.read_boxes`."""
         return read_boxes(self._marts, image_id)
+
+    def read_outlines(self, image_id):
+        """Read edges and names of its regions: `analysis.explore.outlines.read_outlines`."""
+        return read_outlines(self._marts, image_id)
 
     def read_films(self, view):
         """Read reference and restored image of a view, each a `Film`."""

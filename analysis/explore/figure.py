@@ -22,7 +22,7 @@ _LEGEND_STEPS = 25
 _BOX = theme.ORANGE
 
 
-def draw_figure(view, films, values, boxes, limit, opacity, note):
+def draw_figure(view, films, values, boxes, outlines, limit, opacity, note):
     """Draw what is seen.
 
     Parameters
@@ -34,6 +34,8 @@ def draw_figure(view, films, values, boxes, limit, opacity, note):
         Of the blocks that are seen; NaN elsewhere.
     boxes : list of dict
         Marks in pixels of the reference: name, left_px, top_px, width_px, height_px.
+    outlines : (list, list)
+        Lines between regions and their names, as `analysis.explore.outlines.read_outlines` gives.
     limit, opacity : float
         Of the map's colours.
     note : str
@@ -57,8 +59,11 @@ def draw_figure(view, films, values, boxes, limit, opacity, note):
     alone = paint(enlarged, np.full_like(greys[0], 255), scale, limit)
     titles = "Reference", "Restored, under the map", view.quantity.label
     frames, names = _place_frames(boxes, size, width_px), [box["name"] for box in boxes]
+    points_per_px = size[0] / width_px
+    lines = [tuple(end * points_per_px for end in line) for line in outlines[0]]
+    regions = [name for name, _, _ in outlines[1]]
     panels = [
-        _draw_panel(pixels, title, size, frames)
+        _draw_panel(pixels, title, size, frames, lines)
         for pixels, title in zip((greys[0], covered, alone), titles, strict=True)
     ]
     panels[-1] = alt.layer(panels[-1], _draw_scale(view.quantity, limit, size))
@@ -70,6 +75,7 @@ def draw_figure(view, films, values, boxes, limit, opacity, note):
                 MEANINGS[scale],
                 f"Colours are full at {_spell_full(scale, limit)} and beyond.",
                 f"Boxes: {theme.name_some(list(dict.fromkeys(names)))}." if names else "",
+                f"Lines: edges of regions ({theme.name_some(regions)})." if regions else "",
                 *(film.problem for film in films),
             ],
         )
@@ -108,7 +114,7 @@ def _whiten(grey, shape):
     return np.stack([grey] * 3, axis=-1)
 
 
-def _draw_panel(pixels, title, size, frames):
+def _draw_panel(pixels, title, size, frames, lines):
     width, height = size
     layers = [
         alt.Chart(theme.make_data([{"uri": encode_png(pixels)}]))
@@ -122,6 +128,8 @@ def _draw_panel(pixels, title, size, frames):
         )
         .encode(x=alt.value(0), y=alt.value(0), url="uri:N")
     ]
+    if lines:
+        layers.append(_draw_lines(lines, size))
     for frame in frames:
         layers.append(
             alt.Chart(theme.make_data([frame]))
@@ -134,6 +142,23 @@ def _draw_panel(pixels, title, size, frames):
             )
         )
     return alt.layer(*layers, width=width, height=height, title=_head(title))
+
+
+def _draw_lines(lines, size):
+    """Draw lines of x1, y1, x2, y2 in points within a panel."""
+    ends = ("x", "y", "x2", "y2")
+    rows = [dict(zip(ends, (round(end, 2) for end in line), strict=True)) for line in lines]
+    exact = {"nice": False, "zero": False}
+    return (
+        alt.Chart(theme.make_data(rows))
+        .mark_rule(stroke=theme.SKY, strokeWidth=0.8)
+        .encode(
+            x=alt.X("x:Q", axis=None, scale=alt.Scale(domain=[0, size[0]], **exact)),
+            y=alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[0, size[1]], reverse=True, **exact)),
+            x2="x2:Q",
+            y2="y2:Q",
+        )
+    )
 
 
 def _head(title):

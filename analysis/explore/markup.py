@@ -28,7 +28,8 @@ INNER_STYLE = _read_part("inner.css")
 
 def dress(document, explorer):
     """Give a document the page around its parts."""
-    counts = f"{len(explorer.models):,} models, {len(explorer.images):,} images"
+    models, images = len(explorer.models), len(explorer.images)
+    counts = f"{count_noun(models, 'model')}, {count_noun(images, 'image')}"
     document.title = spell_text(f"Explore {explorer.study.name}")
     document.template = get_env().from_string(_read_part("page.html"))
     document.template_variables.update(

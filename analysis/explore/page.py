@@ -90,7 +90,9 @@ class Page:
         self._full = NumericInput(
             title="Full colour at", mode="float", low=0, value=full, **_look()
         )
-        self._marks = CheckboxGroup(labels=["Finding boxes"], active=[0], **_look())
+        self._marks = CheckboxGroup(
+            labels=["Finding boxes", "Edges of regions"], active=[0, 1], **_look()
+        )
 
     def _make_brush(self):
         numbers = [item for item in self._explorer.quantities.values() if not item.is_flag]
@@ -326,6 +328,7 @@ class Page:
         rows, cols = explorer.images[view.image_id]
         films = explorer.read_films(view)
         self._films.show_films(films, (rows, cols), explorer.read_boxes(view.image_id))
+        self._films.show_outlines(*explorer.read_outlines(view.image_id))
         self._caption.text = markup.caption(view, films)
         self._set(self._row, high=rows - 1)
         self._set(self._col, high=cols - 1)
@@ -348,6 +351,7 @@ class Page:
                 # On its own a map is read by its scale, which stands on white.
                 opacity=1.0 if shown == "Map" else float(self._opacity.value),
                 has_boxes=0 in self._marks.active,
+                has_outlines=1 in self._marks.active,
             )
         self._show_files()
 

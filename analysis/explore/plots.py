@@ -50,6 +50,8 @@ class Films:
         self._boxes = ColumnDataSource(
             {"name": [], "left": [], "right": [], "top": [], "bottom": []}
         )
+        self._edges = ColumnDataSource({"x1": [], "y1": [], "x2": [], "y2": []})
+        self._regions = ColumnDataSource({"name": [], "x": [], "y": []})
         self._picked = ColumnDataSource({"left": [0], "right": [0], "top": [0], "bottom": [0]})
         self._cross = [Span(dimension=side, line_alpha=0.5) for side in ("height", "width")]
         self._films = [ColumnDataSource({"image": [], "dw": [], "dh": []}) for _ in range(2)]
@@ -112,6 +114,24 @@ class Films:
                 text_baseline="bottom",
             ),
         ]
+        ends = {"x0": "x1", "y0": "y1", "x1": "x2", "y1": "y2", "source": self._edges}
+        outlines = [
+            *(
+                plot.segment(**ends, line_color=color, line_width=width)
+                for color, width in (("#000000", 3), (theme.SKY, 1.5))
+            ),
+            plot.text(
+                x="x",
+                y="y",
+                text="name",
+                source=self._regions,
+                text_color="#000000",
+                background_fill_color=theme.SKY,
+                text_font_size="12px",
+                text_align="center",
+                text_baseline="middle",
+            ),
+        ]
         for color, width in (("#000000", 4), (_PICKED, 2)):
             plot.quad(
                 **sides, source=self._picked, fill_alpha=0, line_color=color, line_width=width
@@ -120,7 +140,7 @@ class Films:
         tips = [("row, column (px)", "$y{0}, $x{0}"), ("value", "@image{0.0000}")]
         plot.add_tools(HoverTool(renderers=[shown], tooltips=tips))
         self.figures.append(plot)
-        self._layers.append((film, shown, boxes))
+        self._layers.append((film, shown, boxes, outlines))
 
     def show_films(self, films, shape, boxes):
         """Show the pixels of both images, white where there are none, and an image's marks."""
@@ -141,13 +161,21 @@ class Films:
         for plot in self.figures:
             plot.aspect_ratio = self._size[0] / self._size[1]
 
-    def show_layers(self, number, *, has_film, has_map, opacity, has_boxes):
+    def show_outlines(self, lines, names):
+        """Show where regions end, and their names: `analysis.explore.outlines.read_outlines`."""
+        ends = zip(*lines, strict=True) if lines else ([] for _ in range(4))
+        self._edges.data = dict(zip(("x1", "y1", "x2", "y2"), map(list, ends), strict=True))
+        columns = zip(*names, strict=True) if names else ([] for _ in range(3))
+        self._regions.data = dict(zip(("name", "x", "y"), map(list, columns), strict=True))
+
+    def show_layers(self, number, *, has_film, has_map, opacity, has_boxes, has_outlines):
         """Show some layers of one of the figures."""
-        film, shown, boxes = self._layers[number]
+        film, shown, boxes, outlines = self._layers[number]
         film.visible, shown.visible = has_film, has_map
         shown.glyph.global_alpha = opacity
-        for mark in boxes:
-            mark.visible = has_boxes
+        for marks, is_shown in ((boxes, has_boxes), (outlines, has_outlines)):
+            for mark in marks:
+                mark.visible = is_shown
 
     def show_map(self, values, quantity, limit):
         """Show values of blocks, (R, C) float64 array; NaN is clear."""

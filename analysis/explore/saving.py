@@ -64,6 +64,7 @@ class Saved(RequestHandler):
             explorer.read_films(view),
             explorer.read_seen(view),
             explorer.read_boxes(view.image_id),
+            explorer.read_outlines(view.image_id),
             read_share(words.get("full"), None) or explorer.find_limit(view),
             min(1.0, read_share(words.get("opacity"), DEFAULT_OPACITY)),
             explorer.describe_seen(view),

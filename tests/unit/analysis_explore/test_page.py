@@ -128,7 +128,14 @@ def test_an_image_that_was_not_measured_is_said_in_the_figure_and_its_map_drawn(
     films = explorer.read_films(view)
     assert [film.grey for film in films] == [None, None]
     svg = draw_figure(
-        view, films, explorer.read_seen(view), [], explorer.find_limit(view), 0.8, "A note."
+        view,
+        films,
+        explorer.read_seen(view),
+        [],
+        ([], []),
+        explorer.find_limit(view),
+        0.8,
+        "A note.",
     )
     said = [film.problem for film in films]
     assert said[0].startswith("The warehouse has measured no reference for image_0:")
@@ -168,9 +175,19 @@ def test_boxes_are_drawn_into_the_figure(explorer):
     view = explorer.make_view({})
     words = view, explorer.read_films(view), explorer.read_seen(view)
     box = {"name": "Mass", "left_px": 8, "top_px": 8, "width_px": 16, "height_px": 8}
-    svg = [draw_figure(*words, boxes, 1.0, 0.8, "A note.") for boxes in ([], [box])]
+    svg = [draw_figure(*words, boxes, ([], []), 1.0, 0.8, "A note.") for boxes in ([], [box])]
     assert svg[1].count("#E69F00") - svg[0].count("#E69F00") == 3
     assert "Boxes: Mass." in svg[1]
+
+
+def test_edges_of_regions_are_drawn_into_the_figure(explorer):
+    view = explorer.make_view({})
+    words = view, explorer.read_films(view), explorer.read_seen(view), []
+    outlines = [(8, 0, 8, 16), (0, 16, 8, 16)], [("heart", 4, 4), ("body", 20, 20)]
+    svg = [draw_figure(*words, lines, 1.0, 0.8, "A note.") for lines in (([], []), outlines)]
+    assert svg[1].count("#56B4E9") - svg[0].count("#56B4E9") == 2 * 3
+    assert "edges of regions (heart, body)" in svg[1].replace("\n", " ")
+    assert explorer.read_outlines(view.image_id) == ([], [])
 
 
 def test_without_a_measured_image_there_is_nothing_to_look_at(tmp_path):
