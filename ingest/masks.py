@@ -90,11 +90,10 @@ def read_label_image(path, labels, max_image_px):
         image = decode_image(data, kind, max_image_px, "reject")
     except RejectedFileError as refused:
         # What repairs an image, a window or a rule for colour, makes no names of its values.
-        if refused.code not in _OTHER_VALUES:
+        code = refused.code
+        if code not in _OTHER_VALUES:
             raise
-        raise RejectedFileError(
-            refused.code, f"{_OTHER_VALUES[refused.code]}; {_EXPECTED}"
-        ) from None
+        raise RejectedFileError(code, f"{_OTHER_VALUES[code]}; {_EXPECTED}") from None
     if image.facts.grey_rule != "none":
         raise RejectedFileError("colour_mode", f"mode {image.facts.colour_mode}; {_EXPECTED}")
     places = np.zeros(256, np.uint8)

@@ -22,12 +22,14 @@ from tests.calibration.page import draw_page, format_page
 from tests.calibration.questions import INTERVALS, PUBLISHED, RATES, TESTS
 from tests.calibration.studies import EFFECTS, simulate_published_study, simulate_study
 from tests.calibration.transfers import count_transfers, format_transfers
+from upscale_audit.ingest.model_facts import show_models
 from upscale_audit.ingest.run import read_raw_manifest
 from upscale_audit.warehouse.composites import create_composites
 from upscale_audit.warehouse.dbt_runner import run_dbt
 from upscale_audit.warehouse.detectors import Measured, create_measured_table
 from upscale_audit.warehouse.frozen import Frozen, create_frozen_tables
 from upscale_audit.warehouse.hyra import CompanionFolder, create_companion_views
+from upscale_audit.warehouse.model_facts import create_model_facts
 from upscale_audit.warehouse.raw import create_raw_views
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -167,6 +169,7 @@ def answer(study, questions):
     create_frozen_tables(database, Frozen())
     create_measured_table(database, Measured())
     create_composites(database, study, {})
+    create_model_facts(database, _name_models(study))
     command = ("build", "--exclude-resource-type", "test", "unit_test", "--select", *marts)
     run_dbt(study, database, command, threads=1)
     answers = defaultdict(list)
@@ -177,6 +180,22 @@ def answer(study, questions):
                 if effect in EFFECTS and outcome is not None:
                     answers[question, effect].append(outcome)
     return answers
+
+
+def _name_models(study):
+    """Say what the study file says of each simulated model: its place, name and colour."""
+    faces = show_models({model.model_id: model.facts for model in study.models})
+    return [
+        {
+            "model_id": model_id,
+            "model_number": face.number,
+            "label": face.label,
+            "colour": face.colour,
+            "stated_columns": [],
+            "recorded_columns": [],
+        }
+        for model_id, face in faces.items()
+    ]
 
 
 if __name__ == "__main__":

@@ -91,13 +91,14 @@ def test_the_figure_and_its_numbers_are_written(audited, tmp_path):
     assert [path.name for path in paths] == [
         "codecs.png",
         "codecs.svg",
+        "codecs.pdf",
         "codecs.html",
         "codecs.csv",
     ]
     drawing = paths[1].read_text(encoding="utf-8")
     assert "autoencoder, SSIM, ratio 25" in drawing
     assert "zfp alone, ratio 25" in drawing
-    with open(paths[3], encoding="utf-8", newline="") as file:
+    with open(paths[-1], encoding="utf-8", newline="") as file:
         assert len(list(csv.DictReader(file))) == len(MODELS)
 
 
