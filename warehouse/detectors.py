@@ -27,15 +27,7 @@ FILE_VERSION = 2
 """Raised when a detector, a limit or the thing that is looked for is defined anew."""
 KIND, CONTRAST_DN = "nodule_16", 8
 """What is looked for by default: a nodule of this radius and contrast."""
-TABLE = "measured_limits"
-COLUMNS = {
-    "model_id": "varchar",
-    "inference_path": "varchar",
-    "detector": "varchar",
-    "reading": "varchar",
-    "level_ratio": "double",
-    "limit_score": "double",
-    "stated_limit": "double",
+_FINDINGS = {
     "kind": "varchar",
     "contrast_dn": "integer",
     "cluster_unit": "varchar",
@@ -49,6 +41,18 @@ COLUMNS = {
     "sensitivity_high_ratio": "double",
     "study_name": "varchar",
 }
+"""What was looked for, and how often it was told from nothing."""
+TABLE = "measured_limits"
+COLUMNS = {
+    "model_id": "varchar",
+    "inference_path": "varchar",
+    "detector": "varchar",
+    "reading": "varchar",
+    "level_ratio": "double",
+    "limit_score": "double",
+    "stated_limit": "double",
+    **_FINDINGS,
+}
 """Table that build adds to the raw schema: SQL type by column."""
 RULE_TABLE = "measured_rules"
 RULE_COLUMNS = {
@@ -58,18 +62,7 @@ RULE_COLUMNS = {
     "inference_path": "varchar",
     "rule_id": "varchar",
     "thresholds_sha256": "varchar",
-    "kind": "varchar",
-    "contrast_dn": "integer",
-    "cluster_unit": "varchar",
-    "sham_count": "bigint",
-    "alarm_count": "bigint",
-    "false_alarm_low_ratio": "double",
-    "false_alarm_high_ratio": "double",
-    "drawn_count": "bigint",
-    "found_count": "bigint",
-    "sensitivity_low_ratio": "double",
-    "sensitivity_high_ratio": "double",
-    "study_name": "varchar",
+    **_FINDINGS,
 }
 """The same of what rules find in images."""
 

@@ -12,12 +12,12 @@ from upscale_audit.analysis.explore.colours import (
     make_colours,
     paint,
 )
+from upscale_audit.analysis.explore.outlines import BLOCK_PX
 from upscale_audit.analysis.output import PRINT_DPI, draw_svg
 from upscale_audit.analysis.png import encode_png
 
 GAP_PT = 8
 TALLEST_PT = 320
-_BLOCK_PX = 8
 _LEGEND_STEPS = 25
 _BOX = theme.ORANGE
 
@@ -46,14 +46,14 @@ def draw_figure(view, films, values, boxes, outlines, limit, opacity, note):
     str
         SVG, in points.
     """
-    shape = tuple(_BLOCK_PX * length for length in values.shape)
+    shape = tuple(BLOCK_PX * length for length in values.shape)
     known = [film.grey.shape for film in films if film.grey is not None]
     height_px, width_px = known[0] if known else shape
     width = (theme.DOUBLE_COLUMN_PT - 2 * GAP_PT - 4) / 3
     width = min(width, TALLEST_PT * width_px / height_px)
     size = round(width), max(1, round(width * height_px / width_px))
     greys = [_whiten(film.grey, (height_px, width_px)) for film in films]
-    enlarged = values.repeat(_BLOCK_PX, axis=0).repeat(_BLOCK_PX, axis=1)[:height_px, :width_px]
+    enlarged = values.repeat(BLOCK_PX, axis=0).repeat(BLOCK_PX, axis=1)[:height_px, :width_px]
     scale = view.quantity.scale
     covered = paint(enlarged, greys[1], scale, limit, opacity)
     alone = paint(enlarged, np.full_like(greys[0], 255), scale, limit)

@@ -22,9 +22,9 @@ from bokeh.plotting import figure
 
 from upscale_audit.analysis import theme
 from upscale_audit.analysis.explore.colours import find_range, make_colours
+from upscale_audit.analysis.explore.outlines import BLOCK_PX
 from upscale_audit.analysis.explore.views import count_bins
 
-BLOCK_PX = 8
 ZOOM_BLOCKS = 12
 """Blocks around one that is zoomed to."""
 _GREYS = [f"#{grey:02x}{grey:02x}{grey:02x}" for grey in range(256)]
