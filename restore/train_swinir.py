@@ -1,6 +1,6 @@
 """Train a small SwinIR x2 on radiographs: the project's own transformer, not a published one.
 
-``python -m upscale_audit.restore.train_swinir --references DIR --lr DIR --out FILE.safetensors``
+``python -m upscale_audit.restore.train_swinir --references DIR --out FILE --seconds 400``
 
 Nothing of it is needed to restore or to audit: the file that it writes is read as any other by
 ``kind = "spandrel"``. It wants a GPU; on a processor a step takes seconds.
@@ -16,10 +16,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.errors import RejectedFileError, StudyError
 from upscale_audit.ingest.files import hash_file, hash_json, write_text
+from upscale_audit.ingest.images import decode_image, limit_bytes, read_bytes
+from upscale_audit.ingest.lr_rules import make_lr
 from upscale_audit.restore.torch_network import import_spandrel
 
 DESIGN = {
@@ -36,6 +37,7 @@ DESIGN = {
     "resi_connection": "1conv",
 }
 """The lightweight SwinIR of Liang et al. 2021, for one channel."""
+MAX_IMAGE_PX = 1 << 26
 CURVE_COLUMNS = ("step", "train_loss", "held_out_psnr_db")
 HELD_OUT_LR_PX = 192
 """Side of the middle of a held-out LR image, of which the curve's PSNR is."""
@@ -224,29 +226,43 @@ def _share_rate(step, steps):
     return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
-def read_pairs(references, lr, names):
-    """Read references and their LR images of half the size by name, 8-bit grey."""
-    pairs = []
-    for name in names:
-        high, low = (np.asarray(Image.open(Path(part) / name)) for part in (references, lr))
-        if (
-            high.ndim != 2
-            or high.dtype != np.uint8
-            or high.shape != tuple(2 * s for s in low.shape)
-        ):
+def read_pairs(files):
+    """Read references as ingest does, and make the LR image of each by Pillow's bicubic.
+
+    Parameters
+    ----------
+    files : list of Path
+
+    Returns
+    -------
+    list of (LR, reference)
+        As `train` takes them.
+
+    Raises
+    ------
+    StudyError
+        A file is refused, or a side is odd or shorter than a crop.
+    """
+    pairs, least = [], DESIGN["upscale"] * TrainingParameters.crop_px
+    for file in files:
+        try:
+            data = read_bytes(file, limit_bytes(MAX_IMAGE_PX))
+            high = decode_image(data, file.suffix.lower(), MAX_IMAGE_PX, "reject").grey
+        except RejectedFileError as reject:
+            raise StudyError(f"{file.name}: {reject}; take it out of the folder") from None
+        if any(side % DESIGN["upscale"] or side < least for side in high.shape):
             raise StudyError(
-                f"{name}: expected 8-bit grey of twice its LR image's sides, found"
-                f" {high.shape} {high.dtype} and {low.shape}; make LR images with restore"
+                f"{file.name}: {high.shape[1]}x{high.shape[0]} px; expected even sides of {least}"
+                " px or more: take it out of the folder"
             )
-        pairs.append((low, high))
+        pairs.append((make_lr(high, DESIGN["upscale"], "antialiased"), high))
     return pairs
 
 
 def main(arguments=None):
     """Run as a program."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--references", type=Path, required=True, help="8-bit grey images")
-    parser.add_argument("--lr", type=Path, required=True, help="their LR images, by the same names")
+    parser.add_argument("--references", type=Path, required=True, help="grey PNG images")
     parser.add_argument("--out", type=Path, required=True, help="weights; a curve lies beside them")
     parser.add_argument("--held-out", type=int, default=8, help="the first so many by name")
     parser.add_argument("--seconds", type=float, default=0)
@@ -258,12 +274,14 @@ def main(arguments=None):
     parameters = TrainingParameters(
         options.seconds, options.steps, options.batch, seed=options.seed
     )
-    names = sorted(path.name for path in options.references.glob("*.png"))
-    kept, learned = names[: options.held_out], names[options.held_out :]
+    files = sorted(options.references.glob("*.png"))
+    kept, learned = files[: options.held_out], files[options.held_out :]
     if not learned:
-        raise StudyError(f"{options.references} has no image to learn from beside the held-out")
-    sets = [read_pairs(options.references, options.lr, part) for part in (learned, kept)]
-    state, curve, steps = train(*sets, parameters, options.device)
+        raise StudyError(
+            f"{options.references} has {len(files)} PNG images, of which {options.held_out} are"
+            " held out: give more, or lower --held-out"
+        )
+    state, curve, steps = train(read_pairs(learned), read_pairs(kept), parameters, options.device)
     torch, _ = import_spandrel()
     from safetensors.torch import save_file
 
@@ -272,7 +290,7 @@ def main(arguments=None):
         "parameters": asdict(parameters) | {"steps": steps},
         "design": DESIGN,
         "images": len(learned),
-        "images_sha256": hash_json([hash_file(options.references / name) for name in learned]),
+        "images_sha256": hash_json([hash_file(file) for file in learned]),
         "torch": torch.__version__,
     }
     save_file(state, options.out, {"upscale_audit": json.dumps(facts)})
@@ -284,4 +302,7 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except StudyError as error:
+        raise SystemExit(f"train_swinir: {error}") from None

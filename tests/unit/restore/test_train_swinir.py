@@ -26,25 +26,23 @@ def _libraries():
 
 
 @pytest.fixture
-def folders(tmp_path):
-    """Give folders of three references and their LR images."""
+def folder(tmp_path):
+    """Give a folder of three references."""
     generator = np.random.default_rng(3)
-    for name in ("hr", "lr"):
-        (tmp_path / name).mkdir()
+    (tmp_path / "hr").mkdir()
     for number in range(3):
         rough = generator.integers(0, 256, (20, 20), np.uint8)
         image = Image.fromarray(rough).resize((160, 160), Image.Resampling.BICUBIC)
         image.save(tmp_path / "hr" / f"{number}.png")
-        image.resize((80, 80), Image.Resampling.BICUBIC).save(tmp_path / "lr" / f"{number}.png")
-    return tmp_path
+    return tmp_path / "hr"
 
 
-def test_a_few_steps_write_weights_that_a_restorer_reads(folders):
+def test_a_few_steps_write_weights_that_a_restorer_reads(folder):
     from safetensors import safe_open
 
-    out = folders / "w.safetensors"
-    arguments = ["--references", str(folders / "hr"), "--lr", str(folders / "lr")]
-    arguments += ["--out", str(out), "--held-out", "1", "--steps", "3", "--batch", "1"]
+    out = folder.parent / "w.safetensors"
+    arguments = ["--references", str(folder), "--out", str(out)]
+    arguments += ["--held-out", "1", "--steps", "3", "--batch", "1"]
     train_swinir.main(arguments)
     with safe_open(out, "pt") as file:
         facts = json.loads(file.metadata()["upscale_audit"])
@@ -53,13 +51,15 @@ def test_a_few_steps_write_weights_that_a_restorer_reads(folders):
     assert lines[0] == "step,train_loss,held_out_psnr_db"
     assert len(lines) == 2
     restorer = prepare_restorer(SpandrelWeights("spandrel", out), RestoreParameters())
-    reference = np.asarray(Image.open(folders / "hr" / "0.png"))
+    reference = np.asarray(Image.open(folder / "0.png"))
     assert restorer.restore(reference, False).shape == (160, 160)
 
 
-def test_training_brings_the_network_nearer_to_what_it_has_not_seen(folders):
-    names = ["0.png", "1.png", "2.png"]
-    pairs = train_swinir.read_pairs(folders / "hr", folders / "lr", names)
+def test_training_brings_the_network_nearer_to_what_it_has_not_seen(folder):
+    pairs = train_swinir.read_pairs(sorted(folder.iterdir()))
+    low, high = pairs[0]
+    made = Image.fromarray(high).resize((80, 80), Image.Resampling.BICUBIC)
+    assert (low == np.asarray(made)).all()
     parameters = train_swinir.TrainingParameters(steps=12, batch_size=2, crop_px=32, report_steps=4)
     _, curve, steps = train_swinir.train(pairs[1:], pairs[:1], parameters, report=list)
     assert (steps, [row["step"] for row in curve]) == (12, [4, 8, 12])
@@ -77,14 +77,22 @@ def test_the_crops_of_both_sizes_are_of_one_place_and_orientation():
     assert len({tuple(crop.ravel().tolist()) for crop in lows}) == 16
 
 
-def test_what_cannot_be_trained_is_refused(folders):
+def test_what_cannot_be_trained_is_refused(folder):
     with pytest.raises(StudyError, match="--seconds or --steps, one of them"):
         train_swinir.TrainingParameters()
     with pytest.raises(StudyError, match="crop_px = 20; expected a multiple of 8"):
         train_swinir.TrainingParameters(steps=1, crop_px=20)
-    Image.new("L", (70, 80)).save(folders / "lr" / "1.png")
-    with pytest.raises(StudyError, match=r"1\.png: expected 8-bit grey of twice its LR image"):
-        train_swinir.read_pairs(folders / "hr", folders / "lr", ["1.png"])
+    for size in ((161, 160), (126, 160)):
+        Image.new("L", size).save(folder / "1.png")
+        with pytest.raises(StudyError, match=r"1\.png: \d+x160 px; expected even sides of 128 px"):
+            train_swinir.read_pairs([folder / "1.png"])
+    (folder / "1.png").write_bytes(b"no image")
+    with pytest.raises(StudyError, match=r"1\.png: not_an_image.*take it out of the folder"):
+        train_swinir.read_pairs([folder / "1.png"])
+    with pytest.raises(StudyError, match="has 3 PNG images, of which 3 are held out: give more"):
+        train_swinir.main(
+            ["--references", str(folder), "--out", "x", "--held-out", "3", "--steps", "1"]
+        )
 
 
 def test_the_shipped_network_is_named_by_its_hash_and_restores_better_than_bicubic(repository):
