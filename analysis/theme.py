@@ -13,6 +13,9 @@ FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 TEXT_PT, CAPTION_PT, TITLE_PT = 7, 7.5, 9
 # Width of a character, in the font size: the widest line of the captions here, not the mean.
 CHARACTER_EM = 0.53
+# Lines of a label on an axis, and as many as one is placed for.
+LINE_PT = TEXT_PT + 1.5
+MOST_LINES = 9
 
 # Okabe and Ito, https://jfly.uni-koeln.de/color/
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
@@ -53,6 +56,7 @@ _LOOK = {
         tickColor="#888888",
         tickWidth=0.5,
         labelLimit=0,
+        labelSeparation=3,
         titleLimit=0,
     ),
     "header": alt.HeaderConfig(
@@ -162,13 +166,26 @@ def _pieces(label, characters):
 
 
 def make_model_axis(**options):
-    """Make a vertical axis of model names, whose second line stays within its row."""
-    # Vega puts a label's first line where a single line would be.
-    baseline = {
-        "condition": {"test": "indexof(datum.label, '\\n') >= 0", "value": "bottom"},
-        "value": "middle",
+    """Make a vertical axis of model names, whose further lines stay within their row."""
+    # Vega puts a label's first line where a single line would be: the baseline takes two lines to
+    # their row's middle, an offset those of more.
+    lines = "length(split(datum.label, '\\n'))"
+    baseline = {"condition": {"test": f"{lines} > 1", "value": "bottom"}, "value": "middle"}
+    offset = {
+        "condition": [
+            {"test": f"{lines} == {count}", "value": -(count - 2) * LINE_PT / 2}
+            for count in range(3, MOST_LINES + 1)
+        ],
+        "value": 0,
     }
-    return alt.Axis(ticks=False, domain=False, labelBaseline=baseline, **options)
+    return alt.Axis(
+        ticks=False,
+        domain=False,
+        labelBaseline=baseline,
+        labelLineHeight=LINE_PT,
+        labelOffset=offset,
+        **options,
+    )
 
 
 def label_width(labels):
@@ -185,7 +202,7 @@ def text_width(text, size=TEXT_PT):
 def row_height(labels, least):
     """Height of a row that holds the tallest label."""
     lines = max((label.count("\n") + 1 for label in labels), default=1)
-    return max(least, lines * (TEXT_PT + 1.5) + 3)
+    return max(least, lines * LINE_PT + 3)
 
 
 def diverging_colours(values):

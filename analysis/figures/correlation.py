@@ -9,6 +9,8 @@ from upscale_audit.analysis.marts import quote_text
 
 TITLE = "How the per-image metrics go together"
 STRONG = 0.7
+FEWEST_IMAGES = 3
+"""Of fewer, each restored by several models, a correlation says how the models differ."""
 # Where a cell is so dark that its value is written in white.
 DARK = 0.65
 LEGEND_STEPS = 41
@@ -32,6 +34,17 @@ def draw_metric_correlation(marts, source):
         f" from mart_metric_correlation where source_id = {quote_text(source)}"
         " order by first_metric, second_metric"
     )
+    (count,) = marts.rows(
+        "select count(distinct image_id) as images from fct_verdicts"
+        f" where source_id = {quote_text(source)}"
+    )
+    if count["images"] < FEWEST_IMAGES:
+        return theme.draw_message(
+            TITLE,
+            [],
+            f"{theme.count_noun(count['images'], 'image')}, fewer than {FEWEST_IMAGES}: a"
+            " correlation would only say how the models differ. mart_metric_correlation has them.",
+        )
     metrics = _order_metrics(rows)
     pairs = {}
     for row in rows:

@@ -583,6 +583,21 @@ def test_correlations_are_written_in_their_cells_and_strong_ones_are_outlined(st
     assert words.index("ms_ssim") < words.index("psnr") < words.index("histogram_corr")
 
 
+@pytest.mark.parametrize(("count", "is_drawn"), [(1, False), (2, False), (3, True)])
+def test_correlations_are_of_three_images_or_more(study, count, is_drawn):
+    path, _ = study()
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(
+            "delete from fct_verdicts where image_id not in"
+            " (select distinct image_id from fct_verdicts order by image_id limit ?)",
+            [count],
+        )
+    with Marts(path) as marts:
+        message = theme.find_message(draw_metric_correlation(marts, "images"))
+    assert (message is None) == is_drawn
+    assert is_drawn or message.startswith(theme.count_noun(count, "image"))
+
+
 def test_a_metric_without_values_is_grey_and_named(study):
     chart = draw_source(study, draw_metric_correlation)
     assert "has no values or does not vary (lpips)" in read_text(chart)
