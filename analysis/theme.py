@@ -6,6 +6,8 @@ import textwrap
 import altair as alt
 import numpy as np
 
+from upscale_audit.ingest.wording import count_noun
+
 SINGLE_COLUMN_PT = 252
 DOUBLE_COLUMN_PT = 504
 # vl-convert carries this font, so that text has one width on every machine.
@@ -261,11 +263,6 @@ def _oklab_to_srgb(lab):
 def to_hex(colours):
     """Spell colours of shape (N, 3) as CSS does."""
     return ["#" + "".join(f"{channel:02x}" for channel in colour) for colour in colours]
-
-
-def count_noun(count, noun):
-    """Say a count and its noun: 1 image, 24,576 blocks."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 def count_span(counts, noun):

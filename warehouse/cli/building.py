@@ -5,6 +5,7 @@ import contextlib
 import os
 
 from upscale_audit.ingest.study import load_study
+from upscale_audit.ingest.wording import count_noun
 from upscale_audit.warehouse.cli.drawing import draw_figures, write_study_report
 from upscale_audit.warehouse.cli.options import (
     EXIT_FAILED,
@@ -129,9 +130,9 @@ def ingest(study, workers=None, cluster=None, memory_gib=None):
         memory = None if memory_gib is None else memory_gib << 30
         report = ingest_study(study, workers, progress, executor, memory)
     kept = f", {report.units_kept} units unchanged" if report.units_kept else ""
-    say(f"ingested {report.images} images, {report.blocks} block rows{kept}")
+    say(f"ingested {count_noun(report.images, 'image')}, {report.blocks} block rows{kept}")
     if report.missing:
-        say(f"{report.missing} restored images are missing: mart_coverage counts them")
+        say(f"{count_noun(report.missing, 'restored image')} missing: mart_coverage counts them")
     if report.colour_reduced:
         say(f"{report.colour_reduced} colour files were reduced to grey (Rec. 601)")
     for warning in report.warnings[:8]:

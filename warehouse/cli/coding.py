@@ -6,6 +6,7 @@ from pathlib import Path
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import writing
 from upscale_audit.ingest.study import load_study
+from upscale_audit.ingest.wording import count_noun
 from upscale_audit.warehouse.cli.options import (
     EXIT_INCOMPLETE,
     EXIT_OK,
@@ -165,7 +166,7 @@ def _encode(options):
             options.study, options.weights, options.out, choose, options.images or ("*",), progress
         )
     raw, coded = (sum(row[name] for row in rows) for name in ("raw_bytes", "file_bytes"))
-    say(f"coded {len(rows)} images in {options.out}: {raw} raw bytes in {coded}")
+    say(f"coded {count_noun(len(rows), 'image')} in {options.out}: {raw} raw bytes in {coded}")
     say(f"ratio to 8-bit grey {raw / coded:.2f}; codes.csv there has every image's")
     return EXIT_OK
 
@@ -174,7 +175,7 @@ def _decode(options):
     jobs = _load("restore.codec.jobs")
     with Progress("codec decode", "images") as progress, writing(options.out):
         paths = jobs.decode_images(options.study, options.weights, options.out, progress)
-    say(f"decoded {len(paths)} images to {options.out}")
+    say(f"decoded {count_noun(len(paths), 'image')} to {options.out}")
     return EXIT_OK
 
 
@@ -186,7 +187,7 @@ def _study(options):
             options.study, options.out, ratios, _read_parameters(options), progress
         )
     say(f"trained {report.trained} codecs, kept {report.kept_codecs}")
-    say(f"coded {report.coded} images, kept {report.kept}")
+    say(f"coded {count_noun(report.coded, 'image')}, kept {report.kept}")
     for line in report.unreached:
         say(f"not coded: {line}")
     say(f"audit them: upscale-audit run {report.study}")

@@ -2,6 +2,7 @@
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.study import load_study
+from upscale_audit.ingest.wording import count_noun
 from upscale_audit.warehouse.cli.options import EXIT_INCOMPLETE, EXIT_OK, add_command, read_count
 from upscale_audit.warehouse.cli.progress import Progress, say
 
@@ -34,7 +35,10 @@ def _analyse(options):
             workers=options.workers,
             progress=progress,
         )
-    say(f"analysed {report.networks} networks on {report.images} images in {report.folder}")
+    say(
+        f"analysed {count_noun(report.networks, 'network')} on {count_noun(report.images, 'image')}"
+        f" in {report.folder}"
+    )
     for model_id, why in report.left_out.items():
         say(f"left out {model_id!r}: {why}")
     for name, why in list(report.skipped.items())[:5]:

@@ -1,6 +1,7 @@
 """The command that makes restored images: restore. Needs the extra `restore`."""
 
 from upscale_audit.ingest.study import load_study
+from upscale_audit.ingest.wording import count_noun
 from upscale_audit.warehouse.cli.options import EXIT_INCOMPLETE, EXIT_OK, add_command, read_count
 from upscale_audit.warehouse.cli.progress import Progress, say
 
@@ -21,7 +22,7 @@ def _restore(options):
     with Progress("restore", "% of the work") as progress:
         report = restore_study(study, options.workers, progress)
     kept = f", {report.kept} unchanged" if report.kept else ""
-    say(f"restored {report.made} images{kept}")
+    say(f"restored {count_noun(report.made, 'image')}{kept}")
     for folder in report.folders:
         say(f"what made them: {folder / '.restored.json'}")
     for name in report.set_aside:

@@ -186,7 +186,7 @@ def test_a_codec_study_crosses_its_folds_and_is_kept_when_run_again(
     (study / "restored" / "zfp_r4" / "b.png").write_bytes(b"other")
     _, _, err = run_cli(capsys, *command, *short)
     assert "trained 0 codecs, kept 4" in err
-    assert "coded 1 images, kept 14" in err
+    assert "coded 1 image, kept 14" in err
     assert (study / "codes.csv").read_bytes() == before
     forged = before.replace(f",{rows[0]['psnr_db']},".encode(), b",99.5,")
     assert forged != before

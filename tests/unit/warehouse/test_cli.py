@@ -213,7 +213,7 @@ def test_a_missing_image_is_reported_and_no_failure(capsys, tiny_study):
     (tiny_study.folder("alpha", "tta") / "a.png").unlink()
     code, _, err = run_cli(capsys, "ingest", tiny_study.load().path)
     assert code == 0
-    assert "1 restored images are missing" in err
+    assert "1 restored image missing" in err
 
 
 def test_progress_without_a_terminal_is_plain_lines(capsys):

@@ -72,7 +72,8 @@ refused as (
         count(*) as item_count,
         count(*) as total_count,
         min(file_name) as example,
-        count(*) || ' files are refused (' || reason || '; ' || min(file_name)
+        count(*) || case when count(*) = 1 then ' file is' else ' files are' end
+        || ' refused (' || reason || '; ' || min(file_name)
         || '); mart_rejects says what is wrong with each' as sentence
     from rejects
     group by reason
