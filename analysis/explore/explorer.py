@@ -194,6 +194,10 @@ class Explorer:
             high,
         )
 
+    def name_seen(self, view):
+        """Name the image that is seen and its model, as a heading does."""
+        return f"{view.image_id} under {self.labels[view.model_id]}"
+
     def find_limit(self, view):
         """Find where the colours of a view are full; see `views.find_limit`."""
         return find_limit(self.read_values(view, view.quantity), view.quantity)

@@ -22,11 +22,13 @@ _LEGEND_STEPS = 25
 _BOX = theme.ORANGE
 
 
-def draw_figure(view, films, values, boxes, outlines, limit, opacity, note):
+def draw_figure(title, view, films, values, boxes, outlines, limit, opacity, note):
     """Draw what is seen.
 
     Parameters
     ----------
+    title : str
+        Whose image it is, restored by what.
     view : analysis.explore.views.View
     films : (Film, Film)
         Reference and restored; of one without pixels the panel is white.
@@ -63,13 +65,13 @@ def draw_figure(view, films, values, boxes, outlines, limit, opacity, note):
     lines = [tuple(end * points_per_px for end in line) for line in outlines[0]]
     regions = [name for name, _, _ in outlines[1]]
     panels = [
-        _draw_panel(pixels, title, size, frames, lines)
-        for pixels, title in zip((greys[0], covered, alone), titles, strict=True)
+        _draw_panel(pixels, heading, size, frames, lines)
+        for pixels, heading in zip((greys[0], covered, alone), titles, strict=True)
     ]
     panels[-1] = alt.layer(panels[-1], _draw_scale(view.quantity, limit, size))
     chart = alt.concat(*panels, columns=3, spacing=GAP_PT).properties(
         title=theme.make_title(
-            f"{view.image_id} under {view.model_id}",
+            title,
             [
                 f"{view.quantity.title} ({view.inference_path}). {note}",
                 MEANINGS[scale],

@@ -69,10 +69,10 @@ def meaning(quantity, inference_path):
     return "".join(f'<p class="quiet">{spell(text)}</p>' for text in texts)
 
 
-def caption(view, films):
+def caption(view, label, films):
     """Say what both films are, and why one is not shown."""
     text = (
-        f"<p>Left: reference <b>{spell(view.image_id)}</b>. Right: <b>{spell(view.model_id)}</b>,"
+        f"<p>Left: reference <b>{spell(view.image_id)}</b>. Right: <b>{spell(label)}</b>,"
         f" {spell(view.inference_path)}. Drag to move both, click to choose a block.</p>"
     )
     problems = [film.problem for film in films if film.problem]

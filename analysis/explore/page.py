@@ -329,7 +329,7 @@ class Page:
         films = explorer.read_films(view)
         self._films.show_films(films, (rows, cols), explorer.read_boxes(view.image_id))
         self._films.show_outlines(*explorer.read_outlines(view.image_id))
-        self._caption.text = markup.caption(view, films)
+        self._caption.text = markup.caption(view, explorer.labels[view.model_id], films)
         self._set(self._row, high=rows - 1)
         self._set(self._col, high=cols - 1)
         if not is_same_image:

@@ -60,6 +60,7 @@ class Saved(RequestHandler):
         explorer = self._explorer
         # Read here: the warehouse's connection is of this thread.
         seen = (
+            explorer.name_seen(view),
             view,
             explorer.read_films(view),
             explorer.read_seen(view),

@@ -128,6 +128,7 @@ def test_an_image_that_was_not_measured_is_said_in_the_figure_and_its_map_drawn(
     films = explorer.read_films(view)
     assert [film.grey for film in films] == [None, None]
     svg = draw_figure(
+        explorer.name_seen(view),
         view,
         films,
         explorer.read_seen(view),
@@ -141,6 +142,17 @@ def test_an_image_that_was_not_measured_is_said_in_the_figure_and_its_map_drawn(
     assert said[0].startswith("The warehouse has measured no reference for image_0:")
     assert said[1].startswith("The warehouse has measured no image of one, notta, for image_0:")
     assert "has measured no reference for image_0" in svg.replace("\n", " ")
+
+
+def test_a_model_is_named_as_the_study_names_it(explorer, monkeypatch):
+    pytest.importorskip("bokeh", reason="pip install 'upscale-audit[explore]'")
+    from upscale_audit.analysis.explore import markup
+
+    monkeypatch.setitem(explorer.labels, "two", "Model <Two>")
+    view = explorer.make_view({"model": "two"})
+    assert explorer.name_seen(view) == "image_0 under Model <Two>"
+    said = markup.caption(view, explorer.labels["two"], explorer.read_films(view))
+    assert "Right: <b>Model &lt;Two&gt;</b>" in said
 
 
 def test_it_is_said_how_many_blocks_are_seen_and_by_what(explorer, monkeypatch):
@@ -175,7 +187,10 @@ def test_boxes_are_drawn_into_the_figure(explorer):
     view = explorer.make_view({})
     words = view, explorer.read_films(view), explorer.read_seen(view)
     box = {"name": "Mass", "left_px": 8, "top_px": 8, "width_px": 16, "height_px": 8}
-    svg = [draw_figure(*words, boxes, ([], []), 1.0, 0.8, "A note.") for boxes in ([], [box])]
+    svg = [
+        draw_figure("A title", *words, boxes, ([], []), 1.0, 0.8, "A note.")
+        for boxes in ([], [box])
+    ]
     assert svg[1].count("#E69F00") - svg[0].count("#E69F00") == 3
     assert "Boxes: Mass." in svg[1]
 
@@ -184,7 +199,9 @@ def test_edges_of_regions_are_drawn_into_the_figure(explorer):
     view = explorer.make_view({})
     words = view, explorer.read_films(view), explorer.read_seen(view), []
     outlines = [(8, 0, 8, 16), (0, 16, 8, 16)], [("heart", 4, 4), ("body", 20, 20)]
-    svg = [draw_figure(*words, lines, 1.0, 0.8, "A note.") for lines in (([], []), outlines)]
+    svg = [
+        draw_figure("A title", *words, lines, 1.0, 0.8, "A note.") for lines in (([], []), outlines)
+    ]
     assert svg[1].count("#56B4E9") - svg[0].count("#56B4E9") == 2 * 3
     assert "edges of regions (heart, body)" in svg[1].replace("\n", " ")
     assert explorer.read_outlines(view.image_id) == ([], [])
