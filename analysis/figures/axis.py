@@ -66,7 +66,10 @@ def _count_curves(marts, rows, models):
     unscored = [model for model in marts.models if model not in models]
     return [
         f"n = {theme.count_span(list(totals.values()), 'block')} per curve.",
-        f"Without augmented images: {marts.list_labels(without)}." if without else "",
+        "Cut off, its share beside it: the bin that begins at 0." if _find_top(rows) else "",
+        f"Without augmented images: {marts.list_labels(without)}."
+        if 0 < len(without) < len(models)
+        else "",
         f"Not drawn, for no block has a score: {marts.list_labels(unscored)}." if unscored else "",
     ]
 
@@ -79,16 +82,44 @@ def _layer_curves(rows, headers, paths):
         legend=alt.Legend(symbolType="stroke"),
     )
     curves = alt.Chart(theme.make_data(_fill_bins(rows, headers)))
+    top = _find_top(rows)
     x = alt.X("axis1:Q", title="Axis1 (dimensionless)", axis=alt.Axis(tickCount=6))
-    y = alt.Y("block_pct:Q", title="Blocks (%)", axis=alt.Axis(tickCount=4), stack=None)
+    y = alt.Y(
+        "block_pct:Q",
+        title="Blocks (%)",
+        axis=alt.Axis(tickCount=4),
+        stack=None,
+        scale=alt.Scale() if top is None else alt.Scale(domain=[0, top], nice=False),
+    )
     area = (
         curves.transform_filter("datum.inference_path === 'notta'")
-        .mark_area(interpolate="step", color=theme.PALE_GREY, opacity=0.7)
+        .mark_area(interpolate="step", color=theme.PALE_GREY, opacity=0.7, clip=True)
         .encode(x=x, y=y)
     )
-    lines = curves.mark_line(interpolate="step", strokeWidth=1).encode(x=x, y=y, color=colour)
+    lines = curves.mark_line(interpolate="step", strokeWidth=1, clip=True)
+    lines = lines.encode(x=x, y=y, color=colour)
     zero = curves.mark_rule(color="#888888", strokeWidth=0.75).encode(x=alt.datum(0))
-    return alt.layer(area, zero, lines)
+    return alt.layer(area, zero, lines, *([] if top is None else [_name_cut(curves, top, x)]))
+
+
+def _find_top(rows):
+    """Find where to cut the bin that begins at 0, of which unchanged blocks can fill nearly all.
+
+    None where nothing is cut: it is at most twice as tall as any other.
+    """
+    at_zero = max((row["block_pct"] for row in rows if row["bin"] == 0), default=0)
+    others = max((row["block_pct"] for row in rows if row["bin"] != 0), default=0)
+    return 1.15 * others if at_zero > 2 * others > 0 else None
+
+
+def _name_cut(curves, top, x):
+    """Write beside a bin that is cut what it holds."""
+    return (
+        curves.transform_filter(f"datum.inference_path === 'notta' && datum.block_pct > {top}")
+        .transform_calculate(text="format(datum.block_pct, '.1f') + ' %'")
+        .mark_text(align="left", baseline="top", dx=4, dy=1)
+        .encode(x=x, y=alt.value(0), text="text:N")
+    )
 
 
 def _fill_bins(rows, headers):

@@ -229,6 +229,24 @@ def test_empty_bins_are_drawn_as_zero(study):
     assert rows[0]["model"].endswith("notta 90.0 %")
 
 
+def test_a_bin_of_unchanged_blocks_is_cut_so_that_other_models_are_seen(study):
+    path, _ = study(models=("one",), without_tta=("one",))
+    cut = "Cut off, its share beside it: the bin that begins at 0."
+    with Marts(path) as marts:
+        assert cut not in read_text(draw_axis1_distribution(marts))
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(
+            "update mart_axis1_distribution set block_ratio = case when bin_low < 0 then 0.02"
+            " when bin_low < 0.1 then 0.94 else 0.04 end"
+        )
+    with Marts(path) as marts:
+        chart = draw_axis1_distribution(marts)
+    assert cut in read_text(chart)
+    drawn = chart.to_dict()["spec"]["layer"]
+    assert drawn[0]["encoding"]["y"]["scale"]["domain"] == pytest.approx([0, 1.15 * 4])
+    assert "datum.block_pct > 4.6" in str(drawn[-1]["transform"])
+
+
 def test_coverage_is_drawn_only_if_something_is_missing(study, tmp_path):
     path, references = study(is_complete=False)
     with Marts(path) as marts:
