@@ -6,7 +6,9 @@ import duckdb
 import jinja2
 import numpy as np
 import pytest
-from scipy import optimize, stats
+from scipy import stats
+
+from tests.skewed import find_ends, find_p, transform
 
 QUANTITIES = ("local_ssim", "extreme", "mse_dn2")
 FINDINGS = ("Mass", "Nodule", "Effusion")
@@ -97,29 +99,11 @@ def risks(macros, repository):
         return {(row["model_id"], row["finding"], row["quantity"]): row for row in rows}
 
 
-def transform(t, values):
-    """Johnson's two terms and Hall's third, from scipy's unbiased skewness."""
-    skewness, root = stats.skew(values, bias=False), np.sqrt(len(values))
-    added = skewness * t**2 / 3 + skewness / 6
-    return t + added / root + skewness**2 * t**3 / (27 * root**2)
-
-
 def find_test(values):
-    """Corrected t, its p, and the interval by solving for the means that are just not rejected."""
-    values, df = np.array(values), len(values) - 1
-    error = stats.sem(values)
-    t = transform(values.mean() / error, values)
-    limit = stats.t.ppf(0.975, df)
-    ends = [
-        optimize.brentq(
-            lambda mean, limit=limit: transform((values.mean() - mean) / error, values) - limit,
-            values.mean() - 40 * error,
-            values.mean() + 40 * error,
-            xtol=1e-14,
-        )
-        for limit in (limit, -limit)
-    ]
-    return [*ends, t, 2 * stats.t.sf(abs(t), df)]
+    """Corrected t, its p, and the interval of the means that are just not rejected."""
+    values = np.array(values)
+    t = transform(values.mean() / stats.sem(values), values)
+    return [*find_ends(values), t, find_p(t, values)]
 
 
 @pytest.mark.parametrize(("prefix", "column"), [("difference", 0), ("excess", 1)])

@@ -5,7 +5,9 @@ import jinja2
 import numpy as np
 import polars as pl
 import pytest
-from scipy import optimize, stats
+from scipy import stats
+
+from tests.skewed import find_ends, find_p, transform
 
 FOLDER = "dbt_project/models"
 MODELS = {
@@ -129,27 +131,6 @@ def find_patients(quantity, model_a, model_b=None, group=None):
     return [np.mean(patients[name]) for name in sorted(patients)], sum(map(len, patients.values()))
 
 
-def transform(t, values):
-    """Johnson's two terms and Hall's third, from scipy's unbiased skewness."""
-    skewness, root = stats.skew(values, bias=False), np.sqrt(len(values))
-    added = skewness * t**2 / 3 + skewness / 6
-    return t + added / root + skewness**2 * t**3 / (27 * root**2)
-
-
-def find_ends(values):
-    """The means that a corrected t just does not reject, by solving for them."""
-    limit, error = stats.t.ppf(0.975, len(values) - 1), stats.sem(values)
-    return [
-        optimize.brentq(
-            lambda mean, limit=limit: transform((np.mean(values) - mean) / error, values) - limit,
-            np.mean(values) - 40 * error,
-            np.mean(values) + 40 * error,
-            xtol=1e-14,
-        )
-        for limit in (limit, -limit)
-    ]
-
-
 def read(frame, **keys):
     (row,) = frame.filter(**keys).to_dicts()
     return row
@@ -201,7 +182,7 @@ def test_a_difference_is_paired_on_the_images_both_have(marts, pair, quantity, g
         assert found == [None] * 4
         return
     t = transform(np.mean(values) / stats.sem(values), values)
-    expected = [*find_ends(values), t, 2 * stats.t.sf(abs(t), len(values) - 1)]
+    expected = [*find_ends(values), t, find_p(t, values)]
     assert found == pytest.approx(expected, rel=1e-7, abs=1e-9)
     # Interval and test never disagree.
     assert (found[0] <= 0 <= found[1]) == (found[3] >= 0.05)

@@ -1,5 +1,6 @@
 {#- Means are over images, intervals resample clusters, p is of a t test over the clusters' own
-    means: three answers that agree unless few clusters hold most images. -#}
+    means, corrected for their skewness: three answers that agree unless few clusters hold most
+    images. -#}
 {%- set quantities = ['deficit', 'excess'] -%}
 with images as (
 
@@ -100,16 +101,26 @@ centred as (
 
 ),
 
+spread as (
+
+    select
+        *
+        {%- for name in quantities %},
+        nullif({{ standard_error(name ~ '_values', name ~ '_centre') }}, 0) as {{ name }}_error
+        {%- endfor %}
+    from centred
+
+),
+
 tested as (
 
     select
         *
         {%- for name in quantities %},
-        {{ name }}_centre / nullif(
-            {{ standard_error(name ~ '_values', name ~ '_centre') }}, 0
-        ) as {{ name }}_t
+        {{ name }}_centre / {{ name }}_error as {{ name }}_t,
+        {{ skew_of_mean(name ~ '_values', name ~ '_centre', name ~ '_error') }} as {{ name }}_skew
         {%- endfor %}
-    from centred
+    from spread
 
 ),
 
@@ -132,7 +143,8 @@ final as (
         case
             when tested.{{ name }}_cluster_count >= {{ var('min_clusters') }}
                 then {{ student_p(
-                    'tested.' ~ name ~ '_t', '(tested.' ~ name ~ '_cluster_count - 1)'
+                    '(' ~ corrected_t('tested.' ~ name ~ '_t', 'tested.' ~ name ~ '_skew') ~ ')',
+                    '(tested.' ~ name ~ '_cluster_count - 1)'
                 ) }}
         end as {{ name }}_p_value
         {%- endfor %}
