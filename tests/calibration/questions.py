@@ -57,6 +57,13 @@ _FROZEN = f"population = 'frozen' and {_NOTTA}"
 # The baseline comes first by name: each simulated model is the second of its pair.
 _PAIR = f"{_NOTTA} and model_a = '{BASELINE}'"
 _RING = f"frame_side = 'all' and distance_blocks = 0 and {_NOTTA}"
+# Two axes that a study could have been scored by instead.
+_CHOICES = {
+    "\u03a66 pooled": "feature_space = 'phi6' and is_scaled and basis = 'pooled'"
+    " and origin = 'zero' and axis_sign = 'anchored'",
+    "\u03a63 of the model": "feature_space = 'phi3' and is_scaled and basis = 'own'"
+    " and origin = 'mean' and axis_sign = 'anchored'",
+}
 
 INTERVALS = (
     Interval("frame deficit", "mart_frame_effect", "deficit_low", TRUTH.frame_deficit, _NOTTA),
@@ -144,6 +151,25 @@ INTERVALS = (
         "mart_axis1_types",
         "sharpness_low",
         TRUTH.sharpness_contrast,
+    ),
+    *(
+        Interval(
+            f"sharpness of axis-{side} blocks",
+            "mart_axis1_types",
+            f"{side}_sharpness_low",
+            TRUTH.sharpness_difference,
+        )
+        for side in ("positive", "negative")
+    ),
+    *(
+        Interval(
+            f"the same contrast of sharpness, {name}",
+            "mart_axis1_multiverse",
+            "contrast_sharpness_low",
+            TRUTH.sharpness_contrast,
+            where,
+        )
+        for name, where in _CHOICES.items()
     ),
     *(
         Interval(
