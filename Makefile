@@ -143,6 +143,10 @@ bench: $(VENV)/.installed ## Measure speed and size, side by side; or builds: ma
 faults: $(VENV)/.installed ## Break the pipeline and feed it hostile files; write docs/faults.md
 	$(BIN)/python -m tests.faults.campaign
 
+.PHONY: mutants
+mutants: $(VENV)/.installed ## Put one fault at a time into a copy and see whether tests notice; write docs/mutants.md
+	$(BIN)/python -m tests.mutants
+
 .PHONY: calibrate
 calibrate: $(VENV)/.installed ## Simulate studies of known truth; write docs/calibration.md
 	$(BIN)/python -m tests.calibration.campaign

@@ -40,6 +40,13 @@ def to_centre(box):
     return left + width / 2, top + height / 2, width, height
 
 
+@pytest.mark.parametrize("text", ["inf", "-inf", "nan", "wide"])
+def test_a_side_that_is_no_finite_number_is_refused_with_its_line(write, text):
+    path = write(PUBLISHED, [DRAWN[0], (120, 100, text, 90)])
+    with pytest.raises(StudyError, match=rf"boxes\.csv line 3: '{text}' is not a finite number"):
+        read_boxes(path)
+
+
 @pytest.mark.parametrize(
     ("header", "rows"),
     [

@@ -206,6 +206,7 @@ def test_utf_16_is_named(path):
         ("None", None),
         ("N/A", None),
         ("nan", None),
+        ("-nan", None),
         ("NaN", None),
         ("inf", None),
         ("-inf", None),

@@ -1,0 +1,54 @@
+"""The list of faults of `make mutants` fits the code; a fault is put in, judged and taken out."""
+
+import pytest
+
+from tests.mutants.__main__ import (
+    BROKEN,
+    NOTICED,
+    REPOSITORY,
+    SURVIVED,
+    Fault,
+    format_page,
+    read_faults,
+    try_fault,
+)
+
+FAULTS = read_faults()
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=[f"{fault.file}-{fault.means}" for fault in FAULTS])
+def test_a_fault_changes_one_place_and_names_who_must_notice(fault):
+    text = (REPOSITORY / fault.file).read_text(encoding="utf-8")
+    assert text.count(fault.before) == 1
+    assert fault.after != fault.before
+    assert fault.means
+    assert fault.tests
+    for name in fault.tests:
+        assert (REPOSITORY / name).exists(), name
+
+
+def test_no_fault_is_listed_twice():
+    assert len({(fault.file, fault.before, fault.after) for fault in FAULTS}) == len(FAULTS)
+
+
+@pytest.mark.parametrize(
+    ("after", "outcome"), [("3", SURVIVED), ("4", NOTICED), ("import", BROKEN)]
+)
+def test_a_fault_is_judged_by_its_tests_and_taken_out_again(tmp_path, after, outcome):
+    (tmp_path / "counted.py").write_text("LEGS = 3\n")
+    test = "def test_legs():\n    assert (tmp / 'counted.py').read_text() == 'LEGS = 3\\n'\n"
+    if outcome == BROKEN:
+        test = "import what_is_not_there\n"
+    (tmp_path / "test_counted.py").write_text(
+        f"from pathlib import Path\n\ntmp = Path({str(tmp_path)!r})\n\n\n{test}"
+    )
+    fault = Fault("counted.py", "3", after, "an animal has another count", ("test_counted.py",))
+    assert try_fault(fault, tmp_path) == outcome
+    assert (tmp_path / "counted.py").read_text() == "LEGS = 3\n"
+
+
+def test_the_page_counts_what_was_noticed_and_says_why_others_were_not():
+    faults = [Fault("a.py", "1", "2", "one is two", ("t",), why) for why in ("", "it may")]
+    page = format_page(list(zip(faults, (NOTICED, SURVIVED), strict=True)))
+    assert "1 of 2 faults were noticed." in page
+    assert "| `a.py` | one is two | survived: it may |" in page
