@@ -120,10 +120,11 @@ def _pass(names, copies):
 
 
 def copy_repository(folder):
-    """Copy what is tracked, and make the copy's packages importable before the installed ones."""
+    """Copy what git does not ignore, and make the copy's packages importable before the installed ones."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, text=True, check=True
-    ).stdout
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=REPOSITORY, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
     for name in filter(None, listed.split("\0")):
         source, target = REPOSITORY / name, folder / name
         if source.is_file():
