@@ -144,8 +144,12 @@ faults: $(VENV)/.installed ## Break the pipeline and feed it hostile files; writ
 	$(BIN)/python -m tests.faults.campaign
 
 .PHONY: mutants
-mutants: $(VENV)/.installed ## Put one fault at a time into a copy and see whether tests notice; write docs/mutants.md
+mutants: $(VENV)/.mutants ## Put one fault at a time into a copy and see whether tests notice; write docs/mutants.md
 	$(BIN)/python -m tests.mutants
+
+$(VENV)/.mutants: $(VENV)/.extras
+	$(INSTALL) --editable '.[mutants]'
+	touch $@
 
 .PHONY: calibrate
 calibrate: $(VENV)/.installed ## Simulate studies of known truth; write docs/calibration.md

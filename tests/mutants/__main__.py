@@ -1,8 +1,9 @@
-"""`make mutants`: put one semantic fault at a time into a copy, and see whether tests notice.
+"""`make mutants`: put one fault at a time into a copy, and see whether tests notice.
 
 The faults are those of faults.toml: a wrong join key, < for <=, paths exchanged, a filter dropped,
-ends of an interval exchanged, a command that leaves a step out. Each names the tests that are to
-notice, so that the whole takes hours and not days. Writes docs/mutants.md.
+ends of an interval exchanged, a command that leaves a step out; each names the tests that are to
+notice, so that the whole takes hours and not days. And a sample of what Cosmic Ray changes in
+modules that decide numbers. Writes docs/mutants.md.
 """
 
 import argparse
@@ -17,6 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
+
+from tests.mutants.mutations import SAMPLED, TARGETS, try_mutations
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGE = REPOSITORY / "docs" / "mutants.md"
@@ -64,11 +67,15 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("--only", default="", help="faults whose file holds this text")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="copies at once")
+    parser.add_argument("--mutations", type=int, default=SAMPLED, help="of Cosmic Ray, in all")
     options = parser.parse_args()
     faults = [fault for fault in read_faults() if options.only in fault.file]
     results = try_faults(faults, options.workers)
     if not options.only:
-        PAGE.write_text(format_page(results), encoding="utf-8")
+        with tempfile.TemporaryDirectory(prefix="upscale-audit-mutants-") as folder:
+            copy = copy_repository(Path(folder) / "copy")
+            mutations = try_mutations(copy, make_environment(copy), sampled=options.mutations)
+        PAGE.write_text(format_page(results, mutations), encoding="utf-8")
     return int(any(outcome != NOTICED and not fault.survives for fault, outcome in results))
 
 
@@ -120,7 +127,7 @@ def _pass(names, copies):
 
 
 def copy_repository(folder):
-    """Copy what git does not ignore, and make the copy's packages importable before the installed ones."""
+    """Copy what git does not ignore; the copy's packages are found before the installed ones."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=REPOSITORY, capture_output=True, text=True, check=True,
@@ -135,6 +142,12 @@ def copy_repository(folder):
     for name in PACKAGES:
         (namespace / name).symlink_to(folder / name, target_is_directory=True)
     return folder
+
+
+def make_environment(copy):
+    """Give an environment in which Python finds a copy's packages first."""
+    paths = os.pathsep.join([str(copy / "namespace"), str(copy)])
+    return os.environ | {"PYTHONPATH": paths}
 
 
 def try_fault(fault, copy):
@@ -156,15 +169,14 @@ def try_fault(fault, copy):
 
 def _run_tests(names, copy):
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *names]
-    paths = os.pathsep.join([str(copy / "namespace"), str(copy)])
     run = subprocess.run(
-        command, cwd=copy, env=os.environ | {"PYTHONPATH": paths}, timeout=LONGEST_S,
+        command, cwd=copy, env=make_environment(copy), timeout=LONGEST_S,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
     )  # fmt: skip
     return run.returncode, run.stdout
 
 
-def format_page(results):
+def format_page(results, mutations=()):
     """Compose docs/mutants.md."""
     noticed = sum(outcome == NOTICED for _, outcome in results)
     lines = [
@@ -177,6 +189,7 @@ def format_page(results):
         f"{noticed} of {len(results)} faults were noticed.",
         "",
         *_list_faults(results),
+        *(_list_mutations(mutations) if mutations else []),
     ]
     return "\n".join(lines) + "\n"
 
@@ -187,6 +200,22 @@ def _list_faults(results):
         said = f"{outcome}: {fault.survives}" if outcome != NOTICED and fault.survives else outcome
         lines.append(f"| `{fault.file}` | {fault.means} | {said} |")
     return lines
+
+
+def _list_mutations(mutations):
+    survived = [item for item in mutations if not item.is_noticed]
+    lines = [
+        "",
+        "## Mutations by Cosmic Ray",
+        "",
+        f"A sample of {len(mutations)} of all that it makes of {len(TARGETS)} modules that decide",
+        f"numbers (tests/mutants/mutations.py): {len(mutations) - len(survived)} were noticed by",
+        "the modules' own unit tests. The others, each with the line as it was and as it became:",
+        "",
+    ]
+    for item in survived:
+        lines += [f"`{item.file}` line {item.line}", "", "```diff", *item.changed_lines, "```", ""]
+    return lines[:-1]
 
 
 if __name__ == "__main__":

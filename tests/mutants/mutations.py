@@ -50,6 +50,15 @@ class Mutation:
     diff: str
     is_noticed: bool
 
+    @property
+    def changed_lines(self):
+        """Lines of the diff that say what changed."""
+        return [
+            line
+            for line in self.diff.splitlines()
+            if line.startswith(("+", "-")) and not line.startswith(("+++", "---"))
+        ]
+
 
 def try_mutations(copy, environment, targets=TARGETS, sampled=SAMPLED):
     """Try a sample of all mutations of some modules.

@@ -12,6 +12,7 @@ from tests.mutants.__main__ import (
     read_faults,
     try_fault,
 )
+from tests.mutants.mutations import TARGETS, Mutation
 
 FAULTS = read_faults()
 
@@ -52,3 +53,21 @@ def test_the_page_counts_what_was_noticed_and_says_why_others_were_not():
     page = format_page(list(zip(faults, (NOTICED, SURVIVED), strict=True)))
     assert "1 of 2 faults were noticed." in page
     assert "| `a.py` | one is two | survived: it may |" in page
+    assert "Cosmic Ray" not in page
+
+
+def test_the_page_shows_what_of_the_sampled_mutations_survived():
+    diff = "--- a.py\n+++ a.py\n@@ -1,2 +1,2 @@\n x = 1\n-y = x < 1\n+y = x <= 1\n"
+    mutations = [Mutation("a.py", 2, diff, False), Mutation("b.py", 3, diff, True)]
+    page = format_page([], mutations)
+    assert "A sample of 2" in page
+    assert "1 were noticed" in page
+    assert "`a.py` line 2\n\n```diff\n-y = x < 1\n+y = x <= 1\n```" in page
+    assert "b.py" not in page
+
+
+@pytest.mark.parametrize("module", TARGETS)
+def test_modules_that_are_mutated_and_their_tests_are_there(module):
+    assert (REPOSITORY / module).is_file()
+    assert TARGETS[module]
+    assert all((REPOSITORY / name).is_file() for name in TARGETS[module])
