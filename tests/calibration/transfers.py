@@ -16,7 +16,7 @@ SQL = {
     "int_student_limits": "intermediate/clusters/int_student_limits.sql",
     "mart_signal_transfer": "marts/phantoms/mart_signal_transfer.sql",
 }
-MACROS = ("special_functions", "cluster_unit", "fidelity")
+MACROS = ("constants", "special_functions", "cluster_unit", "fidelity")
 PATIENTS = (5, 10, 15, 30, 100)
 SHAPES = ("normal", "skewed")
 TRUTH, PATIENT_SD, SITE_SD, SITES = 0.8, 0.08, 0.12, (1, 3)

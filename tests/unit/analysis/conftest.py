@@ -13,6 +13,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from tests.macros import read_constants
 from tests.unit.analysis.local_fidelity import make_local_fidelity
 from upscale_audit.ingest.files import hash_file
 from upscale_audit.ingest.model_facts import ModelFacts, show_models
@@ -104,6 +105,7 @@ def make_warehouse(folder, case):
         "mart_coverage": _coverage(case),
         "mart_provenance": _provenance(),
         "dim_components": _read_seed(COMPONENT_ROWS),
+        "dim_constants": [{"constant": name} | facts for name, facts in read_constants().items()],
         **_quality(case),
         **make_local_fidelity(case),
     }

@@ -2,7 +2,7 @@
     int_cluster_draws, in robust spreads. A replicate's sums are dot products of its weights and the
     patients' sums, in the order of patients: far fewer rows than a join of the two. -#}
 {%- set used = ['sharp', 'texture', 'block', 'ring'] -%}
-{%- set ends = {'low': 0.025, 'high': 0.975} -%}
+{%- set ends = interval_ends() -%}
 with sides as (
 
     select * from {{ ref('int_choice_sides') }}

@@ -112,7 +112,7 @@ final as (
 
     select
         {{ keys | join(', ') }}
-        {%- for end, level in {'low': 0.025, 'high': 0.975}.items() %}
+        {%- for end, level in interval_ends().items() %}
         {%- for name in ['excess_min', 'excess_mean', 'excess_frame'] %},
         quantile_cont(mean_{{ name }}, {{ level }}) as {{ name }}_{{ end }}
         {%- endfor %},

@@ -1,7 +1,7 @@
 {#- Intervals of the mean block SSIM of each profiled ring, and of each side of the outermost.
     Series are columns, so that each draw is joined once. -#}
 {%- set series = {} -%}
-{%- for ring in range(profiled_rings()) -%}
+{%- for ring in range(constant('profiled_rings')) -%}
 {%- do series.update({'all_' ~ ring: 'rings.ring = ' ~ ring}) -%}
 {%- endfor -%}
 {%- for side in frame_sides() -%}
@@ -68,8 +68,8 @@ intervals as (
         model_id,
         inference_path
         {%- for name in series %},
-        quantile_cont(mean_{{ name }}, 0.025) as low_{{ name }},
-        quantile_cont(mean_{{ name }}, 0.975) as high_{{ name }}
+        quantile_cont(mean_{{ name }}, {{ interval_ends().low }}) as low_{{ name }},
+        quantile_cont(mean_{{ name }}, {{ interval_ends().high }}) as high_{{ name }}
         {%- endfor %}
     from replicates
     group by model_id, inference_path

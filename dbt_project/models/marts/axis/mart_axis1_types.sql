@@ -8,9 +8,10 @@
 {%- set contrasted = ['sharp', 'texture', 'block', 'ring'] -%}
 {%- set sides = type_sides() -%}
 {%- set levels = type_levels() -%}
-{#- Within a factor of two either way. -#}
+{#- Within the factor either way. -#}
 {%- set is_near -%}
-    paired.nearest.error_dn2 between judged.error_dn2 / 2 and judged.error_dn2 * 2
+    paired.nearest.error_dn2 between judged.error_dn2 / {{ constant('control_factor') }}
+        and judged.error_dn2 * {{ constant('control_factor') }}
     and not judged.is_control
 {%- endset -%}
 with components as (
@@ -166,7 +167,7 @@ level_ends as (
         model_id
         {%- for side in sides %}
         {%- for level, sql in levels.items() %}
-        {%- for end, share in {'low': 0.025, 'high': 0.975}.items() %},
+        {%- for end, share in interval_ends().items() %},
         quantile_cont({{ sql }}, {{ share }}) filter (where polarity = '{{ side }}')
             as {{ side }}_{{ level }}_{{ end }}
         {%- endfor %}
@@ -197,7 +198,7 @@ contrast_ends as (
 
     select
         model_id
-        {%- for end, share in {'low': 0.025, 'high': 0.975}.items() %},
+        {%- for end, share in interval_ends().items() %},
         quantile_cont(contrast_sharp, {{ share }}) as sharpness_{{ end }},
         quantile_cont((contrast_ring + contrast_block - contrast_texture) / 3, {{ share }})
             as artefact_{{ end }},
@@ -265,7 +266,7 @@ excess_ends as (
 
     select
         matched.model_id
-        {%- for end, share in {'low': 0.025, 'high': 0.975}.items() %},
+        {%- for end, share in interval_ends().items() %},
         quantile_cont(own.contrast_sharp - control.contrast_sharp, {{ share }})
             as excess_sharpness_{{ end }},
         quantile_cont(

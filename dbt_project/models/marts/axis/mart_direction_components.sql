@@ -59,8 +59,8 @@ intervals as (
         model_id,
         polarity,
         '{{ component }}' as component,
-        quantile_cont(mean_{{ component }}, 0.025) as mean_low,
-        quantile_cont(mean_{{ component }}, 0.975) as mean_high
+        quantile_cont(mean_{{ component }}, {{ interval_ends().low }}) as mean_low,
+        quantile_cont(mean_{{ component }}, {{ interval_ends().high }}) as mean_high
     from replicates
     group by model_id, polarity
     {%- if not loop.last %}

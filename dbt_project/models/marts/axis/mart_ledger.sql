@@ -129,10 +129,10 @@ intervals as (
         inference_path,
         scale_px,
         kind,
-        quantile_cont(energy, 0.025) as energy_low,
-        quantile_cont(energy, 0.975) as energy_high,
-        quantile_cont(excess, 0.025) as excess_low,
-        quantile_cont(excess, 0.975) as excess_high
+        quantile_cont(energy, {{ interval_ends().low }}) as energy_low,
+        quantile_cont(energy, {{ interval_ends().high }}) as energy_high,
+        quantile_cont(excess, {{ interval_ends().low }}) as excess_low,
+        quantile_cont(excess, {{ interval_ends().high }}) as excess_high
     from replicates
     group by model_id, inference_path, scale_px, kind
 

@@ -88,8 +88,8 @@ intervals as (
     select
         model_id,
         '{{ name }}' as quantity,
-        quantile_cont(change_{{ name }}, 0.025) as change_low,
-        quantile_cont(change_{{ name }}, 0.975) as change_high
+        quantile_cont(change_{{ name }}, {{ interval_ends().low }}) as change_low,
+        quantile_cont(change_{{ name }}, {{ interval_ends().high }}) as change_high
     from replicates
     group by model_id
     {%- if not loop.last %}

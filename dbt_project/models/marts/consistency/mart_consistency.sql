@@ -98,8 +98,8 @@ intervals as (
         model_id,
         inference_path
         {%- for name in ['bent_dn2', 'invented_dn2', 'lost_dn2', 'amplified_dn2', 'bent_ratio'] %},
-        quantile_cont({{ name }}, 0.025) as {{ name }}_low,
-        quantile_cont({{ name }}, 0.975) as {{ name }}_high
+        quantile_cont({{ name }}, {{ interval_ends().low }}) as {{ name }}_low,
+        quantile_cont({{ name }}, {{ interval_ends().high }}) as {{ name }}_high
         {%- endfor %}
     from replicates
     group by model_id, inference_path

@@ -61,7 +61,7 @@ placed as (
         rms_{{ path }}
         {%- endfor %}
     from rings
-    where ring = 0 or ring >= {{ interior_ring() }}
+    where ring = 0 or ring >= {{ constant('interior_ring') }}
     union all
     select
         model_id,
@@ -228,8 +228,8 @@ ranged as (
         place,
         quantity
         {%- for name in least_most %},
-        quantile_cont({{ name }}, 0.025) as {{ name }}_low,
-        quantile_cont({{ name }}, 0.975) as {{ name }}_high
+        quantile_cont({{ name }}, {{ interval_ends().low }}) as {{ name }}_low,
+        quantile_cont({{ name }}, {{ interval_ends().high }}) as {{ name }}_high
         {%- endfor %}
     from resampled
     group by model_id, inference_path, place, quantity

@@ -63,8 +63,8 @@ intervals as (
         model_id,
         inference_path
         {%- for name in quantities %},
-        quantile_cont(mean_{{ name }}, 0.025) as {{ name }}_low,
-        quantile_cont(mean_{{ name }}, 0.975) as {{ name }}_high
+        quantile_cont(mean_{{ name }}, {{ interval_ends().low }}) as {{ name }}_low,
+        quantile_cont(mean_{{ name }}, {{ interval_ends().high }}) as {{ name }}_high
         {%- endfor %}
     from replicates
     group by model_id, inference_path

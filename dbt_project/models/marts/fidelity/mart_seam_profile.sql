@@ -1,7 +1,7 @@
 {#- Block SSIM step by step towards a seam: each distance against blocks 8 px farther, which lie in
     the same rows (or columns) of the same tiles and show the same content; and how much more that
     is than in the baseline's notta image, which is not compared with itself. -#}
-{%- set reach = seam_reach() -%}
+{%- set reach = constant('seam_reach') -%}
 {%- set steps = range(reach) | list -%}
 {%- set kinds = ['own', 'paired', 'base'] -%}
 with measured as (
@@ -150,8 +150,8 @@ intervals as (
         inference_path,
         {{ distance }} as distance_blocks
         {%- for name in ['difference', 'excess'] %},
-        quantile_cont({{ name }}_{{ distance }}, 0.025) as {{ name }}_low,
-        quantile_cont({{ name }}_{{ distance }}, 0.975) as {{ name }}_high
+        quantile_cont({{ name }}_{{ distance }}, {{ interval_ends().low }}) as {{ name }}_low,
+        quantile_cont({{ name }}_{{ distance }}, {{ interval_ends().high }}) as {{ name }}_high
         {%- endfor %}
     from resampled
     group by model_id, inference_path

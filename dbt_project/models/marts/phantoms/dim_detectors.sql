@@ -5,7 +5,7 @@ with findings as (
     select * from {{ ref('int_detector_findings') }}
     where
         component = 'full'
-        and level_ratio = cast({{ ranked_level() }} as double) / 1000
+        and level_ratio = cast({{ constant('ranked_level') }} as double) / 1000
 
 ),
 

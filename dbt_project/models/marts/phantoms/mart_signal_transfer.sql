@@ -48,7 +48,7 @@ clustered as (
         cluster_id,
         cluster_unit,
         count(*) as site_count,
-        count(*) filter (where transfer >= 0.8) as kept_count
+        count(*) filter (where transfer >= {{ constant('kept_transfer') }}) as kept_count
         {%- for name in ['transfer', 'range_bound', 'residue'] %},
         round({{ ordered_mean(name, 'image_id, site_number') }}, 12) as {{ name }}
         {%- endfor %}
