@@ -166,11 +166,8 @@ level_ends as (
     select
         model_id
         {%- for side in sides %}
-        {%- for level, sql in levels.items() %}
-        {%- for end, share in interval_ends().items() %},
-        quantile_cont({{ sql }}, {{ share }}) filter (where polarity = '{{ side }}')
-            as {{ side }}_{{ level }}_{{ end }}
-        {%- endfor %}
+        {%- for level, sql in levels.items() %},
+        {{ percentile_ends(sql, side ~ '_' ~ level, "polarity = '" ~ side ~ "'") }}
         {%- endfor %}
         {%- endfor %}
     from standardised
@@ -197,13 +194,12 @@ replicate_contrasts as (
 contrast_ends as (
 
     select
-        model_id
-        {%- for end, share in interval_ends().items() %},
-        quantile_cont(contrast_sharp, {{ share }}) as sharpness_{{ end }},
-        quantile_cont((contrast_ring + contrast_block - contrast_texture) / 3, {{ share }})
-            as artefact_{{ end }},
-        quantile_cont(contrast_ring, {{ share }}) as ring_{{ end }}
-        {%- endfor %}
+        model_id,
+        {{ percentile_ends('contrast_sharp', 'sharpness') }},
+        {{ percentile_ends(
+            '(contrast_ring + contrast_block - contrast_texture) / 3', 'artefact'
+        ) }},
+        {{ percentile_ends('contrast_ring', 'ring') }}
     from replicate_contrasts
     group by model_id
 
@@ -265,19 +261,16 @@ matched as (
 excess_ends as (
 
     select
-        matched.model_id
-        {%- for end, share in interval_ends().items() %},
-        quantile_cont(own.contrast_sharp - control.contrast_sharp, {{ share }})
-            as excess_sharpness_{{ end }},
-        quantile_cont(
-            (
-                own.contrast_ring - control.contrast_ring
-                + own.contrast_block - control.contrast_block
-                - (own.contrast_texture - control.contrast_texture)
-            ) / 3,
-            {{ share }}
-        ) as excess_artefact_{{ end }}
-        {%- endfor %}
+        matched.model_id,
+        {{ percentile_ends(
+            'own.contrast_sharp - control.contrast_sharp', 'excess_sharpness'
+        ) }},
+        {{ percentile_ends(
+            '(own.contrast_ring - control.contrast_ring'
+            ~ ' + own.contrast_block - control.contrast_block'
+            ~ ' - (own.contrast_texture - control.contrast_texture)) / 3',
+            'excess_artefact'
+        ) }}
     from matched
     inner join replicate_contrasts as own on matched.model_id = own.model_id
     inner join replicate_contrasts as control

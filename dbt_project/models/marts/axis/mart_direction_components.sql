@@ -59,8 +59,7 @@ intervals as (
         model_id,
         polarity,
         '{{ component }}' as component,
-        quantile_cont(mean_{{ component }}, {{ interval_ends().low }}) as mean_low,
-        quantile_cont(mean_{{ component }}, {{ interval_ends().high }}) as mean_high
+        {{ percentile_ends('mean_' ~ component, 'mean') }}
     from replicates
     group by model_id, polarity
     {%- if not loop.last %}

@@ -1,6 +1,10 @@
 {#- Means are over images, intervals resample clusters, p is of a t test over the clusters' own
     means: three answers that agree unless few clusters hold most images. -#}
 {%- set quantities = ['deficit', 'excess'] -%}
+{%- set ratios = {} -%}
+{%- for name in quantities -%}
+{%- do ratios.update({'mean_' ~ name: ['sum_' ~ name, 'count_' ~ name]}) -%}
+{%- endfor -%}
 with images as (
 
     select * from {{ ref('int_image_frame_deficits') }}
@@ -43,17 +47,7 @@ clustered as (
 
 replicates as (
 
-    select
-        clustered.model_id,
-        clustered.inference_path,
-        draws.replicate
-        {%- for name in quantities %},
-        cast(sum(draws.weight * clustered.sum_{{ name }}) as double)
-        / nullif(sum(draws.weight * clustered.count_{{ name }}), 0) as mean_{{ name }}
-        {%- endfor %}
-    from clustered
-    inner join draws on clustered.cluster_id = draws.cluster_id
-    group by clustered.model_id, clustered.inference_path, draws.replicate
+    {{ resampled(['model_id', 'inference_path'], ratios) }}
 
 ),
 
@@ -63,8 +57,7 @@ intervals as (
         model_id,
         inference_path
         {%- for name in quantities %},
-        quantile_cont(mean_{{ name }}, {{ interval_ends().low }}) as {{ name }}_low,
-        quantile_cont(mean_{{ name }}, {{ interval_ends().high }}) as {{ name }}_high
+        {{ percentile_ends('mean_' ~ name, name) }}
         {%- endfor %}
     from replicates
     group by model_id, inference_path
