@@ -163,7 +163,7 @@ class Marts:
         """Whether the basis of the scores has a first axis, so that blocks have one."""
         (row,) = self.rows(
             "select coalesce(bool_and(is_identifiable), false) as is_identifiable"
-            " from mart_pca_basis where is_scoring and component = 1"
+            " from mart_pca_basis where is_scoring and pc_number = 1"
         )
         return row["is_identifiable"]
 

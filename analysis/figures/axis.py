@@ -134,11 +134,11 @@ def draw_pca_basis(marts):
     altair.TopLevelMixin
     """
     rows = marts.rows(
-        "select basis_id, component, feature, feature_number, loading, eigenvalue,"
+        "select basis_id, pc_number, feature, feature_number, loading, eigenvalue,"
         " eigenvalue_gap, is_identifiable, is_scoring, alignment, block_count"
         " from mart_pca_basis"
-        " where is_scoring or basis_id like 'model:%' or basis_id = 'pooled' and component = 1"
-        " order by basis_id, component, feature_number"
+        " where is_scoring or basis_id like 'model:%' or basis_id = 'pooled' and pc_number = 1"
+        " order by basis_id, pc_number, feature_number"
     )
     shared = [row for row in rows if row["is_scoring"]]
     if not shared or shared[0]["eigenvalue"] is None:
@@ -176,16 +176,16 @@ def draw_pca_basis(marts):
 
 
 def _draw_loadings(rows, shared):
-    drawn = [row for row in shared if row["component"] <= COMPONENTS_DRAWN]
-    own = [row for row in rows if row["basis_id"].startswith("model:") and row["component"] == 1]
-    total = sum({row["component"]: row["eigenvalue"] for row in shared}.values())
+    drawn = [row for row in shared if row["pc_number"] <= COMPONENTS_DRAWN]
+    own = [row for row in rows if row["basis_id"].startswith("model:") and row["pc_number"] == 1]
+    total = sum({row["pc_number"]: row["eigenvalue"] for row in shared}.values())
     panels = {}
     for row in drawn:
         share = 100 * row["eigenvalue"] / total if total else 0
-        panels[row["component"]] = f"PC{row['component']}: {share:.0f} % of the variance"
+        panels[row["pc_number"]] = f"PC{row['pc_number']}: {share:.0f} % of the variance"
     for row in [*drawn, *own]:
-        row["panel"] = panels[row["component"]]
-    order = [row["feature"] for row in drawn if row["component"] == 1]
+        row["panel"] = panels[row["pc_number"]]
+    order = [row["feature"] for row in drawn if row["pc_number"] == 1]
     x = alt.X(
         "loading:Q", title="Loading", scale=alt.Scale(domain=[-1, 1]), axis=alt.Axis(tickCount=5)
     )
@@ -216,16 +216,16 @@ def _draw_spectrum(rows):
     for row in rows:
         if not row["is_scoring"] and row["basis_id"] == "pooled":
             continue
-        spectrum[row["basis_id"], row["component"]] = {
+        spectrum[row["basis_id"], row["pc_number"]] = {
             "basis": row["basis_id"],
             "is_scoring": row["is_scoring"],
-            "component": row["component"],
+            "pc_number": row["pc_number"],
             "eigenvalue": row["eigenvalue"],
         }
     points = [row for row in spectrum.values() if row["eigenvalue"] is not None]
     own_count = len({row["basis"] for row in points}) - 1
     base = alt.Chart(theme.make_data(points), height=SMALL_PANEL_PT).encode(
-        x=alt.X("component:O", title="Component", axis=alt.Axis(labelAngle=0)),
+        x=alt.X("pc_number:O", title="Component", axis=alt.Axis(labelAngle=0)),
         y=alt.Y("eigenvalue:Q", title="Eigenvalue", axis=alt.Axis(tickCount=4, labelFlush=True)),
     )
     own = base.transform_filter("!datum.is_scoring")
@@ -292,7 +292,7 @@ def _draw_alignment(rows, models, least):
 
 
 def _list_alignments(rows, models, least):
-    own = {row["basis_id"]: row for row in rows if row["component"] == 1}
+    own = {row["basis_id"]: row for row in rows if row["pc_number"] == 1}
     named = {f"model:{model}": theme.break_label(name) for model, name in models.items()}
     if "pooled" in own and not own["pooled"]["is_scoring"]:
         named = {"pooled": "the study's own"} | named

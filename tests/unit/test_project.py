@@ -126,7 +126,6 @@ NO_KEYS = {
     "fct_blocks": "block grain; assert_blocks_fill_their_grid holds its images against dim_images",
     "fct_block_states": "block grain; rows of fct_blocks",
     "dim_blocks": "block grain; rows of dim_images, and of dim_regions by code",
-    "mart_pca_basis": "component is the number of a principal component",
     "mart_detectors": "component is what of a signal was drawn: full, range or null",
     "mart_detector_limits": "as mart_detectors",
     "mart_signal_transfer": "as mart_detectors",

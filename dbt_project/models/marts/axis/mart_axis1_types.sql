@@ -83,8 +83,8 @@ axes as (
         any_value(shared.eigenvalue_gap) as eigenvalue_gap,
         any_value(shared.is_identifiable) as is_identifiable
     from models
-    left join bases as own on own.basis_id = 'model:' || models.model_id and own.component = 1
-    left join bases as shared on shared.is_scoring and shared.component = 1
+    left join bases as own on own.basis_id = 'model:' || models.model_id and own.pc_number = 1
+    left join bases as shared on shared.is_scoring and shared.pc_number = 1
     group by models.model_id
 
 ),
