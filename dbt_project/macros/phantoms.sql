@@ -74,7 +74,7 @@
 
 {#- Columns that name what was drawn, beside the detector and how it is read. -#}
 {% macro injection_groups() %}
-    {{ return(['model_id', 'inference_path', 'arm', 'kind', 'component', 'contrast_dn']) }}
+    {{ return(['model_id', 'inference_path', 'arm', 'kind', 'signal_part', 'contrast_dn']) }}
 {% endmacro %}
 
 {#- Rates of false alarms at which a limit is given, shams in a thousand. -#}

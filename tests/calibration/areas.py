@@ -142,7 +142,7 @@ def estimate_areas(scores):
         connection.register("scores", scores)
         connection.execute(
             "create table int_drawn_scores as select 's' || study as model_id,"
-            " 'notta' as inference_path, arm, kind, 'full' as component,"
+            " 'notta' as inference_path, arm, kind, 'full' as signal_part,"
             " cast(case arm when 'sham' then 0 else 8 end as integer) as contrast_dn,"
             " 'd' as detector, 'value' as reading, 'p' || patient as cluster_id,"
             " 'patient' as cluster_unit, score from scores"

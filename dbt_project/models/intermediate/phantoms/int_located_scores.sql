@@ -72,7 +72,7 @@ final as (
         drawn.image_id,
         drawn.arm,
         drawn.kind,
-        'full' as component,
+        'full' as signal_part,
         drawn.contrast_dn,
         clusters.cluster_id,
         clusters.cluster_unit,

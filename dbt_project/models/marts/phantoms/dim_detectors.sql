@@ -4,7 +4,7 @@ with findings as (
 
     select * from {{ ref('int_detector_findings') }}
     where
-        component = 'full'
+        signal_part = 'full'
         and level_ratio = cast({{ constant('ranked_level') }} as double) / 1000
 
 ),
