@@ -9,10 +9,6 @@ from upscale_audit.analysis.connection import explain, open_published
 from upscale_audit.analysis.connection import quote_text as quote_text
 from upscale_audit.ingest.errors import StudyError
 
-MINIMUM_ALIGNMENT = 0.9
-"""|cos| of two first axes below which they are not the same (definitions E.4); a test compares it
-with the warehouse's."""
-
 ORIGIN = "a block restored exactly"
 """What 0 is on the axis."""
 
@@ -44,6 +40,7 @@ class Marts:
         if not self._path.is_file():
             raise StudyError(f"no warehouse at {path}; run upscale-audit build first")
         self._connection = None
+        self._constants = {}
         try:
             self._connection = open_published(path)
             rows = self.rows("select model_id, label, colour from dim_models order by model_number")
@@ -95,6 +92,13 @@ class Marts:
     def rows(self, query):
         """Run a query; one dictionary per row."""
         return self.frame(query).to_dicts()
+
+    def read_constant(self, name):
+        """Give a constant that decides a number: the value of `dim_constants`, in its unit."""
+        if not self._constants:
+            rows = self.rows("select constant, value from dim_constants")
+            self._constants = {row["constant"]: row["value"] for row in rows}
+        return self._constants[name]
 
     def order_models(self, models):
         """Put some models into the order of figures; those that are not the study's come last."""
@@ -159,7 +163,7 @@ class Marts:
         """Whether the basis of the scores has a first axis, so that blocks have one."""
         (row,) = self.rows(
             "select coalesce(bool_and(is_identifiable), false) as is_identifiable"
-            " from mart_pca_basis where is_scoring and component = 1"
+            " from mart_pca_basis where is_scoring and pc_number = 1"
         )
         return row["is_identifiable"]
 
@@ -190,12 +194,13 @@ class Marts:
         names = {"pooled": "the study's own", "frozen": "the study's frozen one"}
         text = f"Basis: {names.get(row['axis_basis'], row['axis_basis'])}"
         alignment = row["axis_alignment"]
-        if alignment is None or alignment >= MINIMUM_ALIGNMENT:
+        least = self.read_constant("minimum_alignment")
+        if alignment is None or alignment >= least:
             return f"{text}."
         other = "standard-1" if row["axis_basis"] == "pooled" else "the study's own"
         return (
             f"{text}, which is not the first axis of these blocks: |cos| with {other} is"
-            f" {alignment:.2f}, below {MINIMUM_ALIGNMENT}."
+            f" {alignment:.2f}, below {least:g}."
         )
 
 

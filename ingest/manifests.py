@@ -114,7 +114,7 @@ SHAPES = {
 """Of kinds that say more than `Manifest`."""
 
 _ROOT = Path(__file__).resolve().parent.parent
-_CODE = (".py", ".sql", ".yml", ".csv")
+_CODE = (".py", ".sql", ".yml", ".csv", ".md")
 _NO_NUMBER = "cli"
 """A folder whose code says and asks, and decides no byte of what is written."""
 

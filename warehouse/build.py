@@ -55,9 +55,6 @@ from upscale_audit.warehouse.proof.provenance import (
 from upscale_audit.warehouse.raw import check_raw, check_sign_off, create_raw_views
 from upscale_audit.warehouse.resumption import NOTE, find_interrupted, note_build
 
-MINIMUM_ALIGNMENT = 0.9
-"""Below it a basis that scores blocks is said not to be theirs (definitions E.4)."""
-
 # Unit tests of the SQL read no study: the test suite runs them, not each build.
 BUILD = ("build", "--exclude-resource-type", "unit_test")
 
@@ -81,6 +78,8 @@ class BuildReport:
         Name of the basis that scores; None in a study without images.
     axis_alignment : float or None
         |cos| between it and the study's own first axis; where that scores, the standard one.
+    least_alignment : float or None
+        Below it the basis is said not to be that of the study's blocks (definitions E.4).
     """
 
     warehouse: Path
@@ -93,6 +92,7 @@ class BuildReport:
     resumed: bool = False
     axis_basis: str | None = None
     axis_alignment: float | None = None
+    least_alignment: float | None = None
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def build_warehouse(study, threads=None, progress=None, spark=None):
         finally:
             job.remove_spill()
         job.clear()
-        axis_basis, axis_alignment = _read_axis(study.warehouse)
+        axis = _read_axis(study.warehouse)
     return BuildReport(
         warehouse=study.warehouse,
         bytes=study.warehouse.stat().st_size,
@@ -166,15 +166,17 @@ def build_warehouse(study, threads=None, progress=None, spark=None):
         carried_blocks=job.carried_blocks,
         reason=job.growth.reason,
         resumed=job.left is not None,
-        axis_basis=axis_basis,
-        axis_alignment=axis_alignment,
+        **axis,
     )
 
 
 def _read_axis(path):
     with open_warehouse(path) as connection:
-        (row,) = connection.sql("select axis_basis, axis_alignment from dim_study").fetchall()
-    return row
+        (row,) = connection.sql(
+            "select axis_basis, axis_alignment, constants.value as least_alignment from dim_study"
+            " inner join dim_constants as constants on constants.constant = 'minimum_alignment'"
+        ).fetchall()
+    return dict(zip(("axis_basis", "axis_alignment", "least_alignment"), row, strict=True))
 
 
 def create_raw(database, study, inputs, manifest):

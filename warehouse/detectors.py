@@ -81,7 +81,7 @@ _QUERY = """
     left join stated on limits.model_id = stated.model_id
         and limits.detector = case stated.indicator when 'axis' then 'is_extreme'
             when 'error' then 'is_erroneous' when 'contradicted' then 'is_contradicted' end
-    where arm = 'auditor' and component = 'full'
+    where arm = 'auditor' and signal_part = 'full'
         and kind = $kind and contrast_dn is not distinct from $contrast_dn
     order by limits.model_id, inference_path, detector, reading, level_ratio nulls first
 """
@@ -97,7 +97,8 @@ _RULE_QUERY = """
     order by rule_set, population, model_id, inference_path, rule_id
 """
 _DRAWN_QUERY = """
-    select kind, contrast_dn from mart_detector_limits where arm = 'auditor' and component = 'full'
+    select kind, contrast_dn from mart_detector_limits
+    where arm = 'auditor' and signal_part = 'full'
     union
     select kind, contrast_dn from mart_rule_sensitivity
     where arm = 'alone' and sham_count > 0 and drawn_count > 0

@@ -57,9 +57,9 @@ TABLES = {
 
 _QUERIES = {
     "frozen_loadings": """
-        select component, feature_number, feature, loading, scale, feature_mean, weight,
+        select pc_number, feature_number, feature, loading, scale, feature_mean, weight,
             eigenvalue, eigenvalue_gap, is_identifiable, block_count
-        from mart_pca_basis where is_scoring order by component, feature_number
+        from mart_pca_basis where is_scoring order by pc_number, feature_number
     """,
     "frozen_scales": """
         select component, max(robust_sd) from mart_direction_components

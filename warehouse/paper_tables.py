@@ -72,7 +72,7 @@ _LATEX = {
 
 _NOTE = """\
 % Mean over patients (images without one) of each patient's mean over its images; in brackets the
-% 95 % interval, of Student's t corrected for skewness, from 15 patients on. n: patients; images.
+% 95 % interval, of Student's t corrected for skewness, from %d patients on. n: patients; images.
 % Rounded, a column alike: so that the narrowest interval's half width has two significant digits,
 % and without an interval the greatest mean four; 0 to 6 decimals, half to even.
 % Needs \\usepackage{booktabs} and \\usepackage[T1]{fontenc}. Written by upscale-audit export.
@@ -112,7 +112,13 @@ def write_paper_tables(connection, folder):
         _round_rows(rows, estimate)
         _write_csv(folder / name, header, rows)
         if name == MEANS:
-            write_text(folder / MEANS_LATEX, format_latex(rows, labels))
+            write_text(folder / MEANS_LATEX, format_latex(rows, _read_tested(connection), labels))
+
+
+def _read_tested(connection):
+    query = "select value from dim_constants where constant = 'least_tested'"
+    ((value,),) = connection.sql(query).fetchall()
+    return int(value)
 
 
 def count_decimals(estimates, half_widths):
@@ -204,13 +210,15 @@ def _format_fact(row, name):
     return rf"\texttt{{{text[:_HASH_CHARACTERS]}}}" if name == "weights_sha256" else text
 
 
-def format_latex(rows, labels=None):
+def format_latex(rows, tested, labels=None):
     r"""Lay out means as one booktabs ``tabular`` a source, a model and path a row.
 
     Parameters
     ----------
     rows : list of dict
         Rows of ``model_means.csv``, numbers rounded.
+    tested : int
+        Patients from which on a mean has an interval.
     labels : dict, optional
         Of models by `model_id`, in their order; one that is not there goes by its name, behind.
 
@@ -219,7 +227,7 @@ def format_latex(rows, labels=None):
     str
         LaTeX to ``\input``.
     """
-    parts = [_NOTE]
+    parts = [_NOTE.replace("%d", f"{tested:d}")]
     for source in dict.fromkeys(row["source_id"] for row in rows):
         known = [row for row in rows if row["source_id"] == source and row["mean"] is not None]
         columns = [name for name in PRINTED if any(row["quantity"] == name for row in known)]

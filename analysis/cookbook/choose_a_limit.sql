@@ -24,6 +24,6 @@ select
 from mart_detector_limits
 where
     arm = 'auditor'
-    and component = 'full'
+    and signal_part = 'full'
 group by model_id, inference_path, detector, reading, level_ratio, limit_score
 order by model_id, inference_path, detector, reading, level_ratio nulls first;

@@ -1,12 +1,12 @@
 -- Of a study that upscale-audit phantom made: for each model, arm and thing that was drawn, the
 -- number that finds it best at one false alarm in a hundred places, and its area under the ROC
 -- curve. The best of many is flattered by the choice. One row per model × inference path × arm ×
--- kind × component × contrast.
+-- kind × signal_part × contrast.
 with ranked as (
     select
         *,
         row_number() over (
-            partition by model_id, inference_path, arm, kind, component, contrast_dn
+            partition by model_id, inference_path, arm, kind, signal_part, contrast_dn
             order by sensitivity_ratio desc nulls last, auc desc, detector, reading
         ) as rank
     from mart_detectors
@@ -18,7 +18,7 @@ select
     inference_path,
     arm,
     kind,
-    component,
+    signal_part,
     contrast_dn,
     detector,
     reading,
@@ -30,4 +30,4 @@ select
     sham_count
 from ranked
 where rank = 1
-order by model_id, inference_path, arm, kind, component, contrast_dn;
+order by model_id, inference_path, arm, kind, signal_part, contrast_dn;

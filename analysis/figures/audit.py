@@ -181,14 +181,16 @@ def _describe(marts, rows, components, spreads):
     counts = [row["block_count"] for row in rows.values()]
     images = [row["image_count"] for row in rows.values()]
     flat = [part["label"] for part in components if spreads.get(part["component"]) is None]
+    spread, interior = map(marts.read_constant, ("normal_iqr", "interior_ring"))
     return [
         "Mean over all blocks, restored minus reference, in the unit below each name (dn: grey"
         " levels of 0 to 255); groups and their order by fine grain without test-time"
         " augmentation (TTA).",
-        "Colour: the mean in robust spreads (interquartile range / 1.349 over all models' blocks"
-        " without TTA). In brackets: some images gained and others lost.",
-        "Frame: block SSIM 4 blocks or more from the frame less that on it, in thousandths (above"
-        " 0: worse on the frame). Above LR Nyquist: power that the network without TTA puts there,"
+        f"Colour: the mean in robust spreads (interquartile range / {spread} over all models'"
+        " blocks without TTA). In brackets: some images gained and others lost.",
+        f"Frame: block SSIM {interior:g} blocks or more from the frame less that on it, in"
+        " thousandths (above 0: worse on the frame). Above LR Nyquist: power that the network"
+        " without TTA puts there,"
         f" over the reference's, median of images (HyRA; {NOT_KNOWN}: not asked).",
         f"n = {theme.count_span(counts, 'block')} of {theme.count_span(images, 'image')} per row;"
         " ringing only where there are edges."

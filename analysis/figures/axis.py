@@ -3,12 +3,11 @@
 import altair as alt
 
 from upscale_audit.analysis import theme
-from upscale_audit.analysis.marts import MINIMUM_ALIGNMENT, ORIGIN
+from upscale_audit.analysis.marts import ORIGIN
 
 DISTRIBUTION_TITLE = "Distribution of Axis1"
 BASIS_TITLE = "The axis: loadings, spectrum and how far the models share it"
 COMPONENTS_DRAWN = 3
-BIN_WIDTH = 0.1
 SMALL_PANEL_PT, SPECTRUM_PT = 100, 190
 PATH_COLOURS = {"notta": theme.BLACK, "tta": theme.GREEN}
 
@@ -24,13 +23,14 @@ def draw_axis1_distribution(marts):
     -------
     altair.TopLevelMixin
     """
+    bins = marts.read_constant("axis1_bins")
     rows = marts.rows(
-        "select model_id, inference_path, cast(round(bin_low * 10) as integer) as bin,"
+        f"select model_id, inference_path, cast(round(bin_low * {bins:g}) as integer) as bin,"
         " block_count, 100 * block_ratio as block_pct"
         " from mart_axis1_distribution order by model_id, inference_path, bin_low"
     )
     unit = (
-        f"Share of a model's blocks in bins of {BIN_WIDTH} of Axis1 = sign(PC1) ln(1 + |PC1|)"
+        f"Share of a model's blocks in bins of {1 / bins:g} of Axis1 = sign(PC1) ln(1 + |PC1|)"
         f" (dimensionless). 0: {ORIGIN}; above it blocks gained contrast and detail, below they"
         f" lost them. {marts.describe_axis()}"
     )
@@ -44,7 +44,7 @@ def draw_axis1_distribution(marts):
     width = round((theme.DOUBLE_COLUMN_PT - 44 - 10 * (columns - 1)) / columns)
     headers = {model: _head_panel(rows, model, marts.labels[model]) for model in models}
     faceted = (
-        _layer_curves(rows, headers, paths)
+        _layer_curves(rows, headers, paths, 1 / bins)
         .properties(width=width, height=84)
         .facet(
             facet=alt.Facet("model:N", sort=list(headers.values()), title=None),
@@ -74,14 +74,14 @@ def _count_curves(marts, rows, models):
     ]
 
 
-def _layer_curves(rows, headers, paths):
+def _layer_curves(rows, headers, paths, bin_width):
     colour = alt.Color(
         "inference_path:N",
         title="Inference path:",
         scale=alt.Scale(domain=paths, range=[PATH_COLOURS[name] for name in paths]),
         legend=alt.Legend(symbolType="stroke"),
     )
-    curves = alt.Chart(theme.make_data(_fill_bins(rows, headers)))
+    curves = alt.Chart(theme.make_data(_fill_bins(rows, headers, bin_width)))
     top = _find_top(rows)
     x = alt.X("axis1:Q", title="Axis1 (dimensionless)", axis=alt.Axis(tickCount=6))
     y = alt.Y(
@@ -122,7 +122,7 @@ def _name_cut(curves, top, x):
     )
 
 
-def _fill_bins(rows, headers):
+def _fill_bins(rows, headers, bin_width):
     """Add the empty bins, so that no line bridges a gap, and one at each end."""
     known = {(row["model_id"], row["inference_path"], row["bin"]): row for row in rows}
     first = min(row["bin"] for row in rows) - 1
@@ -132,7 +132,7 @@ def _fill_bins(rows, headers):
         {
             "model": headers[model],
             "inference_path": path,
-            "axis1": round((number + 0.5) * BIN_WIDTH, 2),
+            "axis1": round((number + 0.5) * bin_width, 2),
             "block_pct": known[model, path, number]["block_pct"]
             if (model, path, number) in known
             else 0,
@@ -165,11 +165,11 @@ def draw_pca_basis(marts):
     altair.TopLevelMixin
     """
     rows = marts.rows(
-        "select basis_id, component, feature, feature_number, loading, eigenvalue,"
+        "select basis_id, pc_number, feature, feature_number, loading, eigenvalue,"
         " eigenvalue_gap, is_identifiable, is_scoring, alignment, block_count"
         " from mart_pca_basis"
-        " where is_scoring or basis_id like 'model:%' or basis_id = 'pooled' and component = 1"
-        " order by basis_id, component, feature_number"
+        " where is_scoring or basis_id like 'model:%' or basis_id = 'pooled' and pc_number = 1"
+        " order by basis_id, pc_number, feature_number"
     )
     shared = [row for row in rows if row["is_scoring"]]
     if not shared or shared[0]["eigenvalue"] is None:
@@ -179,6 +179,7 @@ def draw_pca_basis(marts):
     verdict = "identifiable" if first["is_identifiable"] else "not identifiable: no block is scored"
     gap = first["eigenvalue_gap"]
     blocks = theme.count_noun(first["block_count"], "block")
+    least = marts.read_constant("minimum_alignment")
     origins = {
         "standard-1": ", of ChestX-ray8 images: the standard basis.",
         "pooled": ": the study's own basis.",
@@ -193,27 +194,29 @@ def draw_pca_basis(marts):
         f"Bars: {name} basis; open circles: each model's own first component.",
         "Eigenvalues are variances, that of one feature being 1; first over second:"
         f" {'not defined' if gap is None else f'{gap:.2f}'} ({verdict}).",
-        f"Below the dashed line (|cos| = {MINIMUM_ALIGNMENT}) a model's own axis is another one,"
+        f"Below the dashed line (|cos| = {least:g}) a model's own axis is another one,"
         " and no Axis1 type is stated.",
     ]
     loadings = _draw_loadings(rows, shared)
     below = alt.hconcat(
-        _draw_spectrum(rows), _draw_alignment(rows, marts.name_models(marts.models)), spacing=20
+        _draw_spectrum(rows),
+        _draw_alignment(rows, marts.name_models(marts.models), least),
+        spacing=20,
     )
     return alt.vconcat(loadings, below, spacing=12, title=theme.make_title(BASIS_TITLE, caption))
 
 
 def _draw_loadings(rows, shared):
-    drawn = [row for row in shared if row["component"] <= COMPONENTS_DRAWN]
-    own = [row for row in rows if row["basis_id"].startswith("model:") and row["component"] == 1]
-    total = sum({row["component"]: row["eigenvalue"] for row in shared}.values())
+    drawn = [row for row in shared if row["pc_number"] <= COMPONENTS_DRAWN]
+    own = [row for row in rows if row["basis_id"].startswith("model:") and row["pc_number"] == 1]
+    total = sum({row["pc_number"]: row["eigenvalue"] for row in shared}.values())
     panels = {}
     for row in drawn:
         share = 100 * row["eigenvalue"] / total if total else 0
-        panels[row["component"]] = f"PC{row['component']}: {share:.0f} % of the variance"
+        panels[row["pc_number"]] = f"PC{row['pc_number']}: {share:.0f} % of the variance"
     for row in [*drawn, *own]:
-        row["panel"] = panels[row["component"]]
-    order = [row["feature"] for row in drawn if row["component"] == 1]
+        row["panel"] = panels[row["pc_number"]]
+    order = [row["feature"] for row in drawn if row["pc_number"] == 1]
     x = alt.X(
         "loading:Q", title="Loading", scale=alt.Scale(domain=[-1, 1]), axis=alt.Axis(tickCount=5)
     )
@@ -244,16 +247,16 @@ def _draw_spectrum(rows):
     for row in rows:
         if not row["is_scoring"] and row["basis_id"] == "pooled":
             continue
-        spectrum[row["basis_id"], row["component"]] = {
+        spectrum[row["basis_id"], row["pc_number"]] = {
             "basis": row["basis_id"],
             "is_scoring": row["is_scoring"],
-            "component": row["component"],
+            "pc_number": row["pc_number"],
             "eigenvalue": row["eigenvalue"],
         }
     points = [row for row in spectrum.values() if row["eigenvalue"] is not None]
     own_count = len({row["basis"] for row in points}) - 1
     base = alt.Chart(theme.make_data(points), height=SMALL_PANEL_PT).encode(
-        x=alt.X("component:O", title="Component", axis=alt.Axis(labelAngle=0)),
+        x=alt.X("pc_number:O", title="Component", axis=alt.Axis(labelAngle=0)),
         y=alt.Y("eigenvalue:Q", title="Eigenvalue", axis=alt.Axis(tickCount=4, labelFlush=True)),
     )
     own = base.transform_filter("!datum.is_scoring")
@@ -285,8 +288,8 @@ def _make_small_title(text):
     )
 
 
-def _draw_alignment(rows, models):
-    drawn = _list_alignments(rows, models)
+def _draw_alignment(rows, models, least):
+    drawn = _list_alignments(rows, models, least)
     values = [row["alignment"] for row in drawn if row["alignment"] is not None]
     low = min([0.8, *(int(10 * value) / 10 for value in values)])
     order = [row["model"] for row in drawn]
@@ -301,7 +304,7 @@ def _draw_alignment(rows, models):
     width = round(room - 44 - 20 - 24 - 8)
     base = alt.Chart(theme.make_data(drawn))
     limit = base.mark_rule(strokeDash=[3, 2], color=theme.GREY, strokeWidth=0.75).encode(
-        x=alt.XDatum(MINIMUM_ALIGNMENT, **x)
+        x=alt.XDatum(least, **x)
     )
     points = base.mark_point(size=24, strokeWidth=1, opacity=1, color=theme.BLUE).encode(
         x=alt.X("alignment:Q", **x),
@@ -319,8 +322,8 @@ def _draw_alignment(rows, models):
     )
 
 
-def _list_alignments(rows, models):
-    own = {row["basis_id"]: row for row in rows if row["component"] == 1}
+def _list_alignments(rows, models, least):
+    own = {row["basis_id"]: row for row in rows if row["pc_number"] == 1}
     named = {f"model:{model}": theme.break_label(name) for model, name in models.items()}
     if "pooled" in own and not own["pooled"]["is_scoring"]:
         named = {"pooled": "the study's own"} | named
@@ -331,7 +334,7 @@ def _list_alignments(rows, models):
             {
                 "model": name,
                 "alignment": alignment,
-                "is_shared": alignment is not None and alignment >= MINIMUM_ALIGNMENT,
+                "is_shared": alignment is not None and alignment >= least,
                 "text": "none fitted" if alignment is None else f"{alignment:.2f}",
             }
         )

@@ -1,11 +1,8 @@
 """Figure of paired comparisons: every model less the baseline, quantity by quantity."""
 
-import altair as alt
-
 from upscale_audit.analysis import theme
-from upscale_audit.analysis.figures.axis import PATH_COLOURS
 from upscale_audit.analysis.figures.intervals import facet_intervals
-from upscale_audit.analysis.figures.lesions import EVIDENCE, SIGNIFICANT
+from upscale_audit.analysis.figures.lesions import encode_evidence, judge_difference
 from upscale_audit.analysis.marts import quote_text
 
 TITLE = "How each model differs from the baseline on the same images"
@@ -59,13 +56,15 @@ def draw_model_pairs(marts, baseline):
         return theme.draw_message(TITLE, [], message)
     models = [model for model in marts.models if any(row["model_id"] == model for row in rows)]
     heads = {name: f"{text}\n\u2192 {above}" for name, (text, above) in QUANTITIES.items()}
+    level = marts.read_constant("significance")
     for row in rows:
         row["panel"] = heads[row["quantity"]]
-        row["evidence"] = _judge(row)
+        row["evidence"] = judge_difference(row["p_holm"], level)
     without = [model for model in marts.models if model not in (*models, baseline)]
     without = [marts.labels[model] for model in without]
-    title = theme.make_title(TITLE, _describe(rows, marts.labels[baseline], without))
-    encodings = {"x_title": "Model minus baseline", "tick_count": 4, **_encode(rows)}
+    title = theme.make_title(TITLE, _describe(rows, marts.labels[baseline], without, level))
+    encodings = {"x_title": "Model minus baseline", "tick_count": 4}
+    encodings |= encode_evidence(rows, level)
     return facet_intervals(
         rows, list(heads.values()), marts.name_models(models), title, encodings, shared=False
     )
@@ -94,43 +93,15 @@ def _read_differences(marts, baseline):
     return rows
 
 
-def _judge(row):
-    if row["p_holm"] is None:
-        return "no test"
-    return "corrected p < 0.05" if row["p_holm"] < SIGNIFICANT else "corrected p \u2265 0.05"
-
-
-def _encode(rows):
-    paths = [name for name in PATH_COLOURS if any(row["inference_path"] == name for row in rows)]
-    evidence = [name for name in EVIDENCE if any(row["evidence"] == name for row in rows)]
-    encodings = {
-        "fill": alt.Fill(
-            "evidence:N",
-            title="Difference from 0:",
-            scale=alt.Scale(domain=evidence, range=[EVIDENCE[name] for name in evidence]),
-            legend=alt.Legend(symbolStrokeColor=theme.BLACK),
-        ),
-    }
-    if len(paths) > 1:
-        encodings["color"] = alt.Color(
-            "inference_path:N",
-            title="Inference path:",
-            scale=alt.Scale(domain=paths, range=[PATH_COLOURS[name] for name in paths]),
-            legend=alt.Legend(symbolType="stroke"),
-        )
-        encodings["yOffset"] = alt.YOffset("inference_path:N", scale=alt.Scale(domain=paths))
-    return encodings
-
-
-def _describe(rows, baseline, without):
+def _describe(rows, baseline, without, level):
     families = sorted({row["family_size"] for row in rows if row["family_size"] is not None})
     images = theme.count_span([row["image_count"] for row in rows], "image")
     corrected = ""
     if families:
         pairs = theme.count_span(families, "pair")
         corrected = (
-            f"Filled: p < 0.05 after Holm's correction for the {pairs} of models of one quantity"
-            " and inference path; nothing is corrected over the quantities."
+            f"Filled: p < {level:g} after Holm's correction for the {pairs} of models of one"
+            " quantity and inference path; nothing is corrected over the quantities."
         )
     return [
         f"Image by image, model less {baseline}, both without test-time augmentation or both with"

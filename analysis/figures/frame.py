@@ -10,8 +10,6 @@ from upscale_audit.analysis.figures.axis import PATH_COLOURS
 FRAME_TITLE = "Block SSIM from the frame inwards, by side"
 SEAM_TITLE = "Block SSIM at the seams of a tiled upscaler"
 SIDES = ("all", "top", "bottom", "left", "right", "corner")
-# As far as mart_frame_profile has intervals; a test compares the two.
-RINGS_DRAWN = 16
 PANEL_GAP_PT, LABEL_PT = 6, 24
 # A strip is as high as a page with all models allows, within reason.
 PAGE_PT, LOWEST_PT, HIGHEST_PT, STRIP_PT = 600, 22, 44, 24
@@ -30,10 +28,12 @@ def draw_frame_profile(marts):
     -------
     altair.TopLevelMixin
     """
+    # As far as there are intervals.
+    rings = marts.read_constant("profiled_rings")
     rows = marts.rows(
         "select model_id, inference_path, frame_side, distance_blocks, cluster_unit,"
         " cluster_count, block_count, mean_local_ssim as mean, mean_low as low, mean_high as high"
-        f" from mart_frame_profile where distance_blocks < {RINGS_DRAWN}"
+        f" from mart_frame_profile where distance_blocks < {rings:g}"
         " and mean_local_ssim is not null"
         " order by model_id, inference_path, frame_side, distance_blocks"
     )
@@ -147,7 +147,8 @@ def _describe_frame(marts, rows, models):
         " corner: as near to a horizontal as to a vertical side.",
         f"n = {blocks} on the outermost ring per model and path.",
         _describe_bands(outermost, "low", "Bands and bars"),
-        "Above each model: mean over images of the SSIM at distance 4 or more less that of the"
+        "Above each model: mean over images of the SSIM at distance"
+        f" {marts.read_constant('interior_ring'):g} or more less that of the"
         " outermost ring, in thousandths (above 0: worse on the frame); own: how much of it is"
         " beyond the baseline's on the same images.",
         f"Not measured: {marts.list_labels(without)}." if without else "",

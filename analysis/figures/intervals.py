@@ -44,7 +44,8 @@ def draw_direction_components(marts):
     )
     unit = (
         "Mean over blocks restored without test-time augmentation, restored minus reference, in"
-        " robust spreads (interquartile range / 1.349 of the component over all models' blocks)."
+        f" robust spreads (interquartile range / {marts.read_constant('normal_iqr')} of the"
+        " component over all models' blocks)."
     )
     drawn = [row for row in rows if row["mean"] is not None]
     if not drawn:

@@ -14,12 +14,8 @@ QUANTITIES = {
     "mse_dn2": ("squared error", "Squared error (dn²)", "larger errors inside"),
     "abs_pc1": ("|PC1|", "|PC1| (dimensionless) [OWN]", "farther from the origin inside"),
 }
-EVIDENCE = {
-    "corrected p < 0.05": theme.BLACK,
-    "corrected p \u2265 0.05": "#FFFFFF",
-    "no test": theme.NULL_GREY,
-}
-SIGNIFICANT = 0.05
+# How a difference is filled that is shown, one that is not, and one that was not tested.
+FILLS = (theme.BLACK, "#FFFFFF", theme.NULL_GREY)
 UNION = "any"
 MOST_FINDINGS, FINDING_CHARACTERS = 14, 34
 
@@ -74,9 +70,10 @@ def draw_lesion_risk(marts, quantity):
         message = f"{name}: no block inside a box and outside has a value."
         return theme.draw_message(TITLE, [], message)
     heads = {finding: _head_panel(finding, patients[finding]) for finding in order}
+    level = marts.read_constant("significance")
     for row in drawn:
         row["panel"] = heads[row["finding"]]
-        row["evidence"] = _judge(row)
+        row["evidence"] = judge_difference(row["p_holm"], level)
     few = {finding: n for finding, n in patients.items() if finding not in tested}
     return facet_intervals(
         drawn,
@@ -86,9 +83,9 @@ def draw_lesion_risk(marts, quantity):
         ),
         theme.make_title(
             f"{TITLE}: {short}",
-            [*_describe(drawn, few, name, above), _count_findings(len(most))],
+            [*_describe(drawn, few, (name, above), level), _count_findings(len(most))],
         ),
-        {"x_title": "Inside minus outside", "tick_count": 4, **_encode(drawn)},
+        {"x_title": "Inside minus outside", "tick_count": 4, **encode_evidence(drawn, level)},
     )
 
 
@@ -133,20 +130,35 @@ def _count_findings(count):
     )
 
 
-def _judge(row):
-    if row["p_holm"] is None:
+def judge_difference(p_holm, level):
+    """Name the evidence for a difference: its corrected p, None where it was not tested."""
+    if p_holm is None:
         return "no test"
-    return "corrected p < 0.05" if row["p_holm"] < SIGNIFICANT else "corrected p \u2265 0.05"
+    return f"corrected p < {level:g}" if p_holm < level else f"corrected p \u2265 {level:g}"
 
 
-def _encode(rows):
+def encode_evidence(rows, level):
+    """Encode differences by their `evidence` and, where there are both, by inference path.
+
+    Parameters
+    ----------
+    rows : list of dict
+        With inference_path and evidence, as `judge_difference` names it at this `level`.
+    level : float
+
+    Returns
+    -------
+    dict
+        Altair encodings.
+    """
+    fills = dict(zip((judge_difference(p, level) for p in (0, 1, None)), FILLS, strict=True))
     paths = [name for name in PATH_COLOURS if any(row["inference_path"] == name for row in rows)]
-    evidence = [name for name in EVIDENCE if any(row["evidence"] == name for row in rows)]
+    evidence = [name for name in fills if any(row["evidence"] == name for row in rows)]
     encodings = {
         "fill": alt.Fill(
             "evidence:N",
             title="Difference from 0:",
-            scale=alt.Scale(domain=evidence, range=[EVIDENCE[name] for name in evidence]),
+            scale=alt.Scale(domain=evidence, range=[fills[name] for name in evidence]),
             legend=alt.Legend(symbolStrokeColor=theme.BLACK),
         ),
     }
@@ -161,7 +173,8 @@ def _encode(rows):
     return encodings
 
 
-def _describe(rows, few, name, above):
+def _describe(rows, few, heading, level):
+    name, above = heading
     family = max((row["family_size"] or 0 for row in rows), default=0)
     units = {row["cluster_unit"] for row in rows}
     unit = "patients" if units == {"patient"} else "patients, or images without one"
@@ -170,7 +183,8 @@ def _describe(rows, few, name, above):
     return [
         f"{name}: mean over {unit} of blocks inside the boxes less blocks of the same images in"
         f" no box; above 0: {above}. n = {images}, {blocks} inside per point.",
-        "Bars: 95 % intervals of a paired t over patients, corrected for skewness. Filled: p < 0.05"
+        "Bars: 95 % intervals of a paired t over patients, corrected for skewness. Filled:"
+        f" p < {level:g}"
         + (f" after Holm's correction for {theme.count_noun(family, 'finding')}" if family else "")
         + "; the union of all boxes is a family of its own.",
         "Boxed regions differ from the rest in anatomy and texture, too: only a difference that"

@@ -5,11 +5,14 @@ from collections import Counter
 from upscale_audit.analysis import theme
 from upscale_audit.analysis.canvas import Canvas, make_box, make_point, make_text
 from upscale_audit.analysis.figures.rules import (
-    CLASSES,
+    COLOURS,
     CURRENT,
     POPULATIONS,
+    label_classes,
     make_title,
+    name_class,
     place_rules,
+    read_least_counts,
     read_rules,
 )
 from upscale_audit.analysis.marts import quote_text
@@ -55,7 +58,8 @@ def draw_rule_overlap(marts, source):
     title = make_title(TITLE, source, _describe(images, ranked, none, totals))
     if not drawn:
         return theme.draw_message(f"{TITLE}: {source}", [], "No rule fired on any image.")
-    return _draw_matrix(drawn, rules, totals, len(images), title)
+    classes = read_least_counts(marts)
+    return _draw_matrix(drawn, rules, totals, (classes, len(images)), title)
 
 
 def _rank_combinations(images, rule_ids):
@@ -90,7 +94,8 @@ def _describe(images, ranked, none, totals):
     ]
 
 
-def _draw_matrix(drawn, rules, totals, image_count, title):
+def _draw_matrix(drawn, rules, totals, images, title):
+    classes, image_count = images
     left = 8 + max(0.5 * theme.TEXT_PT * len(rule["label"]) for rule in rules)
     right = left + COLUMN_PT * len(drawn)
     top = BAR_PT + 18
@@ -103,24 +108,20 @@ def _draw_matrix(drawn, rules, totals, image_count, title):
             for middle in list(places.values())[::2]
         ]
     )
-    _draw_bars(canvas, drawn, left, top)
+    _draw_bars(canvas, drawn, classes, (left, top))
     _draw_dots(canvas, drawn, places, left)
     _draw_totals(canvas, rules, totals, places, (left, right + 8, image_count))
-    _draw_key(canvas, drawn, max(right + 8, left + 20))
+    _draw_key(canvas, drawn, classes, max(right + 8, left + 20))
     return canvas.draw(width, max(places.values()) + ROW_PT, title)
 
 
-def name_class(size):
-    """Name the verdict class of an image on which so many rules fired."""
-    return "High" if size >= 5 else "Medium" if size >= 3 else "Low" if size else "Normal"
-
-
-def _draw_bars(canvas, drawn, left, top):
+def _draw_bars(canvas, drawn, classes, corner):
+    left, top = corner
     most = max(count for _, count in drawn)
     bars, texts = [], []
     for number, (names, count) in enumerate(drawn):
         x, height = left + COLUMN_PT * number, BAR_PT * count / most
-        colour = CLASSES[name_class(len(names))][0]
+        colour = COLOURS[name_class(len(names), classes)]
         bars.append(make_box(x + 2.5, top - 5 - height, COLUMN_PT - 5, height, colour))
         texts.append(make_text(x + COLUMN_PT / 2, top - 5 - height - 5, f"{count:,}"))
     canvas.add_boxes(bars, stroke="#666666")
@@ -168,9 +169,10 @@ def _draw_totals(canvas, rules, totals, places, layout):
     canvas.add_texts([make_text(start, min(places.values()) - ROW_PT, "Images flagged")])
 
 
-def _draw_key(canvas, drawn, x):
-    used = {name_class(len(names)) for names, _ in drawn}
-    entries = [entry for name, entry in CLASSES.items() if name in used]
+def _draw_key(canvas, drawn, classes, x):
+    used = {name_class(len(names), classes) for names, _ in drawn}
+    labels = label_classes(classes)
+    entries = [(COLOURS[name], label) for name, label in labels.items() if name in used]
     canvas.add_boxes(
         [make_box(x, 10 + 11 * number, 8, 7, colour) for number, (colour, _) in enumerate(entries)],
         stroke="#666666",

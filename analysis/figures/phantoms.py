@@ -77,17 +77,17 @@ def draw_detectors(marts, arm, model_id):
 def _read_cells(marts, arm, model_id):
     """Read the cells, by detector and column, each detector read without its sign."""
     rows = marts.rows(
-        "select kind, component, contrast_dn, detector, reading, auc, auc_low, auc_high,"
+        "select kind, signal_part, contrast_dn, detector, reading, auc, auc_low, auc_high,"
         " drawn_count, sham_count, cluster_count, cluster_unit from mart_detectors"
         f" where inference_path = 'notta' and arm = {quote_text(arm)}"
         f" and model_id = {quote_text(model_id)} and coalesce(contrast_dn, 1) > 0"
-        " order by detector, reading, kind, component, contrast_dn"
+        " order by detector, reading, kind, signal_part, contrast_dn"
     )
     signed = {row["detector"] for row in rows if row["reading"] == "absolute"}
     contrasts = sorted({row["contrast_dn"] for row in rows} - {None})
     contrast = CONTRAST_DN if CONTRAST_DN in contrasts else max(contrasts, default=None)
     cells = {
-        (row["detector"], (row["kind"], row["component"])): row
+        (row["detector"], (row["kind"], row["signal_part"])): row
         for row in rows
         if row["contrast_dn"] in (contrast, None)
         and (row["reading"] == "absolute" or row["detector"] not in signed)
@@ -158,10 +158,10 @@ def _draw_matrix(cells, detectors, columns, title):
     ]
     canvas.add_texts(names, align="right")
     heads = []
-    for number, (kind, component) in enumerate(columns):
+    for number, (kind, signal_part) in enumerate(columns):
         middle = left + side * (number + 0.5)
         name, _, radius = kind.partition("_")
-        below = f"{radius} px" if radius else "" if component == "full" else component
+        below = f"{radius} px" if radius else "" if signal_part == "full" else signal_part
         heads += [make_text(middle, top - 16, name), make_text(middle, top - 7, below)]
     canvas.add_texts(heads, align="center")
     _draw_legend(canvas, width - 130)

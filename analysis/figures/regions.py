@@ -66,7 +66,7 @@ def draw_regions(marts, quantity):
         marts.name_models(
             [model for model in marts.models if any(row["model_id"] == model for row in rows)]
         ),
-        theme.make_title(title, _describe(rows, name)),
+        theme.make_title(title, _describe(rows, name, marts.read_constant("least_tested"))),
         {"x_title": f"Mean{' (dn²)' if 'dn²' in name else ''}", "tick_count": 4, **_encode(rows)},
     )
 
@@ -83,7 +83,7 @@ def _encode(rows):
     }
 
 
-def _describe(rows, name):
+def _describe(rows, name, tested):
     units = {row["cluster_unit"] for row in rows}
     unit = "patients" if units == {"patient"} else "patients, or images without one"
     blocks = theme.count_span([row["block_count"] for row in rows], "block")
@@ -93,7 +93,11 @@ def _describe(rows, name):
         f"{name}: mean over {unit} of the mean over an image's blocks whose pixels are mostly of"
         f" the region. n = {images}, {blocks} per point.",
         "Bars: 95 % intervals of a t over patients, corrected for skewness"
-        + ("; none where fewer than 15 have the region, or all are equal." if lacking else "."),
+        + (
+            f"; none where fewer than {tested:g} have the region, or all are equal."
+            if lacking
+            else "."
+        ),
         "Regions differ in texture, and any restorer with them: what of a difference is a model's"
         " own is its excess over the baseline's (mart_regions.excess).",
     ]

@@ -13,12 +13,12 @@ POPULATIONS = {
     "per_model": "of each model's own images",
     "frozen": "frozen on the baseline model",
 }
-CLASSES = {
-    "High": ("#A63603", "High (5 rules or more)"),
-    "Medium": (theme.ORANGE, "Medium (3 or 4)"),
-    "Low": ("#F7DC9C", "Low (1 or 2)"),
-    "Normal": ("#F4F4F4", "Normal (none)"),
-    None: (theme.NULL_GREY, "not evaluated"),
+COLOURS = {
+    "High": "#A63603",
+    "Medium": theme.ORANGE,
+    "Low": "#F7DC9C",
+    "Normal": "#F4F4F4",
+    None: theme.NULL_GREY,
 }
 
 
@@ -77,6 +77,48 @@ def shorten_rule(rule):
     """Name a rule in a word or two: P4, or Low SSIM."""
     label = rule["label"]
     return rule["rule_id"] if rule["family"] == "pattern" else label.removeprefix("Single: ")
+
+
+def read_least_counts(marts):
+    """Read how many rules fire on an image of each verdict class at least, the most first."""
+    limited = ("High", "Medium", "Low")
+    least = {name: int(marts.read_constant(f"verdict_{name.lower()}")) for name in limited}
+    return least | {"Normal": 0}
+
+
+def name_class(count, least):
+    """Name the verdict class of an image on which so many rules fired.
+
+    Parameters
+    ----------
+    count : int
+    least : dict
+        As `read_least_counts` gives it.
+
+    Returns
+    -------
+    str
+    """
+    return next(name for name, limit in least.items() if count >= limit)
+
+
+def label_classes(least):
+    """Label each verdict class, and what was not evaluated (None), with its numbers of rules."""
+    labels, above = {}, None
+    for name, limit in least.items():
+        labels[name] = f"{name} ({_spell_counts(limit, above)})"
+        above = limit
+    return labels | {None: "not evaluated"}
+
+
+def _spell_counts(first, above):
+    if above is None:
+        return f"{first} rules or more"
+    counts = range(first, above)
+    if counts == range(1):
+        return "none"
+    joint = " or " if len(counts) == 2 else " to "
+    return joint.join(dict.fromkeys((str(counts[0]), str(counts[-1]))))
 
 
 def place_rules(rules, top, row_pt, gap_pt):

@@ -70,7 +70,8 @@ def _describe(marts, known, without):
     extreme = "Axis1 is not identifiable, so no block has a score."
     if limits["tau"] is not None:
         extreme = (
-            f"Extreme: |PC1| exceeds {float(limits['tau']):.2f}, the 95 % quantile over the axis"
+            f"Extreme: |PC1| exceeds {float(limits['tau']):.2f}, the"
+            f" {marts.read_constant('tau_pct'):g} % quantile over the axis"
             " models' notta blocks: far along the axis either way, which is no damage."
         )
     zones = _list_zones(known)

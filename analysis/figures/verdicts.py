@@ -2,13 +2,20 @@
 
 from upscale_audit.analysis import theme
 from upscale_audit.analysis.canvas import Canvas, make_box, make_text
-from upscale_audit.analysis.figures.rules import BASE_PATHS, CLASSES, POPULATIONS, make_title
+from upscale_audit.analysis.figures.rules import (
+    BASE_PATHS,
+    COLOURS,
+    POPULATIONS,
+    label_classes,
+    make_title,
+    read_least_counts,
+)
 from upscale_audit.analysis.marts import quote_text
 
 TITLE = "The same images under other rules and thresholds"
 RULE_SETS = ("v2_current", "v1_documented", "gui_suspects", "gui_clean")
 COLUMN_GAP_PT, BAR_PT, HEADING_PT = 22, 9, 13
-HIGH = CLASSES["High"][0]
+HIGH = COLOURS["High"]
 
 
 def draw_verdicts(marts, source):
@@ -50,10 +57,12 @@ def draw_verdicts(marts, source):
         " statement about that choice too, and the number of rules that fire is no probability.",
     ]
     models = marts.name_models(marts.order_models({bar[2] for bar in counts}))
-    return _draw_bars(models, counts, totals, make_title(TITLE, source, caption))
+    labels = label_classes(read_least_counts(marts))
+    return _draw_bars((models, labels), counts, totals, make_title(TITLE, source, caption))
 
 
-def _draw_bars(models, counts, totals, title):
+def _draw_bars(named, counts, totals, title):
+    models, classes = named
     labels = {model: theme.break_label(label) for model, label in models.items()}
     left = theme.label_width(labels.values()) + COLUMN_GAP_PT
     sets = [name for name in RULE_SETS if any(bar[0] == name for bar in counts)]
@@ -81,7 +90,7 @@ def _draw_bars(models, counts, totals, title):
     canvas.add_texts(headings)
     canvas.add_texts([make_text(x, 20, name) for name, x in lefts.items()], weight="bold")
     _draw_ticks(canvas, lefts, width, y)
-    _draw_key(canvas, counts, left)
+    _draw_key(canvas, counts, classes, left)
     return canvas.draw(theme.DOUBLE_COLUMN_PT - 12, y + 20, title)
 
 
@@ -90,7 +99,7 @@ def _stack(classes, total, place, bars, numbers):
     middle = y + BAR_PT / 2
     if total:
         numbers.append(make_text(x - 2.5, middle, f"{classes.get('High', 0):,}", HIGH))
-    for name, (colour, _) in CLASSES.items():
+    for name, colour in COLOURS.items():
         if not classes.get(name):
             continue
         part = width * classes[name] / total
@@ -127,12 +136,12 @@ def _draw_ticks(canvas, lefts, width, y):
     canvas.add_texts(texts, align="center")
 
 
-def _draw_key(canvas, counts, x):
+def _draw_key(canvas, counts, labels, x):
     used = {name for classes in counts.values() for name in classes}
     boxes, texts = [], []
-    for name, (colour, label) in CLASSES.items():
+    for name, label in labels.items():
         if name in used:
-            boxes.append(make_box(x, 0, 8, 7, colour))
+            boxes.append(make_box(x, 0, 8, 7, COLOURS[name]))
             texts.append(make_text(x + 11, 3.5, label))
             x += 24 + 0.5 * theme.TEXT_PT * len(label)
     canvas.add_boxes(boxes, stroke="#777777")

@@ -127,7 +127,7 @@ def _read_limits(marts, model_id, inference_path, detector):
         "select reading, level_ratio, limit_score, sham_count, alarm_count, false_alarm_ratio,"
         " false_alarm_low_ratio, false_alarm_high_ratio, kind, contrast_dn, drawn_count,"
         " found_count, (select study_name from dim_study) as measured_in from mart_detector_limits"
-        f" {of_model} and arm = 'auditor' and component = 'full' and kind = 'nodule_16'"
+        f" {of_model} and arm = 'auditor' and signal_part = 'full' and kind = 'nodule_16'"
         " and contrast_dn = 8 order by reading, level_ratio"
     )
 

@@ -58,6 +58,8 @@ class Facts:
     rows : tuple of Row
         The models shown, in the order of figures, and by path.
     model_count, image_count, cluster_count : int
+    tested_count : int
+        From so many clusters on a difference is tested.
     cluster_unit : str
         patient or image.
     has_lr : bool
@@ -71,6 +73,7 @@ class Facts:
     model_count: int
     image_count: int
     cluster_count: int
+    tested_count: int
     cluster_unit: str
     has_lr: bool
     warnings: tuple
@@ -111,6 +114,7 @@ def read_facts(marts):
         model_count=len(marts.models),
         image_count=counts["images"],
         cluster_count=counts["clusters"],
+        tested_count=int(marts.read_constant("least_tested")),
         cluster_unit=counts["unit"],
         has_lr=bool(judged),
         warnings=tuple(marts.rows("select * from mart_warnings order by warning, subject, other")),

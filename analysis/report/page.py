@@ -121,7 +121,9 @@ def _write_table(facts, text):
         if facts.has_lr:
             cells.append(spell_parts(row.contradicted_ratio, text, *PERCENT))
         rows.append(cells)
-    note = text["table_lr" if facts.has_lr else "table_plain"].format(unit=facts.cluster_unit)
+    note = text["table_lr" if facts.has_lr else "table_plain"].format(
+        unit=facts.cluster_unit, tested=facts.tested_count
+    )
     shown = len({row.model_id for row in facts.rows})
     if shown < facts.model_count:
         note += " " + text["table_part"].format(shown=shown, count=facts.model_count)
@@ -235,6 +237,7 @@ def _write_method(facts, text):
         "basis": study["axis_basis"] or "\u2013",
         "version": study["code_version"],
         "unit": facts.cluster_unit,
+        "tested": facts.tested_count,
         "study": study["study_name"],
         "root": study["sources_root"],
     }

@@ -2,12 +2,12 @@
 
 The rules: the models of the first inference path are ranked, that of test-time augmentation stands
 in the table alone. A difference is called one only where `mart_model_pairs` has a p of Holm below
-0.05; otherwise the sentence says what was found and that it is not tested or not shown.
+the constant `significance`; otherwise the sentence says what was found and that it is not tested or
+not shown.
 """
 
 from upscale_audit.analysis.marts import quote_text
 
-SIGNIFICANT = 0.05
 DN2 = "\u00a0dn\u00b2"
 PERCENT = 100, "\u00a0%"
 """Scale and unit of a share."""
@@ -41,7 +41,7 @@ def say_findings(marts, facts, text):
         if row.inference_path == "notta" and row.model_id not in unrestored
     ]
     said = [*_say_contradicted(rows, facts, text), *_say_invented(rows, text)]
-    return [*said, *_say_error(marts, rows, text), *_say_axis(rows, text)]
+    return [*said, *_say_error(marts, rows, facts.tested_count, text), *_say_axis(rows, text)]
 
 
 def _say_contradicted(rows, facts, text):
@@ -80,7 +80,7 @@ def _say_invented(rows, text):
     )
 
 
-def _say_error(marts, rows, text):
+def _say_error(marts, rows, tested, text):
     known = sorted(
         (row for row in rows if row.mse_dn2 is not None),
         key=lambda row: (row.mse_dn2.value, row.model_id),
@@ -93,13 +93,13 @@ def _say_error(marts, rows, text):
         least_value=spell(first.mse_dn2, text, unit=DN2),
         second=second.label,
         second_value=spell(second.mse_dn2, text, unit=DN2),
-        tested=_say_test(marts, first.model_id, second.model_id, text),
+        tested=_say_test(marts, (first.model_id, second.model_id), tested, text),
     )
 
 
-def _say_test(marts, first, second, text):
+def _say_test(marts, models, tested, text):
     """Say whether the difference of two models' squared errors is shown."""
-    one, two = quote_text(first), quote_text(second)
+    one, two = map(quote_text, models)
     rows = marts.rows(
         "select difference, difference_low, difference_high, p_holm, model_a from mart_model_pairs"
         " where source_id = 'images' and subgroup_kind = 'all' and quantity = 'mse_dn2'"
@@ -107,9 +107,9 @@ def _say_test(marts, first, second, text):
         f" or (model_a = {two} and model_b = {one}))"
     )
     if not rows or rows[0]["p_holm"] is None:
-        return text["not_tested"]
+        return text["not_tested"].format(tested=tested)
     p = rows[0]["p_holm"]
-    key = "shown" if p < SIGNIFICANT else "not_shown"
+    key = "shown" if p < marts.read_constant("significance") else "not_shown"
     return text[key].format(p=f"= {spell_number(p, 2)}" if p >= 0.001 else "< 0.001")
 
 
@@ -143,7 +143,11 @@ def say_warnings(facts, text):
     said = []
     for row in facts.warnings:
         template = text.get(f"warning_{row['warning']}")
-        said.append(row["sentence"] if template is None else template.format(**row))
+        said.append(
+            row["sentence"]
+            if template is None
+            else template.format(**row, tested=facts.tested_count)
+        )
     return said
 
 

@@ -12,9 +12,6 @@
     }) }}
 {% endmacro %}
 
-{#- |cos| of a model's own first axis and the one that scores, below which no type is stated. -#}
-{% macro minimum_alignment() %}{{ return(0.9) }}{% endmacro %}
-
 {#- Result: select items, one flag a condition. -#}
 {% macro type_conditions() -%}
     {%- for side in type_sides() -%}
@@ -24,14 +21,14 @@
         {% endfor -%}
     {%- endfor -%}
     negative_sharpness < 0 and coalesce(negative_sharpness_high < 0, true) as has_negative_blur,
-        positive_noise > 2 * positive_sharpness as is_grain
+        positive_noise > {{ constant('grain_factor') }} * positive_sharpness as is_grain
 {%- endmacro %}
 
 {#- Result: the type, from these flags. -#}
 {% macro axis1_type() -%}
     case
             when is_identifiable is distinct from true then 'not identifiable'
-            when alignment is null or alignment < {{ minimum_alignment() }}
+            when alignment is null or alignment < {{ constant('minimum_alignment') }}
                 then 'not identifiable'
             when not has_contrast then 'not identifiable'
             when has_positive_artefact and has_negative_blur then 'A'
@@ -56,7 +53,7 @@
             when alignment is null then 'no block of this model was measured'
             when not has_contrast
                 then 'no contrast: a polarity has no block, or a component no spread'
-            when alignment < {{ minimum_alignment() }}
+            when alignment < {{ constant('minimum_alignment') }}
                 then 'the model''s own first axis is not the one that scores'
             when axis1_type = 'A'
                 then 'artefacts were added on the positive side, sharpness lost on the negative'

@@ -54,6 +54,3 @@
 {% macro image_value(value) -%}
     try_cast({{ value }} as decimal(38, 12))
 {%- endmacro %}
-
-{#- So many models of a source are compared each with each; of more, each with the baseline. -#}
-{% macro most_paired() %}{{ return(20) }}{% endmacro %}

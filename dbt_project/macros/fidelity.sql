@@ -86,11 +86,6 @@
 {#- Sides of the frame; a block as near to a vertical as to a horizontal side is a corner. -#}
 {% macro frame_sides() %}{{ return(['top', 'bottom', 'left', 'right', 'corner']) }}{% endmacro %}
 
-{#- Rings that have an interval: as far as a network's padding plausibly reaches; and where the
-    interior begins (definitions D.3). -#}
-{% macro profiled_rings() %}{{ return(16) }}{% endmacro %}
-{% macro interior_ring() %}{{ return(4) }}{% endmacro %}
-
 {#- The tile that a model declares (`[[models]] tile_px`), else the study's. Argument: SQL of its id.
     Result: px; NULL where neither does. -#}
 {% macro declared_tile(model_id) -%}
@@ -109,9 +104,6 @@
     {%- endif -%}
 {%- endmacro %}
 
-{#- Blocks this far from the nearest seam, or farther, count as elsewhere. -#}
-{% macro seam_reach() %}{{ return(8) }}{% endmacro %}
-
 {#- What a lesion may have more or less of: a name and the SQL that reads it for an inference
     path from `fct_blocks` and `mart_limits`. -#}
 {% macro lesion_quantities(path) %}
@@ -122,9 +114,6 @@
     }) -%}
     {{ return(quantities) }}
 {% endmacro %}
-
-{#- Patients from which on a finding is tested: on fewer no correction of t for skewness holds. -#}
-{% macro least_tested() %}{{ return(15) }}{% endmacro %}
 
 {#- Mean in a stated order, so that no last digit depends on threads. Arguments: SQL of the value,
     and the columns that order it. Result: an aggregate; NULL values are left out. -#}

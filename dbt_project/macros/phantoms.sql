@@ -74,13 +74,11 @@
 
 {#- Columns that name what was drawn, beside the detector and how it is read. -#}
 {% macro injection_groups() %}
-    {{ return(['model_id', 'inference_path', 'arm', 'kind', 'component', 'contrast_dn']) }}
+    {{ return(['model_id', 'inference_path', 'arm', 'kind', 'signal_part', 'contrast_dn']) }}
 {% endmacro %}
 
-{#- Rates of false alarms at which a limit is given, shams in a thousand; and that by which
-    detectors are ranked. -#}
+{#- Rates of false alarms at which a limit is given, shams in a thousand. -#}
 {% macro false_alarm_levels() %}{{ return([1, 2, 5, 10, 20, 50, 100]) }}{% endmacro %}
-{% macro ranked_level() %}{{ return(10) }}{% endmacro %}
 
 {#- Columns that name a detector's limit: whose, of which number, and at which level. -#}
 {% macro limit_groups() %}
@@ -96,10 +94,8 @@
     {%- for text in texts %}'{{ text }}'{{ ', ' if not loop.last }}{% endfor -%}
 {%- endmacro %}
 
-{#- Rates of a free-response curve, false positives in eight images; and the side of the tile that
-    counts as one, blocks. -#}
+{#- Rates of a free-response curve, false positives in eight images. -#}
 {% macro free_response_levels() %}{{ return([1, 2, 4, 8, 16, 32, 64]) }}{% endmacro %}
-{% macro free_response_tile() %}{{ return(8) }}{% endmacro %}
 
 {#- A wide row of every detector's score as a list of rows. Argument: the relation. Result: a list
     of structs with detector, reading and score. -#}

@@ -8,7 +8,7 @@
     the CTEs up to `final`, of all these but the score, and the counts. -#}
 {% macro roc_clusters() -%}
     {%- set detected = ['model_id', 'inference_path', 'kind', 'detector', 'reading'] -%}
-    {%- set drawn = ['arm', 'component', 'contrast_dn'] -%}
+    {%- set drawn = ['arm', 'signal_part', 'contrast_dn'] -%}
     detectors as (
 
         select
@@ -132,7 +132,7 @@
             detectors.inference_path,
             conditions.arm,
             detectors.kind,
-            conditions.component,
+            conditions.signal_part,
             conditions.contrast_dn,
             detectors.detector,
             detectors.reading,

@@ -86,7 +86,7 @@
 {#- Two-sided 95 % point of Student's t by its expansion in 1/df (Abramowitz & Stegun 26.7.5): exact
     to 1e-9 from 200 on, to 1e-3 from 5 on. Argument: SQL of the degrees of freedom, a double. -#}
 {% macro student_expansion(df) -%}
-    {%- set z = 'cast(1.959963984540054 as double)' -%}
+    {%- set z = 'cast(' ~ constant('normal_limit') ~ ' as double)' -%}
     {{ z }}
         + (pow({{ z }}, 3) + {{ z }}) / (4 * {{ df }})
         + (5 * pow({{ z }}, 5) + 16 * pow({{ z }}, 3) + 3 * {{ z }}) / (96 * pow({{ df }}, 2))

@@ -25,11 +25,6 @@
     {{ return(['sharp', 'texture', 'hf', 'noise', 'block', 'block16', 'block4', 'ring', 'mu']) }}
 {% endmacro %}
 
-{#- SSIM's constants for 8-bit images, and the variance of rounding to 8 bits. -#}
-{% macro ssim_c1() %}cast(6.5025 as double){% endmacro %}
-{% macro ssim_c2() %}cast(58.5225 as double){% endmacro %}
-{% macro rounding_variance() %}(cast(1.0 as double) / 12){% endmacro %}
-
 {#- The 24 columns of the published results file, in its order; `lpips` is measured only where
     weights are given. -#}
 {% macro published_metrics() %}

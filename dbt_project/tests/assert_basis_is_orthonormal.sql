@@ -10,17 +10,17 @@ products as (
 
     select
         first.basis_id,
-        first.component as first_component,
-        second.component as second_component,
+        first.pc_number as first_number,
+        second.pc_number as second_number,
         sum(first.loading * second.loading) as product
     from loadings as first
     inner join loadings as second
         on first.basis_id = second.basis_id
         and first.feature = second.feature
-    group by first.basis_id, first.component, second.component
+    group by first.basis_id, first.pc_number, second.pc_number
 
 )
 
 select *
 from products
-where abs(product - case when first_component = second_component then 1 else 0 end) > 1e-8
+where abs(product - case when first_number = second_number then 1 else 0 end) > 1e-8

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
-import jinja2
 import numpy as np
 import polars as pl
 from scipy import stats
+
+from tests.macros import make_environment
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODELS = REPOSITORY / "dbt_project/models"
@@ -22,7 +23,7 @@ SQL = {
     "int_detector_limits": "intermediate/phantoms/int_detector_limits.sql",
     "mart_detectors": "marts/phantoms/mart_detectors.sql",
 }
-MACROS = ("special_functions", "cluster_unit", "phantoms", "roc")
+MACROS = ("constants", "special_functions", "cluster_unit", "phantoms", "roc")
 PATIENTS, AREAS = (10, 15, 30, 100), (0.7, 0.9, 0.98)
 SHAMS, DRAWN = 16, (1, 3)
 """Places of a patient: without anything, and (as many as either) with something drawn."""
@@ -141,7 +142,7 @@ def estimate_areas(scores):
         connection.register("scores", scores)
         connection.execute(
             "create table int_drawn_scores as select 's' || study as model_id,"
-            " 'notta' as inference_path, arm, kind, 'full' as component,"
+            " 'notta' as inference_path, arm, kind, 'full' as signal_part,"
             " cast(case arm when 'sham' then 0 else 8 end as integer) as contrast_dn,"
             " 'd' as detector, 'value' as reading, 'p' || patient as cluster_id,"
             " 'patient' as cluster_unit, score from scores"
@@ -162,35 +163,13 @@ def make_renderer(sql, macros):
     sql : dict
         File by name, within `MODELS`.
     macros : iterable of str
-        Files of macros that they call, without suffix, each after those that it calls.
+        Files of macros that they call, without suffix.
 
     Returns
     -------
     callable
     """
-    environment = jinja2.Environment(extensions=["jinja2.ext.do"])
-    environment.globals |= {"ref": lambda name: name, "var": {"min_clusters": 5}.get}
-    returned = []
-
-    def keep(value):
-        returned.append(value)
-        return ""
-
-    def unwrap(macro):
-        # dbt's macros return values, jinja's give texts.
-        def call(*arguments, **named):
-            returned.clear()
-            text = macro(*arguments, **named)
-            return returned.pop() if returned else text
-
-        return call
-
-    environment.globals["return"] = keep
-    for name in macros:
-        text = (REPOSITORY / f"dbt_project/macros/{name}.sql").read_text(encoding="utf-8")
-        module = environment.from_string(text).module
-        names = [key for key in dir(module) if not key.startswith("_")]
-        environment.globals |= {key: unwrap(getattr(module, key)) for key in names}
+    environment = make_environment(*macros)
     return lambda name: environment.from_string(
         (MODELS / sql[name]).read_text(encoding="utf-8")
     ).render()

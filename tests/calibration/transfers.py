@@ -16,7 +16,7 @@ SQL = {
     "int_student_limits": "intermediate/clusters/int_student_limits.sql",
     "mart_signal_transfer": "marts/phantoms/mart_signal_transfer.sql",
 }
-MACROS = ("special_functions", "cluster_unit", "fidelity")
+MACROS = ("constants", "special_functions", "cluster_unit", "fidelity")
 PATIENTS = (5, 10, 15, 30, 100)
 SHAPES = ("normal", "skewed")
 TRUTH, PATIENT_SD, SITE_SD, SITES = 0.8, 0.08, 0.12, (1, 3)
@@ -111,7 +111,7 @@ def estimate_transfers(sites):
         connection.register("sites", sites)
         connection.execute(
             "create table stg_raw__injections as select 's' || study as model_id,"
-            " 'notta' as inference_path, 'wire' as kind, 'full' as component,"
+            " 'notta' as inference_path, 'wire' as kind, 'full' as signal_part,"
             " 8 as contrast_dn, 'through' as arm, 'p' || patient as image_id,"
             " 'p' || patient as source_image_id, site as site_number,"
             " transfer as response_dn2, cast(1 as double) as energy_dn2,"

@@ -49,6 +49,34 @@ def test_dbt_sources_describe_exactly_the_raw_columns(dbt_yaml):
     assert described == declared
 
 
+def test_every_raw_column_is_described_and_those_of_ingest_as_ingest_declares_them(dbt_yaml):
+    said = {
+        (table["name"], column["name"]): " ".join(column["description"].split())
+        for document in dbt_yaml.values()
+        for source in document.get("sources", [])
+        for table in source["tables"]
+        for column in table["columns"]
+    }
+    declared = {
+        (name, item.name): item.description + (f" Unit: {item.unit}." if item.unit else "")
+        for tables in (schema.TABLES, schema.HYRA_TABLES, schema.PHANTOM_TABLES)
+        for name, columns in tables.items()
+        for item in columns
+    }
+    assert {key: said[key] for key in declared} == declared
+    assert all(said.values())
+    # Tables of the build itself say what they are by the mart that shows them.
+    columns = {
+        f"{model['name']}.{column['name']}"
+        for document in dbt_yaml.values()
+        for model in document.get("models", [])
+        if isinstance(model, dict)
+        for column in model.get("columns", [])
+    }
+    shown = [re.fullmatch(r"As (\w+\.\w+)\.", text) for text in said.values()]
+    assert {match[1] for match in shown if match} <= columns
+
+
 def test_every_dbt_model_has_a_description_that_ends_with_its_grain(dbt_yaml, repository):
     described = {
         model["name"]: model["description"]
@@ -60,6 +88,26 @@ def test_every_dbt_model_has_a_description_that_ends_with_its_grain(dbt_yaml, re
     assert set(described) == files
     for name, description in described.items():
         assert re.search(r"One row per [^.]+\.$", description.strip()), name
+
+
+DOC = re.compile(r"\{\{ doc\('(\w+)'\) \}\}")
+
+
+def test_what_two_files_say_of_a_column_alike_is_said_once(dbt_yaml, repository):
+    said, used = {}, set()
+    for path, document in dbt_yaml.items():
+        for model in document.get("models", []) if "models" in path.parts else []:
+            for column in model.get("columns", []):
+                text = " ".join(column.get("description", "").split())
+                used |= set(DOC.findall(text))
+                if text and not DOC.fullmatch(text):
+                    said.setdefault((column["name"], text), set()).add(path.name)
+    assert [key for key, files in said.items() if len(files) > 1] == []
+    text = (repository / "dbt_project/models/columns.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"\{% docs (\w+) %\}\n(.+)\n\{% enddocs %\}", text)
+    assert text.count("enddocs") == len(blocks), "a block is one line"
+    assert used == {name for name, _ in blocks}
+    assert len({line for _, line in blocks}) == len(blocks)
 
 
 KEYS = {
@@ -78,10 +126,6 @@ NO_KEYS = {
     "fct_blocks": "block grain; assert_blocks_fill_their_grid holds its images against dim_images",
     "fct_block_states": "block grain; rows of fct_blocks",
     "dim_blocks": "block grain; rows of dim_images, and of dim_regions by code",
-    "mart_pca_basis": "component is the number of a principal component",
-    "mart_detectors": "component is what of a signal was drawn: full, range or null",
-    "mart_detector_limits": "as mart_detectors",
-    "mart_signal_transfer": "as mart_detectors",
     "mart_model_means": "of published files too, whose models the study need not have",
     "mart_hyra": "measured before the build: rows stay when a model or image leaves (is_current)",
     "mart_hyra_networks": "as mart_hyra",

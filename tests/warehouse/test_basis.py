@@ -55,7 +55,7 @@ def fit(matrix):
 def read_basis(query, basis_id):
     frame = query(
         f"select * from mart_pca_basis where basis_id = '{basis_id}'"
-        " order by component, feature_number"
+        " order by pc_number, feature_number"
     )
     return frame, frame["loading"].to_numpy().reshape(5, 5)
 

@@ -1,23 +1,24 @@
 """The macros that give NULL for what an aggregate cannot say, without dbt, against NumPy."""
 
+from types import SimpleNamespace
+
 import duckdb
-import jinja2
 import numpy as np
 import pytest
+
+from tests.macros import make_environment
 
 NAN, INF = float("nan"), float("inf")
 
 
 @pytest.fixture(scope="module")
-def macros(repository):
-    text = (repository / "dbt_project/macros/defined.sql").read_text()
-    return jinja2.Environment().from_string(text).module
+def macros():
+    return SimpleNamespace(**make_environment("defined").globals)
 
 
 @pytest.fixture(scope="module")
-def lists(repository):
-    text = (repository / "dbt_project/macros/fidelity.sql").read_text()
-    return jinja2.Environment(extensions=["jinja2.ext.do"]).from_string(text).module
+def lists():
+    return SimpleNamespace(**make_environment("fidelity").globals)
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ def test_the_file_carries_the_limits_to_the_last_digit(copies, informed):
     measured = read(informed, "select * from mart_measured_limits")
     limits = read(
         copies,
-        "select * from mart_detector_limits where arm = 'auditor' and component = 'full'"
+        "select * from mart_detector_limits where arm = 'auditor' and signal_part = 'full'"
         " and kind = 'nodule_16' and contrast_dn = 16",
     )
     assert {row["measured_in"] for row in measured} == {"known-phantoms"}
@@ -74,7 +74,7 @@ def test_beside_a_rate_stands_what_its_limit_finds(copies, informed):
             continue
         (limit,) = read(
             copies,
-            "select * from mart_detector_limits where arm = 'auditor' and component = 'full' and"
+            "select * from mart_detector_limits where arm = 'auditor' and signal_part = 'full' and"
             f" kind = 'nodule_16' and contrast_dn = 16 and model_id = '{row['model_id']}' and"
             f" detector = '{flags[row['indicator']]}' and level_ratio is null",
         )

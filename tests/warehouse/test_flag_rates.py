@@ -1,10 +1,11 @@
 """Intervals of flag rates, without dbt, against Korn and Graubard's formulas and scipy."""
 
 import duckdb
-import jinja2
 import numpy as np
 import pytest
 from scipy import stats
+
+from tests.macros import make_environment
 
 MODELS = "dbt_project/models"
 PATHS = {
@@ -42,13 +43,7 @@ NOTHING_MEASURED = "".join(
 @pytest.fixture(scope="module")
 def render(repository):
     """Give a function from a dbt model's name to its SQL, rendered without dbt."""
-    environment = jinja2.Environment(extensions=["jinja2.ext.do"])
-    folder = repository / "dbt_project/macros"
-    environment.globals |= {"ref": lambda name: name, "var": {"min_clusters": 5}.get}
-    for name in ("special_functions", "cluster_unit", "shares"):
-        module = environment.from_string((folder / f"{name}.sql").read_text()).module
-        macros = {key: getattr(module, key) for key in dir(module) if not key.startswith("_")}
-        environment.globals |= macros
+    environment = make_environment("constants", "special_functions", "cluster_unit", "shares")
     return lambda name: environment.from_string((repository / PATHS[name]).read_text()).render()
 
 

@@ -40,9 +40,9 @@ def test_the_file_holds_the_published_values_to_the_last_digit(frozen_study, tmp
         connection.execute("create schema raw")
     create_frozen_tables(database, read_frozen(frozen_study))
     expected = {
-        "frozen_loadings": "select component, feature_number, feature, loading, scale,"
+        "frozen_loadings": "select pc_number, feature_number, feature, loading, scale,"
         " feature_mean, weight, eigenvalue, eigenvalue_gap, is_identifiable, block_count"
-        " from mart_pca_basis where basis_id = 'standard-1' order by component, feature_number",
+        " from mart_pca_basis where basis_id = 'standard-1' order by pc_number, feature_number",
         "frozen_scales": "select distinct component, robust_sd from mart_direction_components"
         " order by component",
         "frozen_limits": "select model_id, tau, ssim_p90, mse_q75_dn2, pooled_block_count,"

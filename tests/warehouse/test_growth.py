@@ -106,7 +106,7 @@ def test_freezing_moves_no_value(small_study_root, frozen_study):
     with open_warehouse(frozen_study.warehouse) as connection:
         rows = connection.sql(
             "select basis_id, bool_or(is_scoring), min(alignment) from mart_pca_basis"
-            " where basis_id in ('pooled', 'frozen') and component = 1 group by all order by all"
+            " where basis_id in ('pooled', 'frozen') and pc_number = 1 group by all order by all"
         ).fetchall()
         ((kind, name),) = connection.sql(
             "select distinct parent_kind, parent_name from mart_provenance"

@@ -3,34 +3,32 @@
 import itertools
 
 import duckdb
-import jinja2
 import numpy as np
 import pytest
 from scipy import stats
 
 from tests.skewed import find_ends, find_p, transform
 
+from tests.macros import make_environment
+
 QUANTITIES = ("local_ssim", "extreme", "mse_dn2")
 FINDINGS = ("Mass", "Nodule", "Effusion")
 MODEL = "dbt_project/models/marts/fidelity/mart_lesion_risk.sql"
 STUDENT = "dbt_project/models/intermediate/clusters/int_student_limits.sql"
-MACROS = ("special_functions", "skewed_means", "cluster_unit")
+MACROS = ("constants", "special_functions", "skewed_means", "cluster_unit", "fidelity")
 PATIENTS = 40
 
 
 @pytest.fixture(scope="module")
-def macros(repository):
+def environment():
     """Give the project's macros that these dbt models use, rendered without dbt."""
-    folder = repository / "dbt_project/macros"
-    environment = jinja2.Environment(extensions=["jinja2.ext.do"])
-    found = {}
-    for name in MACROS:
-        module = environment.from_string((folder / f"{name}.sql").read_text()).module
-        found |= {key: getattr(module, key) for key in dir(module) if not key.startswith("_")}
-    text = (folder / "fidelity.sql").read_text()
-    module = environment.from_string(text).module
-    found |= {name: getattr(module, name) for name in ("ordered_mean", "standard_error")}
-    return found
+    return make_environment(*MACROS, lesion_quantities=lambda path: dict.fromkeys(QUANTITIES))
+
+
+@pytest.fixture(scope="module")
+def macros(environment):
+    """Give these macros by name."""
+    return environment.globals
 
 
 def draw_cases():
@@ -54,15 +52,8 @@ CASES = draw_cases()
 
 
 @pytest.fixture(scope="module")
-def risks(macros, repository):
+def risks(environment, repository):
     """Give the mart's row of each model, finding and quantity; notta only."""
-    environment = jinja2.Environment(extensions=["jinja2.ext.do"])
-    context = macros | {
-        "ref": lambda name: name,
-        "var": {"min_clusters": 5}.get,
-        "least_tested": lambda: 15,
-        "lesion_quantities": lambda path: dict.fromkeys(QUANTITIES),
-    }
     with duckdb.connect() as connection:
         connection.execute(
             "create table dim_models as select unnest(['bicubic', 'bent', 'flat']) as model_id"
@@ -91,7 +82,7 @@ def risks(macros, repository):
             ],
         )
         for name, path in {"int_student_limits": STUDENT, "mart_lesion_risk": MODEL}.items():
-            sql = environment.from_string((repository / path).read_text()).render(**context)
+            sql = environment.from_string((repository / path).read_text()).render()
             connection.execute(f"create table {name} as {sql}")
         query = connection.execute("select * from mart_lesion_risk where inference_path = 'notta'")
         names = [column[0] for column in query.description]

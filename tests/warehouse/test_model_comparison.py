@@ -1,13 +1,14 @@
 """mart_model_means and mart_model_pairs: without dbt against NumPy and scipy, and on the sample."""
 
 import duckdb
-import jinja2
 import numpy as np
 import polars as pl
 import pytest
 from scipy import stats
 
 from tests.skewed import find_ends, find_p, transform
+
+from tests.macros import make_environment
 
 FOLDER = "dbt_project/models"
 MODELS = {
@@ -16,7 +17,14 @@ MODELS = {
     "mart_model_means": "marts/comparison/mart_model_means.sql",
     "mart_model_pairs": "marts/comparison/mart_model_pairs.sql",
 }
-MACROS = ("special_functions", "skewed_means", "cluster_unit", "comparison")
+MACROS = (
+    "constants",
+    "special_functions",
+    "skewed_means",
+    "cluster_unit",
+    "comparison",
+    "fidelity",
+)
 QUANTITIES = {"score": (None, None), "share": (0.0, 1.0), "shift": (None, None)}
 PATIENTS = 30
 SEX = "sex"
@@ -25,23 +33,14 @@ SEX = "sex"
 @pytest.fixture(scope="module")
 def build(repository):
     """Give a function that builds the marts of images' values, by model, without dbt."""
-    environment = jinja2.Environment(extensions=["jinja2.ext.do"])
-    folder = repository / "dbt_project/macros"
-    context = {"ref": lambda name: name, "var": {"min_clusters": 5}.get}
-    for name in MACROS:
-        module = environment.from_string((folder / f"{name}.sql").read_text()).module
-        context |= {key: getattr(module, key) for key in dir(module) if not key.startswith("_")}
-    module = environment.from_string((folder / "fidelity.sql").read_text()).module
-    context |= {name: getattr(module, name) for name in ("ordered_mean", "standard_error")}
-    context |= {"compared_quantities": lambda: list(QUANTITIES), "least_tested": lambda: 15}
-    context |= {"most_paired": lambda: 20}
+    environment = make_environment(*MACROS, compared_quantities=lambda: list(QUANTITIES))
 
     def run(rows, groups, baseline="alpha"):
         with duckdb.connect() as connection:
             _fill(connection, rows, groups, baseline)
             for name, path in MODELS.items():
                 text = (repository / FOLDER / path).read_text()
-                sql = environment.from_string(text).render(**context)
+                sql = environment.from_string(text).render()
                 connection.execute(f"create table {name} as {sql}")
             return {
                 name: connection.sql(f"select * from {name}").pl()

@@ -13,7 +13,7 @@ from tests.warehouse.known_truth import PARAMETERS
 from upscale_audit.analysis.lqd.marks import read_marks
 from upscale_audit.warehouse.connect import open_warehouse
 
-GROUP = ("model_id", "arm", "kind", "component", "contrast_dn")
+GROUP = ("model_id", "arm", "kind", "signal_part", "contrast_dn")
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,8 @@ def scores(copies, ask):
             ]
             found.append(
                 row
-                | {"kind": kind, "patient": row["source_image_id"][:8]}
+                | {"kind": kind, "signal_part": row["component"]}
+                | {"patient": row["source_image_id"][:8]}
                 | {name: max(float(b[name]) for b in here) for name in ("mse_dn2", "d_mu")}
                 | {"lr_invented_dn2": max(float(b["lr_invented_dn2"]) for b in here)}
             )
@@ -186,8 +187,8 @@ def test_of_a_perfect_copy_any_error_is_what_was_drawn(ask):
         for arm in ("auditor", "lost"):
             row = find(
                 ask,
-                f"model_id = 'copied' and arm = '{arm}' and kind = '{kind}' and component = 'full'"
-                " and contrast_dn = 16",
+                f"model_id = 'copied' and arm = '{arm}' and kind = '{kind}'"
+                " and signal_part = 'full' and contrast_dn = 16",
                 "mse_dn2",
             )
             assert (row["auc"], row["sensitivity_ratio"], row["auc_low"]) == (1, 1, None)
@@ -209,12 +210,12 @@ def test_what_is_drawn_into_the_other_image_mirrors_its_facts(ask):
 
 
 def test_what_the_rule_cannot_see_contradicts_nothing_and_is_invented(ask):
-    null = "arm = 'auditor' and kind = 'wire' and component = 'null' and model_id ="
+    null = "arm = 'auditor' and kind = 'wire' and signal_part = 'null' and model_id ="
     assert find(ask, f"{null} 'copied'", "lr_contradicted_px")["auc"] == 0.5
     assert find(ask, f"{null} 'copied'", "is_contradicted")["auc"] == 0.5
     for model_id in ("copied", "bicubic"):
         assert find(ask, f"{null} '{model_id}'", "lr_invented_dn2")["auc"] > 0.97
-    seen = "arm = 'auditor' and kind = 'wire' and component = 'range' and model_id = 'copied'"
+    seen = "arm = 'auditor' and kind = 'wire' and signal_part = 'range' and model_id = 'copied'"
     assert find(ask, seen, "lr_contradicted_px")["auc"] == 1
 
 
@@ -337,7 +338,7 @@ def test_a_flag_has_its_own_limit_and_a_sham_is_judged_in_the_blocks_of_every_ki
 
 def test_detectors_are_ranked_by_what_they_find(ask):
     rows = ask("select * from dim_detectors")
-    mart = "select * from mart_detector_limits where level_ratio = 0.01 and component = 'full'"
+    mart = "select * from mart_detector_limits where level_ratio = 0.01 and signal_part = 'full'"
     for row in rows:
         own = ask(f"{mart} and detector = '{row['detector']}' and reading = '{row['reading']}'")
         assert row["condition_count"] == len(own)
@@ -363,8 +364,8 @@ def test_detectors_are_ranked_by_what_they_find(ask):
 
 def test_what_came_through_bicubic_is_the_mean_of_patients(ask, copies):
     injections = pq.read_table(copies.phantoms / "injections.parquet").to_pylist()
-    rows = ask("select * from mart_signal_transfer order by kind, component")
-    assert [(r["model_id"], r["kind"], r["component"], r["contrast_dn"]) for r in rows] == [
+    rows = ask("select * from mart_signal_transfer order by kind, signal_part")
+    assert [(r["model_id"], r["kind"], r["signal_part"], r["contrast_dn"]) for r in rows] == [
         ("bicubic", "nodule_16", "full", 16),
         ("bicubic", "wire", "full", 16),
         ("bicubic", "wire", "null", 16),
@@ -373,8 +374,9 @@ def test_what_came_through_bicubic_is_the_mean_of_patients(ask, copies):
     for row in rows:
         of_patient = {}
         for item in injections:
-            keys = ("kind", "component", "contrast_dn")
-            if item["arm"] == "through" and all(item[key] == row[key] for key in keys):
+            drawn = item["kind"], item["component"], item["contrast_dn"]
+            condition = row["kind"], row["signal_part"], row["contrast_dn"]
+            if item["arm"] == "through" and drawn == condition:
                 place = of_patient.setdefault(item["source_image_id"][:8], [])
                 place.append([item[f"{n}_dn2"] / item["energy_dn2"] for n in ("response", "range")])
         assert row["site_count"] == sum(map(len, of_patient.values())) == 108
@@ -411,7 +413,7 @@ def test_the_cookbook_lists_limits_to_choose_from(ask, repository):
     for row in rows:
         mart = ask(
             "select kind, sum(found_count) as found, sum(drawn_count) as drawn"
-            " from mart_detector_limits where arm = 'auditor' and component = 'full'"
+            " from mart_detector_limits where arm = 'auditor' and signal_part = 'full'"
             + "".join(f" and {n} = '{row[n]}'" for n in ("model_id", "detector", "reading"))
             + f" and level_ratio is not distinct from {row['level_ratio'] or 'null'}"
             " group by kind"
@@ -451,7 +453,7 @@ def test_free_response_curves_are_those_of_loops(ask, scores):
             beyond = sum(score > limit for score in tiles.values())
             assert (row["false_positive_count"], row["tile_count"]) == (beyond, 432)
             assert beyond <= allowed
-            drawn, _ = split(scores, row | {"arm": "auditor", "component": "full"})
+            drawn, _ = split(scores, row | {"arm": "auditor", "signal_part": "full"})
             found = sum(item["mse_dn2"] > limit for item in drawn)
             assert (row["found_count"], row["drawn_count"]) == (found, len(drawn))
             expected = bound_share(exceed_by_patient(drawn, "mse_dn2", limit))

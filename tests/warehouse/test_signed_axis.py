@@ -204,7 +204,7 @@ def test_controls_do_not_turn_the_studys_own_axis(sample_study, controlled):
     assert before.loadings[0] @ after.loadings[0] >= 0.99
     pooled = read(
         controlled,
-        "select loading from mart_pca_basis where basis_id = 'pooled' and component = 1"
+        "select loading from mart_pca_basis where basis_id = 'pooled' and pc_number = 1"
         " order by feature_number",
     )
     # Fitted on the restorers alone, for controls are no models under test.

@@ -40,7 +40,7 @@ def test_a_fit_is_that_of_the_warehouse(sample_study, query):
     assert len(moments) == 5 * 6
     basis = fit_basis(moments)
     expected = query(
-        "select * from mart_pca_basis where basis_id = 'pooled' order by component, feature_number"
+        "select * from mart_pca_basis where basis_id = 'pooled' order by pc_number, feature_number"
     )
     shape = (len(FEATURES), len(FEATURES))
     found = expected["loading"].to_numpy().reshape(shape)

@@ -170,7 +170,7 @@ def _build(options):
 
 def build(study, threads=None, spark=None):
     """Build a study's warehouse and say what came of it."""
-    from upscale_audit.warehouse.build import MINIMUM_ALIGNMENT, build_warehouse
+    from upscale_audit.warehouse.build import build_warehouse
 
     with Progress("build", "dbt nodes") as progress:
         report = build_warehouse(study, threads, progress, spark)
@@ -180,11 +180,11 @@ def build(study, threads=None, spark=None):
         say(f"kept {report.carried_blocks} block rows of the warehouse before")
     elif study.axis != "own":
         say(f"built from nothing: {report.reason}")
-    if report.axis_alignment is not None and report.axis_alignment < MINIMUM_ALIGNMENT:
+    if report.axis_alignment is not None and report.axis_alignment < report.least_alignment:
         say(
             f"the axis {report.axis_basis} is not this study's: |cos| between it and"
             f" {'standard-1' if report.axis_basis == 'pooled' else 'the first axis of its blocks'}"
-            f" is {report.axis_alignment:.2f}, below {MINIMUM_ALIGNMENT} (mart_pca_basis)"
+            f" is {report.axis_alignment:.2f}, below {report.least_alignment:g} (mart_pca_basis)"
         )
     say(f"published {report.warehouse} ({report.bytes / 1e6:.1f} MB; {report.tests} tests passed)")
     say(f"Merkle root of the source files: {report.sources_root}")

@@ -14,7 +14,7 @@ renamed as (
         source_image_id,
         arm,
         kind,
-        component,
+        component as signal_part,
         contrast_dn,
         row_px,
         col_px,

@@ -13,7 +13,7 @@ renamed as (
         lowest,
         highest,
         published_decimals,
-        polarity,
+        polarity as preference,
         looks_at,
         source,
         description,

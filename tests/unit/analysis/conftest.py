@@ -13,6 +13,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from tests.macros import read_constants
 from tests.unit.analysis.local_fidelity import make_local_fidelity
 from upscale_audit.ingest.files import hash_file
 from upscale_audit.ingest.model_facts import ModelFacts, show_models
@@ -104,6 +105,7 @@ def make_warehouse(folder, case):
         "mart_coverage": _coverage(case),
         "mart_provenance": _provenance(),
         "dim_components": _read_seed(COMPONENT_ROWS),
+        "dim_constants": [{"constant": name} | facts for name, facts in read_constants().items()],
         **_quality(case),
         **make_local_fidelity(case),
     }
@@ -374,19 +376,19 @@ def _basis(case):
     for basis in dict.fromkeys(
         (case.axis_basis, "pooled", *(f"model:{model}" for model in case.models))
     ):
-        for component in range(1, 6):
+        for pc_number in range(1, 6):
             for number, feature in enumerate(FEATURES, start=1):
                 yield {
                     "basis_id": basis,
-                    "component": component,
+                    "pc_number": pc_number,
                     "feature": feature,
                     "feature_number": number,
-                    "is_identifiable": case.is_identifiable or component > 1,
+                    "is_identifiable": case.is_identifiable or pc_number > 1,
                     "loading": 0.4 if number % 2 else -0.4,
                     "scale": 1.0,
                     "weight": 0.4,
-                    "eigenvalue": 2.0 / component,
-                    "eigenvalue_gap": 2.0 if component < 5 else None,
+                    "eigenvalue": 2.0 / pc_number,
+                    "eigenvalue_gap": 2.0 if pc_number < 5 else None,
                     "is_scoring": basis == case.axis_basis,
                     "alignment": 1.0 if basis == case.axis_basis else 0.85,
                     "block_count": 100,

@@ -3,6 +3,7 @@
 import itertools
 import json
 
+import duckdb
 import pytest
 
 from tests.unit.analysis.conftest import Case, make_warehouse
@@ -105,3 +106,20 @@ def test_a_part_without_the_baseline_is_compared_with_it_all_the_same(tmp_path):
     drawn = {row["model_id"] for rows in chart["datasets"].values() for row in rows}
     assert drawn == set(names[10:])
     assert names[0] in " ".join(chart["title"]["subtitle"])
+
+
+def test_the_level_of_tests_is_read_from_the_warehouse(tmp_path):
+    path, _ = make_warehouse(tmp_path / "study", Case(**THREE))
+    evidence = []
+    for level in (0.05, 1e-9):
+        with duckdb.connect(str(path)) as connection:
+            connection.execute(
+                f"update dim_constants set value = {level} where constant = 'significance'"
+            )
+        with Marts(path) as marts:
+            chart = draw_model_pairs(marts, "one").to_dict()
+        assert f"Filled: p < {level} after Holm" in " ".join(chart["title"]["subtitle"])
+        rows = [row for rows in chart["datasets"].values() for row in rows]
+        evidence.append({row["evidence"] for row in rows} - {"no test"})
+    assert "corrected p < 0.05" in evidence[0]
+    assert evidence[1] == {"corrected p \u2265 1e-09"}

@@ -14,7 +14,6 @@ import upscale_audit.analysis.figures.study
 import upscale_audit.warehouse.build
 from upscale_audit.analysis import theme
 from upscale_audit.analysis.figures.axis import (
-    MINIMUM_ALIGNMENT,
     draw_axis1_distribution,
     draw_pca_basis,
 )
@@ -30,9 +29,16 @@ from upscale_audit.analysis.figures.information import ASSESSMENTS, DUPLICATE, d
 from upscale_audit.analysis.figures.intervals import draw_direction_components, draw_tta_effect
 from upscale_audit.analysis.figures.ledger import draw_ledger
 from upscale_audit.analysis.figures.multiverse import draw_axis1_multiverse
-from upscale_audit.analysis.figures.overlap import MOST_COMBINATIONS, draw_rule_overlap, name_class
+from upscale_audit.analysis.figures.overlap import MOST_COMBINATIONS, draw_rule_overlap
 from upscale_audit.analysis.figures.rates import EVIDENCE, draw_flag_rates
-from upscale_audit.analysis.figures.rules import CLASSES, list_sources, name_files
+from upscale_audit.analysis.figures.rules import (
+    COLOURS,
+    label_classes,
+    list_sources,
+    name_class,
+    name_files,
+    read_least_counts,
+)
 from upscale_audit.analysis.figures.study import (
     SOURCE_FIGURES,
     STUDY_FIGURES,
@@ -349,11 +355,26 @@ def test_a_long_model_name_is_broken_and_none_of_it_lost():
     assert max(len(line) for line in label.split("\n")) <= 32
 
 
-def test_the_alignment_limit_is_the_one_of_the_mart_and_of_the_build():
-    sql = next(PROJECT.rglob("macros/axis1_types.sql")).read_text(encoding="utf-8")
-    stated = re.search(r"macro minimum_alignment\(\) %}{{ return\(([\d.]+)\)", sql)
-    assert float(stated[1]) == MINIMUM_ALIGNMENT
-    assert upscale_audit.warehouse.build.MINIMUM_ALIGNMENT == MINIMUM_ALIGNMENT
+def set_constant(path, name, value):
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("update dim_constants set value = ? where constant = ?", [value, name])
+
+
+def test_figures_read_the_limit_of_alignment_from_the_warehouse(study):
+    path, _ = study(axis_alignment=0.5)
+    with Marts(path) as marts:
+        assert "|cos| with the study's own is 0.50, below 0.9." in marts.describe_axis()
+        assert "(|cos| = 0.9)" in read_text(draw_pca_basis(marts))
+    set_constant(path, "minimum_alignment", 0.45)
+    with Marts(path) as marts:
+        assert "below" not in marts.describe_axis()
+        assert "(|cos| = 0.45)" in read_text(draw_pca_basis(marts))
+
+
+def test_an_unknown_constant_is_no_number(study):
+    path, _ = study()
+    with Marts(path) as marts, pytest.raises(KeyError, match="no_such"):
+        marts.read_constant("no_such")
 
 
 @pytest.mark.parametrize("file", COOKBOOK, ids=lambda file: file.stem)
@@ -558,14 +579,34 @@ def test_a_rule_that_was_not_evaluated_has_no_total(study):
 @pytest.mark.parametrize(
     ("size", "name"), [(0, "Normal"), (1, "Low"), (2, "Low"), (3, "Medium"), (5, "High")]
 )
-def test_the_class_of_a_combination_is_that_of_its_size(size, name):
-    assert name_class(size) == name
+def test_the_class_of_a_combination_is_that_of_its_size(study, size, name):
+    path, _ = study()
+    with Marts(path) as marts:
+        assert name_class(size, read_least_counts(marts)) == name
+
+
+def test_verdict_classes_say_the_numbers_of_rules_that_the_warehouse_decided_by(study):
+    path, _ = study()
+    with Marts(path) as marts:
+        said = label_classes(read_least_counts(marts))
+    assert list(said.values()) == [
+        "High (5 rules or more)", "Medium (3 or 4)", "Low (1 or 2)", "Normal (none)",
+        "not evaluated",
+    ]  # fmt: skip
+    set_constant(path, "verdict_high", 7)
+    set_constant(path, "verdict_low", 2)
+    with Marts(path) as marts:
+        least = read_least_counts(marts)
+    assert name_class(6, least) == "Medium"
+    assert list(label_classes(least).values())[:4] == [
+        "High (7 rules or more)", "Medium (3 to 6)", "Low (2)", "Normal (0 or 1)",
+    ]  # fmt: skip
 
 
 def test_verdict_bars_hold_every_image_and_end_at_100_percent(study):
     chart = draw_source(study, draw_verdicts, source_models=("solo",), image_count=7)
     rows = read_rows(chart)
-    colours = {colour for colour, _ in CLASSES.values()}
+    colours = set(COLOURS.values())
     bars = [row for row in rows if row.get("colour") in colours and "x2" in row and row["y"] > 20]
     ends = {}
     for bar in bars:
@@ -583,11 +624,11 @@ def test_images_without_a_verdict_are_a_class_of_their_own(study):
         connection.execute("update fct_verdicts set confidence = null where image_id = 'image_0'")
     with Marts(path) as marts:
         words = read_words(draw_verdicts(marts, "images"))
-    assert CLASSES[None][1] in words
+    assert "not evaluated" in words
 
 
 def test_verdicts_that_all_exist_need_no_such_class(study):
-    assert CLASSES[None][1] not in read_words(draw_source(study, draw_verdicts))
+    assert "not evaluated" not in read_words(draw_source(study, draw_verdicts))
 
 
 def test_correlations_are_written_in_their_cells_and_strong_ones_are_outlined(study):

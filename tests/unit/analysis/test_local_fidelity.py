@@ -3,7 +3,6 @@
 import inspect
 import re
 from collections import Counter
-from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -19,7 +18,7 @@ import upscale_audit.analysis.lfv.texture
 from tests.unit.analysis.conftest import Case, make_warehouse
 from tests.unit.analysis.local_fidelity import GRID_COLS, GRID_ROWS, place_worst
 from upscale_audit.analysis import fonts, theme
-from upscale_audit.analysis.figures.frame import RINGS_DRAWN, draw_frame_profile, draw_seam_profile
+from upscale_audit.analysis.figures.frame import draw_frame_profile, draw_seam_profile
 from upscale_audit.analysis.figures.lesions import QUANTITIES, draw_lesion_risk, plan_lesion_figures
 from upscale_audit.analysis.figures.states import STATES, draw_tier3_states
 from upscale_audit.analysis.figures.study import draw_figures, plan_figures
@@ -33,7 +32,6 @@ from upscale_audit.analysis.lqd.texts import can_draw_japanese, get_texts
 from upscale_audit.analysis.marts import Marts
 from upscale_audit.ingest.errors import StudyError
 
-MACROS = Path(__file__).resolve().parents[3] / "dbt_project" / "macros" / "fidelity.sql"
 NOTTA = Source("images", "notta")
 
 
@@ -394,12 +392,6 @@ def test_bars_hold_every_lfv_image_on_either_axis(study):
 # ---- frame and seams
 
 
-def test_the_rings_drawn_are_those_that_have_intervals():
-    text = MACROS.read_text(encoding="utf-8")
-    (rings,) = re.findall(r"macro profiled_rings\(\) %\}\{\{ return\((\d+)\)", text)
-    assert int(rings) == RINGS_DRAWN
-
-
 def test_a_frame_profile_has_every_side_and_says_what_is_the_models_own(study):
     path, _ = study()
     with Marts(path) as marts:
@@ -408,7 +400,7 @@ def test_a_frame_profile_has_every_side_and_says_what_is_the_models_own(study):
     assert {row["frame_side"] for row in rows} == {
         "all", "top", "bottom", "left", "right", "corner",
     }  # fmt: skip
-    assert max(row["distance_blocks"] for row in rows) == RINGS_DRAWN - 1
+    assert max(row["distance_blocks"] for row in rows) == 15
     heads = [" ".join(strip["title"]["text"]) for strip in chart.to_dict()["vconcat"]]
     assert heads[0] == "one: notta +50.0 [40.0, 60.0]; tta +50.0 [40.0, 60.0]"
     assert heads[1] == "two: notta +50.0 [40.0, 60.0], own +12.3"

@@ -22,7 +22,7 @@ ROW = {
     "inference_path": "notta",
     "arm": "auditor",
     "kind": "wire",
-    "component": "full",
+    "signal_part": "full",
     "contrast_dn": 8,
     "detector": "mse_dn2",
     "reading": "value",

@@ -32,6 +32,9 @@ class Pairs:
     def rows(self, _):
         return [] if self.p_holm is None else [{"p_holm": self.p_holm}]
 
+    def read_constant(self, name):
+        return {"significance": 0.05}[name]
+
 
 def make_row(model_id, contradicted=None, invented=None, mse=None, axis1=None, path="notta"):
     def estimate(given):
@@ -46,7 +49,7 @@ def make_row(model_id, contradicted=None, invented=None, mse=None, axis1=None, p
 
 
 def make_facts(*rows, has_lr=True, warnings=()):
-    return Facts({}, rows, len(rows), 3, 3, "image", has_lr, warnings, ())
+    return Facts({}, rows, len(rows), 3, 3, 15, "image", has_lr, warnings, ())
 
 
 def say(*rows, p_holm=None, text=TEXT, **facts):

@@ -43,7 +43,7 @@ def measure(built_study):
             connection.execute("create table dim_study as select 'own' as study_name")
             for name in ("mart_measured_limits", "mart_detector_limits"):
                 connection.register("frame", rows if changes and name == table else empty)
-                more = ", 'auditor' as arm, 'full' as component" if "detector" in name else ""
+                more = ", 'auditor' as arm, 'full' as signal_part" if "detector" in name else ""
                 connection.execute(f"create table {name} as select *{more} from frame")
         return built_study
 

@@ -1,21 +1,28 @@
 """Tail probabilities in SQL, against scipy, over more than any study asks of them."""
 
 import itertools
+from types import SimpleNamespace
 
 import duckdb
-import jinja2
 import numpy as np
 import pytest
 from scipy import special, stats
+
+from tests.macros import make_environment
 
 DEGREES = (1, 2, 3, 4, 7, 10, 30, 100, 666, 1566, 5002, 20_000, 100_000)
 
 
 @pytest.fixture(scope="module")
-def macros(repository):
+def environment():
+    """Give a Jinja environment that knows the project's special functions."""
+    return make_environment("constants", "special_functions")
+
+
+@pytest.fixture(scope="module")
+def macros(environment):
     """Give the project's special functions, rendered without dbt."""
-    text = (repository / "dbt_project/macros/special_functions.sql").read_text()
-    return jinja2.Environment().from_string(text).module
+    return SimpleNamespace(**environment.globals)
 
 
 @pytest.fixture(scope="module")
@@ -139,13 +146,9 @@ def test_ln_beta_regularised_is_scipys(macros, evaluate):
     assert evaluate(sql, **outside) == [None] * 4
 
 
-def test_student_limits_are_scipys_for_up_to_100_000_clusters(repository, macros):
+def test_student_limits_are_scipys_for_up_to_100_000_clusters(repository, environment):
     path = repository / "dbt_project/models/intermediate/clusters/int_student_limits.sql"
-    sql = jinja2.Template(path.read_text()).render(
-        ref=lambda name: name,
-        student_p=macros.student_p,
-        student_expansion=macros.student_expansion,
-    )
+    sql = environment.from_string(path.read_text()).render()
     with duckdb.connect() as connection:
         connection.execute(
             "create view int_clusters as"

@@ -1,13 +1,13 @@
 {{ config(materialized=growing_table()) }}
 
-{#- Bins of 0.1. Each path reads the table itself: DuckDB writes out a CTE that is read twice. -#}
+{#- Each path reads the table itself: DuckDB writes out a CTE that is read twice. -#}
 with scores as (
 
     {%- for path in inference_paths() %}
     select
         model_id,
         '{{ path }}' as inference_path,
-        floor(10 * axis1_{{ path }}) as bin
+        floor({{ constant('axis1_bins') }} * axis1_{{ path }}) as bin
     from {{ ref('fct_blocks') }}
     {{ added_blocks() }}
     {%- if not loop.last %}

@@ -2,7 +2,7 @@
     and column: loading 0. -#}
 {%- set names = features() -%}
 {#- Features have six decimals, so a smaller variance is rounding. -#}
-{%- set least_variance = '1e-12' -%}
+{%- set least_variance = constant('least_variance') -%}
 with recursive covariances as (
 
     select * from {{ ref('int_basis_covariances') }}

@@ -34,7 +34,8 @@ oriented as (
     select
         *,
         case
-            when abs(loadings[{{ anchor }}]) >= 0.2 then sign(loadings[{{ anchor }}])
+            when abs(loadings[{{ anchor }}]) >= {{ constant('anchor_loading') }}
+                then sign(loadings[{{ anchor }}])
             else {{ sign_of_largest('loadings') }}
         end as orientation,
         lead(eigenvalue) over (partition by basis_id order by component) as next_eigenvalue
@@ -87,7 +88,8 @@ fitted as (
         oriented.eigenvalue,
         oriented.eigenvalue / nullif(oriented.next_eigenvalue, 0) as eigenvalue_gap,
         oriented.eigenvalue > 0
-        and oriented.eigenvalue >= 1.05 * coalesce(oriented.next_eigenvalue, 0)
+        and oriented.eigenvalue
+            >= {{ constant('eigenvalue_gap') }} * coalesce(oriented.next_eigenvalue, 0)
             as is_identifiable,
         scaled.block_count
     from oriented

@@ -3,7 +3,7 @@
     axes of the scaled signed features are. scikit-learn (from 1.5 on) makes the loading of largest
     magnitude positive; `is_flipped` where that is the other way round. Spaces of fewer features
     have rows of zeros, which turn nothing. -#}
-{%- set least_variance = '1e-12' -%}
+{%- set least_variance = constant('least_variance') -%}
 {%- set spaces = feature_spaces() -%}
 {%- set tables = {'phi5': 'signed', 'phi6': 'mixed', 'phi3': 'mixed'} -%}
 {%- set size = spaces['phi6'] | length -%}
@@ -201,7 +201,9 @@ fitted as (
         candidates.scales,
         gapped.eigenvalue / nullif(gapped.next_eigenvalue, 0) as eigenvalue_gap,
         gapped.eigenvalue > 0
-        and gapped.eigenvalue >= 1.05 * coalesce(gapped.next_eigenvalue, 0) as is_identifiable
+        and gapped.eigenvalue
+            >= {{ constant('eigenvalue_gap') }} * coalesce(gapped.next_eigenvalue, 0)
+            as is_identifiable
     from candidates
     inner join gapped on candidates.fit_id = gapped.fit_id
     where gapped.component = 1
@@ -228,7 +230,8 @@ anchored as (
             list_transform(
                 loadings,
                 lambda loading: loading * case
-                    when abs(loadings[{{ anchor }}]) >= 0.2 then sign(loadings[{{ anchor }}])
+                    when abs(loadings[{{ anchor }}]) >= {{ constant('anchor_loading') }}
+                        then sign(loadings[{{ anchor }}])
                     else {{ sign_of_largest('loadings') }}
                 end
             ) as loadings

@@ -2,7 +2,6 @@
     int_cluster_draws, in robust spreads. A replicate's sums are dot products of its weights and the
     patients' sums, in the order of patients: far fewer rows than a join of the two. -#}
 {%- set used = ['sharp', 'texture', 'block', 'ring'] -%}
-{%- set ends = {'low': 0.025, 'high': 0.975} -%}
 with sides as (
 
     select * from {{ ref('int_choice_sides') }}
@@ -113,10 +112,8 @@ final as (
         model_id,
         choice
         {%- for side in type_sides() + ['contrast'] %}
-        {%- for level in type_levels() %}
-        {%- for end, share in ends.items() %},
-        quantile_cont({{ side }}_{{ level }}, {{ share }}) as {{ side }}_{{ level }}_{{ end }}
-        {%- endfor %}
+        {%- for level in type_levels() %},
+        {{ percentile_ends(side ~ '_' ~ level, side ~ '_' ~ level) }}
         {%- endfor %}
         {%- endfor %}
     from judged

@@ -1,5 +1,8 @@
-{#- Mean of every component under each bootstrap replicate. Weighted sums are exact decimals, so
-    a replicate's mean does not depend on the order of addition. -#}
+{#- Mean of every component under each bootstrap replicate. -#}
+{%- set ratios = {} -%}
+{%- for component in components() -%}
+{%- do ratios.update({'mean_' ~ component: ['sum_' ~ component, 'count_' ~ component]}) -%}
+{%- endfor -%}
 with images as (
 
     select * from {{ ref('int_image_directions') }}
@@ -36,17 +39,7 @@ clustered as (
 
 final as (
 
-    select
-        clustered.model_id,
-        clustered.polarity,
-        draws.replicate
-        {%- for component in components() %},
-        cast(sum(draws.weight * clustered.sum_{{ component }}) as double)
-        / nullif(sum(draws.weight * clustered.count_{{ component }}), 0) as mean_{{ component }}
-        {%- endfor %}
-    from clustered
-    inner join draws on clustered.cluster_id = draws.cluster_id
-    group by clustered.model_id, clustered.polarity, draws.replicate
+    {{ resampled(['model_id', 'polarity'], ratios) }}
 
 )
 

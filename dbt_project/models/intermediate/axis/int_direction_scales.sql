@@ -66,7 +66,8 @@ final as (
 
     select
         components.component,
-        nullif(cast(quartiles.upper_quartile - quartiles.lower_quartile as double), 0) / 1.349
+        nullif(cast(quartiles.upper_quartile - quartiles.lower_quartile as double), 0)
+        / {{ constant('normal_iqr') }}
             as robust_sd
     from components
     inner join quartiles on components.column_stem = quartiles.quantity

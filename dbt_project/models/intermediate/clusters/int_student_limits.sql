@@ -1,6 +1,6 @@
 {#- Two-sided 95 % point of Student's t for each number of images or clusters less one: by its
     expansion from 200 on; below, Newton steps on the exact tail. -#}
-{%- set z = 'cast(1.959963984540054 as double)' -%}
+{%- set z = 'cast(' ~ constant('normal_limit') ~ ' as double)' -%}
 with recursive degrees as (
 
     select cast(unnest(range(1, count(*) + 1)) as double) as df
@@ -29,7 +29,7 @@ refined as (
     select
         df,
         step + 1 as step,
-        t_limit + ({{ student_p('t_limit', 'df') }} - 0.05) / (
+        t_limit + ({{ student_p('t_limit', 'df') }} - {{ 2 * interval_ends().low }}) / (
             2 * exp(lgamma((df + 1) / 2) - lgamma(df / 2)) / sqrt(pi() * df)
             * pow(1 + t_limit * t_limit / df, -(df + 1) / 2)
         ) as t_limit

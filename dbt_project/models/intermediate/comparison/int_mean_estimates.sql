@@ -60,7 +60,7 @@ pairs as (
         on first.source_id = second.source_id
         and first.model_id < second.model_id
     cross join parameters
-    where first.model_count <= {{ most_paired() }}
+    where first.model_count <= {{ constant('most_paired') }}
         or parameters.baseline_model in (first.model_id, second.model_id)
 
 ),
@@ -195,7 +195,7 @@ estimated as (
     select
         *,
         case
-            when cluster_count >= {{ least_tested() }} then nullif(standard_error, 0)
+            when cluster_count >= {{ constant('least_tested') }} then nullif(standard_error, 0)
         end as tested_error
     from spread
 

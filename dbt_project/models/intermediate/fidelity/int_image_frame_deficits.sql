@@ -28,8 +28,10 @@ summed as (
         image_id,
         sum(sum_{{ path }}) filter (where ring = 0) as frame_sum,
         sum(count_{{ path }}) filter (where ring = 0) as frame_count,
-        sum(sum_{{ path }}) filter (where ring >= {{ interior_ring() }}) as interior_sum,
-        sum(count_{{ path }}) filter (where ring >= {{ interior_ring() }}) as interior_count
+        sum(sum_{{ path }}) filter (where ring >= {{ constant('interior_ring') }})
+            as interior_sum,
+        sum(count_{{ path }}) filter (where ring >= {{ constant('interior_ring') }})
+            as interior_count
     from rings
     group by model_id, image_id
     {%- if not loop.last %}

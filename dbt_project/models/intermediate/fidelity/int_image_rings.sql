@@ -12,7 +12,7 @@ final as (
     select
         model_id,
         image_id,
-        least(frame_distance, {{ profiled_rings() }}) as ring,
+        least(frame_distance, {{ constant('profiled_rings') }}) as ring,
         case when frame_distance = 0 then frame_side else 'inside' end as frame_side
         {%- for path in inference_paths() %},
         count(local_ssim_{{ path }}) as count_{{ path }},
@@ -21,7 +21,7 @@ final as (
         {%- endfor %}
     from blocks
     group by
-        model_id, image_id, least(frame_distance, {{ profiled_rings() }}),
+        model_id, image_id, least(frame_distance, {{ constant('profiled_rings') }}),
         case when frame_distance = 0 then frame_side else 'inside' end
 
 )

@@ -1,7 +1,7 @@
 {{ config(materialized=growing_table()) }}
 
 {#- Blocks nearer to the frame than the interior are left out: the frame has its own effect. -#}
-{%- set nearest = 'least(seam_distance, ' ~ seam_reach() ~ ')' -%}
+{%- set nearest = 'least(seam_distance, ' ~ constant('seam_reach') ~ ')' -%}
 with blocks as (
 
     select * from {{ ref('int_blocks_tiled') }}
@@ -22,7 +22,7 @@ final as (
         {{ residual_sums(path) }}
         {%- endfor %}
     from blocks
-    where frame_distance >= {{ interior_ring() }} and seam_distance is not null
+    where frame_distance >= {{ constant('interior_ring') }} and seam_distance is not null
     group by model_id, image_id, tile_px, phase_px, {{ nearest }}
 
 )

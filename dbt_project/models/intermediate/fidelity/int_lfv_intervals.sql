@@ -112,17 +112,15 @@ final as (
 
     select
         {{ keys | join(', ') }}
-        {%- for end, level in {'low': 0.025, 'high': 0.975}.items() %}
         {%- for name in ['excess_min', 'excess_mean', 'excess_frame'] %},
-        quantile_cont(mean_{{ name }}, {{ level }}) as {{ name }}_{{ end }}
+        {{ percentile_ends('mean_' ~ name, name) }}
         {%- endfor %},
-        quantile_cont(
-            (mean_null_distance - mean_distance) / nullif(mean_null_distance, 0), {{ level }}
-        ) as centred_bias_{{ end }},
-        quantile_cont(r_complexity_min, {{ level }}) as r_min_{{ end }},
-        quantile_cont(slope_texture_mean, {{ level }}) as slope_mean_{{ end }},
-        quantile_cont(slope_texture_excess, {{ level }}) as slope_excess_{{ end }}
-        {%- endfor %}
+        {{ percentile_ends(
+            '(mean_null_distance - mean_distance) / nullif(mean_null_distance, 0)', 'centred_bias'
+        ) }},
+        {{ percentile_ends('r_complexity_min', 'r_min') }},
+        {{ percentile_ends('slope_texture_mean', 'slope_mean') }},
+        {{ percentile_ends('slope_texture_excess', 'slope_excess') }}
     from replicates
     group by {{ keys | join(', ') }}
 

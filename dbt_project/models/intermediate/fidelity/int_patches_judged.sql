@@ -1,6 +1,6 @@
 {#- The ends of agreement of a patch at each threshold, and whether they lie below what the LR image
     could hold. A float is held against a float. -#}
-{%- set ends = {'0.5': 'frc50_end', '0.75': 'frc75_end'} -%}
+{%- set ends = {constant('frc_low'): 'frc50_end', constant('frc_high'): 'frc75_end'} -%}
 with patches as (
 
     select * from {{ ref('stg_raw__patches') }}

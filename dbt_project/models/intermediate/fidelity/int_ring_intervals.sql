@@ -1,11 +1,15 @@
 {#- Intervals of the mean block SSIM of each profiled ring, and of each side of the outermost.
     Series are columns, so that each draw is joined once. -#}
 {%- set series = {} -%}
-{%- for ring in range(profiled_rings()) -%}
+{%- for ring in range(constant('profiled_rings')) -%}
 {%- do series.update({'all_' ~ ring: 'rings.ring = ' ~ ring}) -%}
 {%- endfor -%}
 {%- for side in frame_sides() -%}
 {%- do series.update({side ~ '_0': "rings.frame_side = '" ~ side ~ "'"}) -%}
+{%- endfor -%}
+{%- set ratios = {} -%}
+{%- for name in series -%}
+{%- do ratios.update({'mean_' ~ name: ['sum_' ~ name, 'count_' ~ name]}) -%}
 {%- endfor -%}
 with rings as (
 
@@ -48,17 +52,7 @@ clustered as (
 
 replicates as (
 
-    select
-        clustered.model_id,
-        clustered.inference_path,
-        draws.replicate
-        {%- for name in series %},
-        cast(sum(draws.weight * clustered.sum_{{ name }}) as double)
-        / nullif(sum(draws.weight * clustered.count_{{ name }}), 0) as mean_{{ name }}
-        {%- endfor %}
-    from clustered
-    inner join draws on clustered.cluster_id = draws.cluster_id
-    group by clustered.model_id, clustered.inference_path, draws.replicate
+    {{ resampled(['model_id', 'inference_path'], ratios) }}
 
 ),
 
@@ -68,8 +62,7 @@ intervals as (
         model_id,
         inference_path
         {%- for name in series %},
-        quantile_cont(mean_{{ name }}, 0.025) as low_{{ name }},
-        quantile_cont(mean_{{ name }}, 0.975) as high_{{ name }}
+        {{ percentile_ends('mean_' ~ name, name) }}
         {%- endfor %}
     from replicates
     group by model_id, inference_path
@@ -84,8 +77,8 @@ final as (
         inference_path,
         '{{ name.split('_')[0] }}' as frame_side,
         {{ name.split('_')[1] }} as distance_blocks,
-        low_{{ name }} as mean_low,
-        high_{{ name }} as mean_high
+        {{ name }}_low as mean_low,
+        {{ name }}_high as mean_high
     from intervals
     {%- if not loop.last %}
     union all

@@ -2,7 +2,7 @@
     schema: its names are checked there, and no text of a study is rendered here. -#}
 {%- set key = [
     'model_id', 'inference_path', 'image_id', 'source_image_id', 'site_number', 'arm', 'kind',
-    'component', 'contrast_dn',
+    'signal_part', 'contrast_dn',
 ] -%}
 with placed as (
 

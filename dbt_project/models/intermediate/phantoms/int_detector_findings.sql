@@ -1,6 +1,6 @@
 {#- What a detector finds beyond each of its limits, of places where something was drawn, in the
     blocks of what was drawn. -#}
-{%- set drawn = ['arm', 'kind', 'component', 'contrast_dn'] -%}
+{%- set drawn = ['arm', 'kind', 'signal_part', 'contrast_dn'] -%}
 {%- set key = limit_groups() + drawn -%}
 with scores as (
 

@@ -1,5 +1,6 @@
 {#- The limit of a detector at which at most one sham in a hundred is beyond it, and what is then
     found. Needs a hundred shams: of fewer, one is more than that. -#}
+{%- set level = constant('ranked_level') -%}
 {%- set groups = injection_groups() + ['detector', 'reading'] -%}
 with scores as (
 
@@ -15,11 +16,13 @@ limits as (
         kind,
         detector,
         reading,
-        list_sort(list(score))[cast((99 * count(*) + 99) // 100 as bigint)] as limit_score
+        list_sort(list(score))[
+            cast(((1000 - {{ level }}) * count(*) + 999) // 1000 as bigint)
+        ] as limit_score
     from scores
     where arm = 'sham'
     group by model_id, inference_path, kind, detector, reading
-    having count(*) >= 100
+    having {{ level }} * count(*) >= 1000
 
 ),
 

@@ -5,7 +5,7 @@
 with scores as (
 
     select * from {{ ref('int_site_scores') }}
-    where arm = 'auditor' and component = 'full' and coalesce(contrast_dn, 1) > 0
+    where arm = 'auditor' and signal_part = 'full' and coalesce(contrast_dn, 1) > 0
 
 ),
 

@@ -52,7 +52,7 @@ final as (
         listed.image_id,
         listed.arm,
         listed.kind,
-        'full' as component,
+        'full' as signal_part,
         listed.contrast_dn,
         listed.cluster_id,
         listed.cluster_unit,

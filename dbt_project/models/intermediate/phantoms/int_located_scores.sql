@@ -1,7 +1,7 @@
 {#- Whole images with one thing in them, by the tile that says most: its score where a tile at the
     place is it, level ones included, and less than anything where another is. Beside each kind the
     images into which nothing was drawn, by theirs. -#}
-{%- set tile = free_response_tile() -%}
+{%- set tile = constant('free_response_tile') -%}
 {%- set scored = ['model_id', 'inference_path', 'image_id', 'detector', 'reading'] -%}
 with tiles as (
 
@@ -72,7 +72,7 @@ final as (
         drawn.image_id,
         drawn.arm,
         drawn.kind,
-        'full' as component,
+        'full' as signal_part,
         drawn.contrast_dn,
         clusters.cluster_id,
         clusters.cluster_unit,

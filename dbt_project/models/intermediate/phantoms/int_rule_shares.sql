@@ -64,7 +64,9 @@ said as (
                 then verdicts.detection_count >= classes.least_count
         end as is_flagged
     from verdicts
-    cross join (values ('any', 1), ('high', 5)) as classes (rule_id, least_count)
+    cross join (
+        values ('any', {{ constant('verdict_low') }}), ('high', {{ constant('verdict_high') }})
+    ) as classes (rule_id, least_count)
 
 ),
 

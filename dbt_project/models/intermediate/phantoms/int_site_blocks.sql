@@ -21,7 +21,7 @@ final as (
         injections.inference_path,
         injections.site_number,
         injections.arm,
-        injections.component,
+        injections.signal_part,
         injections.contrast_dn,
         site_blocks.kind,
         site_blocks.block_row,

@@ -32,7 +32,7 @@ final as (
         placed.site_number,
         placed.arm,
         placed.kind,
-        placed.component,
+        placed.signal_part,
         placed.contrast_dn,
         {{ greatest_scores(path) }}
     from placed
@@ -49,7 +49,7 @@ final as (
     where placed.inference_path = '{{ path }}'
     group by
         placed.model_id, placed.inference_path, placed.image_id, placed.source_image_id,
-        placed.site_number, placed.arm, placed.kind, placed.component, placed.contrast_dn
+        placed.site_number, placed.arm, placed.kind, placed.signal_part, placed.contrast_dn
     {%- if not loop.last %}
     union all
     {%- endif %}

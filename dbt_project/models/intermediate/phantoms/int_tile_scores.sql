@@ -1,6 +1,6 @@
 {#- What each detector says of each tile of the images into which nothing was drawn, or one thing:
     the most that any of its blocks says. Tiles are about as large as what is drawn. -#}
-{%- set tile = free_response_tile() -%}
+{%- set tile = constant('free_response_tile') -%}
 {%- set key = ['model_id', 'inference_path', 'image_id', 'arm', 'tile_row', 'tile_col'] -%}
 with injections as (
 

@@ -2,7 +2,7 @@
     (k, n - k + 1) it is the lower end for k of n, of (n - k, k + 1) what the upper end lies below
     1. The logarithm of the distribution function is concave in that of its argument where b >= 1:
     Newton's steps, begun where the leading term alone reaches the point, only ever rise to it. -#}
-{%- set level = 'ln(cast(0.025 as double))' -%}
+{%- set level = 'ln(cast(' ~ interval_ends().low ~ ' as double))' -%}
 {%- set ln_beta = '(lgamma(a) + lgamma(b) - lgamma(a + b))' -%}
 with recursive flags as (
 

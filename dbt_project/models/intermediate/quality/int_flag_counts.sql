@@ -56,7 +56,9 @@ clustered as (
         count(*) filter (where verdicts.detection_count >= classes.least_count) as flagged_count
     from verdicts
     inner join clusters on verdicts.image_id = clusters.image_id
-    cross join (values ('any', 1), ('high', 5)) as classes (rule_id, least_count)
+    cross join (
+        values ('any', {{ constant('verdict_low') }}), ('high', {{ constant('verdict_high') }})
+    ) as classes (rule_id, least_count)
     group by
         verdicts.population, verdicts.source_id, verdicts.model_id, verdicts.inference_path,
         clusters.cluster_id, clusters.cluster_unit, classes.rule_id

@@ -149,7 +149,7 @@ tested as (
     select
         *,
         case
-            when cluster_count >= {{ least_tested() }}
+            when cluster_count >= {{ constant('least_tested') }}
                 then nullif({{ standard_error('patients', 'estimate') }}, 0)
         end as tested_error
     from measured

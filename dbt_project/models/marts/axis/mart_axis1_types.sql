@@ -8,9 +8,10 @@
 {%- set contrasted = ['sharp', 'texture', 'block', 'ring'] -%}
 {%- set sides = type_sides() -%}
 {%- set levels = type_levels() -%}
-{#- Within a factor of two either way. -#}
+{#- Within the factor either way. -#}
 {%- set is_near -%}
-    paired.nearest.error_dn2 between judged.error_dn2 / 2 and judged.error_dn2 * 2
+    paired.nearest.error_dn2 between judged.error_dn2 / {{ constant('control_factor') }}
+        and judged.error_dn2 * {{ constant('control_factor') }}
     and not judged.is_control
 {%- endset -%}
 with components as (
@@ -82,8 +83,8 @@ axes as (
         any_value(shared.eigenvalue_gap) as eigenvalue_gap,
         any_value(shared.is_identifiable) as is_identifiable
     from models
-    left join bases as own on own.basis_id = 'model:' || models.model_id and own.component = 1
-    left join bases as shared on shared.is_scoring and shared.component = 1
+    left join bases as own on own.basis_id = 'model:' || models.model_id and own.pc_number = 1
+    left join bases as shared on shared.is_scoring and shared.pc_number = 1
     group by models.model_id
 
 ),
@@ -165,11 +166,8 @@ level_ends as (
     select
         model_id
         {%- for side in sides %}
-        {%- for level, sql in levels.items() %}
-        {%- for end, share in {'low': 0.025, 'high': 0.975}.items() %},
-        quantile_cont({{ sql }}, {{ share }}) filter (where polarity = '{{ side }}')
-            as {{ side }}_{{ level }}_{{ end }}
-        {%- endfor %}
+        {%- for level, sql in levels.items() %},
+        {{ percentile_ends(sql, side ~ '_' ~ level, "polarity = '" ~ side ~ "'") }}
         {%- endfor %}
         {%- endfor %}
     from standardised
@@ -196,13 +194,12 @@ replicate_contrasts as (
 contrast_ends as (
 
     select
-        model_id
-        {%- for end, share in {'low': 0.025, 'high': 0.975}.items() %},
-        quantile_cont(contrast_sharp, {{ share }}) as sharpness_{{ end }},
-        quantile_cont((contrast_ring + contrast_block - contrast_texture) / 3, {{ share }})
-            as artefact_{{ end }},
-        quantile_cont(contrast_ring, {{ share }}) as ring_{{ end }}
-        {%- endfor %}
+        model_id,
+        {{ percentile_ends('contrast_sharp', 'sharpness') }},
+        {{ percentile_ends(
+            '(contrast_ring + contrast_block - contrast_texture) / 3', 'artefact'
+        ) }},
+        {{ percentile_ends('contrast_ring', 'ring') }}
     from replicate_contrasts
     group by model_id
 
@@ -264,19 +261,16 @@ matched as (
 excess_ends as (
 
     select
-        matched.model_id
-        {%- for end, share in {'low': 0.025, 'high': 0.975}.items() %},
-        quantile_cont(own.contrast_sharp - control.contrast_sharp, {{ share }})
-            as excess_sharpness_{{ end }},
-        quantile_cont(
-            (
-                own.contrast_ring - control.contrast_ring
-                + own.contrast_block - control.contrast_block
-                - (own.contrast_texture - control.contrast_texture)
-            ) / 3,
-            {{ share }}
-        ) as excess_artefact_{{ end }}
-        {%- endfor %}
+        matched.model_id,
+        {{ percentile_ends(
+            'own.contrast_sharp - control.contrast_sharp', 'excess_sharpness'
+        ) }},
+        {{ percentile_ends(
+            '(own.contrast_ring - control.contrast_ring'
+            ~ ' + own.contrast_block - control.contrast_block'
+            ~ ' - (own.contrast_texture - control.contrast_texture)) / 3',
+            'excess_artefact'
+        ) }}
     from matched
     inner join replicate_contrasts as own on matched.model_id = own.model_id
     inner join replicate_contrasts as control

@@ -59,8 +59,7 @@ intervals as (
         model_id,
         polarity,
         '{{ component }}' as component,
-        quantile_cont(mean_{{ component }}, 0.025) as mean_low,
-        quantile_cont(mean_{{ component }}, 0.975) as mean_high
+        {{ percentile_ends('mean_' ~ component, 'mean') }}
     from replicates
     group by model_id, polarity
     {%- if not loop.last %}

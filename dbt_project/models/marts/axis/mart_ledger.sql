@@ -104,21 +104,10 @@ clustered as (
 
 replicates as (
 
-    select
-        clustered.model_id,
-        clustered.inference_path,
-        clustered.scale_px,
-        clustered.kind,
-        draws.replicate,
-        cast(sum(draws.weight * clustered.energy) as double)
-        / sum(draws.weight * clustered.pixel_count) / 4096 as energy,
-        cast(sum(draws.weight * clustered.excess) as double)
-        / nullif(sum(draws.weight * clustered.compared_pixel_count), 0) / 4096 as excess
-    from clustered
-    inner join draws on clustered.cluster_id = draws.cluster_id
-    group by
-        clustered.model_id, clustered.inference_path, clustered.scale_px, clustered.kind,
-        draws.replicate
+    {{ resampled(['model_id', 'inference_path', 'scale_px', 'kind'], {
+        'energy': ['energy', 'pixel_count'],
+        'excess': ['excess', 'compared_pixel_count'],
+    }) }}
 
 ),
 
@@ -129,10 +118,8 @@ intervals as (
         inference_path,
         scale_px,
         kind,
-        quantile_cont(energy, 0.025) as energy_low,
-        quantile_cont(energy, 0.975) as energy_high,
-        quantile_cont(excess, 0.025) as excess_low,
-        quantile_cont(excess, 0.975) as excess_high
+        {{ percentile_ends('energy / 4096', 'energy') }},
+        {{ percentile_ends('excess / 4096', 'excess') }}
     from replicates
     group by model_id, inference_path, scale_px, kind
 

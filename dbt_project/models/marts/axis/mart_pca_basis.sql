@@ -37,7 +37,7 @@ final as (
     select
         loadings.basis_id,
         loadings.basis_id = '{{ scoring_basis() }}' as is_scoring,
-        cast(loadings.component as integer) as component,
+        cast(loadings.component as integer) as pc_number,
         loadings.feature,
         cast(loadings.position as integer) as feature_number,
         loadings.is_identifiable,

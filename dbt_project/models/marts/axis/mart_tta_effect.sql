@@ -1,4 +1,8 @@
 {%- set names = tta_quantities('notta').keys() | list -%}
+{%- set ratios = {} -%}
+{%- for name in names -%}
+{%- do ratios.update({'change_' ~ name: ['change_' ~ name, 'count_' ~ name]}) -%}
+{%- endfor -%}
 with images as (
 
     select * from {{ ref('int_image_tta_changes') }}
@@ -33,6 +37,7 @@ clustered as (
         sum(images.count_{{ name }}) as count_{{ name }},
         sum(images.notta_{{ name }}) as notta_{{ name }},
         sum(images.tta_{{ name }}) as tta_{{ name }},
+        sum(images.tta_{{ name }}) - sum(images.notta_{{ name }}) as change_{{ name }},
         sum(images.raised_{{ name }}) as raised_{{ name }},
         sum(images.lowered_{{ name }}) as lowered_{{ name }}
         {%- endfor %}
@@ -68,17 +73,7 @@ measured as (
 
 replicates as (
 
-    select
-        clustered.model_id,
-        draws.replicate
-        {%- for name in names %},
-        cast(
-            sum(draws.weight * (clustered.tta_{{ name }} - clustered.notta_{{ name }})) as double
-        ) / nullif(sum(draws.weight * clustered.count_{{ name }}), 0) as change_{{ name }}
-        {%- endfor %}
-    from clustered
-    inner join draws on clustered.cluster_id = draws.cluster_id
-    group by clustered.model_id, draws.replicate
+    {{ resampled(['model_id'], ratios) }}
 
 ),
 
@@ -88,8 +83,7 @@ intervals as (
     select
         model_id,
         '{{ name }}' as quantity,
-        quantile_cont(change_{{ name }}, 0.025) as change_low,
-        quantile_cont(change_{{ name }}, 0.975) as change_high
+        {{ percentile_ends('change_' ~ name, 'change') }}
     from replicates
     group by model_id
     {%- if not loop.last %}

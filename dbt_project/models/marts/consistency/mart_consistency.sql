@@ -1,4 +1,8 @@
 {#- Sums over the images whose LR image is known; a model and path that has none has no row. -#}
+{%- set ratios = {'bent_ratio': ['bent_dn2', 'mse_dn2']} -%}
+{%- for kind in lr_kinds('notta') -%}
+{%- do ratios.update({kind ~ '_dn2': [kind ~ '_dn2', 'split_block_count']}) -%}
+{%- endfor -%}
 with images as (
 
     select * from {{ ref('int_image_consistency') }}
@@ -75,20 +79,7 @@ clustered as (
 
 replicates as (
 
-    select
-        clustered.model_id,
-        clustered.inference_path,
-        draws.replicate
-        {%- for kind in lr_kinds('notta') %},
-        cast(sum(draws.weight * clustered.{{ kind }}_dn2) as double)
-        / nullif(cast(sum(draws.weight * clustered.split_block_count) as double), 0)
-            as {{ kind }}_dn2
-        {%- endfor %},
-        cast(sum(draws.weight * clustered.bent_dn2) as double)
-        / nullif(cast(sum(draws.weight * clustered.mse_dn2) as double), 0) as bent_ratio
-    from clustered
-    inner join draws on clustered.cluster_id = draws.cluster_id
-    group by clustered.model_id, clustered.inference_path, draws.replicate
+    {{ resampled(['model_id', 'inference_path'], ratios) }}
 
 ),
 
@@ -97,9 +88,8 @@ intervals as (
     select
         model_id,
         inference_path
-        {%- for name in ['bent_dn2', 'invented_dn2', 'lost_dn2', 'amplified_dn2', 'bent_ratio'] %},
-        quantile_cont({{ name }}, 0.025) as {{ name }}_low,
-        quantile_cont({{ name }}, 0.975) as {{ name }}_high
+        {%- for name in ratios %},
+        {{ percentile_ends(name, name) }}
         {%- endfor %}
     from replicates
     group by model_id, inference_path

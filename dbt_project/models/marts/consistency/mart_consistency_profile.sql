@@ -5,6 +5,15 @@
 {%- set sides = ['near', 'far'] -%}
 {%- set quantities = residual_quantities() -%}
 {%- set least_most = {'difference': 1, 'excess': 2} -%}
+{%- set ratios = {} -%}
+{%- for kind in kinds -%}
+{%- for side in sides -%}
+{%- set own = kind ~ '_' ~ side -%}
+{%- for name in quantities -%}
+{%- do ratios.update({name ~ '_' ~ own: [name ~ '_' ~ own, 'count_' ~ own]}) -%}
+{%- endfor -%}
+{%- endfor -%}
+{%- endfor -%}
 with rings as (
 
     select * from {{ ref('int_image_rings') }}
@@ -61,7 +70,7 @@ placed as (
         rms_{{ path }}
         {%- endfor %}
     from rings
-    where ring = 0 or ring >= {{ interior_ring() }}
+    where ring = 0 or ring >= {{ constant('interior_ring') }}
     union all
     select
         model_id,
@@ -180,24 +189,7 @@ clustered as (
 
 replicates as (
 
-    select
-        clustered.model_id,
-        clustered.inference_path,
-        clustered.place,
-        draws.replicate
-        {%- for name in quantities %}
-        {%- for kind in kinds %}
-        {%- for side in sides %},
-        cast(sum(draws.weight * clustered.{{ name }}_{{ kind }}_{{ side }}) as double)
-        / nullif(cast(sum(draws.weight * clustered.count_{{ kind }}_{{ side }}) as double), 0)
-            as {{ name }}_{{ kind }}_{{ side }}
-        {%- endfor %}
-        {%- endfor %}
-        {%- endfor %}
-    from clustered
-    inner join draws on clustered.cluster_id = draws.cluster_id
-    group by
-        clustered.model_id, clustered.inference_path, clustered.place, draws.replicate
+    {{ resampled(['model_id', 'inference_path', 'place'], ratios) }}
 
 ),
 
@@ -228,8 +220,7 @@ ranged as (
         place,
         quantity
         {%- for name in least_most %},
-        quantile_cont({{ name }}, 0.025) as {{ name }}_low,
-        quantile_cont({{ name }}, 0.975) as {{ name }}_high
+        {{ percentile_ends(name, name) }}
         {%- endfor %}
     from resampled
     group by model_id, inference_path, place, quantity

@@ -2,6 +2,10 @@
     means, corrected for their skewness: three answers that agree unless few clusters hold most
     images. -#}
 {%- set quantities = ['deficit', 'excess'] -%}
+{%- set ratios = {} -%}
+{%- for name in quantities -%}
+{%- do ratios.update({'mean_' ~ name: ['sum_' ~ name, 'count_' ~ name]}) -%}
+{%- endfor -%}
 with images as (
 
     select * from {{ ref('int_image_frame_deficits') }}
@@ -44,17 +48,7 @@ clustered as (
 
 replicates as (
 
-    select
-        clustered.model_id,
-        clustered.inference_path,
-        draws.replicate
-        {%- for name in quantities %},
-        cast(sum(draws.weight * clustered.sum_{{ name }}) as double)
-        / nullif(sum(draws.weight * clustered.count_{{ name }}), 0) as mean_{{ name }}
-        {%- endfor %}
-    from clustered
-    inner join draws on clustered.cluster_id = draws.cluster_id
-    group by clustered.model_id, clustered.inference_path, draws.replicate
+    {{ resampled(['model_id', 'inference_path'], ratios) }}
 
 ),
 
@@ -64,8 +58,7 @@ intervals as (
         model_id,
         inference_path
         {%- for name in quantities %},
-        quantile_cont(mean_{{ name }}, 0.025) as {{ name }}_low,
-        quantile_cont(mean_{{ name }}, 0.975) as {{ name }}_high
+        {{ percentile_ends('mean_' ~ name, name) }}
         {%- endfor %}
     from replicates
     group by model_id, inference_path

@@ -129,7 +129,7 @@ final as (
     left join measured
         on profiles.model_id = measured.model_id
         and profiles.inference_path = measured.inference_path
-        and least(profiles.frame_distance, {{ profiled_rings() }}) = measured.ring
+        and least(profiles.frame_distance, {{ constant('profiled_rings') }}) = measured.ring
         and case when profiles.frame_distance = 0 then profiles.frame_side else 'all' end
             = measured.frame_side
     left join intervals

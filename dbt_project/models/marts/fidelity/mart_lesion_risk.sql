@@ -94,7 +94,7 @@ estimated as (
     select
         *,
         case
-            when cluster_count >= {{ least_tested() }} and quantity != 'extreme'
+            when cluster_count >= {{ constant('least_tested') }} and quantity != 'extreme'
                 then nullif({{ standard_error('differences', 'mean') }}, 0)
         end as standard_error
     from listed

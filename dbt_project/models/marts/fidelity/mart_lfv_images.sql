@@ -1,6 +1,9 @@
 {#- Measured images have every worst block; published files have one where their location file
     lists the image. It lists LFV images only: without results beside it, all are. What uniform
     placement would give comes from counting blocks of the grid. -#}
+{%- set lfv = constant('lfv_pct') / 100 -%}
+{%- set zone_pct = constant('boundary_pct') -%}
+{%- set zone = zone_pct / 100 -%}
 with minima as (
 
     select * from {{ ref('int_image_minima') }}
@@ -110,7 +113,8 @@ thresholds as (
     select
         source_id,
         inference_path,
-        quantile_cont(local_ssim_min, 0.25) filter (where not is_listed_alone) as threshold
+        quantile_cont(local_ssim_min, {{ lfv }}) filter (where not is_listed_alone)
+            as threshold
     from joined
     group by source_id, inference_path
 
@@ -122,7 +126,8 @@ model_thresholds as (
         source_id,
         inference_path,
         model_id,
-        quantile_cont(local_ssim_min, 0.25) filter (where not is_listed_alone) as threshold
+        quantile_cont(local_ssim_min, {{ lfv }}) filter (where not is_listed_alone)
+            as threshold
     from joined
     group by source_id, inference_path, model_id
 
@@ -167,20 +172,24 @@ final as (
             deepest * block_rows * block_cols - (block_rows + block_cols) * deepest * (deepest + 1)
             + 2 * deepest * (deepest + 1) * (2 * deepest + 1) // 3
         ) / cast(block_rows * block_cols as double) / half_side as null_normalized_distance,
-        1 - (floor(0.75 * block_rows) - ceil(0.25 * block_rows) + 1)
-            * (floor(0.75 * block_cols) - ceil(0.25 * block_cols) + 1)
+        1 - (floor({{ 1 - zone }} * block_rows) - ceil({{ zone }} * block_rows) + 1)
+            * (floor({{ 1 - zone }} * block_cols) - ceil({{ zone }} * block_cols) + 1)
             / cast(block_rows * block_cols as double) as null_boundary_ratio,
-        1 - (ceil(0.75 * block_rows) - ceil(0.25 * block_rows))
-            * (ceil(0.75 * block_cols) - ceil(0.25 * block_cols))
+        1 - (ceil({{ 1 - zone }} * block_rows) - ceil({{ zone }} * block_rows))
+            * (ceil({{ 1 - zone }} * block_cols) - ceil({{ zone }} * block_cols))
             / cast(block_rows * block_cols as double) as null_boundary_mended_ratio,
         1 - {{ share_at_least('1') }} as null_frame_ratio,
         placed.is_listed_alone or placed.local_ssim_min < thresholds.threshold as is_lfv,
         placed.is_listed_alone
         or placed.local_ssim_min < model_thresholds.threshold as is_lfv_in_model,
-        4 * min_row < block_rows or 4 * min_row > 3 * block_rows
-        or 4 * min_col < block_cols or 4 * min_col > 3 * block_cols as is_boundary,
-        4 * min_row < block_rows or 4 * min_row >= 3 * block_rows
-        or 4 * min_col < block_cols or 4 * min_col >= 3 * block_cols as is_boundary_mended,
+        100 * min_row < {{ zone_pct }} * block_rows
+        or 100 * min_row > {{ 100 - zone_pct }} * block_rows
+        or 100 * min_col < {{ zone_pct }} * block_cols
+        or 100 * min_col > {{ 100 - zone_pct }} * block_cols as is_boundary,
+        100 * min_row < {{ zone_pct }} * block_rows
+        or 100 * min_row >= {{ 100 - zone_pct }} * block_rows
+        or 100 * min_col < {{ zone_pct }} * block_cols
+        or 100 * min_col >= {{ 100 - zone_pct }} * block_cols as is_boundary_mended,
         distance_blocks = 0 as is_frame
     from placed
     left join clusters on placed.image_id = clusters.image_id

@@ -112,8 +112,10 @@ cases as (
         count(distinct cluster_id) filter (where texture + excess_mean is not null)
             as slope_excess_cluster_count,
         count(local_ssim_min) as image_count,
-        case when not bool_and(is_lfv) then quantile_cont(local_ssim_min, 0.25) end
-            as lfv_threshold,
+        case
+            when not bool_and(is_lfv)
+                then quantile_cont(local_ssim_min, {{ constant('lfv_pct') / 100 }})
+        end as lfv_threshold,
         count(*) filter (where is_lfv) as lfv_count,
         count(*) filter (where is_lfv and min_row is not null) as lfv_located_count,
         count(*) filter (where is_lfv and is_boundary) as boundary_count,
@@ -186,7 +188,7 @@ scored as (
         cases.*,
         1 - cases.mean_distance as bias_index,
         {%- for name, expected in {
-            'published': '0.75',
+            'published': constant('boundary_published'),
             'exact': 'cases.null_boundary_ratio',
         }.items() %}
         pow(cases.boundary_count - {{ expected }} * cases.lfv_located_count, 2)
@@ -283,8 +285,8 @@ final as (
         proved.r_min as correlation_texture_localmin,
         proved.r_min_p as correlation_p_value,
         case
-            when proved.r_min < -0.7 then 'Strong'
-            when proved.r_min < -0.5 then 'Moderate'
+            when proved.r_min < {{ constant('texture_strong') }} then 'Strong'
+            when proved.r_min < {{ constant('texture_moderate') }} then 'Moderate'
             when proved.r_min is not null then 'Weak'
         end as texture_dependency_strength,
         proved.lfv_threshold as lfv_threshold_25th,
@@ -299,16 +301,18 @@ final as (
         proved.chi_square_published as boundary_chi_square,
         proved.boundary_p as boundary_p_value,
         case
-            when proved.bias_index > 0.7 and proved.boundary_p < 0.001 then 'Strong'
-            when proved.bias_index > 0.5 and proved.boundary_p < 0.05 then 'Moderate'
+            when proved.bias_index > {{ constant('bias_strong') }}
+                and proved.boundary_p < {{ constant('bias_strong_p') }} then 'Strong'
+            when proved.bias_index > {{ constant('bias_moderate') }}
+                and proved.boundary_p < {{ constant('bias_moderate_p') }} then 'Moderate'
             when proved.bias_index is not null then 'Weak'
             else 'N/A'
         end as spatial_dependency_strength,
         proved.r_min_low as correlation_low,
         proved.r_min_high as correlation_high,
         case
-            when proved.r_min_high < -0.7 then 'Strong'
-            when proved.r_min_high < -0.5 then 'Moderate'
+            when proved.r_min_high < {{ constant('texture_strong') }} then 'Strong'
+            when proved.r_min_high < {{ constant('texture_moderate') }} then 'Moderate'
             when proved.r_min_high < 0 then 'Weak'
             when proved.r_min_high is not null then 'None'
         end as texture_strength_shown,

@@ -68,10 +68,10 @@ model_limits as (
     select
         model_id,
         min(value) filter (
-            where quantity = 'local_ssim' and 10 * blocks_so_far >= 9 * blocks_in_all
+            where quantity = 'local_ssim' and {{ reaches(constant('hidden_pct')) }}
         ) as ssim_p90,
         min(value) filter (
-            where quantity = 'mse_dn2' and 4 * blocks_so_far >= 3 * blocks_in_all
+            where quantity = 'mse_dn2' and {{ reaches(constant('masked_pct')) }}
         ) as mse_q75_dn2,
         max(blocks_in_all) filter (where quantity = 'local_ssim') as block_count
     from cumulated
@@ -89,7 +89,7 @@ shared_limits as (
         max(pooled_block_count) as pooled_block_count
     from frozen
         {%- else %}
-        min(value) filter (where 20 * blocks_so_far >= 19 * blocks_in_all) as tau,
+        min(value) filter (where {{ reaches(constant('tau_pct')) }}) as tau,
         max(blocks_in_all) as pooled_block_count
     from cumulated
     where model_id = ''
@@ -101,7 +101,8 @@ direction_limits as (
 
     select
         {%- for component in limited_components() %}
-        2 * max(robust_sd) filter (where component = '{{ component }}') as limit_{{ component }}
+        {{ constant('direction_spreads') }}
+        * max(robust_sd) filter (where component = '{{ component }}') as limit_{{ component }}
         {{- ',' if not loop.last }}
         {%- endfor %}
     from scales

@@ -1,9 +1,16 @@
 {#- Block SSIM step by step towards a seam: each distance against blocks 8 px farther, which lie in
     the same rows (or columns) of the same tiles and show the same content; and how much more that
     is than in the baseline's notta image, which is not compared with itself. -#}
-{%- set reach = seam_reach() -%}
+{%- set reach = constant('seam_reach') -%}
 {%- set steps = range(reach) | list -%}
 {%- set kinds = ['own', 'paired', 'base'] -%}
+{%- set ratios = {} -%}
+{%- for kind in kinds -%}
+{%- for distance in range(reach + 1) -%}
+{%- set own = kind ~ '_' ~ distance -%}
+{%- do ratios.update({'mean_' ~ own: ['sum_' ~ own, 'count_' ~ own]}) -%}
+{%- endfor -%}
+{%- endfor -%}
 with measured as (
 
     select * from {{ ref('int_image_seams') }}
@@ -111,20 +118,7 @@ clustered as (
 
 replicates as (
 
-    select
-        clustered.model_id,
-        clustered.inference_path,
-        draws.replicate
-        {%- for kind in kinds %}
-        {%- for distance in range(reach + 1) %},
-        cast(sum(draws.weight * clustered.sum_{{ kind }}_{{ distance }}) as double)
-        / nullif(sum(draws.weight * clustered.count_{{ kind }}_{{ distance }}), 0)
-            as mean_{{ kind }}_{{ distance }}
-        {%- endfor %}
-        {%- endfor %}
-    from clustered
-    inner join draws on clustered.cluster_id = draws.cluster_id
-    group by clustered.model_id, clustered.inference_path, draws.replicate
+    {{ resampled(['model_id', 'inference_path'], ratios) }}
 
 ),
 
@@ -150,8 +144,7 @@ intervals as (
         inference_path,
         {{ distance }} as distance_blocks
         {%- for name in ['difference', 'excess'] %},
-        quantile_cont({{ name }}_{{ distance }}, 0.025) as {{ name }}_low,
-        quantile_cont({{ name }}_{{ distance }}, 0.975) as {{ name }}_high
+        {{ percentile_ends(name ~ '_' ~ distance, name) }}
         {%- endfor %}
     from resampled
     group by model_id, inference_path

@@ -4,8 +4,8 @@ with findings as (
 
     select * from {{ ref('int_detector_findings') }}
     where
-        component = 'full'
-        and level_ratio = cast({{ ranked_level() }} as double) / 1000
+        signal_part = 'full'
+        and level_ratio = cast({{ constant('ranked_level') }} as double) / 1000
 
 ),
 

@@ -23,7 +23,7 @@ final as (
         findings.{{ key | join(', findings.') }},
         findings.arm,
         findings.kind,
-        findings.component,
+        findings.signal_part,
         findings.contrast_dn,
         alarms.cluster_unit,
         alarms.limit_score,

@@ -26,7 +26,7 @@ final as (
         bounded.inference_path,
         bounded.arm,
         bounded.kind,
-        bounded.component,
+        bounded.signal_part,
         bounded.contrast_dn,
         bounded.detector,
         bounded.reading,

@@ -1,6 +1,6 @@
 {#- A site's transfer is the product of what changed in the restored image with what was drawn, over
     what was drawn; means of sites within a patient, then of patients, each in a stated order. -#}
-{%- set groups = ['model_id', 'inference_path', 'kind', 'component', 'contrast_dn'] -%}
+{%- set groups = ['model_id', 'inference_path', 'kind', 'signal_part', 'contrast_dn'] -%}
 {%- set key = groups | join(', ') -%}
 with injections as (
 
@@ -27,7 +27,7 @@ transferred as (
         injections.model_id,
         injections.inference_path,
         injections.kind,
-        injections.component,
+        injections.signal_part,
         injections.contrast_dn,
         injections.image_id,
         injections.site_number,
@@ -48,7 +48,7 @@ clustered as (
         cluster_id,
         cluster_unit,
         count(*) as site_count,
-        count(*) filter (where transfer >= 0.8) as kept_count
+        count(*) filter (where transfer >= {{ constant('kept_transfer') }}) as kept_count
         {%- for name in ['transfer', 'range_bound', 'residue'] %},
         round({{ ordered_mean(name, 'image_id, site_number') }}, 12) as {{ name }}
         {%- endfor %}
@@ -80,7 +80,7 @@ final as (
         gathered.model_id,
         gathered.inference_path,
         gathered.kind,
-        gathered.component,
+        gathered.signal_part,
         gathered.contrast_dn,
         gathered.cluster_unit,
         gathered.cluster_count,

@@ -13,7 +13,7 @@ final as (
         lowest,
         highest,
         published_decimals,
-        polarity,
+        preference,
         looks_at,
         source,
         description,

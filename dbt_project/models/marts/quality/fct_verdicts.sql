@@ -58,9 +58,9 @@ final as (
         image_id,
         case
             when evaluated_count = 0 then null
-            when detection_count >= 5 then 'High'
-            when detection_count >= 3 then 'Medium'
-            when detection_count >= 1 then 'Low'
+            when detection_count >= {{ constant('verdict_high') }} then 'High'
+            when detection_count >= {{ constant('verdict_medium') }} then 'Medium'
+            when detection_count >= {{ constant('verdict_low') }} then 'Low'
             else 'Normal'
         end as confidence,
         case when evaluated_count > 0 then detection_count end as detection_count,

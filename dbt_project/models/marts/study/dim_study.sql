@@ -19,7 +19,7 @@ axes as (
             where basis_id = '{{ 'standard-1' if scoring_basis() == 'pooled' else 'pooled' }}'
         ) as axis_alignment
     from bases
-    where component = 1
+    where pc_number = 1
 
 ),
 

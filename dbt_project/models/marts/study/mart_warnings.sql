@@ -115,9 +115,9 @@ few as (
         'what is independent here is ' || count(distinct cluster_id) || ' '
         || max(cluster_unit) || case when count(distinct cluster_id) = 1 then '' else 's' end
         || ': below ' || {{ var('min_clusters') }} || ' no table has an interval, below '
-        || {{ least_tested() }} || ' no difference of models is tested' as sentence
+        || {{ constant('least_tested') }} || ' no difference of models is tested' as sentence
     from images
-    having count(*) > 0 and count(distinct cluster_id) < {{ least_tested() }}
+    having count(*) > 0 and count(distinct cluster_id) < {{ constant('least_tested') }}
 
 ),
 
@@ -134,9 +134,9 @@ foreign_axis as (
         cast(null as varchar) as example,
         'the axis ' || axis_basis || ' is not this study''s: |cos| '
         || printf('%.2f', axis_alignment) || ', below '
-        || {{ minimum_alignment() }} || ' (mart_pca_basis)' as sentence
+        || {{ constant('minimum_alignment') }} || ' (mart_pca_basis)' as sentence
     from study
-    where axis_alignment < {{ minimum_alignment() }}
+    where axis_alignment < {{ constant('minimum_alignment') }}
 
 ),
 
