@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.skewed import find_ends, find_p, transform
-
 from tests.macros import make_environment
+from tests.skewed import find_ends, find_p, transform
 
 QUANTITIES = ("local_ssim", "extreme", "mse_dn2")
 FINDINGS = ("Mass", "Nodule", "Effusion")

@@ -6,9 +6,8 @@ import polars as pl
 import pytest
 from scipy import stats
 
-from tests.skewed import find_ends, find_p, transform
-
 from tests.macros import make_environment
+from tests.skewed import find_ends, find_p, transform
 
 FOLDER = "dbt_project/models"
 MODELS = {
