@@ -150,7 +150,6 @@ final as (
             ) / 96
             as {{ fixed() }}
         ) as d_block4_{{ path }},
-        cast(({{ path }}_sum - reference_sum) / 64 as {{ fixed() }}) as d_mu_{{ path }},
         cast({{ path }}_local_ssim as {{ fixed() }}) as local_ssim_{{ path }},
         mse_dn2_{{ path }},
         cast(up_to_invention_{{ path }} - up_to_shift_{{ path }} as {{ fixed_dn2() }})
@@ -159,18 +158,6 @@ final as (
             as lost_dn2_{{ path }},
         cast(up_to_excess_{{ path }} - up_to_invention_{{ path }} as {{ fixed_dn2() }})
             as exaggerated_dn2_{{ path }},
-        up_to_shift_{{ path }} as shifted_dn2_{{ path }},
-        -- Where SSIM is blind and why (definitions E.2, [OWN]); 1 - l is shift_sq / level_sq.
-        19 * (reference_spread + {{ path }}_spread) <= 4096 * {{ ssim_c2() }}
-            as is_silent_{{ path }},
-        reference_spread + {{ path }}_spread > 4096 * {{ ssim_c2() }} as is_textured_{{ path }},
-        case
-            when reference_sum * reference_sum < 10 * 4096 * {{ ssim_c1() }}
-                then 20 * {{ path }}_shift_sq > {{ path }}_level_sq
-            when {{ path }}_sum is not null then false
-        end as is_lum_over_{{ path }},
-        {{ path }}_shift_sq >= 320 * 320
-        and 100 * {{ path }}_shift_sq <= {{ path }}_level_sq as is_lum_under_{{ path }},
         -- What the block says of the LR image (definitions E.9); NULL where nothing is known of it.
         cast({{ path }}_lr_usable as smallint) as lr_judged_px_{{ path }},
         case when {{ path }}_lr_usable > 0 then cast({{ path }}_lr_contradicted as smallint) end

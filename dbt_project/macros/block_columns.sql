@@ -1,0 +1,71 @@
+{#- Columns of fct_blocks, and which of them are stored. -#}
+
+{#- Those behind keys and is_partial, in their order. -#}
+{% macro block_measures() %}
+    {%- set measures = ['polarity_notta'] -%}
+    {%- for name in ['axis1', 'pc1', 'local_ssim'] -%}
+    {%- for path in inference_paths() -%}
+    {%- do measures.append(name ~ '_' ~ path) -%}
+    {%- endfor -%}
+    {%- endfor -%}
+    {%- for name in ['mean_dn', 'variance_dn2'] -%}
+    {%- for image in ['reference'] + inference_paths() -%}
+    {%- do measures.append(name ~ '_' ~ image) -%}
+    {%- endfor -%}
+    {%- endfor -%}
+    {%- for path in inference_paths() -%}
+    {%- for component in components() -%}
+    {%- do measures.append('d_' ~ component ~ '_' ~ path) -%}
+    {%- endfor -%}
+    {%- endfor -%}
+    {%- for path in inference_paths() -%}
+    {%- for kind in ['mse'] + ledger_kinds() + ['shifted'] -%}
+    {%- do measures.append(kind ~ '_dn2_' ~ path) -%}
+    {%- endfor -%}
+    {%- for flag in block_flags(path) -%}
+    {%- do measures.append(flag ~ '_' ~ path) -%}
+    {%- endfor -%}
+    {%- do measures.extend(lr_columns(path)) -%}
+    {%- endfor -%}
+    {{ return(measures) }}
+{% endmacro %}
+
+{#- Those that int_blocks_scored does not store: exact, cheap functions of what it does, computed
+    whenever they are read, and NULL where the study names no LR image. Result: by name the SQL, of
+    names of stored columns. -#}
+{% macro computed_block_columns() %}
+    {%- set columns = {
+        'polarity_notta':
+            "case when axis1_notta > 0 then 'positive' when axis1_notta < 0 then 'negative'"
+            ~ " when axis1_notta = 0 then 'zero' end",
+    } -%}
+    {%- for path in inference_paths() -%}
+    {%- do columns.update({
+        'd_mu_' ~ path: 'cast(mean_dn_' ~ path ~ ' - mean_dn_reference as ' ~ fixed() ~ ')',
+        'shifted_dn2_' ~ path: 'cast(' ~ squared('mean_dn_' ~ path ~ ' - mean_dn_reference') ~ ' as '
+            ~ fixed_dn2() ~ ')',
+    }) -%}
+    {%- for flag, sql in block_flags(path).items() -%}
+    {%- do columns.update({flag ~ '_' ~ path: sql}) -%}
+    {%- endfor -%}
+    {%- if not var('has_lr', false) -%}
+    {%- for name, type in lr_columns(path).items() -%}
+    {%- do columns.update({name: 'cast(null as ' ~ type ~ ')'}) -%}
+    {%- endfor -%}
+    {%- endif -%}
+    {%- endfor -%}
+    {{ return(columns) }}
+{% endmacro %}
+
+{#- All columns of a block, as select items from int_blocks_scored. -#}
+{% macro block_items() -%}
+    {%- set computed = computed_block_columns() -%}
+    model_id,
+        image_id,
+        block_row,
+        block_col,
+        is_partial
+        {%- for name in block_measures() %},
+        {{ computed[name] ~ ' as ' if name in computed }}{{ name }}
+        {%- endfor %}
+{%- endmacro %}
