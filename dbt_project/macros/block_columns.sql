@@ -34,11 +34,7 @@
     whenever they are read, and NULL where the study names no LR image. Result: by name the SQL, of
     names of stored columns. -#}
 {% macro computed_block_columns() %}
-    {%- set columns = {
-        'polarity_notta':
-            "case when axis1_notta > 0 then 'positive' when axis1_notta < 0 then 'negative'"
-            ~ " when axis1_notta = 0 then 'zero' end",
-    } -%}
+    {%- set columns = {} -%}
     {%- for path in inference_paths() -%}
     {%- do columns.update({
         'd_mu_' ~ path: 'cast(mean_dn_' ~ path ~ ' - mean_dn_reference as ' ~ fixed() ~ ')',

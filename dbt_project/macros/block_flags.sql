@@ -12,7 +12,8 @@
         'is_textured': spread ~ ' > ' ~ ssim_c2(),
         'is_lum_over': 'case when ' ~ dark ~ ' < 10 * ' ~ ssim_c1() ~ ' then 20 * ' ~ shift_sq
             ~ ' > ' ~ level_sq ~ ' when mean_dn_' ~ path ~ ' is not null then false end',
-        'is_lum_under': shift_sq ~ ' >= 25 and 100 * ' ~ shift_sq ~ ' <= ' ~ level_sq,
+        'is_lum_under': 'abs(mean_dn_' ~ path ~ ' - mean_dn_reference) >= 5 and 100 * ' ~ shift_sq
+            ~ ' <= ' ~ level_sq,
     }) }}
 {% endmacro %}
 

@@ -2,7 +2,8 @@
 
 {#- Sums over the 64 pixels give everything as exact integers: the spread
     64 sum(x^2) - sum(x)^2 is the variance times 4096, and so are the Haar energies (definitions
-    E.7), which add up to it; products likewise. -#}
+    E.7), which add up to it; products likewise. Features have six decimals, as those of
+    int_blocks_mixed, but are doubles: they are multiplied by doubles, and never added up. -#}
 with blocks as (
 
     select * from {{ ref('stg_raw__blocks') }}
@@ -128,7 +129,7 @@ final as (
         cast({{ path }}_sum / 64 as {{ fixed() }}) as mean_dn_{{ path }},
         cast({{ path }}_spread / 4096 as {{ fixed_dn2() }}) as variance_dn2_{{ path }},
         {%- for name, sql in signed_features(path).items() %}
-        cast({{ sql }} as {{ fixed() }}) as phi_{{ name }}_{{ path }},
+        round(1e6 * ({{ sql }})) / 1e6 as phi_{{ name }}_{{ path }},
         {%- endfor %}
         {%- for name, sql in judged_components(path).items() %}
         cast({{ sql }} as {{ fixed() }}) as d_{{ name }}_{{ path }},

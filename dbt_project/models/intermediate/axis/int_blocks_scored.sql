@@ -52,6 +52,19 @@ axes as (
 
 ),
 
+signed as (
+
+    select
+        *,
+        case
+            when axis1_notta > 0 then 'positive'
+            when axis1_notta < 0 then 'negative'
+            when axis1_notta = 0 then 'zero'
+        end as polarity_notta
+    from axes
+
+),
+
 final as (
 
     select
@@ -63,7 +76,7 @@ final as (
         {%- for name in block_measures() if name not in computed %},
         {{ name }}
         {%- endfor %}
-    from axes
+    from signed
 
 )
 
