@@ -22,7 +22,7 @@
     {%- for kind in ['mse'] + ledger_kinds() + ['shifted'] -%}
     {%- do measures.append(kind ~ '_dn2_' ~ path) -%}
     {%- endfor -%}
-    {%- for flag in block_flags(path) -%}
+    {%- for flag in block_flags() -%}
     {%- do measures.append(flag ~ '_' ~ path) -%}
     {%- endfor -%}
     {%- do measures.extend(lr_columns(path)) -%}
@@ -30,20 +30,18 @@
     {{ return(measures) }}
 {% endmacro %}
 
-{#- Those that int_blocks_scored does not store: exact, cheap functions of what it does, computed
-    whenever they are read, and NULL where the study names no LR image. Result: by name the SQL, of
-    names of stored columns. -#}
+{#- Those that int_blocks_scored does not store: the difference of a block's means, and its square
+    (64ths of dn, and exact in a double), computed whenever they are read; and what is said of LR
+    images, NULL where the study names none. Result: by name the SQL, of names of stored columns. -#}
 {% macro computed_block_columns() %}
     {%- set columns = {} -%}
     {%- for path in inference_paths() -%}
+    {%- set shift = 'mean_dn_' ~ path ~ ' - mean_dn_reference' -%}
     {%- do columns.update({
-        'd_mu_' ~ path: 'cast(mean_dn_' ~ path ~ ' - mean_dn_reference as ' ~ fixed() ~ ')',
-        'shifted_dn2_' ~ path: 'cast(' ~ squared('mean_dn_' ~ path ~ ' - mean_dn_reference') ~ ' as '
-            ~ fixed_dn2() ~ ')',
+        'd_mu_' ~ path: 'cast(' ~ shift ~ ' as ' ~ fixed() ~ ')',
+        'shifted_dn2_' ~ path: 'cast(cast(' ~ shift ~ ' as double) * cast(' ~ shift
+            ~ ' as double) as ' ~ fixed_dn2() ~ ')',
     }) -%}
-    {%- for flag, sql in block_flags(path).items() -%}
-    {%- do columns.update({flag ~ '_' ~ path: sql}) -%}
-    {%- endfor -%}
     {%- if not var('has_lr', false) -%}
     {%- for name, type in lr_columns(path).items() -%}
     {%- do columns.update({name: 'cast(null as ' ~ type ~ ')'}) -%}

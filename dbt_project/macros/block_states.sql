@@ -91,7 +91,7 @@
         {{ indicator.flag }}_{{ path }}
         {%- endfor %},
         is_masked_{{ path }}
-        {%- for flag in block_flags(path) %},
+        {%- for flag in block_flags() %},
         {{ flag }}_{{ path }}
         {%- endfor %}
         {%- endfor %}

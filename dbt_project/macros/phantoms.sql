@@ -50,7 +50,7 @@
     {%- do detectors.update({flag: {
         'value': 'cast(states.' ~ flag ~ '_' ~ path ~ ' as integer)',
         'readings': ['value'],
-        'family': 'flag' if flag in block_flags('') else 'state',
+        'family': 'flag' if flag in block_flags() else 'state',
         'unit': none,
     }}) -%}
     {%- endfor -%}
@@ -69,7 +69,7 @@
     {%- for indicator in tier3_indicators('').values() -%}
     {%- do flags.append(indicator.flag) -%}
     {%- endfor -%}
-    {{ return(flags + ['is_masked'] + block_flags('') | list) }}
+    {{ return(flags + ['is_masked'] + block_flags()) }}
 {% endmacro %}
 
 {#- Columns that name what was drawn, beside the detector and how it is read. -#}

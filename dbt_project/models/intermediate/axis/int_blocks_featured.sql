@@ -159,6 +159,17 @@ final as (
             as lost_dn2_{{ path }},
         cast(up_to_excess_{{ path }} - up_to_invention_{{ path }} as {{ fixed_dn2() }})
             as exaggerated_dn2_{{ path }},
+        -- Where SSIM is blind and why (definitions E.2, [OWN]); 1 - l is shift_sq / level_sq.
+        19 * (reference_spread + {{ path }}_spread) <= 4096 * {{ ssim_c2() }}
+            as is_silent_{{ path }},
+        reference_spread + {{ path }}_spread > 4096 * {{ ssim_c2() }} as is_textured_{{ path }},
+        case
+            when reference_sum * reference_sum < 10 * 4096 * {{ ssim_c1() }}
+                then 20 * {{ path }}_shift_sq > {{ path }}_level_sq
+            when {{ path }}_sum is not null then false
+        end as is_lum_over_{{ path }},
+        {{ path }}_shift_sq >= 320 * 320
+        and 100 * {{ path }}_shift_sq <= {{ path }}_level_sq as is_lum_under_{{ path }},
         -- What the block says of the LR image (definitions E.9); NULL where nothing is known of it.
         cast({{ path }}_lr_usable as smallint) as lr_judged_px_{{ path }},
         case when {{ path }}_lr_usable > 0 then cast({{ path }}_lr_contradicted as smallint) end
