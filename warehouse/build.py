@@ -27,6 +27,8 @@ from upscale_audit.warehouse.frozen import (
     read_frozen,
 )
 from upscale_audit.warehouse.growth import (
+    CARRIED_SCHEMA,
+    STORED_BLOCKS,
     Growth,
     copy_published,
     drop_what_cannot_grow,
@@ -265,7 +267,7 @@ class _Job:
         variables = describe_study(self.study)
         if self.growth.reason is None:
             carried = copy_published(self.study, self.database)
-            self.carried_blocks = carried["main.fct_blocks"]
+            self.carried_blocks = carried[f"{CARRIED_SCHEMA}.{STORED_BLOCKS}"]
             variables |= {"carried_blocks": self.carried_blocks, "carried_rows": carried}
         self._create_raw()
         if self.spark:

@@ -223,10 +223,12 @@ def _lies_in_order(connection, model_id):
         with placed as (
             select
                 blocks.image_id,
-                min(blocks.rowid - blocks.block_row * images.block_cols - blocks.block_col) as low,
-                max(blocks.rowid - blocks.block_row * images.block_cols - blocks.block_col) as high,
+                min(blocks.block_number - blocks.block_row * images.block_cols - blocks.block_col)
+                    as low,
+                max(blocks.block_number - blocks.block_row * images.block_cols - blocks.block_col)
+                    as high,
                 count(*) as block_count
-            from fct_blocks as blocks
+            from intermediate.int_blocks_completed as blocks
             inner join dim_images as images on blocks.image_id = images.image_id
             where blocks.model_id = ?
             group by blocks.image_id

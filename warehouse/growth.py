@@ -22,13 +22,16 @@ from upscale_audit.warehouse.proof.provenance import OWN_BASIS, WAREHOUSE_MANIFE
 from upscale_audit.warehouse.raw import find_shard_model
 
 CARRIED_SCHEMA = "intermediate"
-"""Holds, in a published file that can grow, the sums per image that later builds add to."""
+"""Holds the blocks, and in a published file that can grow the sums that later builds add to."""
 
 GROWING = "growing_table"
 """How dbt materializes a table to which builds add (dbt_project/macros/growth.sql)."""
 
-GROWN_MARTS = ("fct_blocks",)
-"""Published tables to which a build adds; it makes the others anew."""
+STORED_BLOCKS = "int_blocks_scored"
+"""What `fct_blocks`, a view, stores, in the carried schema of every published file."""
+
+BLOCK_VIEWS = ("int_blocks_completed",)
+"""Views of it there that are published too."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +72,14 @@ def plan_growth(study, manifest, recipe, frozen):
         return Growth(reason="there is no warehouse yet")
     try:
         published = read_manifest(study.output / WAREHOUSE_MANIFEST, "upscale-audit build")
+        changed = _compare_recipes(published["recipe"], recipe)
+        if changed:
+            return Growth(reason=f"{changed} changed since the last build")
         before, models, regions, is_dense = _read_published(study.warehouse)
     except (StudyError, duckdb.Error) as error:
         return Growth(reason=f"the published one cannot be read: {str(error).splitlines()[0]}")
     if not is_dense:
         return Growth(reason="rows were taken out of the published warehouse")
-    changed = _compare_recipes(published["recipe"], recipe)
-    if changed:
-        return Growth(reason=f"{changed} changed since the last build")
     retiled = _find_retiled(models, published["recipe"], recipe)
     if retiled:
         return Growth(reason=retiled)
@@ -102,7 +105,7 @@ def _read_published(path):
         regions = connection.execute("select image_id, regions_sha256 from dim_masks").fetchall()
         # A build that adds tells its rows from the carried ones by these numbers.
         ((is_dense,),) = connection.sql(
-            "select coalesce(max(rowid) + 1, 0) = count(*) from fct_blocks"
+            f"select coalesce(max(rowid) + 1, 0) = count(*) from {CARRIED_SCHEMA}.{STORED_BLOCKS}"
         ).fetchall()
     return dict(files), {model_id for (model_id,) in models}, dict(regions), is_dense
 
@@ -132,6 +135,7 @@ def _compare_recipes(before, now):
         return "the axis"
     names = {
         "parameters": "a parameter",
+        "has_lr": "what the study says of LR images",
         "code": "upscale-audit",
         "dbt_project_sha256": "the SQL",
         "duckdb_version": "DuckDB",
@@ -191,7 +195,7 @@ def copy_published(study, database):
     copy_database(study.warehouse, database)
     with open_build(database) as connection:
         for schema, name, kind in _list_tables(connection):
-            if schema == "main" and name not in GROWN_MARTS:
+            if schema == "main":
                 _drop(connection, "main", name, kind)
         connection.execute("checkpoint")
         return {
@@ -241,7 +245,7 @@ def _copy_file(source, target):
 
 
 def drop_what_cannot_grow(connection, dbt_manifest, keeps):
-    """Drop intermediate tables and views, save those to which a later build adds.
+    """Drop intermediate tables and views, save blocks and those to which a later build adds.
 
     Parameters
     ----------
@@ -249,7 +253,7 @@ def drop_what_cannot_grow(connection, dbt_manifest, keeps):
     dbt_manifest : dict
         dbt's description of its last run.
     keeps : bool
-        Whether a later build may add to this one; else nothing is kept.
+        Whether a later build may add to this one; else only blocks are kept.
     """
     grown = {
         node["name"]
@@ -260,11 +264,10 @@ def drop_what_cannot_grow(connection, dbt_manifest, keeps):
         "select table_name, table_type from information_schema.tables where table_schema = ?",
         [CARRIED_SCHEMA],
     ).fetchall()
+    kept = {STORED_BLOCKS, *BLOCK_VIEWS, *(grown if keeps else ())}
     for name, kind in found:
-        if kind == "VIEW" or not keeps or name not in grown:
+        if name not in kept:
             _drop(connection, CARRIED_SCHEMA, name, kind)
-    if not keeps:
-        connection.execute(f"drop schema if exists {quote_name(CARRIED_SCHEMA)}")
 
 
 def _drop(connection, schema, name, kind):

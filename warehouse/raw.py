@@ -42,8 +42,13 @@ def check_sign_off(study, manifest):
         "has_published": bool(study.published),
         "sources_root": find_root(lines),
         "block_shards": sorted(shards),
+        "has_lr": study.lr is not None,
     }
-    found = manifest | {"block_shards": sorted(manifest["block_shards"])}
+    found = manifest | {
+        "block_shards": sorted(manifest["block_shards"]),
+        # Where the study names no LR image, the build stores nothing that is said of one.
+        "has_lr": "lr" in manifest["recipe"],
+    }
     wrong = [name for name, value in expected.items() if found[name] != value]
     if wrong:
         raise StudyError(

@@ -10,6 +10,7 @@ from upscale_audit.analysis.explore.outlines import read_outlines
 from upscale_audit.analysis.explore.pixels import read_boxes, read_film
 from upscale_audit.analysis.explore.quantities import read_quantities
 from upscale_audit.analysis.explore.views import (
+    NUMBERED_BLOCKS,
     View,
     find_limit,
     find_place,
@@ -144,7 +145,7 @@ class Explorer:
         """Read one block, a dictionary of all columns; None where there is none."""
         place = self._find_place(view.model_id, view.image_id)
         rows = self._marts.rows(
-            f"select * from fct_blocks where {place}"
+            f"select * exclude (block_number) from {NUMBERED_BLOCKS} where {place}"
             f" and block_row = {block[0]} and block_col = {block[1]}"
         )
         return rows[0] if rows else None

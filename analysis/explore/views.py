@@ -9,6 +9,9 @@ from upscale_audit.analysis.marts import quote_name, quote_text
 
 DIGITS = 6
 """Decimals of the fixed-point columns of `fct_blocks`; ends of a brush are rounded to them."""
+
+NUMBERED_BLOCKS = "intermediate.int_blocks_completed"
+"""`fct_blocks` with the number of each row, by which an image's blocks are found at once."""
 BIN_COUNT = 60
 _LIMIT_QUANTILE = 0.99
 
@@ -95,7 +98,7 @@ def quote_plainly(name):
 
 
 def read_starts(marts):
-    """Read at which row of `fct_blocks` each image's blocks under each model begin.
+    """Read at which stored row each image's blocks under each model begin.
 
     Parameters
     ----------
@@ -108,11 +111,11 @@ def read_starts(marts):
 
     Notes
     -----
-    Once for a whole table: two columns of small integers. The table's zone maps find an image by
-    its name too, but keep only the beginnings of names, which may be all the same.
+    Once for a whole table: two columns of small integers. Zone maps find an image by its name too,
+    but keep only the beginnings of names, which may be all the same.
     """
     rows = marts.rows(
-        "select model_id, image_id, rowid as first_row from fct_blocks"
+        f"select model_id, image_id, block_number as first_row from {NUMBERED_BLOCKS}"
         " where block_row = 0 and block_col = 0"
     )
     return {(row["model_id"], row["image_id"]): row["first_row"] for row in rows}
@@ -139,8 +142,8 @@ def find_place(marts, model_id, image_id, first_row, count):
     names = spell_names(model_id, image_id)
     if first_row is None:
         return names
-    place = f"{names} and rowid between {first_row} and {first_row + count - 1}"
-    (found,) = marts.rows(f"select count(*) as rows from fct_blocks where {place}")
+    place = f"{names} and block_number between {first_row} and {first_row + count - 1}"
+    (found,) = marts.rows(f"select count(*) as rows from {NUMBERED_BLOCKS} where {place}")
     return place if found["rows"] == count else names
 
 
@@ -164,7 +167,7 @@ def read_values(marts, place, shape, column):
     """
     blocks = marts.frame(
         f"select block_row, block_col, cast({quote_name(column)} as double) as value"
-        f" from fct_blocks where {place}"
+        f" from {NUMBERED_BLOCKS} where {place}"
     )
     values = np.full(shape, np.nan)
     values[blocks["block_row"].to_numpy(), blocks["block_col"].to_numpy()] = blocks[

@@ -52,3 +52,18 @@
 {% macro null_share(scale) -%}
     (1 - 1 / cast({{ scale }} * {{ scale }} as double))
 {%- endmacro %}
+
+{#- Columns of fct_blocks that say what a block holds of its LR image. Argument: the inference path.
+    Result: their types by name. -#}
+{% macro lr_columns(path) %}
+    {%- set types = {
+        'lr_judged_px_' ~ path: 'smallint',
+        'lr_contradicted_px_' ~ path: 'smallint',
+        'lr_rms_dn_' ~ path: fixed(),
+    } -%}
+    {%- for kind in lr_kinds(path) -%}
+    {%- do types.update({'lr_' ~ kind ~ '_dn2_' ~ path: fixed_dn2()}) -%}
+    {%- endfor -%}
+    {%- do types.update({'null_correlation_' ~ path: fixed()}) -%}
+    {{ return(types) }}
+{% endmacro %}

@@ -7,12 +7,12 @@
     {{ return('table' if target.type == 'spark' else 'growing_table') }}
 {% endmacro %}
 
-{#- After `from ref('fct_blocks')`, in a growing table or a view that only such tables read: the
-    rows that this build adds. They lie behind the carried ones, and a condition on rowid skips
-    those unread. -#}
+{#- After `from ref('int_blocks_completed')`, in a growing table or a view that only such tables read:
+    the rows that this build adds. They lie behind the carried ones, and a condition on a row's
+    number skips those unread. -#}
 {% macro added_blocks() -%}
     {%- if is_growing() -%}
-    where rowid >= {{ var('carried_blocks') }}
+    where block_number >= {{ var('carried_blocks') }}
     {%- endif -%}
 {%- endmacro %}
 

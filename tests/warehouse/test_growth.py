@@ -19,8 +19,10 @@ from upscale_audit.warehouse.dbt_runner import run_dbt
 from upscale_audit.warehouse.export import export_tables
 from upscale_audit.warehouse.frozen import Frozen, freeze_study, read_frozen
 from upscale_audit.warehouse.growth import (
+    BLOCK_VIEWS,
+    CARRIED_SCHEMA,
     GROWING,
-    GROWN_MARTS,
+    STORED_BLOCKS,
     _copy_file,
     copy_published,
     plan_growth,
@@ -171,9 +173,10 @@ def list_kept(study):
 
 def test_only_tables_that_grow_are_carried(small_study, frozen_study):
     frozen, standard = list_growing(frozen_study), list_growing(small_study)
-    assert {name for name in frozen if not name.startswith("int_")} == set(GROWN_MARTS)
-    assert list_kept(frozen_study) == frozen - set(GROWN_MARTS)
-    assert list_kept(small_study) == standard - set(GROWN_MARTS)
+    assert all(name.startswith("int_") for name in frozen)
+    blocks = {STORED_BLOCKS, *BLOCK_VIEWS}
+    assert list_kept(frozen_study) == frozen | blocks
+    assert list_kept(small_study) == standard | blocks
     # What is compared with limits that move is made anew.
     assert frozen - standard == {
         "int_tier3_counts",
@@ -182,17 +185,18 @@ def test_only_tables_that_grow_are_carried(small_study, frozen_study):
     }
     own = replace(small_study, axis="own")
     assert build_warehouse(own).axis_basis == "pooled"
-    assert list_kept(own) == set()
+    assert list_kept(own) == blocks
 
 
 def test_what_was_carried_gets_its_rows_once(small_study, tmp_path):
     database = tmp_path / "copy.duckdb"
     carried = copy_published(small_study, database)
-    assert carried["main.fct_blocks"] == 36
+    stored = f"{CARRIED_SCHEMA}.{STORED_BLOCKS}"
+    assert carried[stored] == 36
     variables = describe_study(small_study) | {"carried_blocks": 36}
-    select = ["run", "--select", "fct_blocks"]
-    for rows, flag in ({"main.fct_blocks": 35}, []), ({}, []), (carried, ["--full-refresh"]):
-        said = f"{rows.get('main.fct_blocks', 'no')} rows were carried, 36 are there.*upscale-audit"
+    select = ["run", "--select", STORED_BLOCKS]
+    for rows, flag in ({stored: 35}, []), ({}, []), (carried, ["--full-refresh"]):
+        said = f"{rows.get(stored, 'no')} rows were carried, 36 are there.*upscale-audit"
         with pytest.raises(StudyError, match=said):
             run_dbt(
                 small_study, database, select + flag, variables=variables | {"carried_rows": rows}
@@ -209,6 +213,7 @@ def test_nothing_added_keeps_every_block(plan):
     ("part", "reason"),
     [
         ({"parameters": {}}, "a parameter changed"),
+        ({"has_lr": True}, "what the study says of LR images changed"),
         ({"code": {}}, "upscale-audit changed"),
         ({"dbt_project_sha256": ""}, "the SQL changed"),
         ({"duckdb_version": "0"}, "DuckDB changed"),
@@ -272,7 +277,7 @@ def test_a_damaged_warehouse_is_not_grown(plan, frozen_study):
 def test_a_warehouse_with_rows_taken_out_is_not_grown(plan, frozen_study):
     frozen_study.warehouse.chmod(0o644)
     with duckdb.connect(str(frozen_study.warehouse)) as connection:
-        connection.execute("delete from fct_blocks where image_id = 'a'")
+        connection.execute(f"delete from {CARRIED_SCHEMA}.{STORED_BLOCKS} where image_id = 'a'")
     assert "rows were taken out" in plan().reason
 
 

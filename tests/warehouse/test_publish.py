@@ -68,7 +68,12 @@ def test_the_published_file_opens_in_older_shells_and_has_marts_and_what_grows(s
         ).fetchall()
     assert version[0][0].startswith("v1.5")
     assert schemas == [("intermediate",), ("main",)]
-    assert sorted(views) == [("main", "dim_blocks"), ("main", "fct_block_states")]
+    assert sorted(views) == [
+        ("intermediate", "int_blocks_completed"),
+        ("main", "dim_blocks"),
+        ("main", "fct_block_states"),
+        ("main", "fct_blocks"),
+    ]
 
 
 def test_the_view_of_states_needs_neither_the_files_name_nor_its_place(sample_study, tmp_path):
@@ -186,13 +191,18 @@ def test_the_order_of_stored_blocks_is_seen(places, expected):
         connection.execute("create table dim_images (image_id varchar, block_cols integer)")
         connection.execute("insert into dim_images values ('a', 2), ('b', 2)")
         connection.execute(
-            "create table fct_blocks"
+            "create table stored"
             " (model_id varchar, image_id varchar, block_row smallint, block_col smallint)"
         )
-        connection.execute("insert into fct_blocks values ('other', 'a', 0, 0)")
+        connection.execute("create schema intermediate")
+        connection.execute(
+            "create view intermediate.int_blocks_completed"
+            " as select rowid as block_number, * from stored"
+        )
+        connection.execute("insert into stored values ('other', 'a', 0, 0)")
         for image_id, row, col in places.split():
             values = ["m", image_id, int(row), int(col)]
-            connection.execute("insert into fct_blocks values (?, ?, ?, ?)", values)
+            connection.execute("insert into stored values (?, ?, ?, ?)", values)
         assert export._lies_in_order(connection, "m") == expected
 
 
@@ -223,6 +233,12 @@ def test_a_failed_data_test_publishes_nothing_and_is_named(small_study):
     assert hash_file(small_study.warehouse) == before
 
 
+def seal(manifest, more):
+    """Add to a manifest's recipe, and let it agree with itself."""
+    changed = manifest | {"recipe": manifest["recipe"] | more}
+    return changed | restate(changed)
+
+
 FORGERIES = {
     "study": lambda manifest: manifest | {"study": "other"},
     "models": lambda manifest: manifest | {"models": ["alpha"]},
@@ -230,6 +246,9 @@ FORGERIES = {
     "sources_root": lambda manifest: manifest | {"sources_root": "0" * 64},
     "block_shards": lambda manifest: manifest | {"block_shards": manifest["block_shards"][:1]},
     "recipe_sha256": lambda manifest: manifest | {"recipe": manifest["recipe"] | {"pairing": "x"}},
+    "has_lr": lambda manifest: seal(
+        manifest, {"lr": {"rule": "box", "scale": 2, "has_files": False}}
+    ),
     "is not as ingest writes it": lambda manifest: {
         name: value for name, value in manifest.items() if name != "models"
     },

@@ -73,7 +73,7 @@ def test_a_killed_build_goes_on_from_its_finished_tables(
         patch.setattr(build._Job, "publish", interrupt)
         with pytest.raises(KeyboardInterrupt):
             watched(names)
-    assert not {"fct_blocks", "int_image_moments", "mart_limits"} & set(names)
+    assert not {"int_blocks_scored", "int_image_moments", "mart_limits"} & set(names)
     assert {"mart_lesion_risk", "unique_grain_mart_limits_model_id"} <= set(names)
     assert small_study.warehouse.read_bytes() == published
     names = []

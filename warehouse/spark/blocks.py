@@ -1,8 +1,8 @@
 """Blocks on Spark, everything else on DuckDB: one dbt project for a study that outgrew a machine.
 
 dbt models that read blocks are run by dbt-spark on a cluster; what they give is small, save
-`fct_blocks`, and DuckDB takes it from the files they wrote. Needs the extra ``spark`` and Java 17,
-and a folder that every Spark worker sees under the same path.
+`int_blocks_scored`, which `fct_blocks` shows, and DuckDB takes it from the files they wrote. Needs
+the extra ``spark`` and Java 17, and a folder that every Spark worker sees under the same path.
 """
 
 import json
@@ -14,7 +14,7 @@ from upscale_audit.ingest.plain_paths import is_plain
 from upscale_audit.warehouse.connect import open_build, quote_name, quote_text
 from upscale_audit.warehouse.spark.session import open_session
 
-BLOCK_TABLES = {"source.upscale_audit.raw.blocks", "model.upscale_audit.fct_blocks"}
+BLOCK_TABLES = {"source.upscale_audit.raw.blocks", "model.upscale_audit.int_blocks_scored"}
 PROBES_PER_CORE = 4
 
 

@@ -118,7 +118,17 @@ def make_warehouse(folder, case):
             if not frame.is_empty():
                 connection.register("frame", frame)
                 connection.execute(f"insert into {table} by name select * from frame")
+        number_blocks(connection)
     return path, references
+
+
+def number_blocks(connection):
+    """Show the rows of `fct_blocks` with their numbers, as a warehouse does."""
+    connection.execute("create schema if not exists intermediate")
+    connection.execute(
+        "create or replace view intermediate.int_blocks_completed"
+        " as select rowid as block_number, * from fct_blocks"
+    )
 
 
 def _models(case):

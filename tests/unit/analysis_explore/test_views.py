@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tests.unit.analysis.conftest import Case, make_warehouse
+from tests.unit.analysis.conftest import Case, make_warehouse, number_blocks
 from upscale_audit.analysis.explore import colours, quantities, views
 from upscale_audit.analysis.explore.answers import MOST_ROWS, Desk
 from upscale_audit.analysis.marts import Marts
@@ -48,6 +48,7 @@ def test_the_query_gives_the_blocks_that_are_seen_to_the_last_at_the_ends_of_the
             "create table fct_blocks as select * replace (axis1_notta::decimal(9, 6) as"
             " axis1_notta, mse_dn2_notta::decimal(11, 6) as mse_dn2_notta) from frame"
         )
+        number_blocks(connection)
         marts = SimpleNamespace(
             frame=lambda sql: connection.sql(sql).pl(),
             rows=lambda sql: connection.sql(sql).pl().to_dicts(),
@@ -78,20 +79,22 @@ def test_an_image_is_read_by_its_rows_where_they_lie_together_and_else_by_name()
             " range % 6 // 3 as block_row, range % 3 as block_col, 1.5 * range as axis1_notta"
             " from range(30)"
         )
+        number_blocks(connection)
         starts = views.read_starts(marts)
         assert starts == {("m", f"i{number}"): 6 * number for number in range(5)}
         place = views.find_place(marts, "m", "i2", starts["m", "i2"], 6)
-        assert "rowid between 12 and 17" in place
+        assert "block_number between 12 and 17" in place
         expected = 1.5 * np.arange(12, 18).reshape(2, 3)
         assert np.array_equal(views.read_values(marts, place, (2, 3), "axis1_notta"), expected)
         connection.execute("create table moved as from fct_blocks order by block_col, image_id")
         connection.execute("drop table fct_blocks")
         connection.execute("alter table moved rename to fct_blocks")
+        number_blocks(connection)
         first = views.read_starts(marts)["m", "i2"]
         place = views.find_place(marts, "m", "i2", first, 6)
-        assert "rowid" not in place
+        assert "block_number" not in place
         assert np.array_equal(views.read_values(marts, place, (2, 3), "axis1_notta"), expected)
-        assert "rowid" not in views.find_place(marts, "m", "i9", None, 6)
+        assert "block_number" not in views.find_place(marts, "m", "i9", None, 6)
 
 
 def test_a_name_with_quotes_is_a_text_in_the_query():

@@ -8,7 +8,7 @@ with scores as (
         model_id,
         '{{ path }}' as inference_path,
         floor({{ constant('axis1_bins') }} * axis1_{{ path }}) as bin
-    from {{ ref('fct_blocks') }}
+    from {{ ref('int_blocks_completed') }}
     {{ added_blocks() }}
     {%- if not loop.last %}
     union all

@@ -2,7 +2,8 @@
 
 {#- Sums over the 64 pixels give everything as exact integers: the spread
     64 sum(x^2) - sum(x)^2 is the variance times 4096, and so are the Haar energies (definitions
-    E.7), which add up to it; products likewise. -#}
+    E.7), which add up to it; products likewise. Features have six decimals, as those of
+    int_blocks_mixed, but are doubles: they are multiplied by doubles, and never added up. -#}
 with blocks as (
 
     select * from {{ ref('stg_raw__blocks') }}
@@ -128,7 +129,7 @@ final as (
         cast({{ path }}_sum / 64 as {{ fixed() }}) as mean_dn_{{ path }},
         cast({{ path }}_spread / 4096 as {{ fixed_dn2() }}) as variance_dn2_{{ path }},
         {%- for name, sql in signed_features(path).items() %}
-        cast({{ sql }} as {{ fixed() }}) as phi_{{ name }}_{{ path }},
+        round(1e6 * ({{ sql }})) / 1e6 as phi_{{ name }}_{{ path }},
         {%- endfor %}
         {%- for name, sql in judged_components(path).items() %}
         cast({{ sql }} as {{ fixed() }}) as d_{{ name }}_{{ path }},
@@ -150,7 +151,6 @@ final as (
             ) / 96
             as {{ fixed() }}
         ) as d_block4_{{ path }},
-        cast(({{ path }}_sum - reference_sum) / 64 as {{ fixed() }}) as d_mu_{{ path }},
         cast({{ path }}_local_ssim as {{ fixed() }}) as local_ssim_{{ path }},
         mse_dn2_{{ path }},
         cast(up_to_invention_{{ path }} - up_to_shift_{{ path }} as {{ fixed_dn2() }})
@@ -159,7 +159,6 @@ final as (
             as lost_dn2_{{ path }},
         cast(up_to_excess_{{ path }} - up_to_invention_{{ path }} as {{ fixed_dn2() }})
             as exaggerated_dn2_{{ path }},
-        up_to_shift_{{ path }} as shifted_dn2_{{ path }},
         -- Where SSIM is blind and why (definitions E.2, [OWN]); 1 - l is shift_sq / level_sq.
         {{ silent_factor() }} * (reference_spread + {{ path }}_spread) <= 4096 * {{ ssim_c2() }}
             as is_silent_{{ path }},

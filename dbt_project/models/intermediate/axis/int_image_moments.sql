@@ -1,18 +1,19 @@
 {{ config(materialized=growing_table()) }}
 
-{#- Exact sums of the notta features and of their products: DECIMAL in, DECIMAL out. -#}
-{%- set names = features() -%}
+{#- Exact sums of the features of all spaces and of their products within a space, one pass for both
+    that have covariances: DECIMAL in, DECIMAL out. -#}
+{%- set names, products = [], [] -%}
+{%- for space in feature_spaces().values() -%}
+{%- for first in space -%}
+{%- if first not in names %}{% do names.append(first) %}{% endif -%}
+{%- for second in space[loop.index0:] if (first, second) not in products -%}
+{%- do products.append((first, second)) -%}
+{%- endfor -%}
+{%- endfor -%}
+{%- endfor -%}
 with blocks as (
 
-    select * from {{ ref('int_blocks_featured') }}
-
-),
-
-complete as (
-
-    select *
-    from blocks
-    where phi_luminance_notta is not null
+    select * from {{ ref('int_blocks_mixed') }}
 
 ),
 
@@ -23,14 +24,13 @@ final as (
         image_id,
         count(*) as block_count
         {%- for name in names %},
-        sum(phi_{{ name }}_notta) as sum_{{ name }}
+        sum(phi_{{ name }}) as sum_{{ name }}
         {%- endfor %}
-        {%- for first in names %}
-        {%- for second in names[loop.index0:] %},
-        sum(phi_{{ first }}_notta * phi_{{ second }}_notta) as sum_{{ first }}_{{ second }}
+        {%- for first, second in products %},
+        sum(phi_{{ first }} * phi_{{ second }}) as sum_{{ first }}_{{ second }}
         {%- endfor %}
-        {%- endfor %}
-    from complete
+    from blocks
+    where is_added
     group by model_id, image_id
 
 )

@@ -6,7 +6,7 @@
 {%- set notta, tta = tta_quantities('notta'), tta_quantities('tta') -%}
 with blocks as (
 
-    select * from {{ ref('fct_blocks') }}
+    select * from {{ ref('int_blocks_completed') }}
     {{ added_blocks() }}
 
 ),

@@ -1,7 +1,7 @@
 {#- Mean and covariance of the features of phi6, per model and pooled. -#}
 with images as (
 
-    select * from {{ ref('int_image_mixed_moments') }}
+    select * from {{ ref('int_image_moments') }}
 
 ),
 

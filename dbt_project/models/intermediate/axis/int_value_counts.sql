@@ -11,7 +11,7 @@ with final as (
         '{{ quantity }}' as quantity,
         cast({{ value }} as {{ fixed_dn2() }}) as value,
         count(*) as block_count
-    from {{ ref('fct_blocks') }}
+    from {{ ref('int_blocks_completed') }}
     {{ added_blocks() }}
     group by model_id, {{ value }}
     having {{ value }} is not null

@@ -3,7 +3,7 @@
 {#- Where a block lies: its distance to the frame, 0 on it. -#}
 with blocks as (
 
-    select * from {{ ref('fct_blocks') }}
+    select * from {{ ref('int_blocks_completed') }}
     {{ added_blocks() }}
 
 ),

@@ -3,7 +3,7 @@
 {#- What an image's blocks are counted and added up for, on one pass over them. -#}
 with blocks as (
 
-    select * from {{ ref('fct_blocks') }}
+    select * from {{ ref('int_blocks_completed') }}
     {{ added_blocks() }}
 
 ),

@@ -5,7 +5,7 @@
 {%- set names = lesion_quantities('notta') | list -%}
 with blocks as (
 
-    select * from {{ ref('fct_blocks') }}
+    select * from {{ ref('int_blocks_completed') }}
     {{ limited_blocks() }}
 
 ),

@@ -5,7 +5,7 @@
     way of double, which holds millionths to the digit: decimal products take ten times as long. -#}
 with blocks as (
 
-    select * from {{ ref('fct_blocks') }}
+    select * from {{ ref('int_blocks_completed') }}
     {{ added_blocks() }}
 
 ),

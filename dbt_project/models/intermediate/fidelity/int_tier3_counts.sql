@@ -9,7 +9,7 @@
 {%- endfor -%}
 with blocks as (
 
-    select * from {{ ref('fct_blocks') }}
+    select * from {{ ref('int_blocks_completed') }}
     {{ limited_blocks() }}
 
 ),

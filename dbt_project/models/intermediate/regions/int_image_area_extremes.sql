@@ -4,7 +4,7 @@
     int_image_areas, because tau is a quantile of the study. -#}
 with blocks as (
 
-    select * from {{ ref('fct_blocks') }}
+    select * from {{ ref('int_blocks_completed') }}
     {{ limited_blocks() }}
 
 ),

@@ -4,7 +4,7 @@
     reference alone: the same under every model, and no other image moves them. -#}
 with blocks as (
 
-    select * from {{ ref('fct_blocks') }}
+    select * from {{ ref('int_blocks_completed') }}
     {{ added_blocks() }}
 
 ),
