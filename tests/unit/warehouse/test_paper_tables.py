@@ -47,6 +47,10 @@ def write(tmp_path):
                 connection.execute(f"insert into dim_models values ({marks})", values)
             connection.execute(f"create table mart_model_means ({MEAN_COLUMNS})")
             connection.execute(f"create table mart_model_pairs ({PAIR_COLUMNS})")
+            connection.execute(
+                "create table dim_constants as select 'least_tested' as constant,"
+                " cast(12 as double) as value"
+            )
             for table, rows in (("mart_model_means", means), ("mart_model_pairs", pairs)):
                 for row in rows:
                     marks = ", ".join("?" * len(row))
@@ -183,6 +187,7 @@ def test_names_of_a_published_file_are_data_in_both_forms(write):
 
 def test_a_study_without_an_image_has_headers_and_an_empty_table(write):
     folder = write()
+    assert "from 12 patients on" in (folder / MEANS_LATEX).read_text()
     assert (folder / MEANS).read_text().startswith("source_id,model_id,inference_path,quantity")
     assert (folder / PAIRS).read_text().startswith("source_id,model_a,model_b")
     assert "tabular" not in (folder / MEANS_LATEX).read_text()
