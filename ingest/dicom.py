@@ -4,16 +4,23 @@ pydicom (extra ``dicom``) reads the header, of which only the elements named her
 unpacks RLE; no other element of the file goes anywhere.
 """
 
+from __future__ import annotations
+
 import io
 import logging
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from upscale_audit.ingest.errors import RejectedFileError
 from upscale_audit.ingest.stated_window import MOST
 from upscale_audit.ingest.windows import LINEAR, SIGMOID, TABLE, Curve, Stored, Tone
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 MAGIC, MAGIC_AT = b"DICM", 128
 _IMPLICIT, _EXPLICIT, _DEFLATED = (f"1.2.840.10008.1.2{end}" for end in ("", ".1", ".1.99"))
@@ -49,27 +56,27 @@ class Header:
     frames: int
     mode: str
     syntax: str
-    dataset: object
+    dataset: Any
 
     exif = orientation = gamma = profile = None
 
     @property
-    def patient_id(self):
+    def patient_id(self) -> str | None:
         """The patient, as the file names him; None where it does not."""
         text = str(self.dataset.get("PatientID") or "").strip()
         return text or None
 
     @property
-    def spacing_mm(self):
+    def spacing_mm(self) -> tuple[float, float] | tuple[None, None]:
         """Distance of rows and of columns, of the patient where known, else of the detector."""
         for name in ("PixelSpacing", "ImagerPixelSpacing"):
             given = self.dataset.get(name)
             if given is not None and len(given) == 2:
-                return tuple(float(value) for value in given)
+                return float(given[0]), float(given[1])
         return None, None
 
 
-def read_header(data):
+def read_header(data: bytes) -> Header:
     """Read the elements of a DICOM file that pixels depend on.
 
     Parameters
@@ -100,7 +107,7 @@ def read_header(data):
     return Header(width, height, bits, frames, mode, syntax, dataset)
 
 
-def peek_size(head):
+def peek_size(head: bytes) -> int:
     """Pixels of a DICOM file, by how it begins; 0 where Rows and Columns do not stand there."""
     sides = []
     for element in (b"\x28\0\x10\0", b"\x28\0\x11\0"):
@@ -110,7 +117,7 @@ def peek_size(head):
     return sides[0] * sides[1]
 
 
-def check_kind(header):
+def check_kind(header: Header) -> None:
     """Refuse a sound file that is of no kind that is read.
 
     Raises
@@ -131,7 +138,7 @@ def check_kind(header):
         raise RejectedFileError("compression", f"{name}; uncompressed and RLE are read")
 
 
-def decode_stored(header):
+def decode_stored(header: Header) -> Stored:
     """Give a DICOM file's stored values, and what they mean.
 
     Parameters
@@ -169,12 +176,12 @@ def decode_stored(header):
     return Stored(samples, bits, tone, is_padding, -(1 << (bits - 1)) if is_signed else 0)
 
 
-def _require(condition, detail, code="undecodable"):
+def _require(condition: object, detail: str, code: str = "undecodable") -> None:
     if not condition:
         raise RejectedFileError(code, detail)
 
 
-def _guard(read, *arguments):
+def _guard(read: Callable[..., Any], *arguments: object) -> Any:
     """Call pydicom: what is damaged surfaces there as errors of many types, and as warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -187,7 +194,7 @@ def _guard(read, *arguments):
             raise RejectedFileError("undecodable", f"pydicom: {words[0][:200]}") from None
 
 
-def _parse(data):
+def _parse(data: bytes) -> Any:
     try:
         import pydicom
     except ImportError:
@@ -203,7 +210,7 @@ def _parse(data):
     return pydicom.dcmread(io.BytesIO(data), specific_tags=_ELEMENTS), syntax
 
 
-def _find_syntax(data):
+def _find_syntax(data: bytes) -> Any:
     """UID of the transfer syntax: group 2 is in explicit VR, little endian, whatever follows it."""
     at = MAGIC_AT + 4
     while at + 12 <= len(data) and data[at : at + 2] == b"\2\0":
@@ -216,19 +223,19 @@ def _find_syntax(data):
     return ""
 
 
-def _whole(dataset, name):
+def _whole(dataset: Any, name: str) -> Any:
     value = dataset.get(name)
     _require(value is not None, f"no {name}")
     return int(value)
 
 
-def _name_syntax(syntax):
+def _name_syntax(syntax: Any) -> Any:
     from pydicom.uid import UID
 
     return str(UID(syntax).name)
 
 
-def _view_words(header):
+def _view_words(header: Header) -> Any:
     """Uncompressed pixels: exactly as many bytes as the header promises, or one to be even."""
     dataset = header.dataset
     _require("PixelData" in dataset, "no pixel data", "truncated")
@@ -243,7 +250,7 @@ def _view_words(header):
     return words.reshape(header.height_px, header.width_px)
 
 
-def _unpack_rle(dataset):
+def _unpack_rle(dataset: Any) -> Any:
     dataset.pixel_array_options(decoding_plugin="pydicom", raw=True)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # of bytes too many
@@ -251,7 +258,7 @@ def _unpack_rle(dataset):
     return samples.view(f"u{samples.dtype.itemsize}")
 
 
-def _find_padding(dataset, samples, bits):
+def _find_padding(dataset: Any, samples: Any, bits: Any) -> Any:
     """Pixels of the padding value or range; None where the file states none."""
     first = dataset.get("PixelPaddingValue")
     if first is None:
@@ -264,7 +271,7 @@ def _find_padding(dataset, samples, bits):
     return (samples >= values[0]) & (samples <= values[1])
 
 
-def _read_tone(header, is_signed):
+def _read_tone(header: Header, is_signed: Any) -> Any:
     dataset = header.dataset
     slope, intercept, table = 1.0, 0.0, None
     if dataset.get("ModalityLUTSequence"):
@@ -280,7 +287,7 @@ def _read_tone(header, is_signed):
     return Tone(slope, intercept, table, header.mode == "MONOCHROME1", curve)
 
 
-def _read_curve(dataset, is_signed):
+def _read_curve(dataset: Any, is_signed: Any) -> Any:
     """Give the first VOI LUT, else the first window; None where there is neither."""
     if dataset.get("VOILUTSequence"):
         first, entries, bits = _read_table(dataset.VOILUTSequence[0], is_signed)
@@ -300,11 +307,11 @@ def _read_curve(dataset, is_signed):
     return Curve(kind, centre - width / 2, centre + width / 2, f"dicom_{function.lower()}")
 
 
-def _first(value):
+def _first(value: Any) -> float:
     return float(value if np.isscalar(value) or not hasattr(value, "__len__") else value[0])
 
 
-def _read_table(item, is_signed):
+def _read_table(item: Any, is_signed: bool) -> tuple[int, npt.NDArray[np.int64], int]:
     """First value, entries and bits of a LUT (PS3.3 C.11.1.1.1 and C.11.2.1.1)."""
     count, first, bits = (int(value) for value in item.LUTDescriptor)
     count = count or 1 << 16

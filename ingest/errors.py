@@ -28,13 +28,13 @@ class RejectedFileError(Exception):
         What was found.
     """
 
-    def __init__(self, code, detail):
+    def __init__(self, code: str, detail: str) -> None:
         super().__init__(f"{code}: {detail}")
         self.code = code
         self.detail = detail
 
 
-def says_few_handles(*errors):
+def says_few_handles(*errors: BaseException | str | None) -> bool:
     """Whether errors, or what caused them, come of a limit on open files, whoever met it.
 
     Parameters
@@ -42,7 +42,8 @@ def says_few_handles(*errors):
     *errors : BaseException or str
         Libraries wrap it, or say it in words of their own: a database, a renderer's panic.
     """
-    seen, left = [], [error for error in errors if error is not None]
+    seen: list[BaseException | str] = []
+    left: list[BaseException | str] = [error for error in errors if error is not None]
     while left:
         error = left.pop()
         if error in seen:

@@ -4,13 +4,22 @@ libjpeg goes on where a picture is broken and fills in grey; what it says of tha
 which Pillow drops and OpenCV prints. Here every warning is an error.
 """
 
+from __future__ import annotations
+
 import re
 import struct
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import simplejpeg
 
 from upscale_audit.ingest.errors import RejectedFileError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
 
 SIGNATURE = b"\xff\xd8\xff"
 MAX_SCANS = 500
@@ -56,12 +65,12 @@ class Header:
     orientation = gamma = None
 
     @property
-    def mode(self):
+    def mode(self) -> str:
         """Pillow's name of the colour mode."""
         return _MODES.get(self.components, f"{self.components} components")
 
 
-def read_header(data):
+def read_header(data: bytes) -> Header:
     """Walk the segments of a JPEG up to its end marker.
 
     Parameters
@@ -95,7 +104,8 @@ def read_header(data):
             profile[body[12]] = bytes(body[14:])
         elif marker == _APP2 and body[:4] == b"MPF\0":
             frames = max(frames, _count_pictures(bytes(body[4:])))
-    _require(scans, "no scan")
+    if frame is None or not scans:
+        raise RejectedFileError("undecodable", "no scan")
     process, depth, height, width, components = frame
     _require(len(names) == components, f"a frame header of {len(names)}, not {components} parts")
     if process is None:
@@ -104,7 +114,7 @@ def read_header(data):
     return Header(width, height, depth, components, len(scans), process, exif, joined, frames)
 
 
-def find_frame(head):
+def find_frame(head: bytes) -> tuple[int, int, int] | None:
     """Width, height and components in the first frame header; None where `head` ends before."""
     try:
         for marker, body in _walk(head):
@@ -116,7 +126,7 @@ def find_frame(head):
     return None
 
 
-def decode_pixels(data, components):
+def decode_pixels(data: bytes, components: int) -> npt.NDArray[np.uint8]:
     """Decode a JPEG of one or three components by libjpeg, its warnings taken as errors.
 
     Parameters
@@ -145,17 +155,18 @@ def decode_pixels(data, components):
     return pixels[..., 0] if components == 1 else pixels
 
 
-def _require(condition, detail, code="undecodable"):
+def _require(condition: object, detail: str, code: str = "undecodable") -> None:
     if not condition:
         raise RejectedFileError(code, detail)
 
 
-def _walk(data):
+def _walk(data: bytes) -> Iterator[tuple[int, memoryview]]:
     """Marker and body of each segment up to the end marker; a scan's body is its header."""
     view, at = memoryview(data), 2
     while True:
         found = _MARKER.search(data, at)
-        _require(found, "the file ends without an end marker", "truncated")
+        if found is None:
+            raise RejectedFileError("truncated", "the file ends without an end marker")
         marker, at = data[found.end() - 1], found.end()
         if marker == _EOI:
             return
@@ -169,7 +180,7 @@ def _walk(data):
         at += size
 
 
-def _check_scans(scans, names):
+def _check_scans(scans: Sequence[bytes], names: bytes) -> None:
     """Check that the scans hold every bit of every coefficient.
 
     libjpeg says nothing of a progressive picture whose last scans are missing: it smooths what
@@ -187,7 +198,7 @@ def _check_scans(scans, names):
         raise RejectedFileError("truncated", f"{len(scans)} scans, which do not hold all detail")
 
 
-def _count_pictures(index):
+def _count_pictures(index: bytes) -> int:
     """Count the pictures of a multi-picture index (CIPA DC-007); 1 where it is unreadable."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(index[:4])
     if order is None or len(index) < 8:

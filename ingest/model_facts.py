@@ -6,7 +6,9 @@ measured or scored again for it.
 
 import itertools
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 from upscale_audit.ingest.errors import StudyError
 
@@ -28,7 +30,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SOURCE = re.compile(r"https?://[^\s<>\"]{1,500}|10\.\d{4,9}/[^\s<>\"]{1,200}")
 
 
-def _require(condition, key, found, expected):
+def _require(condition: object, key: str, found: object, expected: str) -> None:
     if not condition:
         raise StudyError(f"{key} = {found!r}; expected {expected}")
 
@@ -63,7 +65,7 @@ class ModelFacts:
     order: int | None = None
     colour: str | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for key in ("label", "family", "architecture"):
             text = getattr(self, key)
             is_line = text is None or (text.isprintable() and text == text.strip() != "")
@@ -79,7 +81,7 @@ class ModelFacts:
         _require(in_range, "order", self.order, "1 or more")
         self._check_colour()
 
-    def _check_colour(self):
+    def _check_colour(self) -> None:
         if self.colour is None:
             return
         _require(_COLOUR.fullmatch(self.colour), "colour", self.colour, '#rrggbb, as "#0072b2"')
@@ -105,7 +107,7 @@ class Face:
     colour: str
 
 
-def measure_contrast(colour):
+def measure_contrast(colour: str) -> float:
     """Contrast of a colour with white.
 
     Parameters
@@ -128,7 +130,7 @@ def measure_contrast(colour):
     return 1.05 / (luminance + 0.05)
 
 
-def check_facts(facts):
+def check_facts(facts: Mapping[str, ModelFacts]) -> None:
     """Refuse facts that would show two models as one.
 
     Parameters
@@ -148,8 +150,8 @@ def check_facts(facts):
     _refuse_twice("label", [(name, text, text.casefold()) for name, text in labels])
 
 
-def _refuse_twice(key, stated):
-    known = {}
+def _refuse_twice(key: str, stated: Sequence[tuple[str, int | str, int | str]]) -> None:
+    known: dict[Any, Any] = {}
     for model_id, value, same in stated:
         other = known.setdefault(same, model_id)
         if other != model_id:
@@ -158,7 +160,7 @@ def _refuse_twice(key, stated):
             )
 
 
-def show_models(facts):
+def show_models(facts: Mapping[str, ModelFacts]) -> dict[str, Face]:
     """Give each model its place, its label and its colour.
 
     Parameters

@@ -6,14 +6,22 @@ inflates the stream knows its length, so it is inflated here, once and never bey
 header promises; to undo the line filters beside it is then faster than either.
 """
 
+from __future__ import annotations
+
 import struct
 import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import njit
 
 from upscale_audit.ingest.errors import RejectedFileError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_PROFILE_BYTES = 1 << 24
@@ -61,24 +69,24 @@ class Header:
     orientation = None
 
     @property
-    def mode(self):
+    def mode(self) -> str:
         """Pillow's name of the colour mode."""
         is_bilevel = self.colour_type == GREY and self.bit_depth == 1
         return "1" if is_bilevel else _MODES[self.colour_type]
 
     @property
-    def gamma(self):
+    def gamma(self) -> Any:
         """Exponent in the chunk gAMA, or None."""
         body = self.chunks.get(b"gAMA")
         return None if body is None else int.from_bytes(body, "big") / 100_000
 
     @property
-    def exif(self):
+    def exif(self) -> Any:
         """Body of the chunk eXIf, or None."""
         return self.chunks.get(b"eXIf")
 
 
-def read_header(data):
+def read_header(data: bytes) -> Header:
     """Walk all chunks of a PNG and check what holds them together.
 
     Parameters
@@ -129,7 +137,7 @@ def read_header(data):
     return Header(width, height, depth, colour_type, bool(interlace), chunks, frames, tuple(pieces))
 
 
-def decode_samples(header):
+def decode_samples(header: Header) -> npt.NDArray[np.unsignedinteger]:
     """Inflate a PNG's pixels and undo filters and interlacing.
 
     Parameters
@@ -161,7 +169,7 @@ def decode_samples(header):
     return samples
 
 
-def read_profile(header):
+def read_profile(header: Header) -> Any:
     """Give the ICC profile of a PNG, unpacked; None where there is none.
 
     Notes
@@ -180,16 +188,16 @@ def read_profile(header):
     return profile if unpacker.eof else body
 
 
-def _require(condition, detail, code="undecodable"):
+def _require(condition: object, detail: str, code: str = "undecodable") -> None:
     if not condition:
         raise RejectedFileError(code, detail)
 
 
-def _spell(kind):
+def _spell(kind: bytes) -> str:
     return kind.decode("ascii", "backslashreplace")
 
 
-def _read_ihdr(data):
+def _read_ihdr(data: bytes) -> tuple[int, ...]:
     _require(len(data) >= 33, f"{len(data)} bytes; a PNG's header has 33", "truncated")
     _require(data[8:16] == b"\0\0\0\rIHDR", f"starts with chunk {data[12:16]!r}, not IHDR")
     width, height, depth, colour_type, packing, filtering, interlace = struct.unpack_from(
@@ -206,7 +214,7 @@ def _read_ihdr(data):
     return width, height, depth, colour_type, interlace
 
 
-def _walk(view):
+def _walk(view: memoryview) -> Iterator[tuple[bytes, memoryview]]:
     """Name and body of each chunk after IHDR up to IEND, its CRC checked."""
     at = 33
     while True:
@@ -224,12 +232,12 @@ def _walk(view):
         at = end
 
 
-def _check_crc(covered, stored, kind):
+def _check_crc(covered: memoryview, stored: bytes | memoryview, kind: bytes) -> None:
     good = zlib.crc32(covered).to_bytes(4, "big") == stored
     _require(good, f"CRC of chunk {_spell(kind)}", "bad_checksum")
 
 
-def _check_chunks(chunks, colour_type):
+def _check_chunks(chunks: Mapping[bytes, bytes], colour_type: int) -> None:
     """Check the lengths of the chunks that are read."""
     sizes = {kind: len(body) for kind, body in chunks.items()}
     palette = sizes.get(b"PLTE")
@@ -249,11 +257,11 @@ def _check_chunks(chunks, colour_type):
     _require(gamma is None or (len(gamma) == 4 and any(gamma)), "a gAMA chunk without a value")
 
 
-def _row_bytes(header, width):
+def _row_bytes(header: Header, width: int) -> int:
     return (width * header.bit_depth * _CHANNELS[header.colour_type] + 7) // 8
 
 
-def _list_passes(header):
+def _list_passes(header: Header) -> list[tuple[int, int]]:
     """Rows and columns of each pass that has pixels; one where nothing is interlaced."""
     if not header.is_interlaced:
         return [(header.height_px, header.width_px)]
@@ -264,7 +272,7 @@ def _list_passes(header):
     return [(rows, cols) for rows, cols in sizes if rows > 0 and cols > 0]
 
 
-def _inflate(header):
+def _inflate(header: Header) -> npt.NDArray[np.uint8]:
     """Inflate the pixel stream to exactly the bytes that the header promises."""
     expected = sum(rows * (1 + _row_bytes(header, cols)) for rows, cols in _list_passes(header))
     unpacker = zlib.decompressobj()
@@ -283,7 +291,9 @@ def _inflate(header):
     return np.frombuffer(stream, np.uint8)
 
 
-def _unfilter(stream, at, header, rows, cols):
+def _unfilter(
+    stream: npt.NDArray[np.uint8], at: int, header: Header, rows: int, cols: int
+) -> tuple[npt.NDArray[np.uint8], int]:
     row_bytes = _row_bytes(header, cols)
     pixel_bytes = max(1, header.bit_depth * _CHANNELS[header.colour_type] // 8)
     lines = np.empty((rows, row_bytes), np.uint8)
@@ -292,7 +302,9 @@ def _unfilter(stream, at, header, rows, cols):
     return lines, at + rows * (1 + row_bytes)
 
 
-def _unpack(lines, shape, header):
+def _unpack(
+    lines: npt.NDArray[np.uint8], shape: tuple[int, ...], header: Header
+) -> npt.NDArray[np.unsignedinteger]:
     if header.bit_depth == 8:
         return lines.reshape(shape)
     if header.bit_depth == 16:
@@ -305,7 +317,7 @@ def _unpack(lines, shape, header):
 
 
 @njit(cache=True, nogil=True)
-def _undo_filters(stream, pixel_bytes, lines):
+def _undo_filters(stream: Any, pixel_bytes: Any, lines: Any) -> Any:
     """Undo the filter of each line; the first line of an unknown filter, or -1."""
     rows, row_bytes = lines.shape
     above = np.zeros(row_bytes, np.uint8)
@@ -339,7 +351,7 @@ def _undo_filters(stream, pixel_bytes, lines):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _predict(left, over, corner):
+def _predict(left: Any, over: Any, corner: Any) -> Any:
     """Paeth's predictor: the neighbour nearest to left + over - corner."""
     to_left, to_over = abs(over - corner), abs(left - corner)
     to_corner = abs(left + over - 2 * corner)

@@ -18,7 +18,7 @@ DEVICE_PATTERN = re.compile(r"cpu|cuda(:\d+)?")
 _SHA256_PATTERN = re.compile(r"[0-9a-f]{64}")
 
 
-def _require(condition, key, found, expected):
+def _require(condition: object, key: str, found: object, expected: str) -> None:
     if not condition:
         raise StudyError(f"{key} = {found!r}; expected {expected}")
 
@@ -43,7 +43,7 @@ class RestoreParameters:
     scale: int = 2
     grey_rule: str = "rec601"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _require(self.lr_rule in LR_RULES, "lr_rule", self.lr_rule, " or ".join(LR_RULES))
         _require(1 <= self.scale <= 8, "scale", self.scale, "1..8")
         _require(self.grey_rule in GREY_RULES, "grey_rule", self.grey_rule, ", ".join(GREY_RULES))
@@ -67,7 +67,7 @@ class Blur:
     kind: str
     sigma_px: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _require(0 < self.sigma_px <= 100, "sigma_px", self.sigma_px, "0 < sigma_px <= 100")
 
 
@@ -81,7 +81,7 @@ class Unsharp:
     sigma_px: float = 1.0
     amount: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _require(0 < self.sigma_px <= 100, "sigma_px", self.sigma_px, "0 < sigma_px <= 100")
         _require(0 < self.amount <= 100, "amount", self.amount, "0 < amount <= 100")
 
@@ -96,7 +96,7 @@ class Noise:
     sigma_dn: float = 4.0
     seed: str = "upscale-audit"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _require(0 < self.sigma_dn <= 255, "sigma_dn", self.sigma_dn, "0 < sigma_dn <= 255")
 
 
@@ -109,7 +109,7 @@ class Jpeg:
     kind: str
     quality: int = 50
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _require(1 <= self.quality <= 100, "quality", self.quality, "1..100")
 
 
@@ -123,7 +123,7 @@ class Frame:
     width_px: int = 16
     sigma_px: float = 2.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _require(self.width_px > 0, "width_px", self.width_px, "1 or more")
         _require(0 < self.sigma_px <= 100, "sigma_px", self.sigma_px, "0 < sigma_px <= 100")
 
@@ -158,7 +158,7 @@ class NcnnWeights:
     tile_px: int = 200
     prepad_px: int = 10
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_network(self)
         has_files = self.param is not None
         _require(has_files == (self.bin is not None), "param", self.param, "param and bin together")
@@ -197,7 +197,7 @@ class SpandrelWeights:
     prepad_px: int = 10
     weights: str | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_network(self)
         is_one = (self.weights is None) != (self.file is None)
         _require(is_one, "file", self.file, "a file, or weights by a name, one of them")
@@ -205,7 +205,7 @@ class SpandrelWeights:
         _require(is_device, "device", self.device, "cpu, cuda or cuda:N")
 
 
-def _check_network(declared):
+def _check_network(declared: NcnnWeights | SpandrelWeights) -> None:
     _require(declared.tile_px >= 16, "tile_px", declared.tile_px, "16 or more")
     expected = "0 <= prepad_px < tile_px"
     _require(0 <= declared.prepad_px < declared.tile_px, "prepad_px", declared.prepad_px, expected)
@@ -231,7 +231,9 @@ class Repair:
 CONTROLS = (Blur, Unsharp, Noise, Jpeg, Frame)
 """Restorers whose damage is known: no model under test."""
 
-DECLARATIONS = {
+Restorer = Interpolation | Blur | Unsharp | Noise | Jpeg | Frame | NcnnWeights | SpandrelWeights
+
+DECLARATIONS: dict[str, type[Restorer]] = {
     kind: declaration
     for declaration in (Interpolation, *CONTROLS, NcnnWeights, SpandrelWeights)
     for kind in declaration.KINDS

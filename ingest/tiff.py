@@ -5,14 +5,21 @@ depends on the program around it. A strip takes few lines to unpack, so it is do
 has to hold the bytes that the header promises.
 """
 
+from __future__ import annotations
+
 import struct
 import zlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numba import njit
 
 from upscale_audit.ingest.errors import RejectedFileError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
 
 SIGNATURES = {b"II*\0": "<", b"MM\0*": ">"}
 BIG_SIGNATURES = (b"II+\0", b"MM\0+")
@@ -96,7 +103,7 @@ class Header:
     exif = gamma = None
 
     @property
-    def mode(self):
+    def mode(self) -> str:
         """Pillow's name of the colour mode."""
         names = {WHITE_IS_ZERO: "L", BLACK_IS_ZERO: "L", RGB: "RGB", PALETTE: "P"}
         name = names.get(self.photometric, _OTHER_COLOURS.get(self.photometric, "unknown"))
@@ -105,7 +112,7 @@ class Header:
         return name + ("A" if self.extra else "")
 
 
-def read_header(data):
+def read_header(data: bytes) -> Header:
     """Read the first directory of a TIFF and check what holds it together.
 
     Parameters
@@ -165,12 +172,12 @@ def read_header(data):
         order=order,
         palette=_read_palette(tags, depth) if is_palette else None,
         is_reversed=tags.one(_FILL_ORDER, 1) == 2,
-        orientation=tags.one(_ORIENTATION, None),
+        orientation=tags.one(_ORIENTATION) if _ORIENTATION in entries else None,
         profile=tags.raw(_PROFILE),
     )
 
 
-def peek_size(file, head):
+def peek_size(file: BinaryIO, head: bytes) -> tuple[int, bool]:
     """Pixels of a TIFF and whether it stores colours; (0, False) where unreadable.
 
     Parameters
@@ -194,7 +201,7 @@ def peek_size(file, head):
     return found.get(_WIDTH, 0) * found.get(_HEIGHT, 0), is_colour
 
 
-def check_kind(header):
+def check_kind(header: Header) -> None:
     """Refuse a sound TIFF that is of no kind that is read.
 
     Raises
@@ -227,7 +234,7 @@ def check_kind(header):
         )
 
 
-def decode_samples(header, data):
+def decode_samples(header: Header, data: bytes) -> npt.NDArray[np.uint8]:
     """Unpack a TIFF's strips or tiles.
 
     Parameters
@@ -271,12 +278,12 @@ def decode_samples(header, data):
     return samples[..., 0] if channels == 1 else samples
 
 
-def _require(condition, detail, code="undecodable"):
+def _require(condition: object, detail: str, code: str = "undecodable") -> None:
     if not condition:
         raise RejectedFileError(code, detail)
 
 
-def _read_directory(data, order, at):
+def _read_directory(data: bytes, order: str, at: int) -> Any:
     """Entries of a directory by tag, and where the next one lies (0 for none)."""
     _require(at >= 8 and at + 2 <= len(data), "the file ends before its directory", "truncated")
     (count,) = struct.unpack_from(order + "H", data, at)
@@ -293,10 +300,10 @@ def _read_directory(data, order, at):
 class _Tags:
     """Values of a directory's entries."""
 
-    def __init__(self, data, order, entries):
+    def __init__(self, data: bytes, order: str, entries: Any) -> None:
         self.data, self.order, self.entries = data, order, entries
 
-    def raw(self, tag):
+    def raw(self, tag: int) -> bytes | None:
         """Bytes of an entry; None where there is none."""
         if tag not in self.entries:
             return None
@@ -308,17 +315,18 @@ class _Tags:
         _require(at + size <= len(self.data), f"the file ends before tag {tag}", "truncated")
         return self.data[at : at + size]
 
-    def all(self, tag, default=None):
+    def all(self, tag: int, default: tuple[int, ...] | None = None) -> tuple[int, ...]:
         """Whole numbers of an entry."""
         body = self.raw(tag)
         if body is None:
-            _require(default is not None, f"no tag {tag}")
+            if default is None:
+                raise RejectedFileError("undecodable", f"no tag {tag}")
             return default
         kind, number, _ = self.entries[tag]
         _require(kind in _INTEGERS and number, f"tag {tag} holds no whole number")
         return struct.unpack(f"{self.order}{number}{_INTEGERS[kind]}", body)
 
-    def one(self, tag, *default):
+    def one(self, tag: int, *default: int) -> int:
         """Give the one whole number of an entry."""
         if default and tag not in self.entries:
             return default[0]
@@ -327,15 +335,17 @@ class _Tags:
         return values[0]
 
 
-def _read_palette(tags, depth):
+def _read_palette(tags: _Tags, depth: int) -> npt.NDArray[np.uint8]:
     """Colours of 8 bits: of 16, the upper ones, unless none are there (as libtiff does)."""
     values = np.array(tags.all(_COLOUR_MAP), np.uint16)
     _require(values.size == 3 << min(depth, 16), f"a palette of {values.size} values")
-    values = values >> 8 if values.max() > 255 else values
-    return np.ascontiguousarray(values.astype(np.uint8).reshape(3, -1).T)
+    colours = values >> 8 if values.max() > 255 else values
+    return np.ascontiguousarray(colours.astype(np.uint8).reshape(3, -1).T)
 
 
-def _unpack_part(header, data, place, shape, number):
+def _unpack_part(
+    header: Header, data: bytes, place: tuple[int, int], shape: tuple[int, int, int], number: int
+) -> npt.NDArray[np.uint8]:
     """Unpack one strip or tile to its samples."""
     offset, count = place
     _require(offset + count <= len(data), f"the file ends within strip or tile {number}",
@@ -353,7 +363,9 @@ def _unpack_part(header, data, place, shape, number):
     return samples
 
 
-def _unpack_bytes(compression, packed, size, number):
+def _unpack_bytes(
+    compression: int, packed: memoryview, size: int, number: int
+) -> bytes | npt.NDArray[np.uint8] | memoryview:
     if compression == _NONE:
         return packed
     if compression in _DEFLATE:
@@ -370,7 +382,7 @@ def _unpack_bytes(compression, packed, size, number):
     return plain[:written]
 
 
-def _inflate(packed, size, number):
+def _inflate(packed: memoryview, size: int, number: int) -> bytes:
     unpacker = zlib.decompressobj()
     try:
         plain = unpacker.decompress(packed, size)
@@ -387,11 +399,11 @@ def _inflate(packed, size, number):
 
 
 @njit(cache=True, nogil=True)
-def _unpack_packbits(source, plain):
+def _unpack_packbits(source: Any, plain: Any) -> Any:
     """Unpack runs of bytes; how many there were, at most as many as fit."""
     at, written = 0, 0
     while at < source.size and written < plain.size:
-        head = np.int64(source[at])
+        head: Any = np.int64(source[at])
         at += 1
         if head < 128:
             count = min(head + 1, source.size - at, plain.size - written)
@@ -407,7 +419,7 @@ def _unpack_packbits(source, plain):
 
 
 @njit(cache=True, nogil=True)
-def _unpack_lzw(source, plain):
+def _unpack_lzw(source: Any, plain: Any) -> Any:
     """Unpack TIFF's LZW; how many bytes there were, or -1 for a code that is not known yet.
 
     A string of the table is a stretch of what was written before: the one before it and one byte
@@ -415,7 +427,8 @@ def _unpack_lzw(source, plain):
     """
     clear, end = 256, 257
     starts, sizes = np.empty(4096, np.int64), np.empty(4096, np.int64)
-    written, held, bits, width, known = 0, 0, 0, 9, 258
+    held: Any = 0
+    written, bits, width, known = 0, 0, 9, 258
     last_start, last_size = 0, 0
     for byte in source:
         held = ((held << 8) | np.int64(byte)) & 0xFFFFF

@@ -3,6 +3,7 @@
 The published generator's columns stand beside sound companions of this project.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 GENERATOR = "A.1 generator"
@@ -48,16 +49,25 @@ class Metric:
     description: str
 
     @property
-    def null_when(self):
+    def null_when(self) -> str | None:
         """When there is no value, as the description says after "NULL"; None if it does not."""
         return self.description.partition("; NULL ")[2] or None
 
 
-def _declare(name, unit, bounds, decimals, polarity, looks_at, description, source=GENERATOR):
+def _declare(
+    name: str,
+    unit: str,
+    bounds: tuple[float | None, float | None],
+    decimals: int | None,
+    polarity: str,
+    looks_at: str,
+    description: str,
+    source: str = GENERATOR,
+) -> Metric:
     return Metric(name, unit, *bounds, decimals, polarity, looks_at, source, description)
 
 
-def _declare_blockiness(period):
+def _declare_blockiness(period: int) -> tuple[Metric, Metric]:
     where = f"across lines of period {period} px"
     return (
         _declare(
@@ -149,7 +159,7 @@ PUBLISHED_NAMES = tuple(PUBLISHED_DECIMALS)
 """Names of the generator's metrics, in order."""
 
 
-def round_published(values):
+def round_published(values: Mapping[str, float | None]) -> dict[str, float | None]:
     """Round metrics as the published CSV does.
 
     Parameters
@@ -178,6 +188,6 @@ def round_published(values):
     }
 
 
-def round_value(value, decimals):
+def round_value(value: float | None, decimals: int | None) -> float | None:
     """Round as the published CSV does; None stays None, and no decimals mean unrounded."""
     return value if value is None or decimals is None else round(value, decimals)
