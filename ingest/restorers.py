@@ -231,9 +231,9 @@ class Repair:
 CONTROLS = (Blur, Unsharp, Noise, Jpeg, Frame)
 """Restorers whose damage is known: no model under test."""
 
-Restorer = Interpolation | Blur | Unsharp | Noise | Jpeg | Frame | NcnnWeights | SpandrelWeights
+Declaration = Interpolation | Blur | Unsharp | Noise | Jpeg | Frame | NcnnWeights | SpandrelWeights
 
-DECLARATIONS: dict[str, type[Restorer]] = {
+DECLARATIONS: dict[str, type[Declaration]] = {
     kind: declaration
     for declaration in (Interpolation, *CONTROLS, NcnnWeights, SpandrelWeights)
     for kind in declaration.KINDS

@@ -24,9 +24,9 @@ from upscale_audit.ingest.restorers import (
     DECLARATIONS,
     LR_RULES,
     LR_SCALES,
+    Declaration,
     Repair,
     RestoreParameters,
-    Restorer,
 )
 from upscale_audit.ingest.stated_window import Window, parse_window
 from upscale_audit.ingest.structures import LEAST_RCA, Masks, parse_labels
@@ -158,7 +158,7 @@ class Model:
     model_id: str
     notta: Path
     tta: Path | None
-    restorer: Restorer | Repair | None = None
+    restorer: Declaration | Repair | None = None
     tile_px: int | None = None
     facts: ModelFacts = field(default_factory=ModelFacts)
 
@@ -726,7 +726,7 @@ def _parse_tile(path: Path, where: str, entry: Mapping[str, Any]) -> Any:
     return tile_px
 
 
-def _parse_restorer(path: Path, where: str, entry: Mapping[str, Any]) -> Restorer | None:
+def _parse_restorer(path: Path, where: str, entry: Mapping[str, Any]) -> Declaration | None:
     if "restorer" not in entry:
         return None
     given = _table(path, entry, "restorer")
