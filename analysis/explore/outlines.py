@@ -1,13 +1,21 @@
 """Where regions of an image end: lines between blocks of different ones, and places for names."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from upscale_audit.analysis.marts import quote_text
 
+if TYPE_CHECKING:
+    from upscale_audit.analysis.marts import Marts
+
+
 BLOCK_PX = 8
 
 
-def read_outlines(marts, image_id):
+def read_outlines(marts: Marts, image_id: str) -> Any:
     """Read the regions of an image as what is drawn of them.
 
     Parameters
@@ -43,7 +51,7 @@ def read_outlines(marts, image_id):
     return [tuple(BLOCK_PX * end for end in line) for line in lines], names
 
 
-def find_edges(grid):
+def find_edges(grid: Any) -> list[tuple[int, int, int, int]]:
     """Find the straight lines between cells of different values.
 
     Parameters
@@ -68,7 +76,7 @@ def find_edges(grid):
     return down + across
 
 
-def find_middles(grid):
+def find_middles(grid: Any) -> Any:
     """Find for each value the cell of it that is nearest to the mean place of its cells.
 
     Parameters
@@ -88,7 +96,7 @@ def find_middles(grid):
     return middles
 
 
-def _find_runs(flags):
+def _find_runs(flags: Any) -> Any:
     """Begin and end of each run of true flags."""
     steps = np.diff(np.concatenate([[0], flags.astype(np.int8), [0]]))
     begins, ends = (np.flatnonzero(steps == step).tolist() for step in (1, -1))

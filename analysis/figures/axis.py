@@ -1,9 +1,18 @@
 """Figures of the axis itself: how its scores are spread, and what it is made of."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
 import altair as alt
 
 from upscale_audit.analysis import theme
 from upscale_audit.analysis.marts import MINIMUM_ALIGNMENT, ORIGIN
+
+if TYPE_CHECKING:
+    from upscale_audit.analysis.marts import Marts
+
 
 DISTRIBUTION_TITLE = "Distribution of Axis1"
 BASIS_TITLE = "The axis: loadings, spectrum and how far the models share it"
@@ -13,7 +22,7 @@ SMALL_PANEL_PT, SPECTRUM_PT = 100, 190
 PATH_COLOURS = {"notta": theme.BLACK, "tta": theme.GREEN}
 
 
-def draw_axis1_distribution(marts):
+def draw_axis1_distribution(marts: Marts) -> alt.FacetChart:
     """Draw the distribution of Axis1 by model and inference path.
 
     Parameters
@@ -57,8 +66,8 @@ def draw_axis1_distribution(marts):
     return faceted.resolve_axis(x="independent") if len(models) % columns else faceted
 
 
-def _count_curves(marts, rows, models):
-    totals = {}
+def _count_curves(marts: Marts, rows: Sequence[dict[str, Any]], models: Sequence[str]) -> list[str]:
+    totals: dict[Any, Any] = {}
     for row in rows:
         key = row["model_id"], row["inference_path"]
         totals[key] = totals.get(key, 0) + row["block_count"]
@@ -71,7 +80,9 @@ def _count_curves(marts, rows, models):
     ]
 
 
-def _layer_curves(rows, headers, paths):
+def _layer_curves(
+    rows: Sequence[dict[str, Any]], headers: Mapping[str, str], paths: Sequence[str]
+) -> alt.LayerChart:
     colour = alt.Color(
         "inference_path:N",
         title="Inference path:",
@@ -91,7 +102,7 @@ def _layer_curves(rows, headers, paths):
     return alt.layer(area, zero, lines)
 
 
-def _fill_bins(rows, headers):
+def _fill_bins(rows: Sequence[dict[str, Any]], headers: Mapping[str, str]) -> list[dict[str, Any]]:
     """Add the empty bins, so that no line bridges a gap, and one at each end."""
     known = {(row["model_id"], row["inference_path"], row["bin"]): row for row in rows}
     first = min(row["bin"] for row in rows) - 1
@@ -112,7 +123,7 @@ def _fill_bins(rows, headers):
     ]
 
 
-def _head_panel(rows, model, label):
+def _head_panel(rows: Sequence[dict[str, Any]], model: str, label: str) -> str:
     shares = []
     for path in PATH_COLOURS:
         bins = [row for row in rows if (row["model_id"], row["inference_path"]) == (model, path)]
@@ -122,7 +133,7 @@ def _head_panel(rows, model, label):
     return f"{theme.break_label(label, 26)}\nAxis1 \u2265 0: {', '.join(shares)}"
 
 
-def draw_pca_basis(marts):
+def draw_pca_basis(marts: Marts) -> alt.VConcatChart:
     """Draw the basis of the scores: loadings, eigenvalues with their gap, alignment by model.
 
     Parameters
@@ -172,7 +183,9 @@ def draw_pca_basis(marts):
     return alt.vconcat(loadings, below, spacing=12, title=theme.make_title(BASIS_TITLE, caption))
 
 
-def _draw_loadings(rows, shared):
+def _draw_loadings(
+    rows: Sequence[dict[str, Any]], shared: Sequence[dict[str, Any]]
+) -> alt.FacetChart:
     drawn = [row for row in shared if row["component"] <= COMPONENTS_DRAWN]
     own = [row for row in rows if row["basis_id"].startswith("model:") and row["component"] == 1]
     total = sum({row["component"]: row["eigenvalue"] for row in shared}.values())
@@ -208,7 +221,7 @@ def _draw_loadings(rows, shared):
     )
 
 
-def _draw_spectrum(rows):
+def _draw_spectrum(rows: Sequence[dict[str, Any]]) -> alt.LayerChart:
     spectrum = {}
     for row in rows:
         if not row["is_scoring"] and row["basis_id"] == "pooled":
@@ -239,7 +252,7 @@ def _draw_spectrum(rows):
     return alt.layer(*layers, title=_make_small_title("Spectrum")).properties(width=SPECTRUM_PT)
 
 
-def _write(lines, colour, top_pt):
+def _write(lines: Sequence[str], colour: str, top_pt: int) -> alt.Chart:
     """Write in a panel's upper right corner: a legend would take more room."""
     return (
         alt.Chart(theme.make_data([{"text": "\n".join(lines)}]))
@@ -248,13 +261,13 @@ def _write(lines, colour, top_pt):
     )
 
 
-def _make_small_title(text):
+def _make_small_title(text: str) -> alt.TitleParams:
     return alt.TitleParams(
         text, fontSize=theme.TEXT_PT + 0.5, fontWeight="normal", frame="group", offset=3
     )
 
 
-def _draw_alignment(rows, models):
+def _draw_alignment(rows: Sequence[dict[str, Any]], models: Mapping[str, str]) -> alt.LayerChart:
     drawn = _list_alignments(rows, models)
     values = [row["alignment"] for row in drawn if row["alignment"] is not None]
     low = min([0.8, *(int(10 * value) / 10 for value in values)])
@@ -288,7 +301,9 @@ def _draw_alignment(rows, models):
     )
 
 
-def _list_alignments(rows, models):
+def _list_alignments(
+    rows: Sequence[dict[str, Any]], models: Mapping[str, str]
+) -> list[dict[str, Any]]:
     own = {row["basis_id"]: row for row in rows if row["component"] == 1}
     named = {f"model:{model}": theme.break_label(name) for model, name in models.items()}
     if "pooled" in own and not own["pooled"]["is_scoring"]:

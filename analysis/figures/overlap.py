@@ -1,6 +1,10 @@
 """Figure of which rules fire together: exact combinations as bars over a matrix of dots."""
 
+from __future__ import annotations
+
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from upscale_audit.analysis import theme
 from upscale_audit.analysis.canvas import Canvas, make_box, make_point, make_text
@@ -14,12 +18,18 @@ from upscale_audit.analysis.figures.rules import (
 )
 from upscale_audit.analysis.marts import quote_text
 
+if TYPE_CHECKING:
+    import altair as alt
+
+    from upscale_audit.analysis.marts import Marts
+
+
 TITLE = "Which rules fire together"
 MOST_COMBINATIONS = 18
 BAR_PT, COLUMN_PT, ROW_PT, GROUP_GAP_PT, TOTAL_PT = 80, 12.75, 9.5, 5, 42
 
 
-def draw_rule_overlap(marts, source):
+def draw_rule_overlap(marts: Marts, source: str) -> alt.LayerChart:
     """Draw the most frequent exact combinations of rules, and the total of each rule.
 
     Parameters
@@ -58,7 +68,9 @@ def draw_rule_overlap(marts, source):
     return _draw_matrix(drawn, rules, totals, len(images), title)
 
 
-def _rank_combinations(images, rule_ids):
+def _rank_combinations(
+    images: Any, rule_ids: Sequence[str]
+) -> tuple[list[tuple[tuple[str, ...], int]], int]:
     """Count exact combinations, the most frequent and then the smallest first; none apart."""
     order = {rule: number for number, rule in enumerate(rule_ids)}
     counts = Counter(tuple(sorted(row["rule_ids"] or [], key=order.__getitem__)) for row in images)
@@ -70,7 +82,9 @@ def _rank_combinations(images, rule_ids):
     return ranked, none
 
 
-def _describe(images, ranked, none, totals):
+def _describe(
+    images: Any, ranked: Sequence[tuple[tuple[str, ...], int]], none: int, totals: Any
+) -> list[str]:
     shown = ranked[:MOST_COMBINATIONS]
     covered = sum(count for _, count in shown)
     partial = any(row["evaluated_count"] < len(images) for row in totals.values())
@@ -90,7 +104,13 @@ def _describe(images, ranked, none, totals):
     ]
 
 
-def _draw_matrix(drawn, rules, totals, image_count, title):
+def _draw_matrix(
+    drawn: Sequence[tuple[tuple[str, ...], int]],
+    rules: Sequence[dict[str, Any]],
+    totals: Any,
+    image_count: int,
+    title: alt.TitleParams,
+) -> alt.LayerChart:
     left = 8 + max(0.5 * theme.TEXT_PT * len(rule["label"]) for rule in rules)
     right = left + COLUMN_PT * len(drawn)
     top = BAR_PT + 18
@@ -110,12 +130,14 @@ def _draw_matrix(drawn, rules, totals, image_count, title):
     return canvas.draw(width, max(places.values()) + ROW_PT, title)
 
 
-def name_class(size):
+def name_class(size: int) -> str:
     """Name the verdict class of an image on which so many rules fired."""
     return "High" if size >= 5 else "Medium" if size >= 3 else "Low" if size else "Normal"
 
 
-def _draw_bars(canvas, drawn, left, top):
+def _draw_bars(
+    canvas: Canvas, drawn: Sequence[tuple[tuple[str, ...], int]], left: float, top: int
+) -> None:
     most = max(count for _, count in drawn)
     bars, texts = [], []
     for number, (names, count) in enumerate(drawn):
@@ -128,7 +150,12 @@ def _draw_bars(canvas, drawn, left, top):
     canvas.add_texts([make_text(left - 4, top - 5 - BAR_PT / 2, "Images")], align="right")
 
 
-def _draw_dots(canvas, drawn, places, left):
+def _draw_dots(
+    canvas: Canvas,
+    drawn: Sequence[tuple[tuple[str, ...], int]],
+    places: Mapping[str, float],
+    left: float,
+) -> None:
     empty, dots, links = [], [], []
     for number, (names, _) in enumerate(drawn):
         x = left + COLUMN_PT * (number + 0.5)
@@ -143,7 +170,13 @@ def _draw_dots(canvas, drawn, places, left):
     canvas.add_points(dots, 18, stroke=None)
 
 
-def _draw_totals(canvas, rules, totals, places, layout):
+def _draw_totals(
+    canvas: Canvas,
+    rules: Sequence[dict[str, Any]],
+    totals: Any,
+    places: Mapping[str, float],
+    layout: tuple[float, float, int],
+) -> None:
     left, start, image_count = layout
     most = max((row["flagged_count"] for row in totals.values()), default=0) or 1
     labels, bars, texts = [], [], []
@@ -168,7 +201,7 @@ def _draw_totals(canvas, rules, totals, places, layout):
     canvas.add_texts([make_text(start, min(places.values()) - ROW_PT, "Images flagged")])
 
 
-def _draw_key(canvas, drawn, x):
+def _draw_key(canvas: Canvas, drawn: Sequence[tuple[tuple[str, ...], int]], x: float) -> None:
     used = {name_class(len(names)) for names, _ in drawn}
     entries = [entry for name, entry in CLASSES.items() if name in used]
     canvas.add_boxes(
