@@ -106,7 +106,8 @@ class Marts:
 
     def rows(self, query: str) -> list[dict[str, Any]]:
         """Run a query; one dictionary per row."""
-        return self.frame(query).to_dicts()
+        found: list[dict[str, Any]] = self.frame(query).to_dicts()
+        return found
 
     def order_models(self, models: Sequence[str] | set[str]) -> list[str]:
         """Put some models into the order of figures; those that are not the study's come last."""
@@ -173,7 +174,7 @@ class Marts:
             "select coalesce(bool_and(is_identifiable), false) as is_identifiable"
             " from mart_pca_basis where is_scoring and component = 1"
         )
-        return row["is_identifiable"]
+        return bool(row["is_identifiable"])
 
     def read_components(self) -> list[dict[str, str]]:
         """Read the direction components in the order of their declaration.

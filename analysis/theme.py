@@ -270,7 +270,8 @@ def _oklab_to_srgb(lab: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
     )
     linear = ((lab @ to_cone.T) ** 3 @ to_linear.T).clip(0, 1)
     encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return np.rint(255 * encoded.clip(0, 1)).astype(np.uint8)
+    found: npt.NDArray[np.uint8] = np.rint(255 * encoded.clip(0, 1)).astype(np.uint8)
+    return found
 
 
 def to_hex(colours: npt.NDArray[np.uint8]) -> list[str]:

@@ -261,13 +261,13 @@ def _place(
 
 
 def _is_empty(box: Mapping[str, Any]) -> bool:
-    return box["width_px"] <= 0 or box["height_px"] <= 0
+    return bool(box["width_px"] <= 0 or box["height_px"] <= 0)
 
 
 def _reaches_beyond(
     box: Mapping[str, Any], size: tuple[int, int], slack_px: float = _SLACK_PX
 ) -> bool:
-    return (
+    return bool(
         min(box["left_px"], box["top_px"]) < -slack_px
         or box["left_px"] + box["width_px"] > size[0] + slack_px
         or box["top_px"] + box["height_px"] > size[1] + slack_px
@@ -277,4 +277,4 @@ def _reaches_beyond(
 def _reads_as_corners(box: Mapping[str, Any], size: tuple[int, int]) -> bool:
     """Whether a box's four numbers, read as sizes, would be two corners within its image."""
     left, top, right, bottom = (box[side] for side in SIDES)
-    return left < right <= size[0] and top < bottom <= size[1]
+    return bool(left < right <= size[0] and top < bottom <= size[1])

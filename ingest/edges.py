@@ -63,7 +63,8 @@ def mark_ringing_pixels(grey: npt.NDArray[np.uint8], low: int, high: int) -> npt
     edges = cv2.Canny(grey, low, high)
     near = cv2.dilate(edges, _square(NEAREST_PX - 1))
     far = cv2.dilate(edges, _square(FARTHEST_PX))
-    return ((far > 0) & (near == 0)).astype(np.uint8)
+    found: npt.NDArray[np.uint8] = ((far > 0) & (near == 0)).astype(np.uint8)
+    return found
 
 
 def _square(radius: int) -> npt.NDArray[np.uint8]:

@@ -152,7 +152,8 @@ def decode_pixels(data: bytes, components: int) -> npt.NDArray[np.uint8]:
             raise MemoryError(str(error)) from None
         code = "truncated" if "remature end" in str(error) else "undecodable"
         raise RejectedFileError(code, f"libjpeg: {error}") from None
-    return pixels[..., 0] if components == 1 else pixels
+    found: npt.NDArray[np.uint8] = pixels[..., 0] if components == 1 else pixels
+    return found
 
 
 def _require(condition: object, detail: str, code: str = "undecodable") -> None:
@@ -210,5 +211,5 @@ def _count_pictures(index: bytes) -> int:
     for entry in range(at + 2, min(at + 2 + 12 * entries, len(index) - 11), 12):
         tag, _, _, value = struct.unpack_from(order + "HHII", index, entry)
         if tag == 0xB001:
-            return value
+            return int(value)
     return 1

@@ -113,7 +113,10 @@ class LrImage:
             # this one stays half a grey level times the gain away from it.
             reach, unit = float((self.kernel.gain - 1) / 2), self.kernel.denominator
             limits = reach * unit, (255 - reach) * unit
-        return loops.reduce_image(grey, self.rows.starts, self.rows.taps, self.cols.layout, limits)
+        found: tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]] = loops.reduce_image(
+            grey, self.rows.starts, self.rows.taps, self.cols.layout, limits
+        )
+        return found
 
     def fold(self, judged: Judged) -> Any:
         """Block facts of a judged image, by name."""
@@ -159,12 +162,18 @@ class LrImage:
     def solve(self, made: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Apply (A A^T)^-1 to what the rule made of an image: (m, n)."""
         unit = self.kernel.denominator**2
-        return loops.solve_image(made, unit, self.rows.factor, self.cols.factor)
+        found: npt.NDArray[np.float64] = loops.solve_image(
+            made, unit, self.rows.factor, self.cols.factor
+        )
+        return found
 
     def project(self, made: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Project onto the range of A^T: what of an image the LR image determines, (M, N)."""
         solved, unit = self.solve(made), self.kernel.denominator
-        return loops.project_image(solved, self.rows.layout, self.cols.layout, unit)
+        found: npt.NDArray[np.float64] = loops.project_image(
+            solved, self.rows.layout, self.cols.layout, unit
+        )
+        return found
 
 
 def repair(grey: npt.NDArray[np.uint8], lr: LrImage) -> npt.NDArray[np.uint8]:

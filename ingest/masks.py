@@ -116,7 +116,8 @@ def read_label_image(
             "unknown_label",
             f"value {unknown[0]} has no name; add it to [regions] labels, or take it out",
         )
-    return places[image.grey]
+    given: npt.NDArray[np.uint8] = places[image.grey]
+    return given
 
 
 def read_chexmask(

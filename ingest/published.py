@@ -535,7 +535,7 @@ def _present(parse: Callable[..., Any]) -> Callable[..., Any]:
     """Refuse what `parse` reads as missing."""
 
     def parse_present(text: str) -> float:
-        value = parse(text)
+        value: float = parse(text)
         if value is None:
             raise ValueError("a finite number")
         return value

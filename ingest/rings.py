@@ -174,7 +174,10 @@ def correlate_rings(
     any other by half to each of the two it lies between, as in the authors' program, which also
     takes the magnitude of the numerator: here an inverted ring is no agreement.
     """
-    return _correlate(reference, restored, *_place_rings(reference.shape[1]))
+    found: npt.NDArray[np.float64] = _correlate(
+        reference, restored, *_place_rings(reference.shape[1])
+    )
+    return found
 
 
 def find_ends(correlations: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -192,7 +195,8 @@ def find_ends(correlations: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         correlation nowhere falls below it, 0 where it begins there; NaN where the reference is
         flat.
     """
-    return _find_ends(correlations, np.array(THRESHOLDS))
+    found: npt.NDArray[np.float64] = _find_ends(correlations, np.array(THRESHOLDS))
+    return found
 
 
 @lru_cache(maxsize=8)

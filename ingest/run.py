@@ -657,7 +657,7 @@ def read_raw_manifest(raw: Path) -> RawManifest:
     path = Path(raw) / MANIFEST
     repair = "run upscale-audit ingest again"
     try:
-        manifest = read_document(path, _Versioned)
+        manifest: RawManifest = read_document(path, _Versioned)
         version = manifest["schema_version"]
         if version == SCHEMA_VERSION:
             check_shape(manifest, RawManifest)

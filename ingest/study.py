@@ -177,7 +177,8 @@ class Model:
 
     def folder(self, inference_path: str) -> Path | None:
         """Folder of the restored images, or None where the path is not declared."""
-        return getattr(self, inference_path)
+        found: Path | None = getattr(self, inference_path)
+        return found
 
 
 @dataclass(frozen=True)

@@ -197,7 +197,8 @@ def _own(row: Mapping[str, Any]) -> str | tuple[str, str]:
     """Name what a file belongs to: a model's path, or a role."""
     if row["role"] == "restored":
         return row["model_id"], row["inference_path"]
-    return row["role"]
+    found: str | tuple[str, str] = row["role"]
+    return found
 
 
 def _group(rows: Sequence[dict[str, Any]], key: Callable[..., Any]) -> dict[Any, Any]:

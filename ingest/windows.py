@@ -191,7 +191,8 @@ def show(
     """
     window, is_reference = display.window, display.role == "reference"
     if window is None:
-        return _show_plain(stored)
+        found: tuple[npt.NDArray[np.uint8], dict[str, Any], Display, float] = _show_plain(stored)
+        return found
     # A file that says nothing of its values is read as its reference says.
     tone = stored.tone or display.tone or Tone()
     curve = display.curve or _find_curve(stored, tone, window, is_reference)

@@ -158,4 +158,5 @@ def _smooth(image: npt.NDArray[np.uint8], sigma_px: float) -> npt.NDArray[np.flo
 
 
 def _to_bytes(values: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    found: npt.NDArray[np.uint8] = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return found

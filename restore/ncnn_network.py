@@ -158,7 +158,8 @@ def _import_ncnn() -> ModuleType:
             "an ncnn network needs ncnn, which is not installed:"
             " pip install 'upscale-audit[restore]'"
         ) from None
-    return ncnn
+    found: ModuleType = ncnn
+    return found
 
 
 @contextlib.contextmanager

@@ -72,7 +72,8 @@ def to_grey(image: npt.NDArray[np.uint8], grey_rule: str) -> npt.NDArray[np.uint
     if grey_rule == "rec601":
         return np.asarray(Image.fromarray(image).convert("L"))
     total = image.sum(axis=2, dtype=np.uint16)
-    return ((2 * total + 3) // 6).astype(np.uint8)
+    found: npt.NDArray[np.uint8] = ((2 * total + 3) // 6).astype(np.uint8)
+    return found
 
 
 def _srgb_to_linear(value: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -58,4 +58,5 @@ def restore_tiles(
 def to_bytes(planes: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
     """Bring planes of 0..1 to uint8: times 255, rounded (half to even), clipped."""
     scaled = np.asarray(planes, np.float32) * np.float32(255)
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    found: npt.NDArray[np.uint8] = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    return found

@@ -8,7 +8,7 @@ and no extension.
 import contextlib
 import errno
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ def quote_name(value: str) -> str:
 
 
 def open_warehouse(
-    path: str | Path, folder: Path | None = None, settings: Mapping[str, Any] | None = None
+    path: str | Path, folder: Path | None = None, settings: dict[str, Any] | None = None
 ) -> duckdb.DuckDBPyConnection:
     """Open a published warehouse read-only; any number of readers may.
 

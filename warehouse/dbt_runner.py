@@ -144,7 +144,7 @@ def hand_to_dbt(
     with _environment(environment):
         result = _invoke(arguments, folder)
     _raise_what_ended(result, folder)
-    return result.success
+    return bool(result.success)
 
 
 def invoke_dbt(

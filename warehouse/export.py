@@ -264,7 +264,7 @@ def _lies_in_order(connection: duckdb.DuckDBPyConnection, model_id: str) -> bool
         """,
         [model_id],
     ).fetchall()
-    return is_ordered
+    return bool(is_ordered)
 
 
 def _copy(connection: duckdb.DuckDBPyConnection, query: str, stem: Path, options: str = "") -> None:
@@ -299,4 +299,4 @@ def _exchange(fresh: Path, folder: Path) -> bool:
     here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE of Linux's <fcntl.h> and <linux/fs.h>
     if rename is None:
         return False
-    return rename(here, os.fsencode(fresh), here, os.fsencode(folder), exchange) == 0
+    return bool(rename(here, os.fsencode(fresh), here, os.fsencode(folder), exchange) == 0)

@@ -285,7 +285,7 @@ def _is_of(warehouse: Any, frozen: Frozen) -> bool:
     rows = _read_warehouse(warehouse)
     tables = {_key(table): values for table, values in rows.items()}
     given = {_key(table): values for table, values in frozen.rows.items()}
-    return hash_document(tables) == hash_document(given)
+    return bool(hash_document(tables) == hash_document(given))
 
 
 def create_frozen_tables(database: Path, frozen: Frozen) -> None:

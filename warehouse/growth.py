@@ -94,7 +94,7 @@ def plan_growth(study: Study, manifest: RawManifest, recipe: Any, frozen: Frozen
     moved = _find_moved(regions, study.raw)
     if moved:
         return Growth(reason=f"the regions of {moved} changed since the last build")
-    growth = _find_added(before, models, manifest, frozen)
+    growth: Growth = _find_added(before, models, manifest, frozen)
     expected = published["files"].get(study.warehouse.name)
     if growth.reason is None and hash_file(study.warehouse) != expected:
         return Growth(reason="the published warehouse is not as it was published")

@@ -34,7 +34,8 @@ def _construct_mapping(loader: _StrictLoader, node: MappingNode) -> dict[str, st
             )
         seen.add(key)
     loader.flatten_mapping(node)
-    return loader.construct_mapping(node)
+    found: dict[str, str] = loader.construct_mapping(node)
+    return found
 
 
 _StrictLoader.add_constructor(

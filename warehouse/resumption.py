@@ -88,16 +88,16 @@ def find_interrupted(folder: Path, database: Path, recipe_sha256: str) -> Interr
                 return _check(connection, "dim_study", recipe_sha256, found)
         with open_build(database) as connection:
             tables = _list_tables(connection)
-            found = _check(connection, "raw.study", recipe_sha256, Interrupted(tables))
+            left = _check(connection, "raw.study", recipe_sha256, Interrupted(tables))
             connection.execute("drop schema raw cascade")
-            return found
+            return left
     except (StudyError, OSError, ValueError, TypeError, KeyError, duckdb.Error):
         return None
 
 
 def _check(
-    connection: duckdb.DuckDBPyConnection, table: Any, recipe_sha256: str, found: Any
-) -> Any:
+    connection: duckdb.DuckDBPyConnection, table: str, recipe_sha256: str, found: Interrupted
+) -> Interrupted | None:
     rows = connection.sql(f"select build_recipe_sha256 from {table}").fetchall()
     return found if rows == [(recipe_sha256,)] else None
 

@@ -83,4 +83,7 @@ def paint(
         np.rint((COLOUR_COUNT - 1) * np.where(known, shares, 0)).astype(int)
     ]
     hides = np.where(known, opacity * colours[..., 3] / 255, 0)[..., None]
-    return np.rint(colours[..., :3] * hides + ground * (1 - hides)).astype(np.uint8)
+    found: npt.NDArray[np.uint8] = np.rint(colours[..., :3] * hides + ground * (1 - hides)).astype(
+        np.uint8
+    )
+    return found

@@ -80,7 +80,8 @@ def read_film(
             f"{source['file_name']} is not the file that was measured (its SHA-256 differs): no"
             " pixels are shown. Run upscale-audit ingest and build to measure it.",
         )
-    return _decode(marts, study, image_id, path, data, source)
+    found: Film = _decode(marts, study, image_id, path, data, source)
+    return found
 
 
 def _find_source(

@@ -43,7 +43,7 @@ PANEL_PX, MODELS_A_ROW, GAP_PT = 288, 5, 6
 def has_consistency(marts: Marts) -> bool:
     """Whether any image was held against its LR image."""
     (row,) = marts.rows("select count(*) as rows from mart_consistency")
-    return row["rows"] > 0
+    return bool(row["rows"] > 0)
 
 
 def draw_consistency(marts: Marts) -> alt.HConcatChart:

@@ -31,7 +31,7 @@ def is_complete(marts: Marts) -> bool:
         " + ambiguous_block_count + rejected_block_count + reference_rejected_image_count = 0),"
         " true) as is_complete from mart_coverage"
     )
-    return row["is_complete"]
+    return bool(row["is_complete"])
 
 
 def draw_coverage(marts: Marts) -> Any:

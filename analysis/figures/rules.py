@@ -86,7 +86,8 @@ def read_rules(marts: Marts) -> list[dict[str, Any]]:
 def shorten_rule(rule: Mapping[str, Any]) -> str:
     """Name a rule in a word or two: P4, or Low SSIM."""
     label = rule["label"]
-    return rule["rule_id"] if rule["family"] == "pattern" else label.removeprefix("Single: ")
+    found: str = rule["rule_id"] if rule["family"] == "pattern" else label.removeprefix("Single: ")
+    return found
 
 
 def place_rules(

@@ -125,7 +125,7 @@ def _count_ends(
             "expected": spell(expected, 1),
         }
 
-    outermost = texts["outermost"].format(**count([0] if is_ring else {0, len(found) - 1}))
+    outermost: str = texts["outermost"].format(**count([0] if is_ring else {0, len(found) - 1}))
     if not is_ring or not shares[-1]:
         return outermost
     farther = texts["farther"].format(last=len(found) - 2, **count([len(found) - 1]))

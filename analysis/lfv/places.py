@@ -43,7 +43,8 @@ class Places:
     @property
     def grid(self) -> tuple[int, int]:
         """The most frequent grid, of equally frequent ones the largest."""
-        return max(self.grids.items(), key=lambda item: (item[1], item[0]))[0]
+        found: tuple[int, int] = max(self.grids.items(), key=lambda item: (item[1], item[0]))[0]
+        return found
 
     def count_places(self) -> npt.NDArray[np.int64]:
         """Count worst blocks on the most frequent grid.

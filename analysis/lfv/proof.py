@@ -157,7 +157,8 @@ def describe_clusters(source: Source, row: Mapping[str, Any]) -> str:
     has_interval = row["correlation_low"] is not None
     has_interval |= row["centred_boundary_bias_index_low"] is not None
     key = "intervals" if has_interval else "no_intervals"
-    return texts[key].format(count=f"{row['cluster_count']:,}", unit=unit)
+    found: str = texts[key].format(count=f"{row['cluster_count']:,}", unit=unit)
+    return found
 
 
 def spell(value: float | None, digits: int) -> str:

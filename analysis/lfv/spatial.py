@@ -109,7 +109,10 @@ def _pool(counts: npt.NDArray[np.int64], step: int) -> npt.NDArray[np.int64]:
     pad = [(0, -size % step) for size in counts.shape]
     padded = np.pad(counts, pad)
     rows, cols = padded.shape
-    return padded.reshape(rows // step, step, cols // step, step).sum(axis=(1, 3))
+    found: npt.NDArray[np.int64] = padded.reshape(rows // step, step, cols // step, step).sum(
+        axis=(1, 3)
+    )
+    return found
 
 
 def _shade(counts: Sequence[int], most: int) -> list[str]:

@@ -104,7 +104,8 @@ def paint(local_ssim: npt.NDArray[np.float64], palette: str = "published") -> np
     filled = np.where(np.isnan(values), 0.0, values).clip(0, 1)
     painted = np.stack([np.interp(filled, STOPS, channel) for channel in channels], axis=-1)
     painted[np.isnan(values)] = NULL_COLOUR
-    return np.rint(painted).astype(np.uint8)
+    found: npt.NDArray[np.uint8] = np.rint(painted).astype(np.uint8)
+    return found
 
 
 def trace_outline(mask: npt.NDArray[np.bool_]) -> list[tuple[int, int, int, int]]:

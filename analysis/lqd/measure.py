@@ -151,7 +151,10 @@ def _measure_terms(
     count = patch_px * patch_px
 
     def add(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        return values.reshape(rows, patch_px, cols, patch_px).sum(axis=(1, 3))
+        found: npt.NDArray[np.int64] = values.reshape(rows, patch_px, cols, patch_px).sum(
+            axis=(1, 3)
+        )
+        return found
 
     sum_x, sum_y = add(x), add(y)
     spread_x = count * add(x * x) - sum_x * sum_x

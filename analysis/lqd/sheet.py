@@ -196,7 +196,8 @@ def _draw_image(
     drawing.add_raster(lefts[0], top, *size, shrink(scene.reference, RASTER_PX))
     drawing.add_raster(lefts[1], top, *size, shrink(scene.views[0].restored, RASTER_PX))
     _draw_map(drawing, lefts[2], top, size, image.local_ssim, scene.reference.shape)
-    return top + size[1] + _ROW_GAP_PT
+    found: float = top + size[1] + _ROW_GAP_PT
+    return found
 
 
 def _draw_map(

@@ -44,7 +44,8 @@ def get_texts(language: str, package: str = "upscale_audit.analysis.lqd") -> dic
     if language not in LANGUAGES:
         raise StudyError(f"language {language!r}; expected one of {', '.join(LANGUAGES)}")
     part = files(package).joinpath(f"texts_{language}.json")
-    return json.loads(part.read_text(encoding="utf-8"))
+    found: dict[str, str] = json.loads(part.read_text(encoding="utf-8"))
+    return found
 
 
 def name_place(name: str, language: str) -> str:

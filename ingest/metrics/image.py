@@ -106,12 +106,14 @@ class ImageProfile:
     @cached_property
     def lab(self) -> npt.NDArray[np.float64]:
         """(3, M, N) float64: CIE L*, a*, b* under D65."""
-        return convert_to_lab(*spread(self.planes, 3), linearise_srgb())
+        found: npt.NDArray[np.float64] = convert_to_lab(*spread(self.planes, 3), linearise_srgb())
+        return found
 
     @cached_property
     def haar(self) -> npt.NDArray[np.int16]:
         """(2, 3, ceil(M / 2), ceil(N / 2)) int16: magnitudes of HaarPSI's Haar coefficients."""
-        return filter_haar(halve_sums(self.grey))
+        found: npt.NDArray[np.int16] = filter_haar(halve_sums(self.grey))
+        return found
 
     @cached_property
     def plane_spectra(self) -> tuple[npt.NDArray[np.complex128], ...]:
@@ -357,7 +359,8 @@ def measure_texture(grey: npt.NDArray[np.uint8]) -> float | None:
     quads = cells.sum(axis=(1, 3), dtype=np.int16)
     padded = pad(quads, 1, cv2.BORDER_REPLICATE)
     # The sums of four stand for 4 y, Sobel / 8 for another 8: 32 in all, squared.
-    return float(sum_gradients(padded, _ROOT_FLOOR * 1024)) / (32 * quads.size)
+    found: float | None = float(sum_gradients(padded, _ROOT_FLOOR * 1024)) / (32 * quads.size)
+    return found
 
 
 def measure_block_artifact(
@@ -462,7 +465,8 @@ def measure_lightness(
     else:
         lab = cv2.cvtColor(cv2.merge(planes), cv2.COLOR_RGB2LAB)
         total = int(lab[..., 0].sum(dtype=np.int64))
-    return total / planes[0].size
+    found: float = total / planes[0].size
+    return found
 
 
 def score_total(measures: Mapping[str, float | None]) -> float | None:
@@ -537,7 +541,10 @@ def estimate_noise_immerkaer(grey: npt.NDArray[np.uint8]) -> float | None:
     rows, cols = grey.shape
     if min(rows, cols) < 3:
         return None
-    return math.sqrt(math.pi / 2) * int(sum_noise_mask(grey)) / (6 * (rows - 2) * (cols - 2))
+    found: float | None = (
+        math.sqrt(math.pi / 2) * int(sum_noise_mask(grey)) / (6 * (rows - 2) * (cols - 2))
+    )
+    return found
 
 
 def estimate_noise_mad(grey: npt.NDArray[np.uint8]) -> float | None:
@@ -650,7 +657,8 @@ def linearise_srgb() -> npt.NDArray[np.float64]:
 def _grey_lightness() -> list[int]:
     """OpenCV's 8-bit L of each grey level."""
     ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
-    return cv2.cvtColor(ramp, cv2.COLOR_RGB2LAB)[0, :, 0].tolist()
+    found: list[int] = cv2.cvtColor(ramp, cv2.COLOR_RGB2LAB)[0, :, 0].tolist()
+    return found
 
 
 def build_pyramid(

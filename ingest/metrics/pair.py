@@ -238,7 +238,8 @@ def correlate_histograms(
     if scatter_x == 0 or scatter_y == 0:
         return None
     mixed = bins * sum(v * w for v, w in zip(x, y, strict=True)) - sum_x * sum_y
-    return mixed / (math.sqrt(scatter_x) * math.sqrt(scatter_y))
+    found: float | None = mixed / (math.sqrt(scatter_x) * math.sqrt(scatter_y))
+    return found
 
 
 def measure_ringing_error(
@@ -434,7 +435,8 @@ def _compare_windows(x: npt.NDArray[np.uint8], y: npt.NDArray[np.uint8]) -> npt.
     spread = area * square - sum_x**2 - sum_y**2
     c2 = C2 * area * (area - 1)
     structure = (2 * (area * cross - sum_x * sum_y) + c2) / (spread + c2)
-    return (luminance * structure).mean(axis=(2, 3))
+    found: npt.NDArray[np.float64] = (luminance * structure).mean(axis=(2, 3))
+    return found
 
 
 def summarise_local_ssim(
@@ -516,4 +518,5 @@ def _grey_difference() -> npt.NDArray[np.float64]:
     """(256, 256) float64: CIE76 difference of each pair of grey levels."""
     ramp = np.arange(256, dtype=np.uint8)[None]
     lab = convert_to_lab(ramp, ramp, ramp, linearise_srgb())[:, 0]
-    return np.sqrt(((lab[:, :, None] - lab[:, None, :]) ** 2).sum(axis=0))
+    found: npt.NDArray[np.float64] = np.sqrt(((lab[:, :, None] - lab[:, None, :]) ** 2).sum(axis=0))
+    return found

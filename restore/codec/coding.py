@@ -234,7 +234,8 @@ class ImageCoder:
             for image in (pixels, self._grey)
         )
         variance = max(float(self._grey.var()) / 255**2, 1e-12)
-        return measure_loss(first, second, loss=loss, variance=variance).item()
+        found: float = measure_loss(first, second, loss=loss, variance=variance).item()
+        return found
 
 
 def encode_latent(codec: Codec, grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -258,7 +259,10 @@ def encode_latent(codec: Codec, grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.f
     padding = [(0, -length % stride) for length in grey.shape]
     padded = np.pad(grey, padding, mode="edge").astype(np.float32) / 255 - np.float32(0.5)
     with torch.no_grad():
-        return codec.encoder(torch.from_numpy(padded)[None, None])[0][0].numpy()
+        found: npt.NDArray[np.float32] = codec.encoder(torch.from_numpy(padded)[None, None])[0][
+            0
+        ].numpy()
+        return found
 
 
 def decode_stream(
@@ -361,7 +365,8 @@ def _predict_from(
         while len(_DECODED) >= _MOST_DECODED:
             _DECODED.pop(next(iter(_DECODED)))
         _DECODED[key] = run_decoder(codec.layers, latent, step)
-    return _DECODED[key][: shape[0], : shape[1]]
+    found: npt.NDArray[np.float32] = _DECODED[key][: shape[0], : shape[1]]
+    return found
 
 
 def _round_pixels(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:

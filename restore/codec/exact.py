@@ -192,7 +192,10 @@ def _run_strip(
             values = values.clamp(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
     scaled = values[0, 0].numpy() * (255 * LEVELS_PER_DN) / (1 << ACTIVATION_BITS)
     levels = np.rint(scaled + 127.5 * LEVELS_PER_DN)
-    return (np.clip(levels, 0, 255 * LEVELS_PER_DN) / LEVELS_PER_DN).astype(np.float32)
+    found: npt.NDArray[np.float32] = (
+        np.clip(levels, 0, 255 * LEVELS_PER_DN) / LEVELS_PER_DN
+    ).astype(np.float32)
+    return found
 
 
 def _convolve(values: torch.Tensor, layer: Layer) -> torch.Tensor:

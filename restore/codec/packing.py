@@ -59,6 +59,7 @@ def _unpack(method: int, packed: bytes, limit: int) -> bytes:
     if method == RAW:
         return packed
     machine: Any
+    data: bytes
     if method == DEFLATE:
         machine = zlib.decompressobj(-15)
         data = machine.decompress(packed, limit)

@@ -46,7 +46,8 @@ def encode_residual(residual: npt.NDArray[np.float32], tolerance_dn: float) -> b
     2674-2683. https://doi.org/10.1109/TVCG.2014.2346458
     """
     scaled = np.ascontiguousarray(residual, np.float32) / np.float32(tolerance_dn)
-    return zfpy.compress_numpy(scaled, tolerance=1.0, write_header=False)
+    found: bytes = zfpy.compress_numpy(scaled, tolerance=1.0, write_header=False)
+    return found
 
 
 def decode_residual(
@@ -72,7 +73,8 @@ def decode_residual(
     """
     padded = data + bytes(max_residual_bytes(shape) - len(data) + _SPARE_BYTES)
     scaled = zfpy._decompress(padded, zfpy.type_float, shape, tolerance=1.0)
-    return scaled * np.float32(tolerance_dn)
+    found: npt.NDArray[np.float32] = scaled * np.float32(tolerance_dn)
+    return found
 
 
 def max_residual_bytes(shape: tuple[int, int]) -> int:

@@ -233,7 +233,8 @@ def _fold_phases(flat: npt.NDArray[np.float64], first: int, scale: int) -> npt.N
     """Mean by phase over the cells in which impulses were set."""
     side = _POSITIONS_SIDE
     cells = flat[first * scale : (first + side) * scale, first * scale : (first + side) * scale]
-    return cells.reshape(side, scale, side, scale).mean(axis=(0, 2))
+    found: npt.NDArray[np.float64] = cells.reshape(side, scale, side, scale).mean(axis=(0, 2))
+    return found
 
 
 def _root_mean_norm(arrays: npt.NDArray[np.float64]) -> float:
@@ -254,7 +255,10 @@ def measure_phase_gains(impulse: Impulse) -> npt.NDArray[np.float64]:
         the phases differ, a flat area gets a pattern of period `scale`.
     """
     side, scale = 2 * impulse.radius_px + 1, impulse.scale
-    return impulse.response.reshape(side, scale, side, scale).sum(axis=(0, 2))
+    found: npt.NDArray[np.float64] = impulse.response.reshape(side, scale, side, scale).sum(
+        axis=(0, 2)
+    )
+    return found
 
 
 def list_offsets(impulse: Impulse) -> npt.NDArray[np.float64]:

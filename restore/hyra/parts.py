@@ -189,4 +189,5 @@ def fit_linear_part(
     targets = phases.reshape(height * width, scale * scale)
     weights = np.linalg.lstsq(design, targets, rcond=None)[0]
     fitted = (design @ weights).reshape(height, width, scale, scale).transpose(0, 2, 1, 3)
-    return fitted.reshape(parts.restored.shape)
+    found: npt.NDArray[np.float64] = fitted.reshape(parts.restored.shape)
+    return found

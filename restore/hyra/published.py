@@ -42,7 +42,8 @@ def quantise_impulse(response: npt.NDArray[np.float64]) -> npt.NDArray[np.float6
         raise StudyError(
             "the response to an impulse is black in 8 bits; expected a response to a white pixel"
         )
-    return levels / levels.max()
+    found: npt.NDArray[np.float64] = levels / levels.max()
+    return found
 
 
 def split_as_published(

@@ -41,7 +41,10 @@ def transform(grey: npt.NDArray[np.float64]) -> npt.NDArray[np.complex128]:
     """
     window = np.outer(_make_hann(grey.shape[0]), _make_hann(grey.shape[1]))
     deviations = grey - (window * grey).sum() / window.sum()
-    return np.fft.fft2(255 * window * deviations) / np.sqrt((window**2).sum() * grey.size)
+    found: npt.NDArray[np.complex128] = np.fft.fft2(255 * window * deviations) / np.sqrt(
+        (window**2).sum() * grey.size
+    )
+    return found
 
 
 def _make_hann(count: int) -> npt.NDArray[np.float64]:
@@ -51,7 +54,8 @@ def _make_hann(count: int) -> npt.NDArray[np.float64]:
 def list_frequencies(shape: tuple[int, int]) -> npt.NDArray[np.float64]:
     """Frequency of each coefficient, (M, N) float64, cycles per pixel, 0..1/2."""
     rows, cols = (np.abs(np.fft.fftfreq(count)) for count in shape)
-    return np.maximum(rows[:, None], cols[None, :])
+    found: npt.NDArray[np.float64] = np.maximum(rows[:, None], cols[None, :])
+    return found
 
 
 def measure_rings(spectrum: npt.NDArray[np.complex128]) -> npt.NDArray[np.float64]:
@@ -73,7 +77,10 @@ def measure_rings(spectrum: npt.NDArray[np.complex128]) -> npt.NDArray[np.float6
     power = (np.abs(spectrum) ** 2).ravel() * spectrum.size
     counts = np.bincount(rings, minlength=RING_COUNT)
     sums = np.bincount(rings, power, minlength=RING_COUNT)
-    return np.divide(sums, counts, out=np.full(RING_COUNT, np.nan), where=counts > 0)
+    found: npt.NDArray[np.float64] = np.divide(
+        sums, counts, out=np.full(RING_COUNT, np.nan), where=counts > 0
+    )
+    return found
 
 
 def compare_bands(

@@ -65,6 +65,7 @@ def draw_shape(kind: str, angle: int) -> npt.NDArray[np.float64]:
     theta = np.pi * angle / ANGLES
     across = cols * np.sin(theta) - rows * np.cos(theta)
     along = cols * np.cos(theta) + rows * np.sin(theta)
+    shape: npt.NDArray[np.float64]
     if kind in NODULES_PX:
         shape = np.clip(1 - (distance / NODULES_PX[kind]) ** 2, 0, None) ** 1.5
     elif kind == "wire":
@@ -118,7 +119,8 @@ def draw_condition(
     if condition.kind == "mirror" or len(sites) == 1:
         source = image if condition.kind == "mirror" else texture
         other = source[:, ::-1][window] - source[window]
-        return shape * (other - (shape * other).sum() / shape.sum())
+        found: npt.NDArray[np.float64] = shape * (other - (shape * other).sum() / shape.sum())
+        return found
     donor = sites[(number + 1) % len(sites)].window
     return shape * (texture[donor] - texture[window])
 

@@ -225,9 +225,10 @@ def _figure(options: argparse.Namespace) -> Any:
 
 
 def _read_parameters(options: argparse.Namespace) -> TrainingParameters:
-    return _load("restore.codec.training").TrainingParameters(
+    found: TrainingParameters = _load("restore.codec.training").TrainingParameters(
         steps=options.steps, seed=options.seed, threads=options.threads, crop_px=options.crop
     )
+    return found
 
 
 def _check_positive(value: float | None, option: str) -> None:

@@ -62,7 +62,7 @@ def add_command(
     -------
     argparse.ArgumentParser
     """
-    command = commands.add_parser(
+    command: argparse.ArgumentParser = commands.add_parser(
         name.split()[-1],
         help=summary,
         description=summary[0].upper() + summary[1:] + ".",

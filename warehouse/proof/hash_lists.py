@@ -177,7 +177,7 @@ def _find_directory_bytes(path: Path) -> int:
             if at64 < 0 or len(tail) - at64 < end64.size:
                 raise zipfile.BadZipFile("Corrupt zip64 end of central directory")
             found = end64.unpack_from(tail, at64)[8]
-    return found
+    return int(found)
 
 
 def _read_zip(path: Path) -> list[Entry]:

@@ -483,7 +483,8 @@ def _find_vouchers(stage: _Stage, base: Path) -> set[str] | None:
     signed = Journal(base, "maps").read() if stage.kind == "maps" else None
     if signed is None:
         return None
-    return signed.get(stage.manifest_path.relative_to(base).as_posix(), set())
+    found: set[str] | None = signed.get(stage.manifest_path.relative_to(base).as_posix(), set())
+    return found
 
 
 def _list_roots(manifests: Mapping[_Stage, Manifest]) -> dict[str, str]:

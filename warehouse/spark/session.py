@@ -164,7 +164,7 @@ def _without_network_errors() -> Iterator[None]:
     """Keep Py4J from logging a lost driver with a traceback; what it raises is said once."""
 
     def is_other(record: Any) -> bool:
-        return record.module != "java_gateway"
+        return bool(record.module != "java_gateway")
 
     root = logging.getLogger()
     root.addFilter(is_other)
