@@ -183,3 +183,29 @@ def test_make_alone_lists_every_target(repository):
     ).stdout
     listed = set(re.findall(r"^  make ([a-z-]+)", printed, flags=re.MULTILINE))
     assert listed == targets
+
+
+@pytest.fixture(scope="module")
+def folders(repository):
+    """Give the folder of each subpackage at the top that is Python, and setuptools' table."""
+    document = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))
+    setuptools = document["tool"]["setuptools"]
+    places = {name: repository / folder for name, folder in setuptools["package-dir"].items()}
+    return {name: path for name, path in places.items() if any(path.glob("*.py"))}, setuptools
+
+
+def test_what_types_are_checked_in_is_the_namespace_as_it_is_installed(repository, folders):
+    places, _ = folders
+    links = repository / ".ci/types/upscale_audit"
+    found = {f"upscale_audit.{link.name}": link.resolve() for link in links.iterdir()}
+    assert found == {name: path.resolve() for name, path in places.items()}
+    assert len(found) == 4
+
+
+def test_every_package_that_is_installed_says_that_it_is_typed(folders):
+    places, setuptools = folders
+    # PEP 561: of a namespace each package below it says so, for all that lies in it.
+    assert "py.typed" in setuptools["package-data"]["*"]
+    assert {name for name, path in places.items() if (path / "py.typed").is_file()} == set(places)
+    roots = {".".join(name.split(".")[:2]) for name in setuptools["packages"]}
+    assert roots == {*places, "upscale_audit.dbt_project"}
