@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from upscale_audit.ingest.errors import RejectedFileError
+from upscale_audit.ingest.errors import RejectedFileError, require_sound
 from upscale_audit.ingest.stated_window import MOST
 from upscale_audit.ingest.windows import LINEAR, SIGMOID, TABLE, Curve, Stored, Tone
 
@@ -102,7 +102,7 @@ def read_header(data: bytes) -> Header:
     is_float = "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset
     if is_float:
         raise RejectedFileError("sample_format", "floating-point samples")
-    _require(0 < bits <= allocated, f"{bits} bits stored in {allocated}")
+    require_sound(0 < bits <= allocated, f"{bits} bits stored in {allocated}")
     mode = str(dataset.get("PhotometricInterpretation"))
     return Header(width, height, bits, frames, mode, syntax, dataset)
 
@@ -159,12 +159,12 @@ def decode_stored(header: Header) -> Stored:
     is_signed = _guard(_whole, dataset, "PixelRepresentation") == 1
     if header.syntax == _RLE:
         words = _guard(_unpack_rle, dataset)
-        _require(words.shape == (header.height_px, header.width_px), "pixels of another size")
+        require_sound(words.shape == (header.height_px, header.width_px), "pixels of another size")
     else:
         words = _view_words(header)
     bits = header.bit_depth
     high = _guard(lambda: int(dataset.get("HighBit", bits - 1)))
-    _require(bits - 1 <= high < dataset.BitsAllocated, f"high bit {high} of {bits} bits")
+    require_sound(bits - 1 <= high < dataset.BitsAllocated, f"high bit {high} of {bits} bits")
     # Bits beside the stored ones may hold overlays.
     samples = words.astype(np.int32)
     samples >>= high + 1 - bits
@@ -174,11 +174,6 @@ def decode_stored(header: Header) -> Stored:
     is_padding = _guard(_find_padding, dataset, samples, bits)
     tone = _guard(_read_tone, header, is_signed)
     return Stored(samples, bits, tone, is_padding, -(1 << (bits - 1)) if is_signed else 0)
-
-
-def _require(condition: object, detail: str, code: str = "undecodable") -> None:
-    if not condition:
-        raise RejectedFileError(code, detail)
 
 
 def _guard(read: Callable[..., Any], *arguments: object) -> Any:
@@ -206,7 +201,7 @@ def _parse(data: bytes) -> Any:
         raise RejectedFileError("compression", f"{_name_syntax(syntax)}; write it plain")
     # What it logs quotes the file's elements.
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
-    _require(syntax, "no transfer syntax")
+    require_sound(syntax, "no transfer syntax")
     return pydicom.dcmread(io.BytesIO(data), specific_tags=_ELEMENTS), syntax
 
 
@@ -225,7 +220,7 @@ def _find_syntax(data: bytes) -> Any:
 
 def _whole(dataset: Any, name: str) -> Any:
     value = dataset.get(name)
-    _require(value is not None, f"no {name}")
+    require_sound(value is not None, f"no {name}")
     return int(value)
 
 
@@ -238,13 +233,13 @@ def _name_syntax(syntax: Any) -> Any:
 def _view_words(header: Header) -> Any:
     """Uncompressed pixels: exactly as many bytes as the header promises, or one to be even."""
     dataset = header.dataset
-    _require("PixelData" in dataset, "no pixel data", "truncated")
+    require_sound("PixelData" in dataset, "no pixel data", "truncated")
     width = dataset.BitsAllocated // 8
     promised = header.height_px * header.width_px * width
     body = dataset.PixelData
     found = f"pixel data of {len(body)} bytes where {promised} are promised"
-    _require(len(body) >= promised, found, "truncated")
-    _require(len(body) <= promised + promised % 2, found)
+    require_sound(len(body) >= promised, found, "truncated")
+    require_sound(len(body) <= promised + promised % 2, found)
     order = ">" if header.syntax == _BIG_ENDIAN else "<"
     words = np.frombuffer(body[:promised], f"{order}u{width}")
     return words.reshape(header.height_px, header.width_px)
@@ -281,7 +276,7 @@ def _read_tone(header: Header, is_signed: Any) -> Any:
         slope = float(dataset.get("RescaleSlope", 1))
         intercept = float(dataset.get("RescaleIntercept", 0))
         fits = slope != 0 and abs(slope) < MOST and abs(intercept) < MOST
-        _require(fits, f"rescale slope {slope:g}, intercept {intercept:g}")
+        require_sound(fits, f"rescale slope {slope:g}, intercept {intercept:g}")
     is_below = is_signed or intercept < 0
     curve = _read_curve(dataset, is_below)
     return Tone(slope, intercept, table, header.mode == "MONOCHROME1", curve)
@@ -297,10 +292,10 @@ def _read_curve(dataset: Any, is_signed: Any) -> Any:
         return None
     centre, width = (_first(dataset[name].value) for name in ("WindowCenter", "WindowWidth"))
     function = str(dataset.get("VOILUTFunction") or "LINEAR").upper()
-    _require(function in ("LINEAR", "LINEAR_EXACT", "SIGMOID"), f"VOI LUT function {function}")
+    require_sound(function in ("LINEAR", "LINEAR_EXACT", "SIGMOID"), f"VOI LUT function {function}")
     least = 1 if function == "LINEAR" else 0
     is_width = (width >= 1 if least else width > 0) and width < MOST and abs(centre) < MOST
-    _require(is_width, f"a window of width {width:g} around {centre:g}")
+    require_sound(is_width, f"a window of width {width:g} around {centre:g}")
     if function == "LINEAR":
         centre, width = centre - 0.5, width - 1
     kind = SIGMOID if function == "SIGMOID" else LINEAR
@@ -321,5 +316,5 @@ def _read_table(item: Any, is_signed: bool) -> tuple[int, npt.NDArray[np.int64],
     if isinstance(data, bytes):
         data = np.frombuffer(data, "<u2" if len(data) >= 2 * count else "u1")
     entries = np.atleast_1d(np.asarray(data)).astype(np.int64) & 0xFFFF
-    _require(len(entries) >= count and 1 <= bits <= 16, f"a LUT of {len(entries)} entries")
+    require_sound(len(entries) >= count and 1 <= bits <= 16, f"a LUT of {len(entries)} entries")
     return first, entries[:count], bits

@@ -34,6 +34,50 @@ class RejectedFileError(Exception):
         self.detail = detail
 
 
+def require_sound(condition: object, detail: str, code: str = "undecodable") -> None:
+    """Reject a file that does not meet a condition of its format.
+
+    Parameters
+    ----------
+    condition : object
+        Taken for its truth.
+    detail : str
+        What was found.
+    code : str
+        A key of `ingest.images.REJECT_CODES`.
+
+    Raises
+    ------
+    RejectedFileError
+    """
+    if not condition:
+        raise RejectedFileError(code, detail)
+
+
+def require_value(
+    condition: object, key: str, found: object, expected: str | tuple[str, ...]
+) -> None:
+    """Refuse a key of a study file whose value does not meet a condition.
+
+    Parameters
+    ----------
+    condition : object
+        Taken for its truth.
+    key : str
+    found : object
+        The value.
+    expected : str or tuple of str
+        What it may be; several are listed.
+
+    Raises
+    ------
+    StudyError
+    """
+    if not condition:
+        listed = ", ".join(expected) if isinstance(expected, tuple) else expected
+        raise StudyError(f"{key} = {found!r}; expected {listed}")
+
+
 def says_few_handles(*errors: BaseException | str | None) -> bool:
     """Whether errors, or what caused them, come of a limit on open files, whoever met it.
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import simplejpeg
 
-from upscale_audit.ingest.errors import RejectedFileError
+from upscale_audit.ingest.errors import RejectedFileError, require_sound
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,12 +91,12 @@ def read_header(data: bytes) -> Header:
     frame, exif, profile, scans, frames = None, None, {}, [], 1
     for marker, body in _walk(data):
         if marker in _FRAMES:
-            _require(frame is None, "two frame headers")
-            _require(len(body) >= 6, "a frame header that is too short")
+            require_sound(frame is None, "two frame headers")
+            require_sound(len(body) >= 6, "a frame header that is too short")
             frame = (_PROCESSES.get(marker), *struct.unpack_from(">BHHB", body))
             names = bytes(body[6::3])
         elif marker == _SOS:
-            _require(frame is not None, "a scan before the frame header")
+            require_sound(frame is not None, "a scan before the frame header")
             scans.append(bytes(body))
         elif marker == _APP1 and body[:6] == b"Exif\0\0" and exif is None:
             exif = bytes(body[6:])
@@ -107,7 +107,9 @@ def read_header(data: bytes) -> Header:
     if frame is None or not scans:
         raise RejectedFileError("undecodable", "no scan")
     process, depth, height, width, components = frame
-    _require(len(names) == components, f"a frame header of {len(names)}, not {components} parts")
+    require_sound(
+        len(names) == components, f"a frame header of {len(names)}, not {components} parts"
+    )
     if process is None:
         _check_scans(scans, names)
     joined = b"".join(profile[number] for number in sorted(profile)) or None
@@ -156,11 +158,6 @@ def decode_pixels(data: bytes, components: int) -> npt.NDArray[np.uint8]:
     return found
 
 
-def _require(condition: object, detail: str, code: str = "undecodable") -> None:
-    if not condition:
-        raise RejectedFileError(code, detail)
-
-
 def _walk(data: bytes) -> Iterator[tuple[int, memoryview]]:
     """Marker and body of each segment up to the end marker; a scan's body is its header."""
     view, at = memoryview(data), 2
@@ -173,10 +170,10 @@ def _walk(data: bytes) -> Iterator[tuple[int, memoryview]]:
             return
         if marker == 0x01:  # TEM stands alone
             continue
-        _require(at + 2 <= len(data), "the file ends within a segment", "truncated")
+        require_sound(at + 2 <= len(data), "the file ends within a segment", "truncated")
         (size,) = struct.unpack_from(">H", data, at)
-        _require(size >= 2, f"segment {marker:02X} of {size} bytes")
-        _require(at + size <= len(data), "the file ends within a segment", "truncated")
+        require_sound(size >= 2, f"segment {marker:02X} of {size} bytes")
+        require_sound(at + size <= len(data), "the file ends within a segment", "truncated")
         yield marker, view[at + 2 : at + size]
         at += size
 
@@ -190,10 +187,12 @@ def _check_scans(scans: Sequence[bytes], names: bytes) -> None:
     missing = {name: [True] * 64 for name in names}
     for body in scans:
         count = body[0] if body else 0
-        _require(1 <= count <= 4 and len(body) == 4 + 2 * count, "a scan header of a wrong length")
+        require_sound(
+            1 <= count <= 4 and len(body) == 4 + 2 * count, "a scan header of a wrong length"
+        )
         first, last, low_bit = body[-3], body[-2], body[-1] & 15
         for name in body[1:-3:2]:
-            _require(name in missing, "a scan of a component that the frame does not have")
+            require_sound(name in missing, "a scan of a component that the frame does not have")
             missing[name][first : last + 1] = [low_bit > 0] * (min(last, 63) + 1 - first)
     if any(map(any, missing.values())):
         raise RejectedFileError("truncated", f"{len(scans)} scans, which do not hold all detail")

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.errors import StudyError, require_value
 
 MAX_CHARACTERS = 80
 """Of a label, a family or an architecture: what three lines beside an axis hold."""
@@ -28,11 +28,6 @@ Okabe and Ito's without their yellow, which white paper swallows, then Tol's mut
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SOURCE = re.compile(r"https?://[^\s<>\"]{1,500}|10\.\d{4,9}/[^\s<>\"]{1,200}")
-
-
-def _require(condition: object, key: str, found: object, expected: str) -> None:
-    if not condition:
-        raise StudyError(f"{key} = {found!r}; expected {expected}")
 
 
 @dataclass(frozen=True)
@@ -70,21 +65,25 @@ class ModelFacts:
             text = getattr(self, key)
             is_line = text is None or (text.isprintable() and text == text.strip() != "")
             expected = f"one line of 1 to {MAX_CHARACTERS} characters that are seen"
-            _require(is_line and len(text or "") <= MAX_CHARACTERS, key, text, expected)
-        _require(self.scale is None or 1 <= self.scale <= 16, "scale", self.scale, "1..16")
+            require_value(is_line and len(text or "") <= MAX_CHARACTERS, key, text, expected)
+        require_value(self.scale is None or 1 <= self.scale <= 16, "scale", self.scale, "1..16")
         sha256, url = self.weights_sha256, self.weights_url
         is_hash = sha256 is None or _SHA256.fullmatch(sha256)
-        _require(is_hash, "weights_sha256", sha256, "64 lower-case hexadecimal digits")
+        require_value(is_hash, "weights_sha256", sha256, "64 lower-case hexadecimal digits")
         is_source = url is None or _SOURCE.fullmatch(url)
-        _require(is_source, "weights_url", url, "a https URL, or a DOI as 10.5281/zenodo.1234567")
+        require_value(
+            is_source, "weights_url", url, "a https URL, or a DOI as 10.5281/zenodo.1234567"
+        )
         in_range = self.order is None or 1 <= self.order <= 100_000
-        _require(in_range, "order", self.order, "1 or more")
+        require_value(in_range, "order", self.order, "1 or more")
         self._check_colour()
 
     def _check_colour(self) -> None:
         if self.colour is None:
             return
-        _require(_COLOUR.fullmatch(self.colour), "colour", self.colour, '#rrggbb, as "#0072b2"')
+        require_value(
+            _COLOUR.fullmatch(self.colour), "colour", self.colour, '#rrggbb, as "#0072b2"'
+        )
         contrast = measure_contrast(self.colour)
         if contrast < MINIMUM_CONTRAST:
             raise StudyError(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import njit
 
-from upscale_audit.ingest.errors import RejectedFileError
+from upscale_audit.ingest.errors import RejectedFileError, require_sound
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -116,21 +116,21 @@ def read_header(data: bytes) -> Header:
     chunks, pieces, frames, has_frame, has_ended = {}, [], 0, False, False
     for kind, body in _walk(view):
         if kind == b"IDAT":
-            _require(not has_ended, "IDAT chunks with another chunk between them")
+            require_sound(not has_ended, "IDAT chunks with another chunk between them")
             pieces.append(body)
             continue
         has_ended = bool(pieces)
         if kind in _READ:
-            _require(kind not in chunks, f"two {_spell(kind)} chunks")
-            _require(not pieces or kind == b"eXIf", f"{_spell(kind)} after the pixels")
+            require_sound(kind not in chunks, f"two {_spell(kind)} chunks")
+            require_sound(not pieces or kind == b"eXIf", f"{_spell(kind)} after the pixels")
             chunks[kind] = bytes(body)
         else:
-            _require(kind != b"IHDR", "two IHDR chunks")
-            _require(kind[0] & 32 or kind == b"IEND", f"unknown critical chunk {_spell(kind)}")
+            require_sound(kind != b"IHDR", "two IHDR chunks")
+            require_sound(kind[0] & 32 or kind == b"IEND", f"unknown critical chunk {_spell(kind)}")
             if kind == b"acTL" and not pieces and len(body) == 8:
                 frames = frames or int.from_bytes(body[:4], "big")
             has_frame |= kind == b"fcTL" and not pieces
-    _require(pieces, "no IDAT chunk")
+    require_sound(pieces, "no IDAT chunk")
     _check_chunks(chunks, colour_type)
     if not has_frame:  # the picture itself is none of the animation's
         frames += 1
@@ -188,29 +188,24 @@ def read_profile(header: Header) -> Any:
     return profile if unpacker.eof else body
 
 
-def _require(condition: object, detail: str, code: str = "undecodable") -> None:
-    if not condition:
-        raise RejectedFileError(code, detail)
-
-
 def _spell(kind: bytes) -> str:
     return kind.decode("ascii", "backslashreplace")
 
 
 def _read_ihdr(data: bytes) -> tuple[int, ...]:
-    _require(len(data) >= 33, f"{len(data)} bytes; a PNG's header has 33", "truncated")
-    _require(data[8:16] == b"\0\0\0\rIHDR", f"starts with chunk {data[12:16]!r}, not IHDR")
+    require_sound(len(data) >= 33, f"{len(data)} bytes; a PNG's header has 33", "truncated")
+    require_sound(data[8:16] == b"\0\0\0\rIHDR", f"starts with chunk {data[12:16]!r}, not IHDR")
     width, height, depth, colour_type, packing, filtering, interlace = struct.unpack_from(
         ">IIBBBBB", data, 16
     )
     _check_crc(memoryview(data)[12:29], data[29:33], b"IHDR")
     sized = 0 < width < 1 << 31 and 0 < height < 1 << 31
-    _require(sized, f"IHDR of {width}x{height} px")
-    _require(
+    require_sound(sized, f"IHDR of {width}x{height} px")
+    require_sound(
         depth in DEPTHS.get(colour_type, ()), f"IHDR of colour type {colour_type} in {depth} bits"
     )
     known = packing == 0 and filtering == 0 and interlace < 2
-    _require(known, f"IHDR of methods {packing}, {filtering}, {interlace}")
+    require_sound(known, f"IHDR of methods {packing}, {filtering}, {interlace}")
     return width, height, depth, colour_type, interlace
 
 
@@ -218,43 +213,45 @@ def _walk(view: memoryview) -> Iterator[tuple[bytes, memoryview]]:
     """Name and body of each chunk after IHDR up to IEND, its CRC checked."""
     at = 33
     while True:
-        _require(at + 12 <= len(view), "the file ends before the chunk IEND", "truncated")
+        require_sound(at + 12 <= len(view), "the file ends before the chunk IEND", "truncated")
         (size,) = struct.unpack_from(">I", view, at)
         kind = bytes(view[at + 4 : at + 8])
-        _require(kind.isalpha() and kind.isascii(), f"{kind!r} is no name of a chunk")
+        require_sound(kind.isalpha() and kind.isascii(), f"{kind!r} is no name of a chunk")
         end = at + 12 + size
-        _require(end <= len(view), f"the file ends within chunk {_spell(kind)}", "truncated")
+        require_sound(end <= len(view), f"the file ends within chunk {_spell(kind)}", "truncated")
         _check_crc(view[at + 4 : end - 4], view[end - 4 : end], kind)
         yield kind, view[at + 8 : end - 4]
         if kind == b"IEND":
-            _require(size == 0, "an IEND chunk that holds data")
+            require_sound(size == 0, "an IEND chunk that holds data")
             return
         at = end
 
 
 def _check_crc(covered: memoryview, stored: bytes | memoryview, kind: bytes) -> None:
     good = zlib.crc32(covered).to_bytes(4, "big") == stored
-    _require(good, f"CRC of chunk {_spell(kind)}", "bad_checksum")
+    require_sound(good, f"CRC of chunk {_spell(kind)}", "bad_checksum")
 
 
 def _check_chunks(chunks: Mapping[bytes, bytes], colour_type: int) -> None:
     """Check the lengths of the chunks that are read."""
     sizes = {kind: len(body) for kind, body in chunks.items()}
     palette = sizes.get(b"PLTE")
-    _require(palette is not None or colour_type != PALETTE, "a palette image without PLTE chunk")
+    require_sound(
+        palette is not None or colour_type != PALETTE, "a palette image without PLTE chunk"
+    )
     if palette is not None:
-        _require(palette % 3 == 0 and 0 < palette <= 768, f"a PLTE chunk of {palette} bytes")
-        _require(colour_type not in (GREY, GREY_ALPHA), "a PLTE chunk in a grey image")
+        require_sound(palette % 3 == 0 and 0 < palette <= 768, f"a PLTE chunk of {palette} bytes")
+        require_sound(colour_type not in (GREY, GREY_ALPHA), "a PLTE chunk in a grey image")
     clear = sizes.get(b"tRNS")
     if clear is not None:
         allowed = {GREY: (2,), RGB: (6,), PALETTE: range(1, (palette or 0) // 3 + 1)}
         fits = clear in allowed.get(colour_type, ())
-        _require(fits, f"a tRNS chunk of {clear} bytes for colour type {colour_type}")
+        require_sound(fits, f"a tRNS chunk of {clear} bytes for colour type {colour_type}")
         order = list(chunks)
         after = palette is None or order.index(b"PLTE") < order.index(b"tRNS")
-        _require(after, "a tRNS chunk before the palette")
+        require_sound(after, "a tRNS chunk before the palette")
     gamma = chunks.get(b"gAMA")
-    _require(gamma is None or (len(gamma) == 4 and any(gamma)), "a gAMA chunk without a value")
+    require_sound(gamma is None or (len(gamma) == 4 and any(gamma)), "a gAMA chunk without a value")
 
 
 def _row_bytes(header: Header, width: int) -> int:
@@ -285,9 +282,9 @@ def _inflate(header: Header) -> npt.NDArray[np.uint8]:
         code = "bad_checksum" if "incorrect data check" in str(error) else "undecodable"
         raise RejectedFileError(code, f"pixel data: {error}") from None
     found = f"pixel data of {len(stream)} bytes where {expected} are promised"
-    _require(len(stream) == expected, found, "truncated")
-    _require(not surplus, f"pixel data of more than the {expected} bytes that are promised")
-    _require(unpacker.eof, "pixel data without their end", "truncated")
+    require_sound(len(stream) == expected, found, "truncated")
+    require_sound(not surplus, f"pixel data of more than the {expected} bytes that are promised")
+    require_sound(unpacker.eof, "pixel data without their end", "truncated")
     return np.frombuffer(stream, np.uint8)
 
 
@@ -298,7 +295,7 @@ def _unfilter(
     pixel_bytes = max(1, header.bit_depth * _CHANNELS[header.colour_type] // 8)
     lines = np.empty((rows, row_bytes), np.uint8)
     bad = _undo_filters(stream[at : at + rows * (1 + row_bytes)], pixel_bytes, lines)
-    _require(bad < 0, f"row {bad} names a filter that does not exist")
+    require_sound(bad < 0, f"row {bad} names a filter that does not exist")
     return lines, at + rows * (1 + row_bytes)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.errors import require_value
 
 LR_RULES = ("opencv_cubic", "antialiased")
 LR_SCALES = (2, 3, 4)
@@ -16,11 +16,6 @@ LR_SCALES = (2, 3, 4)
 GREY_RULES = ("rec601", "mean", "keep")
 DEVICE_PATTERN = re.compile(r"cpu|cuda(:\d+)?")
 _SHA256_PATTERN = re.compile(r"[0-9a-f]{64}")
-
-
-def _require(condition: object, key: str, found: object, expected: str) -> None:
-    if not condition:
-        raise StudyError(f"{key} = {found!r}; expected {expected}")
 
 
 @dataclass(frozen=True)
@@ -44,9 +39,11 @@ class RestoreParameters:
     grey_rule: str = "rec601"
 
     def __post_init__(self) -> None:
-        _require(self.lr_rule in LR_RULES, "lr_rule", self.lr_rule, " or ".join(LR_RULES))
-        _require(1 <= self.scale <= 8, "scale", self.scale, "1..8")
-        _require(self.grey_rule in GREY_RULES, "grey_rule", self.grey_rule, ", ".join(GREY_RULES))
+        require_value(self.lr_rule in LR_RULES, "lr_rule", self.lr_rule, " or ".join(LR_RULES))
+        require_value(1 <= self.scale <= 8, "scale", self.scale, "1..8")
+        require_value(
+            self.grey_rule in GREY_RULES, "grey_rule", self.grey_rule, ", ".join(GREY_RULES)
+        )
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ class Blur:
     sigma_px: float = 1.0
 
     def __post_init__(self) -> None:
-        _require(0 < self.sigma_px <= 100, "sigma_px", self.sigma_px, "0 < sigma_px <= 100")
+        require_value(0 < self.sigma_px <= 100, "sigma_px", self.sigma_px, "0 < sigma_px <= 100")
 
 
 @dataclass(frozen=True)
@@ -82,8 +79,8 @@ class Unsharp:
     amount: float = 1.0
 
     def __post_init__(self) -> None:
-        _require(0 < self.sigma_px <= 100, "sigma_px", self.sigma_px, "0 < sigma_px <= 100")
-        _require(0 < self.amount <= 100, "amount", self.amount, "0 < amount <= 100")
+        require_value(0 < self.sigma_px <= 100, "sigma_px", self.sigma_px, "0 < sigma_px <= 100")
+        require_value(0 < self.amount <= 100, "amount", self.amount, "0 < amount <= 100")
 
 
 @dataclass(frozen=True)
@@ -97,7 +94,7 @@ class Noise:
     seed: str = "upscale-audit"
 
     def __post_init__(self) -> None:
-        _require(0 < self.sigma_dn <= 255, "sigma_dn", self.sigma_dn, "0 < sigma_dn <= 255")
+        require_value(0 < self.sigma_dn <= 255, "sigma_dn", self.sigma_dn, "0 < sigma_dn <= 255")
 
 
 @dataclass(frozen=True)
@@ -110,7 +107,7 @@ class Jpeg:
     quality: int = 50
 
     def __post_init__(self) -> None:
-        _require(1 <= self.quality <= 100, "quality", self.quality, "1..100")
+        require_value(1 <= self.quality <= 100, "quality", self.quality, "1..100")
 
 
 @dataclass(frozen=True)
@@ -124,8 +121,8 @@ class Frame:
     sigma_px: float = 2.0
 
     def __post_init__(self) -> None:
-        _require(self.width_px > 0, "width_px", self.width_px, "1 or more")
-        _require(0 < self.sigma_px <= 100, "sigma_px", self.sigma_px, "0 < sigma_px <= 100")
+        require_value(self.width_px > 0, "width_px", self.width_px, "1 or more")
+        require_value(0 < self.sigma_px <= 100, "sigma_px", self.sigma_px, "0 < sigma_px <= 100")
 
 
 @dataclass(frozen=True)
@@ -161,12 +158,16 @@ class NcnnWeights:
     def __post_init__(self) -> None:
         _check_network(self)
         has_files = self.param is not None
-        _require(has_files == (self.bin is not None), "param", self.param, "param and bin together")
+        require_value(
+            has_files == (self.bin is not None), "param", self.param, "param and bin together"
+        )
         if self.weights is None:
-            _require(has_files, "weights", None, "the name of known weights, or param and bin")
-            _require(self.native_scale is not None, "native_scale", None, "the network's scale")
+            require_value(has_files, "weights", None, "the name of known weights, or param and bin")
+            require_value(
+                self.native_scale is not None, "native_scale", None, "the network's scale"
+            )
         if self.native_scale is not None:
-            _require(1 <= self.native_scale <= 16, "native_scale", self.native_scale, "1..16")
+            require_value(1 <= self.native_scale <= 16, "native_scale", self.native_scale, "1..16")
 
 
 @dataclass(frozen=True)
@@ -200,18 +201,20 @@ class SpandrelWeights:
     def __post_init__(self) -> None:
         _check_network(self)
         is_one = (self.weights is None) != (self.file is None)
-        _require(is_one, "file", self.file, "a file, or weights by a name, one of them")
+        require_value(is_one, "file", self.file, "a file, or weights by a name, one of them")
         is_device = DEVICE_PATTERN.fullmatch(self.device)
-        _require(is_device, "device", self.device, "cpu, cuda or cuda:N")
+        require_value(is_device, "device", self.device, "cpu, cuda or cuda:N")
 
 
 def _check_network(declared: NcnnWeights | SpandrelWeights) -> None:
-    _require(declared.tile_px >= 16, "tile_px", declared.tile_px, "16 or more")
+    require_value(declared.tile_px >= 16, "tile_px", declared.tile_px, "16 or more")
     expected = "0 <= prepad_px < tile_px"
-    _require(0 <= declared.prepad_px < declared.tile_px, "prepad_px", declared.prepad_px, expected)
+    require_value(
+        0 <= declared.prepad_px < declared.tile_px, "prepad_px", declared.prepad_px, expected
+    )
     if declared.sha256 is not None:
         is_hash = _SHA256_PATTERN.fullmatch(declared.sha256)
-        _require(is_hash, "sha256", declared.sha256, "64 lower-case hexadecimal digits")
+        require_value(is_hash, "sha256", declared.sha256, "64 lower-case hexadecimal digits")
 
 
 @dataclass(frozen=True)

@@ -448,7 +448,7 @@ def describe_metrics(weights: Weights | None) -> list[dict[str, Any]]:
     return [
         {"metric": metric.name, "metric_number": number}
         | asdict(metric)
-        | {"null_when": metric.null_when, "not_measured": missing.get(metric.name)}
+        | {"not_measured": missing.get(metric.name)}
         for number, metric in enumerate(METRICS, start=1)
     ]
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 from upscale_audit.ingest.credit import Credit, parse_credit
 from upscale_audit.ingest.documents import read_bounded
-from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.errors import StudyError, require_value
 from upscale_audit.ingest.model_facts import KEYS as FACTS
 from upscale_audit.ingest.model_facts import MAX_CHARACTERS, ModelFacts, check_facts
 from upscale_audit.ingest.patients import COLUMNS, LAYOUTS, PatientList, is_plain_list
@@ -93,13 +93,13 @@ class IngestParameters:
     window: Window | None = None
 
     def __post_init__(self) -> None:
-        _require(self.edge_rule in EDGE_RULES, "edge_rule", self.edge_rule, EDGE_RULES)
-        _require(self.colour in COLOUR_RULES, "colour", self.colour, COLOUR_RULES)
-        _require(0 < self.edge_quantile < 1, "edge_quantile", self.edge_quantile, "0 < q < 1")
+        require_value(self.edge_rule in EDGE_RULES, "edge_rule", self.edge_rule, EDGE_RULES)
+        require_value(self.colour in COLOUR_RULES, "colour", self.colour, COLOUR_RULES)
+        require_value(0 < self.edge_quantile < 1, "edge_quantile", self.edge_quantile, "0 < q < 1")
         ordered = 0 <= self.edge_low_dn <= self.edge_high_dn < 2**31
         expected = "0 <= edge_low_dn <= edge_high_dn < 2**31"
-        _require(ordered, "edge_low_dn", self.edge_low_dn, expected)
-        _require(self.max_image_px > 0, "max_image_px", self.max_image_px, "a positive count")
+        require_value(ordered, "edge_low_dn", self.edge_low_dn, expected)
+        require_value(self.max_image_px > 0, "max_image_px", self.max_image_px, "a positive count")
 
 
 @dataclass(frozen=True)
@@ -136,12 +136,14 @@ class AnalysisParameters:
 
     def __post_init__(self) -> None:
         in_block = 1 <= self.ringing_min_px <= 64
-        _require(in_block, "ringing_min_px", self.ringing_min_px, "1..64")
+        require_value(in_block, "ringing_min_px", self.ringing_min_px, "1..64")
         enough = 100 <= self.bootstrap_replicates <= 100_000
-        _require(enough, "bootstrap_replicates", self.bootstrap_replicates, "100..100000")
-        _require(2 <= self.min_clusters < 2**31, "min_clusters", self.min_clusters, "2 or more")
+        require_value(enough, "bootstrap_replicates", self.bootstrap_replicates, "100..100000")
+        require_value(
+            2 <= self.min_clusters < 2**31, "min_clusters", self.min_clusters, "2 or more"
+        )
         is_error = 0 <= self.error_limit_dn2 <= 255**2
-        _require(is_error, "error_limit_dn2", self.error_limit_dn2, "0..65025")
+        require_value(is_error, "error_limit_dn2", self.error_limit_dn2, "0..65025")
         _require_tile(self.tile_px)
 
 
@@ -208,11 +210,15 @@ class LrParameters:
     folder: Path | None = None
 
     def __post_init__(self) -> None:
-        _require(self.rule in (None, *LR_RULES), "rule", self.rule, LR_RULES)
-        _require(self.scale in (None, *LR_SCALES), "scale", self.scale, "2, 3 or 4")
+        require_value(self.rule in (None, *LR_RULES), "rule", self.rule, LR_RULES)
+        require_value(self.scale in (None, *LR_SCALES), "scale", self.scale, "2, 3 or 4")
         if self.folder is None:
-            _require(self.rule is not None, "rule", None, "a rule, or folder with the LR images")
-            _require(self.scale is not None, "scale", None, "a scale, or folder with the LR images")
+            require_value(
+                self.rule is not None, "rule", None, "a rule, or folder with the LR images"
+            )
+            require_value(
+                self.scale is not None, "scale", None, "a scale, or folder with the LR images"
+            )
 
 
 @dataclass(frozen=True)
@@ -789,15 +795,9 @@ def _parse_parameters(path: Path, document: Any) -> tuple[IngestParameters, Anal
         raise StudyError(f"{path} [parameters]: {error}") from None
 
 
-def _require(condition: object, key: str, found: object, expected: str | tuple[str, str]) -> None:
-    if not condition:
-        expected = ", ".join(expected) if isinstance(expected, tuple) else expected
-        raise StudyError(f"{key} = {found!r}; expected {expected}")
-
-
 def _require_tile(tile_px: Any) -> None:
     is_tile = tile_px is None or 16 <= tile_px < 2**31
-    _require(is_tile, "tile_px", tile_px, "16 or more, below 2**31")
+    require_value(is_tile, "tile_px", tile_px, "16 or more, below 2**31")
 
 
 def _check_keys(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import WebPImagePlugin
 
-from upscale_audit.ingest.errors import RejectedFileError
+from upscale_audit.ingest.errors import RejectedFileError, require_sound
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -71,9 +71,9 @@ def read_header(data: bytes) -> Header:
         ``truncated``: a chunk or the container is longer than the file. ``undecodable``: no
         picture, more than one, or sizes that contradict each other.
     """
-    _require(len(data) >= 20, f"{len(data)} bytes; a WebP's header has 20", "truncated")
+    require_sound(len(data) >= 20, f"{len(data)} bytes; a WebP's header has 20", "truncated")
     end = 8 + struct.unpack_from("<I", data, 4)[0]
-    _require(end <= len(data), f"{len(data)} bytes of a container of {end}", "truncated")
+    require_sound(end <= len(data), f"{len(data)} bytes of a container of {end}", "truncated")
     chunks: dict[Any, Any] = {}
     pictures, frames = [], 0
     for kind, body in _walk(memoryview(data)[:end]):
@@ -85,14 +85,14 @@ def read_header(data: bytes) -> Header:
             chunks.setdefault(kind, body)
     canvas = chunks.get(b"VP8X")
     is_animated = frames or b"ANIM" in chunks
-    _require(is_animated or len(pictures) == 1, f"{len(pictures)} pictures in a still WebP")
-    _require(canvas is None or len(canvas) == 10, "a VP8X chunk of another length")
+    require_sound(is_animated or len(pictures) == 1, f"{len(pictures)} pictures in a still WebP")
+    require_sound(canvas is None or len(canvas) == 10, "a VP8X chunk of another length")
     stated = None if canvas is None else _read_canvas(canvas)
     found, has_alpha = _read_frame(*pictures[0]) if pictures else (stated, False)
     if found is None:
         raise RejectedFileError("undecodable", "an animation without its canvas")
     fits = stated in (None, found)
-    _require(fits, f"a picture of {found[0]}x{found[1]} px on a canvas of {stated}")
+    require_sound(fits, f"a picture of {found[0]}x{found[1]} px on a canvas of {stated}")
     exif = chunks.get(b"EXIF")
     exif = None if exif is None else bytes(exif).removeprefix(b"Exif\0\0")
     profile = chunks.get(b"ICCP")
@@ -142,24 +142,21 @@ def decode_samples(header: Header, data: bytes) -> npt.NDArray[np.uint8]:
         raise
     except Exception as error:  # libwebp says no more than that it failed, Pillow in several types
         raise RejectedFileError("undecodable", f"libwebp: {error}") from None
-    _require(samples.shape[:2] == (header.height_px, header.width_px), "pixels of another size")
+    require_sound(
+        samples.shape[:2] == (header.height_px, header.width_px), "pixels of another size"
+    )
     channels = 4 if header.has_alpha else 3
     return samples[..., :channels] if samples.shape[2] >= channels else _add_opaque(samples)
-
-
-def _require(condition: object, detail: str, code: str = "undecodable") -> None:
-    if not condition:
-        raise RejectedFileError(code, detail)
 
 
 def _walk(view: memoryview, is_whole: bool = True) -> Iterator[tuple[bytes, memoryview]]:
     """Name and body of each chunk of the container; of a part of one, what there is of it."""
     at = 12
     while at < len(view):
-        _require(at + 8 <= len(view), "the container ends within a chunk", "truncated")
+        require_sound(at + 8 <= len(view), "the container ends within a chunk", "truncated")
         (size,) = struct.unpack_from("<I", view, at + 4)
         is_there = at + 8 + size <= len(view) or not is_whole
-        _require(is_there, "the container ends within a chunk", "truncated")
+        require_sound(is_there, "the container ends within a chunk", "truncated")
         yield bytes(view[at : at + 4]), view[at + 8 : at + 8 + size]
         at += 8 + size + size % 2
 
@@ -174,10 +171,10 @@ def _read_frame(kind: bytes, body: memoryview) -> tuple[tuple[int, int], bool]:
     """Width and height of a picture, and whether it holds an alpha of its own."""
     if kind == LOSSY:
         is_key = len(body) >= 10 and bytes(body[3:6]) == b"\x9d\x01\x2a" and not body[0] & 1
-        _require(is_key, "a lossy picture without its start")
+        require_sound(is_key, "a lossy picture without its start")
         width, height = struct.unpack_from("<HH", body, 6)
         return (width & 0x3FFF, height & 0x3FFF), False
-    _require(len(body) >= 5 and body[0] == 0x2F, "a lossless picture without its start")
+    require_sound(len(body) >= 5 and body[0] == 0x2F, "a lossless picture without its start")
     bits = int.from_bytes(body[1:5], "little")
     return (1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)), bool(bits >> 28 & 1)
 

@@ -267,7 +267,7 @@ class _Job:
     @property
     def _can_resume(self) -> bool:
         """Whether this build starts from nothing; one that adds is short."""
-        return self.growth.reason is not None and not self.spark
+        return not self.growth.adds and not self.spark
 
     def make(self, threads: int | None, progress: Callable[..., None] | None) -> dict[str, int]:
         """Make and test every table that is not there; count tables and tests."""
@@ -277,7 +277,7 @@ class _Job:
             self.database_sha256 = self.left.database_sha256
             return self.left.counts
         variables = describe_study(self.study)
-        if self.growth.reason is None:
+        if self.growth.adds:
             carried = copy_published(self.study, self.database)
             self.carried_blocks = carried["main.fct_blocks"]
             variables |= {"carried_blocks": self.carried_blocks, "carried_rows": carried}
@@ -298,7 +298,7 @@ class _Job:
     def _create_raw(self) -> None:
         """Make the raw schema: over all blocks, or those that are to be added."""
         manifest = self.inputs.manifest
-        if self.growth.reason is None:
+        if self.growth.adds:
             manifest = {**manifest, "block_shards": list(self.growth.shards)}
         create_raw(self.database, self.study, self.inputs, manifest)
 

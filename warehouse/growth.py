@@ -57,6 +57,11 @@ class Growth:
     shards: tuple[str, ...] = ()
     reason: str | None = None
 
+    @property
+    def adds(self) -> bool:
+        """Whether the build adds to the published warehouse."""
+        return self.reason is None
+
 
 def plan_growth(study: Study, manifest: RawManifest, recipe: Any, frozen: Frozen) -> Growth:
     """Find what a build has to add to the published warehouse.
@@ -96,7 +101,7 @@ def plan_growth(study: Study, manifest: RawManifest, recipe: Any, frozen: Frozen
         return Growth(reason=f"the regions of {moved} changed since the last build")
     growth: Growth = _find_added(before, models, manifest, frozen)
     expected = published["files"].get(study.warehouse.name)
-    if growth.reason is None and hash_file(study.warehouse) != expected:
+    if growth.adds and hash_file(study.warehouse) != expected:
         return Growth(reason="the published warehouse is not as it was published")
     return growth
 

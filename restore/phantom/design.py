@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.errors import require_value
 
 BLOCK_ARMS = ("auditor", "lost", "through")
 """Many things in a copy, for what judges a block."""
@@ -81,13 +81,13 @@ class PhantomParameters:
         _check_names("arm", self.arms, ARMS)
         _check_names("kind", self.kinds, KINDS)
         for contrast in self.contrasts_dn:
-            _require(
+            require_value(
                 0 <= contrast <= MAX_CONTRAST_DN, "contrast", contrast, f"0..{MAX_CONTRAST_DN}"
             )
-        _require(self.contrasts_dn, "contrasts", self.contrasts_dn, "one or more")
-        _require(1 <= self.site_count <= 1000, "sites", self.site_count, "1..1000")
-        _require(1 <= self.version_count <= 100, "versions", self.version_count, "1..100")
-        _require(
+        require_value(self.contrasts_dn, "contrasts", self.contrasts_dn, "one or more")
+        require_value(1 <= self.site_count <= 1000, "sites", self.site_count, "1..1000")
+        require_value(1 <= self.version_count <= 100, "versions", self.version_count, "1..100")
+        require_value(
             list_image_conditions(self) or not set(self.arms) & set(IMAGE_ARMS),
             "contrasts",
             self.contrasts_dn,
@@ -97,14 +97,9 @@ class PhantomParameters:
 
 
 def _check_names(what: str, found: tuple[str, ...], known: tuple[str, ...]) -> None:
-    _require(found, f"{what}s", found, "one or more")
+    require_value(found, f"{what}s", found, "one or more")
     for name in found:
-        _require(name in known, what, name, f"one of {', '.join(known)}")
-
-
-def _require(condition: object, key: str, found: object, expected: str) -> None:
-    if not condition:
-        raise StudyError(f"{key} = {found!r}; expected {expected}")
+        require_value(name in known, what, name, f"one of {', '.join(known)}")
 
 
 def list_conditions(parameters: PhantomParameters, has_rule: bool) -> list[Condition]:
