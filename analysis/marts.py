@@ -219,6 +219,6 @@ class _Labels(dict):
         return model_id
 
 
-def quote_name(name: str) -> Any:
+def quote_name(name: str) -> str:
     """Quote an SQL name."""
     return '"' + name.replace('"', '""') + '"'

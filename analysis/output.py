@@ -145,7 +145,7 @@ def _join(lines: str | Sequence[str]) -> str:
     return re.sub(rf"(?<=[{WIDE}]) (?=[{WIDE}])", "", text)
 
 
-def measure_height(chart: Any) -> float:
+def measure_height(chart: alt.TopLevelMixin) -> float:
     """Height of a chart as it is laid out, in points."""
     svg = _render(_spell(chart))
     found = re.search(r'\bheight="([\d.]+)"(?=[^>]*viewBox)', svg[:400])

@@ -185,7 +185,7 @@ class _Scripts(HTMLParser):
         self.loads: list[Any] = []
         self._is_script = False
 
-    def handle_starttag(self, tag: Any, attrs: Any) -> None:
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         attributes = dict(attrs)
         kind = (attributes.get("type") or "").strip().lower()
         is_run = tag == "script" and kind in _SCRIPT_TYPES
@@ -199,5 +199,5 @@ class _Scripts(HTMLParser):
         if self._is_script:
             self.scripts[-1] += data
 
-    def handle_endtag(self, tag: Any) -> None:
+    def handle_endtag(self, tag: str) -> None:
         self._is_script = False

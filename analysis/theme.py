@@ -111,14 +111,16 @@ def make_title(
     return alt.TitleParams(heads[0] if len(heads) == 1 else heads, subtitle=lines or [""])
 
 
-def add_sentence(chart: Any, sentence: Any, width_pt: float = DOUBLE_COLUMN_PT) -> Any:
+def add_sentence(
+    chart: alt.TopLevelMixin, sentence: str, width_pt: float = DOUBLE_COLUMN_PT
+) -> alt.TopLevelMixin:
     """Put a sentence before the caption of a chart that has a title of `make_title`."""
     lines = textwrap.wrap(sentence, int(width_pt / (CAPTION_PT * CHARACTER_EM)))
     chart.title.subtitle = [*lines, *(line for line in chart.title.subtitle if line)]
     return chart
 
 
-def name_some(names: Any, most: int = 12) -> Any:
+def name_some(names: Sequence[str], most: int = 12) -> str:
     """Name the first of some names, and say how many more there are."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

@@ -49,7 +49,7 @@ class Measured:
 
 def compare_blocks(
     reference: Measured, restored: Measured, ringing_mask: npt.NDArray[np.uint8]
-) -> Any:
+) -> dict[str, npt.NDArray[Any]]:
     """Columns that compare a restored image with its reference.
 
     Parameters
@@ -78,12 +78,12 @@ def compare_blocks(
 
 def measure_pair(
     reference: Measured, restored: Measured, ringing_mask: npt.NDArray[np.uint8]
-) -> Any:
+) -> dict[str, npt.NDArray[Any]]:
     """All block columns of a restored image: its own, and those against its reference."""
     return restored.columns | compare_blocks(reference, restored, ringing_mask)
 
 
-def frame_columns(height_px: int, width_px: int) -> Any:
+def frame_columns(height_px: int, width_px: int) -> dict[str, npt.NDArray[Any]]:
     """Columns that depend on the image's size alone, over its whole grid, raster order."""
     rows, cols = -(-height_px // 8), -(-width_px // 8)
     row, col = (index.ravel() for index in np.mgrid[0:rows, 0:cols])
@@ -156,7 +156,7 @@ def build_batch(
 
 
 def _spread(
-    measured: npt.NDArray[np.number], is_partial: npt.NDArray[np.bool_], arrow_type: pa.DataType
+    measured: npt.NDArray[Any], is_partial: npt.NDArray[np.bool_], arrow_type: pa.DataType
 ) -> pa.FloatArray | pa.Int16Array | pa.Int32Array | pa.Int64Array | pa.Int8Array | pa.UInt32Array:
     """Put the whole blocks' values into the full grid, NULL where a block is partial."""
     dtype = arrow_type.to_pandas_dtype()

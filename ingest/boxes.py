@@ -134,7 +134,7 @@ def _number(path: str | Path, number: int, text: str) -> float:
 def place_boxes(
     path: str | Path | None,
     boxes: Sequence[dict[str, Any]],
-    sizes: Any,
+    sizes: Mapping[str, tuple[int, int]],
     frame: str | tuple[int, int] | None = None,
 ) -> list[dict[str, Any]]:
     """Put boxes into the pixels of their references.

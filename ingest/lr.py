@@ -118,7 +118,7 @@ class LrImage:
         )
         return found
 
-    def fold(self, judged: Judged) -> Any:
+    def fold(self, judged: Judged) -> dict[str, npt.NDArray[Any]]:
         """Block facts of a judged image, by name."""
         counts, sums, squares = loops.count_residuals(
             judged.made,
@@ -245,7 +245,7 @@ class LrReference:
 
     def measure(
         self, grey: npt.NDArray[np.uint8], channels: npt.NDArray[np.uint8] | None = None
-    ) -> Any:
+    ) -> dict[str, npt.NDArray[Any]]:
         """Block columns of a restored image.
 
         Parameters

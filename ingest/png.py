@@ -75,13 +75,13 @@ class Header:
         return "1" if is_bilevel else _MODES[self.colour_type]
 
     @property
-    def gamma(self) -> Any:
+    def gamma(self) -> float | None:
         """Exponent in the chunk gAMA, or None."""
         body = self.chunks.get(b"gAMA")
         return None if body is None else int.from_bytes(body, "big") / 100_000
 
     @property
-    def exif(self) -> Any:
+    def exif(self) -> bytes | None:
         """Body of the chunk eXIf, or None."""
         return self.chunks.get(b"eXIf")
 
@@ -169,7 +169,7 @@ def decode_samples(header: Header) -> npt.NDArray[np.unsignedinteger]:
     return samples
 
 
-def read_profile(header: Header) -> Any:
+def read_profile(header: Header) -> bytes | None:
     """Give the ICC profile of a PNG, unpacked; None where there is none.
 
     Notes
@@ -177,7 +177,7 @@ def read_profile(header: Header) -> Any:
     It is not applied. One that cannot be unpacked, or only to more than 16 MiB, is given as it
     is stored: viewers pass over it, and it says nothing about the pixels.
     """
-    body = header.chunks.get(b"iCCP")
+    body: bytes | None = header.chunks.get(b"iCCP")
     if body is None:
         return None
     unpacker = zlib.decompressobj()

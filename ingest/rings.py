@@ -43,7 +43,7 @@ class Scan:
     lr_scale: int
 
     @property
-    def recipe(self) -> Any:
+    def recipe(self) -> dict[str, Any]:
         """What decides a patch's numbers beside its pixels, as a JSON document has it."""
         return {
             "patch_px": list(self.patch_px),

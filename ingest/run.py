@@ -279,7 +279,7 @@ def _inputs_by_image(study: Study, pairing: Pairing) -> Any:
     return {to_text(image_id): tuple(items) for image_id, items in inputs.items()}
 
 
-def name_recipe(study: Study, weights: Weights | None = None) -> Any:
+def name_recipe(study: Study, weights: Weights | None = None) -> dict[str, Any]:
     """Name what decides the numbers of a study beside its pixels."""
     return recipe(study.ingest_parameters, weights, study.lr, plan_scan(study), study.size_rule)
 
@@ -393,10 +393,10 @@ def _small_tables(
 
 def finish_tables(
     study: Study,
-    tables: Any,
+    tables: dict[str, Any],
     manifests: Sequence[UnitManifest],
     masks: Mapping[str, Any] | None = None,
-) -> Any:
+) -> dict[str, Any]:
     """Put boxes and masks into their references' pixels, and say what a reader should know.
 
     Parameters

@@ -113,7 +113,7 @@ def bring_to_size(image: DecodedImage, expected: tuple[int, int], rule: str) -> 
     )
 
 
-def check_size(image: DecodedImage, expected: tuple[int, int], rule: Any) -> None:
+def check_size(image: DecodedImage, expected: tuple[int, int], rule: str | None) -> None:
     """Refuse an image that no stated rule brings to the reference's size.
 
     Raises

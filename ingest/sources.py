@@ -32,7 +32,7 @@ def name_source(row: Mapping[str, Any]) -> str:
     return f"restored/{row['model_id']}/{row['inference_path']}/{row['file_name']}"
 
 
-def list_unit_sources(manifest: UnitManifest) -> Any:
+def list_unit_sources(manifest: UnitManifest) -> dict[str, tuple[str | None, str]]:
     """List what a unit read.
 
     Parameters

@@ -46,7 +46,7 @@ class Masks:
         return tuple(name for _, name in self.labels)
 
     @property
-    def recipe(self) -> Any:
+    def recipe(self) -> dict[str, Any]:
         """What decides the regions beside the masks' bytes."""
         return {
             "kind": "chexmask" if self.folder is None else "label_images",

@@ -28,7 +28,9 @@ _MASK_SENTENCES = {
 
 
 def find_warnings(
-    tables: Any, unknown_masks: Sequence[str] = (), sources: Mapping[str, str] | None = None
+    tables: Mapping[str, Any],
+    unknown_masks: Sequence[str] = (),
+    sources: Mapping[str, str] | None = None,
 ) -> list[dict[str, Any]]:
     """Find what a reader of a study's numbers must know first.
 

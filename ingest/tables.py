@@ -10,7 +10,7 @@ import gzip
 import io
 import itertools
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Self, TextIO
 
@@ -91,7 +91,7 @@ def read_rows(
     path: str | Path,
     encoding: str = "utf-8-sig",
     max_cells: int | None = MAX_CELLS,
-    find_dialect: Any = None,
+    find_dialect: Callable[[str], Any] | None = None,
     max_bytes: int = MAX_TABLE_BYTES,
 ) -> Iterator[tuple[int, list[str]]]:
     """Read a CSV row by row.

@@ -85,7 +85,7 @@ class Unit:
     size_rule: str | None = None
 
     @property
-    def recipe(self) -> Any:
+    def recipe(self) -> dict[str, Any]:
         """What decides the unit's numbers beside its pixels."""
         return recipe(self.parameters, self.weights, self.lr, self.scan, self.size_rule)
 
@@ -111,11 +111,11 @@ class Unit:
 
 def recipe(
     parameters: IngestParameters,
-    weights: Any = None,
+    weights: Weights | None = None,
     lr: LrParameters | None = None,
     scan: Scan | None = None,
-    size_rule: Any = None,
-) -> Any:
+    size_rule: str | None = None,
+) -> dict[str, Any]:
     """Name what decides the numbers of a study or a unit beside its pixels."""
     named = {"schema_version": SCHEMA_VERSION, "parameters": asdict(parameters)}
     if lr is not None:
@@ -532,7 +532,7 @@ class _Reference:
             self.parts[shape].mask = self.mask[:rows, :cols]  # whose pixels the blocks count
         return self.parts[shape]
 
-    def measure(self, restored: DecodedImage) -> Any:
+    def measure(self, restored: DecodedImage) -> dict[str, npt.NDArray[Any]]:
         """Block columns of a restored image."""
         columns = measure_pair(self.blocks, Measured(restored.grey), self.mask)
         if self.lr is None or restored.facts.transparent_px or restored.facts.size_rule:

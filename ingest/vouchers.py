@@ -10,6 +10,7 @@ by ``build`` and named by ``verify``.
 import json
 import os
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -44,7 +45,7 @@ class Journal:
     def __init__(self, output: Path, stage: str) -> None:
         self.path = output / f".{stage}.signed"
 
-    def read(self) -> Any:
+    def read(self) -> dict[str, set[str]] | None:
         """SHA-256s by name; None where there is no journal. A torn line is passed over."""
         try:
             lines = read_bounded(self.path, MAX_JOURNAL_BYTES).splitlines()
@@ -61,7 +62,7 @@ class Journal:
             signed[entry["name"]].add(entry["sha256"])
         return dict(signed)
 
-    def write(self, signed: Any) -> None:
+    def write(self, signed: Mapping[str, set[str]]) -> None:
         """Replace the journal as a whole: SHA-256s by name."""
         lines = [_spell(name, item) for name in sorted(signed) for item in sorted(signed[name])]
         with replacing(self.path) as temporary:

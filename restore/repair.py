@@ -78,7 +78,7 @@ class RepairJob:
             self._files[image_id] = files
             self.inputs[image_id] = hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
-    def describe(self, inference_path: str) -> Any:
+    def describe(self, inference_path: str) -> dict[str, Any]:
         """Name what decides the repaired bytes beside the files', as `Restorer.describe` does."""
         lr = self.lr
         return {

@@ -116,7 +116,7 @@ class Restorer:
             return f"{width}x{height} px, no multiple of [restore] scale = {scale}: crop it"
         return None
 
-    def describe(self, inference_path: str) -> Any:
+    def describe(self, inference_path: str) -> dict[str, Any]:
         """Name what decides the restored bytes beside the reference's.
 
         Parameters
@@ -181,7 +181,7 @@ class Restorer:
                 " name other weights, or lower scale"
             )
 
-    def name_architecture(self) -> Any:
+    def name_architecture(self) -> str | None:
         """Give what the network calls itself; None where there is none, or nothing says it."""
         if self.weights is None:
             return None

@@ -99,7 +99,7 @@ class Shelf:
         self,
         folder: Path,
         owner: str,
-        recipe: Any,
+        recipe: dict[str, Any],
         code_sha256: str,
         signed: Callable[..., Any] | None = None,
     ) -> None:

@@ -49,7 +49,7 @@ _WORD = re.compile(
 _NUMERIC = re.compile(r"(?:tinyint|smallint|integer|bigint|float|double|decimal)\b.*")
 
 
-def list_numbers() -> Any:
+def list_numbers() -> dict[str, str]:
     """List what an expression may name: numbers of a block, an inference path's without it.
 
     Returns

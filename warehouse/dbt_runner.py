@@ -63,7 +63,7 @@ def run_dbt(
     arguments: Sequence[str],
     threads: int | None = None,
     progress: Callable[..., None] | None = None,
-    variables: Any = None,
+    variables: Mapping[str, Any] | None = None,
     target: str = "build",
 ) -> list[RunResult]:
     """Run a dbt command on a database with a study's parameters, in this process.
@@ -86,8 +86,8 @@ def run_dbt(
     list
         dbt's results.
     """
-    environment, variables = _describe_run(study, database, threads, variables)
-    arguments = [*arguments, "--target", target, "--vars", variables]
+    environment, spelt = _describe_run(study, database, threads, variables)
+    arguments = [*arguments, "--target", target, "--vars", spelt]
     with _environment(environment):
         return invoke_dbt(arguments, study.output / "dbt", progress)
 
@@ -115,7 +115,11 @@ def _describe_run(
 
 
 def hand_to_dbt(
-    study: Study, database: Path, arguments: Sequence[str], folder: Path, variables: Any
+    study: Study,
+    database: Path,
+    arguments: Sequence[str],
+    folder: Path,
+    variables: Mapping[str, Any],
 ) -> bool:
     """Run a dbt command that a user typed, with dbt's own output.
 
@@ -139,8 +143,8 @@ def hand_to_dbt(
     StudyError
         dbt could not run.
     """
-    environment, variables = _describe_run(study, database, None, variables)
-    arguments = [*arguments, "--target", "build", "--vars", variables]
+    environment, spelt = _describe_run(study, database, None, variables)
+    arguments = [*arguments, "--target", "build", "--vars", spelt]
     with _environment(environment):
         result = _invoke(arguments, folder)
     _raise_what_ended(result, folder)

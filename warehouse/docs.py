@@ -18,6 +18,8 @@ from upscale_audit.warehouse.proof.provenance import DOCS_MANIFEST, describe_stu
 from upscale_audit.warehouse.raw import create_raw_views
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from upscale_audit.ingest.study import Study
 
 
@@ -26,7 +28,7 @@ _OF_A_RUN = re.compile(
 )
 
 
-def write_docs(study: Study) -> Any:
+def write_docs(study: Study) -> Path:
     """Write ``docs.html`` beside the study's warehouse.
 
     Returns

@@ -63,7 +63,9 @@ class Growth:
         return self.reason is None
 
 
-def plan_growth(study: Study, manifest: RawManifest, recipe: Any, frozen: Frozen) -> Growth:
+def plan_growth(
+    study: Study, manifest: RawManifest, recipe: dict[str, Any], frozen: Frozen
+) -> Growth:
     """Find what a build has to add to the published warehouse.
 
     Parameters
@@ -191,7 +193,7 @@ def _find_added(before: Any, models: Any, manifest: RawManifest, frozen: Frozen)
     return Growth(tuple(shards))
 
 
-def copy_published(study: Study, database: Path) -> Any:
+def copy_published(study: Study, database: Path) -> dict[str, int]:
     """Copy the published warehouse for a build to add to, less what the build makes first.
 
     Parameters

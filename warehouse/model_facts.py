@@ -7,7 +7,7 @@ that was measured is one it names, byte for byte.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
@@ -61,7 +61,7 @@ class _Record(TypedDict):
     architecture: NotRequired[str | None]
 
 
-def read_model_facts(study: Study) -> Any:
+def read_model_facts(study: Study) -> list[dict[str, Any]]:
     """Read what is known of each model of an ingested study.
 
     Parameters
@@ -140,7 +140,7 @@ def _read_record(model: Model, sums: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def create_model_facts(database: Path, rows: Any) -> None:
+def create_model_facts(database: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Add the table of models to the raw schema of a build database.
 
     Parameters

@@ -208,7 +208,9 @@ def name_folder(source_id: str, inference_path: str) -> str:
     return source_id if inference_path == "unstated" else f"{source_id}_{inference_path}"
 
 
-def recommend_thresholds(rows: Sequence[dict[str, Any]], language: str = "published") -> Any:
+def recommend_thresholds(
+    rows: Sequence[dict[str, Any]], language: str = "published"
+) -> dict[str, dict[str, Any]]:
     """Describe each metric and the quantile that the published program recommends.
 
     Parameters

@@ -16,7 +16,7 @@ import io
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -260,7 +260,7 @@ def format_seed(basis: Basis) -> str:
     return stream.getvalue()
 
 
-def compare_patients(moments: Sequence[Moments]) -> Any:
+def compare_patients(moments: Sequence[Moments]) -> list[dict[str, Any]]:
     """Fit the first axis to a few patients, and more of them: those of most models come first.
 
     Parameters
@@ -299,7 +299,9 @@ def _round_all(values: Any) -> Any:
     return [float(round(value, DIGITS)) for value in values]
 
 
-def describe_fit(measured: Sequence[list[Moments]], studies: Sequence[Study], seed: str) -> Any:
+def describe_fit(
+    measured: Sequence[list[Moments]], studies: Sequence[Study], seed: str
+) -> dict[str, Any]:
     """Say what a basis was fitted on.
 
     Parameters
@@ -386,7 +388,7 @@ def main(arguments: Sequence[str] | None = None) -> Any:
     return 0
 
 
-def format_table(stability: Any) -> Any:
+def format_table(stability: Sequence[Mapping[str, Any]]) -> str:
     """Lay out `compare_patients` as Markdown."""
     head = ["patients", "images", *FEATURES, "gap", "cos"]
     lines = [f"| {' | '.join(head)} |", f"|{'---:|' * len(head)}"]

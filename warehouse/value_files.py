@@ -32,7 +32,7 @@ MAX_FILE_BYTES = 1 << 22
 _BITS = {"integer": 32, "bigint": 64}
 
 
-def list_parameters(study: Study) -> Any:
+def list_parameters(study: Study) -> dict[str, Any]:
     """List the parameters that change a block's value, and with it what a file means.
 
     Parameters
@@ -50,7 +50,7 @@ def list_parameters(study: Study) -> Any:
     return chosen | {"ringing_min_px": study.analysis_parameters.ringing_min_px}
 
 
-def format_document(head: str, document: Any) -> str:
+def format_document(head: str, document: Mapping[str, Any]) -> str:
     """Write a document as TOML: a line for each row, so that two files compare line by line.
 
     Parameters
@@ -96,7 +96,7 @@ def _escape(letter: Any) -> Any:
     return letter if letter.isprintable() else f"\\U{ord(letter):08X}"
 
 
-def hash_document(document: Any) -> Any:
+def hash_document(document: Mapping[str, Any]) -> str:
     """Give the SHA-256 of a document's values, whichever way its numbers are spelled."""
 
     def spell(value: Any) -> Any:
@@ -111,7 +111,7 @@ def hash_document(document: Any) -> Any:
     return hash_json(spell(document))
 
 
-def read_values(path: Path, repair: str) -> Any:
+def read_values(path: Path, repair: str) -> dict[str, Any]:
     """Read a file of values as TOML, its fractions as Decimal.
 
     Parameters
@@ -139,7 +139,13 @@ def read_values(path: Path, repair: str) -> Any:
         raise StudyError(f"cannot read {path}: {error}; {repair}") from None
 
 
-def check_values(path: Path, document: Any, shape: Any, tables: Any, writer: str) -> None:
+def check_values(
+    path: Path,
+    document: dict[str, Any],
+    shape: Any,
+    tables: Mapping[str, Mapping[str, str]],
+    writer: str,
+) -> None:
     """Check a file's shape, the types of its rows, and the hash it states, which is taken out.
 
     Parameters
@@ -170,7 +176,9 @@ def check_values(path: Path, document: Any, shape: Any, tables: Any, writer: str
         ) from None
 
 
-def check_parameters(study: Study, path: Path, expected: Any, made: str, repair: str) -> None:
+def check_parameters(
+    study: Study, path: Path, expected: Mapping[str, Any], made: str, repair: str
+) -> None:
     """Refuse a file whose values were made with other parameters than the study has.
 
     Parameters

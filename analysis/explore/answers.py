@@ -142,7 +142,7 @@ class Question:
         return Answer([], [], False)
 
     def read_batches(
-        self, batch_rows: Any = BATCH_ROWS, most_rows: Any = MOST_SAVED_ROWS
+        self, batch_rows: int = BATCH_ROWS, most_rows: int = MOST_SAVED_ROWS
     ) -> Iterator[Any]:
         """Run it, and yield the names of the columns and some rows, until there are no more.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -46,7 +46,7 @@ def make_colours(scale: str) -> npt.NDArray[np.uint8]:
     return np.column_stack([rgb, np.rint(255 * hides)]).astype(np.uint8)
 
 
-def find_range(scale: Any, limit: float) -> Any:
+def find_range(scale: str, limit: float) -> tuple[float, float]:
     """Values of the first and the last colour; `limit` is where a colour is full."""
     ranges = {"signed": (-limit, limit), "similarity": (1 - limit, 1.0), "amount": (0.0, limit)}
     return ranges[scale]

@@ -28,6 +28,9 @@ from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.study import INFERENCE_PATHS
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from upscale_audit.analysis.explore.quantities import Quantity
     from upscale_audit.ingest.study import Study
 
 
@@ -110,7 +113,7 @@ class Explorer:
         self.desk.close()
         self._marts.close()
 
-    def read_columns(self, table: str) -> Any:
+    def read_columns(self, table: str) -> list[dict[str, Any]]:
         """Read name, type and description of a table's columns, one dictionary each."""
         return self._marts.rows(
             "select column_name, data_type, comment from duckdb_columns()"
@@ -118,7 +121,7 @@ class Explorer:
             " and database_name = current_database() order by column_index"
         )
 
-    def read_boxes(self, image_id: str) -> Any:
+    def read_boxes(self, image_id: str) -> list[dict[str, Any]]:
         """Read the marks of an image: `analysis.explore.pixels.read_boxes`."""
         return read_boxes(self._marts, image_id)
 
@@ -143,12 +146,13 @@ class Explorer:
         place = self._find_place(model_id, image_id)
         return read_values(self._marts, place, self.images[image_id], column)
 
-    def read_values(self, view: View, quantity: Any) -> Any:
+    def read_values(self, view: View, quantity: Quantity) -> npt.NDArray[np.float64]:
         """Lay out a quantity of the view's blocks, (R, C) float64 array."""
         column = quantity.column(view.inference_path)
-        return self._read_column(view.model_id, view.image_id, column)
+        values: npt.NDArray[np.float64] = self._read_column(view.model_id, view.image_id, column)
+        return values
 
-    def read_block(self, view: View, block: Any) -> Any:
+    def read_block(self, view: View, block: tuple[int, int]) -> dict[str, Any] | None:
         """Read one block, a dictionary of all columns; None where there is none."""
         place = self._find_place(view.model_id, view.image_id)
         rows = self._marts.rows(
@@ -157,7 +161,7 @@ class Explorer:
         )
         return rows[0] if rows else None
 
-    def read_seen(self, view: View) -> Any:
+    def read_seen(self, view: View) -> npt.NDArray[np.float64]:
         """Lay out what the map shows: the values of the brushed blocks, NaN elsewhere."""
         values = self.read_values(view, view.quantity)
         if not view.has_brush:
@@ -177,7 +181,7 @@ class Explorer:
         unit = f" {view.brushed.unit}" if view.brushed.unit else ""
         return f"{count}: those whose {view.brushed.label} is {ends}{unit}.{others}"
 
-    def make_view(self, words: Mapping[str, str]) -> Any:
+    def make_view(self, words: Mapping[str, str]) -> View:
         """Make a view of words that an address holds; what is unknown or left out is chosen.
 
         Parameters
@@ -202,12 +206,12 @@ class Explorer:
             high,
         )
 
-    def find_limit(self, view: View) -> Any:
+    def find_limit(self, view: View) -> float:
         """Find where the colours of a view are full; see `views.find_limit`."""
         return find_limit(self.read_values(view, view.quantity), view.quantity)
 
 
-def spell_address(view: View, **more: Any) -> Any:
+def spell_address(view: View, **more: Any) -> str:
     """Spell what `Explorer.make_view` reads, for an address."""
     words = {
         "model": view.model_id,
@@ -221,7 +225,7 @@ def spell_address(view: View, **more: Any) -> Any:
     return urlencode(words | more)
 
 
-def read_share(text: Any, default: Any) -> Any:
+def read_share(text: str | None, default: Any) -> Any:
     """Read a number above 0 from an address."""
     number = _read_number(text)
     return number if number is not None and number > 0 else default

@@ -23,6 +23,7 @@ from upscale_audit.analysis.png import encode_png
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from upscale_audit.analysis.explore.pixels import Film
     from upscale_audit.analysis.explore.views import View
 
 
@@ -34,9 +35,9 @@ _BOX = theme.ORANGE
 
 def draw_figure(
     view: View,
-    films: Any,
+    films: tuple[Film, Film],
     values: npt.NDArray[np.float64],
-    boxes: Any,
+    boxes: list[dict[str, Any]],
     outlines: Any,
     limit: float,
     opacity: float,
@@ -122,7 +123,7 @@ def _spell_full(scale: Any, limit: float) -> Any:
     return f"{sign}{low if scale == 'similarity' else high:,g}".replace("-", "\u2212")
 
 
-def to_png(svg: str) -> Any:
+def to_png(svg: str) -> bytes:
     """Draw an SVG of `draw_figure` as PNG bytes, 300 dpi at print size."""
     return vl_convert.svg_to_png(svg, ppi=PRINT_DPI)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from html import escape
 from importlib.resources import files
@@ -18,6 +19,8 @@ from upscale_audit.analysis.theme import count_noun
 
 if TYPE_CHECKING:
     from upscale_audit.analysis.explore.explorer import Explorer
+    from upscale_audit.analysis.explore.pixels import Film
+    from upscale_audit.analysis.explore.quantities import Quantity
     from upscale_audit.analysis.explore.views import View
 
 
@@ -48,7 +51,7 @@ def dress(document: Any, explorer: Explorer) -> None:
     )
 
 
-def group(quantities: Any) -> Any:
+def group(quantities: Iterable[Quantity]) -> Any:
     """Group quantities for a list of choices."""
     groups: dict[Any, Any] = {}
     for item in quantities:
@@ -56,28 +59,28 @@ def group(quantities: Any) -> Any:
     return groups
 
 
-def spell(text: Any) -> Any:
+def spell(text: object) -> str:
     """Spell any text as markup that shows it."""
     return escape(spell_text(str(text)))
 
 
-def paragraph(text: Any) -> str:
+def paragraph(text: object) -> str:
     """Compose a paragraph."""
     return f"<p>{spell(text)}</p>"
 
 
-def alarm(text: Any) -> str:
+def alarm(text: object) -> str:
     """Compose a message of what went wrong."""
     return f'<pre class="alarm" role="alert">{spell(text)}</pre>'
 
 
-def meaning(quantity: Any, inference_path: str) -> Any:
+def meaning(quantity: Quantity, inference_path: str) -> str:
     """Say what a quantity is: the words of the warehouse."""
     texts = quantity.descriptions[inference_path], MEANINGS[quantity.scale]
     return "".join(f'<p class="quiet">{spell(text)}</p>' for text in texts)
 
 
-def caption(view: View, films: Any) -> Any:
+def caption(view: View, films: tuple[Film, Film]) -> str:
     """Say what both films are, and why one is not shown."""
     text = (
         f"<p>Left: reference <b>{spell(view.image_id)}</b>. Right: <b>{spell(view.model_id)}</b>,"
@@ -87,7 +90,12 @@ def caption(view: View, films: Any) -> Any:
     return text + "".join(f'<p class="alarm" role="alert">{spell(item)}</p>' for item in problems)
 
 
-def tabulate_block(numbers: Any, block: Any, quantities: Any, view: View) -> Any:
+def tabulate_block(
+    numbers: Mapping[str, Any] | None,
+    block: tuple[int, int],
+    quantities: Iterable[Quantity],
+    view: View,
+) -> str:
     """Tabulate what the warehouse holds of a block."""
     place = f"row {block[0]}, column {block[1]}; pixels from {8 * block[0]}, {8 * block[1]}"
     if numbers is None:
@@ -113,7 +121,7 @@ def tabulate_block(numbers: Any, block: Any, quantities: Any, view: View) -> Any
     )
 
 
-def spell_value(value: Any) -> Any:
+def spell_value(value: object) -> str:
     """Spell a value of the warehouse; a missing one is a dash, and only numbers have a minus."""
     if value is None:
         return "\u2013"
@@ -125,7 +133,7 @@ def spell_value(value: Any) -> Any:
     return spell(text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}\u2026")
 
 
-def list_files(view: View, address: Any) -> str:
+def list_files(view: View, address: str) -> str:
     """List what can be saved of what is seen, and show its query."""
     links = {
         "Figure, PNG": f"/save/figure.png?{address}",
@@ -143,7 +151,7 @@ def list_files(view: View, address: Any) -> str:
     )
 
 
-def describe_table(name: str, description: Any, columns: Any) -> str:
+def describe_table(name: str, description: str, columns: Sequence[Mapping[str, Any]]) -> str:
     """Describe a table and its columns: the words of the warehouse."""
     lines = "".join(
         f'<tr><th scope="row">{spell(item["column_name"])}</th><td>{spell(item["data_type"])}</td>'

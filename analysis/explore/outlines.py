@@ -9,6 +9,8 @@ import numpy as np
 from upscale_audit.analysis.marts import quote_text
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from upscale_audit.analysis.marts import Marts
 
 
@@ -51,7 +53,7 @@ def read_outlines(marts: Marts, image_id: str) -> Any:
     return [tuple(BLOCK_PX * end for end in line) for line in lines], names
 
 
-def find_edges(grid: Any) -> list[tuple[int, int, int, int]]:
+def find_edges(grid: npt.NDArray[np.integer]) -> list[tuple[int, int, int, int]]:
     """Find the straight lines between cells of different values.
 
     Parameters
@@ -76,7 +78,7 @@ def find_edges(grid: Any) -> list[tuple[int, int, int, int]]:
     return down + across
 
 
-def find_middles(grid: Any) -> Any:
+def find_middles(grid: npt.NDArray[np.integer]) -> dict[int, tuple[int, int]]:
     """Find for each value the cell of it that is nearest to the mean place of its cells.
 
     Parameters
@@ -92,7 +94,8 @@ def find_middles(grid: Any) -> Any:
     for value in np.unique(grid):
         places = np.argwhere(grid == value)
         distances = ((places - places.mean(axis=0)) ** 2).sum(axis=1)
-        middles[int(value)] = tuple(int(end) for end in places[distances.argmin()])
+        row, col = places[distances.argmin()]
+        middles[int(value)] = int(row), int(col)
     return middles
 
 

@@ -136,7 +136,7 @@ def _decode(marts: Marts, study: Study, image_id: str, path: Any, data: bytes, s
     return Film(grey)
 
 
-def read_boxes(marts: Marts, image_id: str) -> Any:
+def read_boxes(marts: Marts, image_id: str) -> list[dict[str, Any]]:
     """Read the finding boxes of an image that are used.
 
     Parameters

@@ -32,6 +32,8 @@ from upscale_audit.analysis.explore.views import count_bins
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from upscale_audit.analysis.explore.pixels import Film
+    from upscale_audit.analysis.explore.quantities import Quantity
     from upscale_audit.analysis.explore.views import View
 
 
@@ -153,7 +155,9 @@ class Films:
         self.figures.append(plot)
         self._layers.append((film, shown, boxes, outlines))
 
-    def show_films(self, films: Any, shape: tuple[int, int], boxes: Any) -> None:
+    def show_films(
+        self, films: tuple[Film, Film], shape: tuple[int, int], boxes: list[dict[str, Any]]
+    ) -> None:
         """Show the pixels of both images, white where there are none, and an image's marks."""
         height, width = (BLOCK_PX * length for length in shape)
         self._map_size = width, height
@@ -181,13 +185,13 @@ class Films:
 
     def show_layers(
         self,
-        number: Any,
+        number: int,
         *,
-        has_film: Any,
-        has_map: Any,
+        has_film: bool,
+        has_map: bool,
         opacity: float,
-        has_boxes: Any,
-        has_outlines: Any,
+        has_boxes: bool,
+        has_outlines: bool,
     ) -> None:
         """Show some layers of one of the figures."""
         film, shown, boxes, outlines = self._layers[number]
@@ -197,7 +201,7 @@ class Films:
             for mark in marks:
                 mark.visible = is_shown
 
-    def show_map(self, values: npt.NDArray[np.float64], quantity: Any, limit: float) -> None:
+    def show_map(self, values: npt.NDArray[np.float64], quantity: Quantity, limit: float) -> None:
         """Show values of blocks, (R, C) float64 array; NaN is clear."""
         low, high = find_range(quantity.scale, limit)
         palette = [
@@ -209,7 +213,7 @@ class Films:
         width, height = self._map_size
         self._map.data = {"image": [values.astype(np.float32)], "dw": [width], "dh": [height]}
 
-    def mark_block(self, block: Any) -> None:
+    def mark_block(self, block: tuple[int, int]) -> None:
         """Frame one block."""
         top, left = (BLOCK_PX * place for place in block)
         self._picked.data = {
@@ -219,7 +223,7 @@ class Films:
             "bottom": [top + BLOCK_PX],
         }
 
-    def zoom_to(self, block: Any) -> None:
+    def zoom_to(self, block: tuple[int, int]) -> None:
         """Show a block and what is around it."""
         reach = BLOCK_PX * ZOOM_BLOCKS / 2
         row_px, col_px = (BLOCK_PX * (place + 0.5) for place in block)

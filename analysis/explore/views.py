@@ -75,7 +75,7 @@ def spell_query(view: View) -> str:
     return "\n".join([*lines, "order by block_row, block_col"])
 
 
-def spell_block_query(view: View, block: Any) -> Any:
+def spell_block_query(view: View, block: tuple[int, int]) -> str:
     """Spell the query that gives one block: all columns."""
     row, col = block
     return "\n".join(
@@ -98,12 +98,12 @@ def spell_names(model_id: str, image_id: str) -> str:
     return f"model_id = {quote_text(model_id)}\n    and image_id = {quote_text(image_id)}"
 
 
-def quote_plainly(name: str) -> Any:
+def quote_plainly(name: str) -> str:
     """Quote an SQL name where it needs it."""
     return name if name.isidentifier() and name.isascii() else quote_name(name)
 
 
-def read_starts(marts: Marts) -> Any:
+def read_starts(marts: Marts) -> dict[tuple[str, str], int]:
     """Read at which row of `fct_blocks` each image's blocks under each model begin.
 
     Parameters
@@ -222,12 +222,14 @@ def find_limit(values: npt.NDArray[np.float64], quantity: Quantity) -> float:
     return max(float(f"{np.quantile(distances, _LIMIT_QUANTILE):.1e}"), 10.0**-DIGITS)
 
 
-def measure_distances(values: npt.NDArray[np.float64], quantity: Any) -> Any:
+def measure_distances(
+    values: npt.NDArray[np.float64], quantity: Quantity
+) -> npt.NDArray[np.float64]:
     """Measure how far values are from that of a block restored exactly; at least 0."""
     return np.abs(1 - values if quantity.scale == "similarity" else values)
 
 
-def find_farthest(values: npt.NDArray[np.float64], quantity: Quantity) -> Any:
+def find_farthest(values: npt.NDArray[np.float64], quantity: Quantity) -> tuple[int, int]:
     """Find the block that is farthest from one restored exactly: the first of equals.
 
     Parameters
@@ -245,7 +247,9 @@ def find_farthest(values: npt.NDArray[np.float64], quantity: Quantity) -> Any:
     return int(row), int(col)
 
 
-def count_bins(values: npt.NDArray[np.float64]) -> Any:
+def count_bins(
+    values: npt.NDArray[np.float64],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """Count values in bins of one width.
 
     Parameters

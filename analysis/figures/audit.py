@@ -48,7 +48,7 @@ def draw_restorer_audit(marts: Marts) -> alt.LayerChart:
     return _draw_sheet(groups, marts.labels, rows, components, spreads, title)
 
 
-def read_restorers(marts: Marts, components: Sequence[dict[str, str]]) -> Any:
+def read_restorers(marts: Marts, components: Sequence[dict[str, str]]) -> dict[Any, dict[str, Any]]:
     """Read what the figure says of each restorer.
 
     Parameters
@@ -124,7 +124,9 @@ def _read_spreads(marts: Marts) -> dict[str, float]:
 
 
 def group_restorers(
-    models: Sequence[str], rows: Any, components: Sequence[dict[str, str]]
+    models: Sequence[str],
+    rows: Mapping[Any, Mapping[str, Any]],
+    components: Sequence[dict[str, str]],
 ) -> list[tuple[str, list[str]]]:
     """Part the models by what they did to the finest structure, most added first.
 

@@ -34,7 +34,7 @@ def is_complete(marts: Marts) -> bool:
     return bool(row["is_complete"])
 
 
-def draw_coverage(marts: Marts) -> Any:
+def draw_coverage(marts: Marts) -> alt.TopLevelMixin:
     """Draw the share of blocks measured and missing by cause, model and inference path.
 
     Parameters

@@ -59,7 +59,7 @@ def list_detector_figures(marts: Marts) -> list[Any]:
     return [(row["arm"], row["model_id"]) for row in rows]
 
 
-def draw_detectors(marts: Marts, arm: str, model_id: str) -> Any:
+def draw_detectors(marts: Marts, arm: str, model_id: str) -> alt.TopLevelMixin:
     """Draw the area under the ROC curve of each detector, a column for each kind.
 
     Parameters
@@ -229,7 +229,7 @@ def list_free_response_figures(marts: Marts) -> list[Any]:
     return [row["model_id"] for row in rows]
 
 
-def draw_free_response(marts: Marts, model_id: str) -> Any:
+def draw_free_response(marts: Marts, model_id: str) -> alt.TopLevelMixin:
     """Draw what is found against false positives an image, a panel for each kind.
 
     Parameters

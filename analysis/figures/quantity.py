@@ -49,7 +49,7 @@ UNITS = {
 _NUMERIC = ("tinyint", "smallint", "integer", "bigint", "float", "double")
 
 
-def list_quantities(marts: Marts, inference_path: str) -> Any:
+def list_quantities(marts: Marts, inference_path: str) -> dict[str, Any]:
     """List the numbers of a block that can be mapped.
 
     Parameters
@@ -86,7 +86,7 @@ def draw_quantity_map(
     inference_path: str,
     models: Sequence[str],
     width_pt: float = theme.DOUBLE_COLUMN_PT,
-) -> Any:
+) -> alt.TopLevelMixin:
     """Draw the reference of an image beside the map of a quantity under each model.
 
     Parameters
@@ -152,7 +152,7 @@ def write_quantity_map(
     model_id: str | None = None,
     plain: bool = False,
     width_mm: int | None = None,
-) -> Any:
+) -> tuple[list[Path], dict[str, str]]:
     """Draw a map as `draw_quantity_map` does, into a folder of its own.
 
     Parameters
@@ -199,7 +199,7 @@ def write_quantity_map(
     return paths, {f"reference/{image['file_name']}": image["file_sha256"]}
 
 
-def find_unit(marts: Marts, quantity: Any) -> Any:
+def find_unit(marts: Marts, quantity: str) -> str:
     """Name the unit of a quantity: that of its direction component, else of its name's end."""
     for part in marts.read_components():
         if part["column_stem"] == quantity:

@@ -41,7 +41,7 @@ def plan_region_figures(marts: Marts) -> dict[str, Any]:
     return {f"regions_{quantity}": quantity for quantity in QUANTITIES} if row["compared"] else {}
 
 
-def draw_regions(marts: Marts, quantity: str) -> Any:
+def draw_regions(marts: Marts, quantity: str) -> alt.TopLevelMixin:
     """Draw a quantity's mean in each region, by model.
 
     Parameters

@@ -47,7 +47,7 @@ class Source:
         return self.inference_path != "unstated"
 
     @property
-    def texts(self) -> Any:
+    def texts(self) -> dict[str, Any]:
         """Every word of the figures, by key."""
         return get_texts(self.language, "upscale_audit.analysis.lfv")
 
@@ -305,7 +305,7 @@ class Panel:
         canvas: Canvas,
         x_title: str,
         y_title: str,
-        spell_x: Any = None,
+        spell_x: Callable[[float], str] | None = None,
         spell_y: Callable[..., Any] | None = None,
     ) -> None:
         """Draw the frame, ticks, and titles: that of the vertical axis above it."""

@@ -77,7 +77,7 @@ def write_page(scene: Scene, folder: Path, *, patch_px: int = 8, language: str =
     return folder / NAME
 
 
-def describe_scene(scene: Scene, patch_px: int, language: str) -> Any:
+def describe_scene(scene: Scene, patch_px: int, language: str) -> dict[str, Any]:
     """Collect all that the page shows, as a JSON value."""
     texts = get_texts(language)
     height_px, width_px = scene.reference.shape

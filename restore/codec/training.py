@@ -84,7 +84,7 @@ class TrainingParameters:
 
 def describe_training(
     images: Sequence[GreyImage], held_out: Sequence[GreyImage], parameters: TrainingParameters
-) -> Any:
+) -> dict[str, Any]:
     """Say what decides a codec's weights besides its design.
 
     Parameters

@@ -108,7 +108,7 @@ class ImageTask:
         return self.folder / UNITS / f"{name}.json"
 
 
-def make_image(task: ImageTask) -> Any:
+def make_image(task: ImageTask) -> tuple[Unit, bool]:
     """Make the copies of one image; runs in a worker process.
 
     Parameters
@@ -151,7 +151,7 @@ def make_image(task: ImageTask) -> Any:
     return unit, False
 
 
-def read_unit(path: Path, folder: Path) -> Any:
+def read_unit(path: Path, folder: Path) -> Unit | None:
     """Read a unit's list; None where there is none, or a file is not as it says."""
     try:
         unit = read_document(path, Unit)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from upscale_audit.ingest.study import load_study
@@ -126,7 +126,10 @@ def _ingest(options: argparse.Namespace) -> int:
 
 
 def ingest(
-    study: Study, workers: int | None = None, cluster: str | None = None, memory_gib: Any = None
+    study: Study,
+    workers: int | None = None,
+    cluster: str | None = None,
+    memory_gib: int | None = None,
 ) -> int:
     """Measure a study's images and say what came of it; the exit code."""
     from upscale_audit.ingest.compiled import is_compiled
@@ -181,7 +184,7 @@ def _build(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def build(study: Study, threads: int | None = None, spark: Any = None) -> None:
+def build(study: Study, threads: int | None = None, spark: str | None = None) -> None:
     """Build a study's warehouse and say what came of it."""
     from upscale_audit.warehouse.build import MINIMUM_ALIGNMENT, build_warehouse
 
@@ -221,7 +224,7 @@ def _export(options: argparse.Namespace) -> Any:
 
 def export(
     study: Study,
-    tables: Any = None,
+    tables: Sequence[str] | None = None,
     labels: str = "published",
     check: str = "hash",
     *,

@@ -1,7 +1,6 @@
 """Licence and citation texts that go with a published study."""
 
 from pathlib import Path
-from typing import Any
 
 from upscale_audit.analysis.pages import spell_markdown
 
@@ -97,7 +96,7 @@ references:
 """
 
 
-def describe_licences(licence: Any, is_chestxray8: Any) -> Any:
+def describe_licences(licence: str | None, is_chestxray8: bool) -> str:
     """Text of LICENSES/README.md; `licence` is a URL, or None."""
     stated = f"`exports/` and `figures/` are under {licence}"
     if licence is None:

@@ -310,7 +310,7 @@ def _make_other(name: str, algorithm: str | None) -> Entry:
     return Entry(name, None, f"no SHA-256 but {algorithm or 'nothing'}", is_other=True)
 
 
-def find_refusal(name: str) -> Any:
+def find_refusal(name: str) -> str | None:
     """Why a name is not safe to look for inside a folder; None where it is."""
     if not name or any(ord(letter) < 32 or ord(letter) == 127 for letter in name):
         return "empty, or holds control characters"

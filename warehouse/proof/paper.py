@@ -158,7 +158,7 @@ def write_paper(
     )
 
 
-def find_date(study: Study, given: Any) -> Any:
+def find_date(study: Study, given: str | None) -> str:
     """Date of publication, YYYY-MM-DD; never the time of the run."""
     if given is not None:
         try:

@@ -50,7 +50,7 @@ STANDARD_BASIS, OWN_BASIS, FROZEN_BASIS = "standard-1", "pooled", "frozen"
 """Names of the bases that may score, as `mart_pca_basis` has them."""
 
 
-def describe_axis(study: Study) -> Any:
+def describe_axis(study: Study) -> dict[str, Any]:
     """Say, in dbt's variables, which basis scores, and which models the study's own is fitted on.
 
     Parameters
@@ -68,7 +68,7 @@ def describe_axis(study: Study) -> Any:
     }
 
 
-def describe_study(study: Study) -> Any:
+def describe_study(study: Study) -> dict[str, Any]:
     """Give all dbt variables that are no number: the axis, what models are, what there is at all.
 
     Parameters
@@ -83,7 +83,7 @@ def describe_study(study: Study) -> Any:
     return describe_axis(study) | describe_models(study) | known
 
 
-def describe_models(study: Study) -> Any:
+def describe_models(study: Study) -> dict[str, Any]:
     """Give the tile of each model that declares one, in px, and which are controls.
 
     Parameters
@@ -104,7 +104,7 @@ def describe_build(
     raw_manifest: RawManifest,
     companions: Sequence[CompanionFolder],
     named: Mapping[str, str | None] | None = None,
-) -> Any:
+) -> dict[str, Any]:
     """Name what decides the content of a warehouse.
 
     Parameters
@@ -142,10 +142,10 @@ def describe_warehouse(
     study: Study,
     files: Mapping[str, str],
     sizes: Mapping[str, int],
-    recipe: Any,
+    recipe: dict[str, Any],
     raw_manifest: RawManifest,
     companions: Sequence[CompanionFolder],
-) -> Any:
+) -> dict[str, Any]:
     """Make the manifest of a database that is about to be published.
 
     Parameters
@@ -299,11 +299,11 @@ def _join_parent(recipe: Any, parent: Parent) -> Any:
 def seal_exports(
     study: Study,
     folder: Path,
-    tables: Any,
+    tables: Iterable[str],
     names: Sequence[str],
     arguments: Sequence[Any],
     checked: dict[str, Any],
-) -> Any:
+) -> Manifest:
     """Sign off exported tables, and the published files in their language.
 
     `checked` is what `check_warehouse` said.
@@ -323,7 +323,7 @@ def seal_exports(
     return seal_folder(folder, "exports", study.name, names, recipe, {})
 
 
-def link_output(study: Study, manifest: Any, parent: Parent) -> None:
+def link_output(study: Study, manifest: Manifest, parent: Parent) -> None:
     """Say, beside a folder in its place, from which warehouse file it was made.
 
     Parameters
@@ -385,10 +385,10 @@ def seal_map(
     paths: Sequence[Path],
     command: str,
     arguments: Sequence[str],
-    sources: Any,
+    sources: Mapping[str, str],
     parent: Parent | None,
-    checked: Any,
-) -> Any:
+    checked: dict[str, Any],
+) -> Manifest:
     """Sign off a map or a contact sheet, which has a folder of its own.
 
     Parameters

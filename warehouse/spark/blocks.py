@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +92,12 @@ class BlocksOnSpark:
     """
 
     def __init__(
-        self, study: Study, database: Path, raw_manifest: RawManifest, master: str, run_dbt: Any
+        self,
+        study: Study,
+        database: Path,
+        raw_manifest: RawManifest,
+        master: str,
+        run_dbt: Callable[..., None],
     ) -> None:
         self.study = study
         self.database = database
@@ -102,7 +107,7 @@ class BlocksOnSpark:
         self.folder = study.output / "dbt" / "spark"
         self.log = study.output / "dbt" / "logs" / "spark.log"
 
-    def compute(self) -> Any:
+    def compute(self) -> dict[str, Any]:
         """Run every phase.
 
         Returns
