@@ -72,12 +72,7 @@ AS_LAID_OUT = Print()
 
 
 def write_chart(
-    chart: alt.Chart
-    | alt.ConcatChart
-    | alt.FacetChart
-    | alt.HConcatChart
-    | alt.LayerChart
-    | alt.VConcatChart,
+    chart: alt.TopLevelMixin,
     folder: Path,
     name: str,
     form: Print = AS_LAID_OUT,
@@ -119,7 +114,7 @@ def write_chart(
 
 
 def read_caption(
-    chart: alt.ConcatChart | alt.FacetChart | alt.HConcatChart | alt.LayerChart | alt.VConcatChart,
+    chart: alt.TopLevelMixin,
 ) -> tuple[str, str]:
     """Read a chart's title and its caption, each as one line, whatever lines they are drawn in.
 
@@ -154,18 +149,13 @@ def measure_height(chart: alt.TopLevelMixin) -> float:
     return float(found[1])
 
 
-def draw_svg(chart: alt.ConcatChart | alt.FacetChart | alt.HConcatChart | alt.LayerChart) -> str:
+def draw_svg(chart: alt.TopLevelMixin) -> str:
     """Draw a chart as SVG, in points; the same chart gives the same text."""
     return _to_points(_renumber(_render(_spell(chart))))
 
 
 def _spell(
-    chart: alt.Chart
-    | alt.ConcatChart
-    | alt.FacetChart
-    | alt.HConcatChart
-    | alt.LayerChart
-    | alt.VConcatChart,
+    chart: alt.TopLevelMixin,
 ) -> Any:
     """Spell a chart as JSON, in fonts that have what it says."""
     spec = clean_spec(chart.to_dict())

@@ -127,21 +127,9 @@ def name_some(names: Sequence[str], most: int = 12) -> str:
 
 
 def finish(
-    chart: alt.Chart
-    | alt.ConcatChart
-    | alt.FacetChart
-    | alt.HConcatChart
-    | alt.LayerChart
-    | alt.VConcatChart,
+    chart: alt.TopLevelMixin,
     font: str = FONT,
-) -> (
-    alt.Chart
-    | alt.ConcatChart
-    | alt.FacetChart
-    | alt.HConcatChart
-    | alt.LayerChart
-    | alt.VConcatChart
-):
+) -> alt.TopLevelMixin:
     """Give a top-level chart the project's look."""
     return chart.configure(**(_LOOK | {"font": font}))
 
@@ -159,12 +147,7 @@ def draw_message(title: str, caption: Sequence[Any], message: str) -> alt.Chart:
 
 
 def find_message(
-    chart: alt.Chart
-    | alt.ConcatChart
-    | alt.FacetChart
-    | alt.HConcatChart
-    | alt.LayerChart
-    | alt.VConcatChart,
+    chart: alt.TopLevelMixin,
 ) -> str | None:
     """Give what a chart says in place of data; None where it shows some."""
     usermeta = getattr(chart, "usermeta", alt.Undefined)

@@ -208,7 +208,7 @@ def _draw_rows(
     models: Mapping[str, str],
     x_title: str,
     tick_count: int,
-    **encodings: alt.Color | alt.Fill | alt.Shape | alt.YOffset,
+    **encodings: alt.TopLevelMixin,
 ) -> alt.LayerChart:
     """Draw a zero line, intervals and points, one row per model."""
     for row in rows:
