@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from upscale_audit.ingest.documents import read_document
 from upscale_audit.ingest.errors import StudyError
@@ -55,10 +55,14 @@ class _Recipe(TypedDict):
     parameters: dict[str, Any]
 
 
-class _Record(TypedDict):
+class _Restored(TypedDict):
     files: dict[str, str]
     recipe: _Recipe
-    architecture: NotRequired[str | None]
+
+
+# Not `NotRequired`: of an annotation that is kept as text, nothing would see it.
+class _Record(_Restored, total=False):
+    architecture: str | None
 
 
 def read_model_facts(study: Study) -> list[dict[str, Any]]:
