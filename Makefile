@@ -108,9 +108,10 @@ paper: $(VENV)/.installed ## Write STUDY's results as a folder and a zip for a d
 	$(AUDIT) paper $(STUDY)
 
 .PHONY: test
-test: $(VENV)/.installed ## Lint, check the import rules and run every test
+test: $(VENV)/.installed ## Lint, check types and import rules, and run every test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/sqlfluff lint --disable-progress-bar analysis/cookbook
 	$(BIN)/python -m pytest -q --numprocesses auto --dist loadscope

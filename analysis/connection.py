@@ -4,16 +4,25 @@ A view in a file of someone else may name any file of this machine, and so may a
 into SQL; neither reaches one.
 """
 
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
 import duckdb
 
 from upscale_audit.ingest.plain_paths import plain_path
 
 OLDEST_READER = "1.5"
 """The version of DuckDB whose format a warehouse has; older ones cannot read it."""
-_NO_EXTENSIONS = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+_NO_EXTENSIONS: dict[str, Any] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+}
 
 
-def open_published(path, folder=None, settings=None):
+def open_published(
+    path: str | Path, folder: Path | None = None, settings: dict[str, Any] | None = None
+) -> duckdb.DuckDBPyConnection:
     """Open a warehouse read-only; any number of readers may, in one process or many.
 
     Parameters
@@ -52,7 +61,7 @@ def open_published(path, folder=None, settings=None):
     return connection
 
 
-def explain(path, error):
+def explain(path: str | Path, error: BaseException) -> str:
     """Say in one line why a warehouse cannot be read, and what to do about it.
 
     Parameters
@@ -80,12 +89,12 @@ def explain(path, error):
     return f"cannot open {path}: {first_line}; {repair}"
 
 
-def is_locked(error):
+def is_locked(error: BaseException) -> bool:
     """Whether another process keeps a file for itself: it is whole, and only not to be had now."""
     return isinstance(error, duckdb.IOException) and "lock" in str(error).splitlines()[0].lower()
 
 
-def lock(connection, folders=()):
+def lock(connection: duckdb.DuckDBPyConnection, folders: Iterable[Path] = ()) -> None:
     """Let a connection, for good, reach its own database and some folders, and nothing else.
 
     Parameters
@@ -102,6 +111,6 @@ def lock(connection, folders=()):
     connection.execute("set lock_configuration = true")
 
 
-def quote_text(value):
+def quote_text(value: str | Path) -> str:
     """Quote a value as an SQL string literal."""
     return "'" + str(value).replace("'", "''") + "'"

@@ -1,6 +1,7 @@
 """Which fonts a drawing is set in, by what it says."""
 
 import re
+from collections.abc import Iterable
 from functools import cache
 
 import vl_convert
@@ -13,12 +14,12 @@ FONT_JAPANESE = "Noto Sans CJK JP, Noto Sans JP, IPAexGothic, IPAPGothic, IPAGot
 _WIDE = re.compile(f"[{WIDE}]")
 
 
-def has_wide(text):
+def has_wide(text: str) -> bool:
     """Whether a text has characters that a Latin font has not."""
     return _WIDE.search(text) is not None
 
 
-def choose_family(texts, family):
+def choose_family(texts: Iterable[str], family: str) -> str:
     """Choose the fonts of a drawing: of one with Japanese names too, those that have both.
 
     Parameters
@@ -42,7 +43,7 @@ def choose_family(texts, family):
     return family
 
 
-def font_family(language):
+def font_family(language: str) -> str:
     """Name the fonts of a drawing.
 
     Raises
@@ -61,7 +62,7 @@ def font_family(language):
 
 
 @cache
-def can_draw_japanese():
+def can_draw_japanese() -> bool:
     """Whether two different characters come out as two different drawings.
 
     Without a font both are the same empty box, or nothing.
@@ -69,7 +70,7 @@ def can_draw_japanese():
     return len({_draw_character(character) for character in "質歪"}) == 2
 
 
-def _draw_character(character):
+def _draw_character(character: str) -> bytes:
     return vl_convert.svg_to_png(
         '<svg xmlns="http://www.w3.org/2000/svg" width="24" height="24">'
         f'<text x="2" y="20" font-size="20" font-family="{FONT_JAPANESE}, sans-serif">'

@@ -1,13 +1,21 @@
 """The published warehouse, opened read-only, and what it says about its own axis."""
 
+from __future__ import annotations
+
 import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
 
 from upscale_audit.analysis.connection import explain, open_published
 from upscale_audit.analysis.connection import quote_text as quote_text
 from upscale_audit.ingest.errors import StudyError
+
+if TYPE_CHECKING:
+    import polars as pl
+
 
 ORIGIN = "a block restored exactly"
 """What 0 is on the axis."""
@@ -35,14 +43,14 @@ class Marts:
         There is no such file, or it is no warehouse of this version.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
         if not self._path.is_file():
             raise StudyError(f"no warehouse at {path}; run upscale-audit build first")
-        self._connection = None
-        self._constants = {}
+        self._opened: duckdb.DuckDBPyConnection | None = None
+        self._constants: dict[str, float] = {}
         try:
-            self._connection = open_published(path)
+            self._opened = open_published(path)
             rows = self.rows("select model_id, label, colour from dim_models order by model_number")
         except duckdb.Error as error:
             self.close()
@@ -51,18 +59,24 @@ class Marts:
         self.labels = _Labels({row["model_id"]: row["label"] for row in rows})
         self.colours = {row["model_id"]: row["colour"] for row in rows}
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()
 
-    def close(self):
+    def close(self) -> None:
         """Close the file."""
-        if self._connection is not None:
-            self._connection.close()
+        if self._opened is not None:
+            self._opened.close()
 
-    def frame(self, query):
+    @property
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        if self._opened is None:
+            raise TypeError(f"{self._path} was not opened")
+        return self._opened
+
+    def frame(self, query: str) -> pl.DataFrame:
         """Run a query.
 
         Parameters
@@ -80,47 +94,46 @@ class Marts:
         """
         try:
             return self._connection.sql(query).pl()
-        except duckdb.CatalogException as error:
-            missing = error
-        except duckdb.BinderException as error:
+        except (duckdb.CatalogException, duckdb.BinderException) as error:
             missing = error
         raise StudyError(
             f"{self._path} was built by another version: {str(missing).splitlines()[0]};"
             " run upscale-audit build"
         ) from None
 
-    def rows(self, query):
+    def rows(self, query: str) -> list[dict[str, Any]]:
         """Run a query; one dictionary per row."""
-        return self.frame(query).to_dicts()
+        found: list[dict[str, Any]] = self.frame(query).to_dicts()
+        return found
 
-    def read_constant(self, name):
+    def read_constant(self, name: str) -> float:
         """Give a constant that decides a number: the value of `dim_constants`, in its unit."""
         if not self._constants:
             rows = self.rows("select constant, value from dim_constants")
             self._constants = {row["constant"]: row["value"] for row in rows}
         return self._constants[name]
 
-    def order_models(self, models):
+    def order_models(self, models: Sequence[str] | set[str]) -> list[str]:
         """Put some models into the order of figures; those that are not the study's come last."""
         places = {model: number for number, model in enumerate(self.models)}
         return sorted(models, key=lambda model: (places.get(model, len(places)), model))
 
-    def order_rows(self, rows):
+    def order_rows(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Put rows with a model_id into the order of figures, and keep that of each model's."""
         order = self.order_models({row["model_id"] for row in rows})
         places = {model: number for number, model in enumerate(order)}
         return sorted(rows, key=lambda row: places[row["model_id"]])
 
-    def name_models(self, models):
+    def name_models(self, models: Iterable[str]) -> dict[str, str]:
         """Label of each of some models, by its model_id."""
         return {model: self.labels[model] for model in models}
 
-    def list_labels(self, models):
+    def list_labels(self, models: Sequence[str]) -> str:
         """List labels of some models, apart by commas, in the order of figures."""
         return ", ".join(self.labels[model] for model in self.order_models(models))
 
     @contextlib.contextmanager
-    def narrowed(self, models):
+    def narrowed(self, models: Sequence[str]) -> Iterator[None]:
         """Show some models alone: in `models`, and in every table that names a row's model.
 
         Parameters
@@ -159,15 +172,15 @@ class Marts:
             for name in views:
                 self._connection.execute(f"drop view if exists temp.{quote_name(name)}")
 
-    def is_axis_identifiable(self):
+    def is_axis_identifiable(self) -> bool:
         """Whether the basis of the scores has a first axis, so that blocks have one."""
         (row,) = self.rows(
             "select coalesce(bool_and(is_identifiable), false) as is_identifiable"
             " from mart_pca_basis where is_scoring and pc_number = 1"
         )
-        return row["is_identifiable"]
+        return bool(row["is_identifiable"])
 
-    def read_components(self):
+    def read_components(self) -> list[dict[str, str]]:
         """Read the direction components in the order of their declaration.
 
         Returns
@@ -182,7 +195,7 @@ class Marts:
             component["unit"] = component["unit"] or "ln ratio"
         return components
 
-    def describe_axis(self):
+    def describe_axis(self) -> str:
         """Name the basis that scores, and say where it is not the axis of this study's blocks.
 
         Returns
@@ -207,10 +220,10 @@ class Marts:
 class _Labels(dict):
     """Labels by model_id; a model without one goes by its name."""
 
-    def __missing__(self, model_id):
+    def __missing__(self, model_id: str) -> Any:
         return model_id
 
 
-def quote_name(name):
+def quote_name(name: str) -> str:
     """Quote an SQL name."""
     return '"' + name.replace('"', '""') + '"'

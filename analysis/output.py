@@ -1,9 +1,14 @@
 """Writing a chart as PNG, SVG, PDF and one self-contained HTML page."""
 
+from __future__ import annotations
+
 import math
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import vl_convert
 
@@ -13,6 +18,12 @@ from upscale_audit.analysis.pdf import draw_pdf
 from upscale_audit.analysis.wide import WIDE
 from upscale_audit.ingest.errors import FEW_HANDLES, StudyError
 from upscale_audit.ingest.files import replacing, write_text
+
+if TYPE_CHECKING:
+    from re import Match
+
+    import altair as alt
+
 
 PRINT_DPI = 300
 WIDEST_PT = 507
@@ -52,7 +63,7 @@ class Print:
     width_mm: int | None = None
 
     @property
-    def factor(self):
+    def factor(self) -> float:
         """Size in print over the size that is laid out."""
         return 1.0 if self.width_mm is None else self.width_mm / 25.4 * 72 / WIDEST_PT
 
@@ -60,7 +71,12 @@ class Print:
 AS_LAID_OUT = Print()
 
 
-def write_chart(chart, folder, name, form=AS_LAID_OUT):
+def write_chart(
+    chart: alt.TopLevelMixin,
+    folder: Path,
+    name: str,
+    form: Print = AS_LAID_OUT,
+) -> list[Path]:
     """Write a chart in four formats, each file whole or absent.
 
     Parameters
@@ -97,7 +113,9 @@ def write_chart(chart, folder, name, form=AS_LAID_OUT):
     return paths
 
 
-def read_caption(chart):
+def read_caption(
+    chart: alt.TopLevelMixin,
+) -> tuple[str, str]:
     """Read a chart's title and its caption, each as one line, whatever lines they are drawn in.
 
     Parameters
@@ -115,25 +133,30 @@ def read_caption(chart):
     return _join(title.get("text", "")), _join(title.get("subtitle", ""))
 
 
-def _join(lines):
+def _join(lines: str | Sequence[str]) -> str:
     """Join wrapped lines: without a space between two Japanese characters."""
     lines = [lines] if isinstance(lines, str) else [line for line in lines if line]
     text = spell_text(" ".join(lines)).replace("\u00a0", " ")
     return re.sub(rf"(?<=[{WIDE}]) (?=[{WIDE}])", "", text)
 
 
-def measure_height(chart):
+def measure_height(chart: alt.TopLevelMixin) -> float:
     """Height of a chart as it is laid out, in points."""
     svg = _render(_spell(chart))
-    return float(re.search(r'\bheight="([\d.]+)"(?=[^>]*viewBox)', svg[:400])[1])
+    found = re.search(r'\bheight="([\d.]+)"(?=[^>]*viewBox)', svg[:400])
+    if found is None:
+        raise ValueError(f"expected an SVG with its height, found {svg[:80]!r}")
+    return float(found[1])
 
 
-def draw_svg(chart):
+def draw_svg(chart: alt.TopLevelMixin) -> str:
     """Draw a chart as SVG, in points; the same chart gives the same text."""
     return _to_points(_renumber(_render(_spell(chart))))
 
 
-def _spell(chart):
+def _spell(
+    chart: alt.TopLevelMixin,
+) -> Any:
     """Spell a chart as JSON, in fonts that have what it says."""
     spec = clean_spec(chart.to_dict())
     family = spec.get("config", {}).get("font")
@@ -143,7 +166,7 @@ def _spell(chart):
     return spec
 
 
-def _list_texts(value):
+def _list_texts(value: object) -> Iterator[str]:
     """List the texts of a chart, save pixels."""
     if isinstance(value, str):
         if not value.startswith("data:"):
@@ -156,7 +179,7 @@ def _list_texts(value):
             yield from _list_texts(item)
 
 
-def _render(spec):
+def _render(spec: Any) -> str:
     """Draw a chart as SVG; a renderer that could not start, for want of file handles, says so."""
     try:
         return vl_convert.vegalite_to_svg(spec)
@@ -166,7 +189,7 @@ def _render(spec):
         raise StudyError(f"the renderer of figures did not start, {FEW_HANDLES}") from None
 
 
-def clean_spec(value):
+def clean_spec(value: object) -> Any:
     """Spell the texts of a chart so that each format can hold them; NaN is a missing value.
 
     Parameters
@@ -190,7 +213,7 @@ def clean_spec(value):
     return value
 
 
-def _compose(spec, name):
+def _compose(spec: Any, name: str) -> str:
     title = spec.get("title", name)
     text = title.get("text", name) if isinstance(title, dict) else title
     return compose_page(
@@ -203,13 +226,13 @@ def _compose(spec, name):
 
 
 @cache
-def _bundle_vega():
+def _bundle_vega() -> str:
     return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
 
 
-def _renumber(svg):
+def _renumber(svg: str) -> str:
     """Count gradients and clips from 0; Vega counts them over all drawings of a process."""
-    numbers = {}
+    numbers: dict[Any, Any] = {}
     return re.sub(
         r'(?<=[#"])(gradient_|clip)(\d+)(?=[")])',
         lambda match: match[1] + str(numbers.setdefault(match[0], len(numbers))),
@@ -217,11 +240,11 @@ def _renumber(svg):
     )
 
 
-def _to_points(svg, factor=1.0):
+def _to_points(svg: str, factor: float = 1.0) -> str:
     """Give the drawing its print size: a bare number would be read as CSS pixels."""
     head, tail = svg[:400], svg[400:]
 
-    def scale(match):
+    def scale(match: Match) -> str:
         size = float(match[2]) * factor
         return f'{match[1]}="{match[2] if factor == 1 else f"{size:.3f}"}pt"'
 

@@ -8,8 +8,10 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Mapping, Sequence
 from html import escape
 from html.parser import HTMLParser
+from typing import Any
 
 # What a page may do beside running scripts that are named by their hash. Vega and the pages'
 # own scripts set styles on elements, for which there are no hashes.
@@ -34,7 +36,15 @@ _UNPRINTABLE = re.compile(
 )
 
 
-def compose_page(title, body, *, language="en", styles=(), data=None, scripts=()):
+def compose_page(
+    title: str,
+    body: str,
+    *,
+    language: str = "en",
+    styles: Sequence[str] = (),
+    data: Mapping[str, Any] | None = None,
+    scripts: Sequence[str] = (),
+) -> str:
     """Compose a page that works from a file and without a network.
 
     Parameters
@@ -63,8 +73,9 @@ def compose_page(title, body, *, language="en", styles=(), data=None, scripts=()
     """
     for part, pattern in ((styles, _CLOSES_STYLE), (scripts, _CLOSES_SCRIPT)):
         for text in part:
-            if pattern.search(text):
-                raise ValueError(f"{pattern.search(text)[0]!r} within an element's text ends it")
+            ending = pattern.search(text)
+            if ending is not None:
+                raise ValueError(f"{ending[0]!r} within an element's text ends it")
     lines = [
         "<!doctype html>",
         f'<html lang="{escape(language)}">',
@@ -88,7 +99,7 @@ def compose_page(title, body, *, language="en", styles=(), data=None, scripts=()
     return "\n".join(lines) + "\n"
 
 
-def guard_page(markup):
+def guard_page(markup: str) -> str:
     """Give a page that another program wrote a policy of ours: the scripts it has, and no others.
 
     Parameters
@@ -114,7 +125,7 @@ def guard_page(markup):
     return markup[: head.end()] + _spell_policy(found.scripts) + markup[head.end() :]
 
 
-def spell_json(value):
+def spell_json(value: object) -> str:
     r"""Spell a JSON value so that it may stand in any script element, or in JavaScript.
 
     Parameters
@@ -131,14 +142,14 @@ def spell_json(value):
     return text.translate(_UNSAFE_IN_JSON)
 
 
-def spell_text(text):
+def spell_text(text: str) -> str:
     r"""Spell what no eye sees and no XML holds by its number: ``\x1b``, ``\u202e``, ``\udcff``."""
     return _UNPRINTABLE.sub(
         lambda match: match[0].encode("unicode_escape", "surrogatepass").decode("ascii"), text
     )
 
 
-def spell_markdown(text):
+def spell_markdown(text: str) -> str:
     r"""Spell a text so that Markdown shows it as it is: one line, no markup, no link.
 
     Parameters
@@ -155,7 +166,7 @@ def spell_markdown(text):
     return re.sub(r"(?i)(www)\.", r"\1\.", text)
 
 
-def _spell_policy(scripts):
+def _spell_policy(scripts: Sequence[str]) -> str:
     hashes = [
         base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
         for script in scripts
@@ -168,11 +179,13 @@ def _spell_policy(scripts):
 class _Scripts(HTMLParser):
     """Texts of a page's scripts that are run, and addresses of those that would be loaded."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(convert_charrefs=False)
-        self.scripts, self.loads, self._is_script = [], [], False
+        self.scripts: list[Any] = []
+        self.loads: list[Any] = []
+        self._is_script = False
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         attributes = dict(attrs)
         kind = (attributes.get("type") or "").strip().lower()
         is_run = tag == "script" and kind in _SCRIPT_TYPES
@@ -182,9 +195,9 @@ class _Scripts(HTMLParser):
         elif is_run:
             self.loads.append(attributes["src"])
 
-    def handle_data(self, data):
+    def handle_data(self, data: str) -> None:
         if self._is_script:
             self.scripts[-1] += data
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag: str) -> None:
         self._is_script = False

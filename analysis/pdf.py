@@ -6,6 +6,7 @@ root comes to them.
 """
 
 import re
+from typing import Any
 
 import vl_convert
 
@@ -18,7 +19,7 @@ _ROOT = re.compile(rb"/Root (\d+) 0 R\b")
 _STREAM, _END = b"\nstream\n", b"\nendobj\n\n"
 
 
-def draw_pdf(svg, factor=1.0):
+def draw_pdf(svg: str, factor: float = 1.0) -> bytes:
     """Draw an SVG as a PDF of its size in points, its text as text.
 
     Parameters
@@ -38,7 +39,7 @@ def draw_pdf(svg, factor=1.0):
     return order_objects(vl_convert.svg_to_pdf(head + tail))
 
 
-def order_objects(data):
+def order_objects(data: bytes) -> bytes:
     """Renumber and write the objects of a PDF in the order in which its root comes to them.
 
     Parameters
@@ -71,7 +72,7 @@ def order_objects(data):
     return bytes(body + trailer % (len(places) + 1, start))
 
 
-def _parse(data):
+def _parse(data: bytes) -> Any:
     """Part a PDF: what is before its objects, (dictionary, stream) by number, the root's number."""
     first, end = _OBJECT.search(data), data.rfind(b"\nxref\n")
     root = _ROOT.search(data, max(end, 0))
@@ -95,14 +96,15 @@ def _parse(data):
     return data[: first.start()], objects, int(root[1])
 
 
-def _sort_names(dictionary):
+def _sort_names(dictionary: bytes) -> bytes:
     """Sort names that stand for objects, a line each, where several follow one another."""
     return _NAMED.sub(lambda match: b"".join(sorted(match[0].splitlines(True))), dictionary)
 
 
-def _number(objects, root):
+def _number(objects: Any, root: int) -> dict[int, int]:
     """Give objects numbers from 1 on, the root first, then as they are referred to."""
-    numbers, left = {}, [root]
+    numbers: dict[Any, Any] = {}
+    left = [root]
     while left:
         old = left.pop()
         if old in numbers:

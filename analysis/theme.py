@@ -1,12 +1,20 @@
 """One look for all figures: sizes in points at print size, fonts, colours, captions."""
 
+from __future__ import annotations
+
 import re
 import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import altair as alt
 import numpy as np
 
 from upscale_audit.ingest.wording import count_noun
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
 
 SINGLE_COLUMN_PT = 252
 DOUBLE_COLUMN_PT = 504
@@ -85,7 +93,9 @@ _LOOK = {
 }
 
 
-def make_title(title, caption, width_pt=DOUBLE_COLUMN_PT):
+def make_title(
+    title: str, caption: Sequence[str], width_pt: float = DOUBLE_COLUMN_PT
+) -> alt.TitleParams:
     """Make a figure's title and its caption, wrapped to the figure's width.
 
     Parameters
@@ -107,25 +117,30 @@ def make_title(title, caption, width_pt=DOUBLE_COLUMN_PT):
     return alt.TitleParams(heads[0] if len(heads) == 1 else heads, subtitle=lines or [""])
 
 
-def add_sentence(chart, sentence, width_pt=DOUBLE_COLUMN_PT):
+def add_sentence(
+    chart: alt.TopLevelMixin, sentence: str, width_pt: float = DOUBLE_COLUMN_PT
+) -> alt.TopLevelMixin:
     """Put a sentence before the caption of a chart that has a title of `make_title`."""
     lines = textwrap.wrap(sentence, int(width_pt / (CAPTION_PT * CHARACTER_EM)))
     chart.title.subtitle = [*lines, *(line for line in chart.title.subtitle if line)]
     return chart
 
 
-def name_some(names, most=12):
+def name_some(names: Sequence[str], most: int = 12) -> str:
     """Name the first of some names, and say how many more there are."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
 
-def finish(chart, font=FONT):
+def finish(
+    chart: alt.TopLevelMixin,
+    font: str = FONT,
+) -> alt.TopLevelMixin:
     """Give a top-level chart the project's look."""
     return chart.configure(**(_LOOK | {"font": font}))
 
 
-def draw_message(title, caption, message):
+def draw_message(title: str, caption: Sequence[Any], message: str) -> alt.Chart:
     """Draw a figure that says in words why it shows no data."""
     text = textwrap.wrap(message, int(DOUBLE_COLUMN_PT / (TITLE_PT * CHARACTER_EM)) - 10)
     data = make_data([{"message": "\n".join(text)}])
@@ -137,18 +152,20 @@ def draw_message(title, caption, message):
     )
 
 
-def find_message(chart):
+def find_message(
+    chart: alt.TopLevelMixin,
+) -> str | None:
     """Give what a chart says in place of data; None where it shows some."""
     usermeta = getattr(chart, "usermeta", alt.Undefined)
     return usermeta.get(MESSAGE) if isinstance(usermeta, dict) else None
 
 
-def make_data(rows):
+def make_data(rows: Sequence[dict[str, Any]]) -> alt.InlineData:
     """Put rows into the chart itself: no URL, no row limit, the same bytes each time."""
     return alt.InlineData(values=rows)
 
 
-def break_label(label, characters=32):
+def break_label(label: str, characters: int = 32) -> str:
     """Break a long name at its separators and spaces, so that it fits beside an axis."""
     words, lines = "", []
     for piece in _pieces(label, characters):
@@ -159,7 +176,7 @@ def break_label(label, characters=32):
     return "\n".join([*lines, words])
 
 
-def _pieces(label, characters):
+def _pieces(label: str, characters: int) -> Iterator[str]:
     start = 0
     for position, character in enumerate(label, start=1):
         if character in "_-. " or position - start == characters or position == len(label):
@@ -167,7 +184,7 @@ def _pieces(label, characters):
             start = position
 
 
-def make_model_axis(**options):
+def make_model_axis(**options: bool) -> alt.Axis:
     """Make a vertical axis of model names, whose further lines stay within their row."""
     # Vega puts a label's first line where a single line would be: the baseline takes two lines to
     # their row's middle, an offset those of more.
@@ -190,24 +207,24 @@ def make_model_axis(**options):
     )
 
 
-def label_width(labels):
+def label_width(labels: Sequence[str] | Iterable[Any]) -> float:
     """Width of the widest label beside an axis, in points, with its padding."""
     lines = [line for label in labels for line in label.split("\n")]
     return 8 + max((text_width(line) for line in lines), default=0)
 
 
-def text_width(text, size=TEXT_PT):
+def text_width(text: str, size: int = TEXT_PT) -> float:
     """Width that a line of text needs at most, in points."""
     return 0.56 * size * len(text)
 
 
-def row_height(labels, least):
+def row_height(labels: Sequence[str] | Iterable[Any], least: float) -> float:
     """Height of a row that holds the tallest label."""
     lines = max((label.count("\n") + 1 for label in labels), default=1)
     return max(least, lines * LINE_PT + 3)
 
 
-def diverging_colours(values):
+def diverging_colours(values: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
     """Colours of values in -1..1: blue, white, red.
 
     Parameters
@@ -240,7 +257,7 @@ def diverging_colours(values):
     return colours
 
 
-def _oklab_to_srgb(lab):
+def _oklab_to_srgb(lab: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
     to_cone = np.array(
         [
             [1.0, 0.3963377774, 0.2158037573],
@@ -257,21 +274,22 @@ def _oklab_to_srgb(lab):
     )
     linear = ((lab @ to_cone.T) ** 3 @ to_linear.T).clip(0, 1)
     encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return np.rint(255 * encoded.clip(0, 1)).astype(np.uint8)
+    found: npt.NDArray[np.uint8] = np.rint(255 * encoded.clip(0, 1)).astype(np.uint8)
+    return found
 
 
-def to_hex(colours):
+def to_hex(colours: npt.NDArray[np.uint8]) -> list[str]:
     """Spell colours of shape (N, 3) as CSS does."""
     return ["#" + "".join(f"{channel:02x}" for channel in colour) for colour in colours]
 
 
-def count_span(counts, noun):
+def count_span(counts: Sequence[int], noun: str) -> str:
     """Say the smallest and the largest of several counts, or the one they share."""
     low, high = min(counts), max(counts)
     return count_noun(low, noun) if low == high else f"{low:,} to {high:,} {noun}s"
 
 
-def describe_intervals(rows, low, method=None):
+def describe_intervals(rows: Sequence[dict[str, Any]], low: str, method: str | None = None) -> str:
     """Say in a sentence or two what the intervals of some rows are, and which lack one.
 
     Parameters
@@ -302,7 +320,7 @@ def describe_intervals(rows, low, method=None):
     return text.strip()
 
 
-def _unit(rows):
+def _unit(rows: Sequence[dict[str, Any]]) -> str:
     names = {"patient": "patients", "image": "images", "mixed": "patients, or images without one"}
     units = sorted({row["cluster_unit"] for row in rows if row["cluster_unit"]})
     return "; ".join(names.get(unit, unit) for unit in units) or "none"

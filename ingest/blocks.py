@@ -1,11 +1,19 @@
 """From decoded images to the rows of the raw block table."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import pyarrow as pa
 
 from upscale_audit.ingest import kernel
 from upscale_audit.ingest.schema import BLOCKS
 from upscale_audit.ingest.study import INFERENCE_PATHS
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 
 class Measured:
@@ -17,7 +25,7 @@ class Measured:
         Both sides at least 8 px.
     """
 
-    def __init__(self, grey):
+    def __init__(self, grey: npt.NDArray[np.uint8]) -> None:
         self.grey = np.ascontiguousarray(grey)
         self.windows = kernel.sum_windows(self.grey)
         total, total_sq = kernel.sum_moments(self.grey)
@@ -39,7 +47,9 @@ class Measured:
         }
 
 
-def compare_blocks(reference, restored, ringing_mask):
+def compare_blocks(
+    reference: Measured, restored: Measured, ringing_mask: npt.NDArray[np.uint8]
+) -> dict[str, npt.NDArray[Any]]:
     """Columns that compare a restored image with its reference.
 
     Parameters
@@ -66,12 +76,14 @@ def compare_blocks(reference, restored, ringing_mask):
     }
 
 
-def measure_pair(reference, restored, ringing_mask):
+def measure_pair(
+    reference: Measured, restored: Measured, ringing_mask: npt.NDArray[np.uint8]
+) -> dict[str, npt.NDArray[Any]]:
     """All block columns of a restored image: its own, and those against its reference."""
     return restored.columns | compare_blocks(reference, restored, ringing_mask)
 
 
-def frame_columns(height_px, width_px):
+def frame_columns(height_px: int, width_px: int) -> dict[str, npt.NDArray[Any]]:
     """Columns that depend on the image's size alone, over its whole grid, raster order."""
     rows, cols = -(-height_px // 8), -(-width_px // 8)
     row, col = (index.ravel() for index in np.mgrid[0:rows, 0:cols])
@@ -90,7 +102,14 @@ def frame_columns(height_px, width_px):
     }
 
 
-def build_batch(image_id, reference, ringing_mask, restored, schema, lr_columns=None):
+def build_batch(
+    image_id: str,
+    reference: Measured,
+    ringing_mask: npt.NDArray[np.uint8],
+    restored: Mapping[str, Any],
+    schema: pa.Schema,
+    lr_columns: dict[str, Any] | None = None,
+) -> pa.RecordBatch:
     """All block rows of one image under one model.
 
     Parameters
@@ -136,7 +155,9 @@ def build_batch(image_id, reference, ringing_mask, restored, schema, lr_columns=
     return pa.record_batch(arrays, schema=schema)
 
 
-def _spread(measured, is_partial, arrow_type):
+def _spread(
+    measured: npt.NDArray[Any], is_partial: npt.NDArray[np.bool_], arrow_type: pa.DataType
+) -> pa.FloatArray | pa.Int16Array | pa.Int32Array | pa.Int64Array | pa.Int8Array | pa.UInt32Array:
     """Put the whole blocks' values into the full grid, NULL where a block is partial."""
     dtype = arrow_type.to_pandas_dtype()
     if not is_partial.any():

@@ -9,7 +9,9 @@ otherwise, decides the frame.
 import math
 import re
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.labels import name_finding
@@ -46,7 +48,7 @@ _READ = {
 }
 
 
-def read_boxes(path):
+def read_boxes(path: str | Path) -> list[dict[str, Any]]:
     """Read a list of finding boxes (CSV, plain or gzip), in the frame in which it counts.
 
     Parameters
@@ -77,7 +79,8 @@ def read_boxes(path):
     _, names = next(rows)
     image, finding, layout, positions = _read_header(path, names)
     read = _READ[_LAYOUTS[layout]]
-    counts, boxes = Counter(), []
+    counts: Counter[Any] = Counter()
+    boxes = []
     for number, row in rows:
         if len(row) > max(positions) and not any(row[place].strip() for place in positions):
             continue
@@ -97,9 +100,11 @@ def read_boxes(path):
     return sorted(boxes, key=lambda box: (box["image_id"], box["box_number"]))
 
 
-def _read_header(path, names):
+def _read_header(
+    path: str | Path, names: Sequence[str]
+) -> tuple[int, int, tuple[str, str, str, str], list[int]]:
     """Find the columns of image, finding and box; how its numbers are read."""
-    header = []
+    header: list[Any] = []
     for name in names:
         plain = re.sub(r"[^a-z0-9]", "", name.lower())
         # ChestX-ray8's own "Bbox [x,y,w,h]" is four cells, or one where somebody quoted it.
@@ -107,7 +112,7 @@ def _read_header(path, names):
     image = next((header.index(name) for name in _IMAGES if name in header), None)
     finding = next((header.index(name) for name in _FINDINGS if name in header), None)
     layout = next((names for names in _LAYOUTS if set(names) <= set(header)), None)
-    if None in (image, finding, layout):
+    if image is None or finding is None or layout is None:
         raise StudyError(
             f"{path} is no list of finding boxes: its header is {', '.join(names)[:120]}; expected"
             " Image Index, Finding Label, Bbox [x,y,w,h], or columns image, finding and"
@@ -116,7 +121,7 @@ def _read_header(path, names):
     return image, finding, layout, [header.index(name) for name in layout]
 
 
-def _number(path, number, text):
+def _number(path: str | Path, number: int, text: str) -> float:
     try:
         value = float(text)
     except ValueError:
@@ -126,7 +131,12 @@ def _number(path, number, text):
     return value
 
 
-def place_boxes(path, boxes, sizes, frame=None):
+def place_boxes(
+    path: str | Path | None,
+    boxes: Sequence[dict[str, Any]],
+    sizes: Mapping[str, tuple[int, int]],
+    frame: str | tuple[int, int] | None = None,
+) -> list[dict[str, Any]]:
     """Put boxes into the pixels of their references.
 
     Parameters
@@ -168,12 +178,14 @@ def place_boxes(path, boxes, sizes, frame=None):
     return placed
 
 
-def name_frame(frame):
+def name_frame(frame: str | tuple[int, int]) -> str:
     """Name a frame in one word or as ``1024 x 1024``."""
     return frame if isinstance(frame, str) else "{} x {}".format(*frame)
 
 
-def find_frame(path, boxes, sizes):
+def find_frame(
+    path: str | Path | None, boxes: Sequence[dict[str, Any]], sizes: Mapping[str, Any]
+) -> tuple[str | tuple[int, int], str]:
     """Tell in which frame boxes count, from what is impossible in the others.
 
     Parameters
@@ -223,13 +235,15 @@ def find_frame(path, boxes, sizes):
     )
 
 
-def _place(box, size, frame):
+def _place(
+    box: Mapping[str, Any], size: tuple[int, int] | None, frame: str | tuple[int, int]
+) -> dict[str, Any]:
     """Give a box's sides in its reference's pixels, and what became of it."""
     if size is None:
         sides = {} if frame == "reference" else dict.fromkeys(SIDES)
         return sides | {"status": "no_reference"}
     width, height = size
-    across, down = (1, 1) if frame == "unit" else size if frame == "reference" else frame
+    across, down = frame if isinstance(frame, tuple) else (1, 1) if frame == "unit" else size
     scale_x, scale_y = width / across, height / down
     left, wide = box["left_px"] * scale_x, box["width_px"] * scale_x
     top, high = box["top_px"] * scale_y, box["height_px"] * scale_y
@@ -246,19 +260,21 @@ def _place(box, size, frame):
     return dict(zip(SIDES, cut, strict=True)) | {"status": status}
 
 
-def _is_empty(box):
-    return box["width_px"] <= 0 or box["height_px"] <= 0
+def _is_empty(box: Mapping[str, Any]) -> bool:
+    return bool(box["width_px"] <= 0 or box["height_px"] <= 0)
 
 
-def _reaches_beyond(box, size, slack_px=_SLACK_PX):
-    return (
+def _reaches_beyond(
+    box: Mapping[str, Any], size: tuple[int, int], slack_px: float = _SLACK_PX
+) -> bool:
+    return bool(
         min(box["left_px"], box["top_px"]) < -slack_px
         or box["left_px"] + box["width_px"] > size[0] + slack_px
         or box["top_px"] + box["height_px"] > size[1] + slack_px
     )
 
 
-def _reads_as_corners(box, size):
+def _reads_as_corners(box: Mapping[str, Any], size: tuple[int, int]) -> bool:
     """Whether a box's four numbers, read as sizes, would be two corners within its image."""
     left, top, right, bottom = (box[side] for side in SIDES)
-    return left < right <= size[0] and top < bottom <= size[1]
+    return bool(left < right <= size[0] and top < bottom <= size[1])

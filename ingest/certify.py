@@ -5,10 +5,14 @@ image, whatever it was before it was rounded. There is no threshold in this, and
 proof is one pixel, and anyone can check it with a calculator (docs/proof.md).
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +24,12 @@ from upscale_audit.ingest.stated_window import Window
 from upscale_audit.ingest.study import IngestParameters
 from upscale_audit.ingest.suffixes import FORMATS_BY_SUFFIX
 from upscale_audit.ingest.windows import PLAIN, Display
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from upscale_audit.ingest.images import DecodedImage
+
 
 STATUSES = ("contradicted", "consistent", "not_judged")
 CHANNELS = ("red", "green", "blue")
@@ -90,7 +100,7 @@ class Task:
     window: Window | None = None
 
 
-def judge_files(task):
+def judge_files(task: Task) -> tuple[Verdict, npt.NDArray[np.float32] | None]:
     """Judge one restored file by its LR file.
 
     Parameters
@@ -104,7 +114,7 @@ def judge_files(task):
         What the image implies of each LR pixel, less what the LR image has; the channel that is
         farthest off. NaN where not judged; None where nothing was.
     """
-    names = {
+    names: dict[str, Any] = {
         "model": task.model,
         "image": task.image,
         "lr_file": task.lr_name,
@@ -112,7 +122,8 @@ def judge_files(task):
     }
     if task.restored is None:
         return Verdict(**names, status="not_judged", detail=task.reason, proof=None), None
-    images, hashes, display = [], {}, Display(task.window)
+    hashes: dict[Any, Any] = {}
+    images, display = [], Display(task.window)
     for role, path in (("lr", task.lr), ("restored", task.restored)):
         try:
             image = _decode(path, display)
@@ -125,12 +136,13 @@ def judge_files(task):
         display = image.display
         images.append(image)
         hashes[f"{role}_sha256"] = image.facts.file_sha256
-    problem = _find_problem(*images)
+    lr_image, restored = images
+    problem = _find_problem(lr_image, restored)
     if problem is not None:
         verdict = Verdict(**names, **hashes, status="not_judged", detail=problem, proof=None)
         return verdict, None
     rules = LR_RULES if task.lr_rule is None else (task.lr_rule,)
-    judged = [_judge(*images, rule) for rule in rules]
+    judged = [_judge(lr_image, restored, rule) for rule in rules]
     facts, residual_dn = min(judged, key=lambda item: item[0]["contradicted_px"])
     detail = _describe([item[0] for item in judged], facts, task.restored, images[1])
     status = "contradicted" if facts["contradicted_px"] else "consistent"
@@ -139,7 +151,7 @@ def judge_files(task):
     return Verdict(**names, **hashes, **facts, status=status, detail=detail), residual_dn
 
 
-def repair_files(task):
+def repair_files(task: Task) -> tuple[Verdict, npt.NDArray[np.uint8] | None, Verdict | None]:
     """Repair one restored file by its LR file.
 
     Parameters
@@ -157,16 +169,14 @@ def repair_files(task):
         Of the repaired image.
     """
     before, _ = judge_files(task)
-    if before.status == "not_judged":
+    rule, scale = task.lr_rule, before.scale
+    if before.status == "not_judged" or task.restored is None or rule is None or scale is None:
         return before, None, None
     lr_image, restored = _decode(task.lr), _decode(task.restored)
     planes = _pair_channels(lr_image, restored)
-    repaired = [
-        repair(np.ascontiguousarray(grey), LrImage(lr, task.lr_rule, before.scale))
-        for lr, grey in planes
-    ]
+    repaired = [repair(np.ascontiguousarray(grey), LrImage(lr, rule, scale)) for lr, grey in planes]
     pixels = repaired[0] if len(repaired) == 1 else np.stack(repaired, axis=2)
-    facts, _ = _judge(lr_image, _Pixels(pixels), task.lr_rule)
+    facts, _ = _judge(lr_image, _Pixels(pixels), rule)
     status = "contradicted" if facts["contradicted_px"] else "consistent"
     return before, pixels, replace(before, **facts, status=status, detail="repaired")
 
@@ -174,18 +184,18 @@ def repair_files(task):
 class _Pixels:
     """Pixels in memory, as `_judge` takes a decoded image."""
 
-    def __init__(self, pixels):
+    def __init__(self, pixels: npt.NDArray[np.uint8]) -> None:
         self.step, self.rgb = 0.0, pixels if pixels.ndim == 3 else None
         self.grey = pixels if pixels.ndim == 2 else pixels[:, :, 0]
 
 
-def _decode(path, display=PLAIN):
+def _decode(path: Path, display: Display = PLAIN) -> DecodedImage:
     most = IngestParameters().max_image_px
     data = read_bytes(path, limit_bytes(most))
     return decode_image(data, path.suffix.lower(), most, "reduce", display)
 
 
-def _find_problem(lr, restored):
+def _find_problem(lr: DecodedImage, restored: DecodedImage) -> str | None:
     """Why an image cannot be judged; None where it can."""
     rows, cols = restored.grey.shape
     lr_rows, lr_cols = lr.grey.shape
@@ -202,7 +212,9 @@ def _find_problem(lr, restored):
     return None
 
 
-def _judge(lr_image, restored, lr_rule):
+def _judge(
+    lr_image: DecodedImage, restored: DecodedImage | _Pixels, lr_rule: str
+) -> tuple[dict[str, Any], npt.NDArray[np.float32]]:
     """Judge every channel by a rule; colours by their own, whatever grey they make."""
     scale = restored.grey.shape[0] // lr_image.grey.shape[0]
     planes = _pair_channels(lr_image, restored)
@@ -235,7 +247,9 @@ def _judge(lr_image, restored, lr_rule):
     return facts, np.where(is_usable, residual / unit, np.nan).astype(np.float32)
 
 
-def _pair_channels(lr_image, restored):
+def _pair_channels(
+    lr_image: DecodedImage, restored: DecodedImage | _Pixels
+) -> list[tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]]:
     """Pair the channels of LR and restored image; one pair where neither has colours."""
     return [
         (lr_image.grey if lr_image.rgb is None else lr_image.rgb[:, :, channel],
@@ -244,12 +258,20 @@ def _pair_channels(lr_image, restored):
     ]  # fmt: skip
 
 
-def _judge_plane(lr_grey, grey, lr_rule, scale, step):
+def _judge_plane(
+    lr_grey: npt.NDArray[np.uint8],
+    grey: npt.NDArray[np.uint8],
+    lr_rule: str,
+    scale: int,
+    step: float,
+) -> tuple[LrImage, npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     lr = LrImage(lr_grey, lr_rule, scale, step)
     return lr, *lr.find_contradictions(lr.judge(np.ascontiguousarray(grey)))
 
 
-def _count_blocks(is_usable, is_contradicted, scale):
+def _count_blocks(
+    is_usable: npt.NDArray[np.bool_], is_contradicted: npt.NDArray[np.bool_], scale: int
+) -> dict[str, int]:
     rows, cols = ((scale * np.arange(side) + (scale - 1) // 2) // 8 for side in is_usable.shape)
     shape = rows[-1] + 1, cols[-1] + 1
     counts = {}
@@ -261,7 +283,9 @@ def _count_blocks(is_usable, is_contradicted, scale):
     return counts
 
 
-def _prove(residual, worst, lrs):
+def _prove(
+    residual: npt.NDArray[np.int64], worst: npt.NDArray[np.int64], lrs: Sequence[LrImage]
+) -> str:
     """Say which LR pixel is contradicted most, so that it can be checked by hand."""
     row, col = np.unravel_index(np.abs(residual).argmax(), residual.shape)
     lr = lrs[worst[row, col]]
@@ -275,7 +299,9 @@ def _prove(residual, worst, lrs):
     )
 
 
-def _describe(tried, chosen, restored, image):
+def _describe(
+    tried: Sequence[dict[str, Any]], chosen: Mapping[str, Any], restored: Path, image: DecodedImage
+) -> str:
     """Say by which rules an image was judged, and what its format adds to what is found."""
     words = []
     if len(tried) > 1:

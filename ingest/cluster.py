@@ -4,14 +4,21 @@ Needs the extra ``cluster``. Study, images and outputs lie where every worker fi
 the same paths, and this package is installed on the scheduler and on each worker.
 """
 
+from __future__ import annotations
+
 import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.workers import keep_to_one_core
 
+if TYPE_CHECKING:
+    from distributed.cfexecutor import ClientExecutor
+
 
 @contextlib.contextmanager
-def open_cluster(address, timeout_s=30):
+def open_cluster(address: str, timeout_s: float = 30) -> Iterator[tuple[ClientExecutor, int]]:
     """Connect to a running scheduler for the time of a ``with`` block.
 
     Parameters

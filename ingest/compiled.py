@@ -8,7 +8,7 @@ KERNELS = "upscale_audit.ingest.kernel"
 """The module whose functions every ingest needs, and compiles last of all."""
 
 
-def is_compiled(module=KERNELS):
+def is_compiled(module: str = KERNELS) -> bool:
     """Whether Numba kept what it compiled of a module, and the module is no younger.
 
     Parameters
@@ -21,7 +21,10 @@ def is_compiled(module=KERNELS):
         True also where nothing can be known: Numba keeps it elsewhere, where the folder of the
         module cannot be written or NUMBA_CACHE_DIR names another.
     """
-    source = Path(find_spec(module).origin)
+    found = find_spec(module)
+    if found is None or found.origin is None:
+        return True
+    source = Path(found.origin)
     folder = Path(cache_from_source(str(source))).parent
     try:
         kept = [path.stat().st_mtime for path in folder.glob(f"{source.stem}.*.nbi")]
@@ -33,7 +36,7 @@ def is_compiled(module=KERNELS):
     return max(kept) >= changed
 
 
-def _is_kept_there(folder):
+def _is_kept_there(folder: Path) -> bool:
     """Whether Numba would keep what it compiles in a folder beside the sources."""
     if os.environ.get("NUMBA_CACHE_DIR"):
         return False

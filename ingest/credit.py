@@ -1,9 +1,17 @@
 """Who made a study, as its file says: for what is handed to a data repository."""
 
+from __future__ import annotations
+
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from upscale_audit.ingest.errors import StudyError
+
+if TYPE_CHECKING:
+    pass
+
 
 _ORCID = re.compile(r"(?:https?://orcid\.org/)?([0-9]{4}-[0-9]{4}-[0-9]{4}-[0-9]{3}[0-9X])/?")
 _URL = re.compile(r"https?://[^\s<>\"]+")
@@ -37,7 +45,7 @@ class Credit:
     contact: str | None = None
 
 
-def parse_credit(given):
+def parse_credit(given: Mapping[str, Any]) -> Credit:
     """Read a study's table ``[paper]``.
 
     Parameters
@@ -70,14 +78,14 @@ def parse_credit(given):
     return Credit(people, publisher, contact)
 
 
-def _read_author(item, number):
+def _read_author(item: Mapping[str, str], number: int) -> Author:
     where = f"author {number}"
     table = _check_keys(item, _AUTHOR_KEYS, where)
     affiliation = _read_organisation(table, "affiliation", f"{where}: affiliation")
     return Author(_name(table, where), _read_orcid(table, where), affiliation)
 
 
-def _read_organisation(table, key, where):
+def _read_organisation(table: Mapping[str, Any], key: str, where: str) -> Organisation | None:
     """Give an organisation, stated as { name, url } or by its name alone."""
     if key not in table:
         return None
@@ -87,27 +95,27 @@ def _read_organisation(table, key, where):
     return Organisation(_name(given, where), _read(given, "url", _URL, "a URL"))
 
 
-def _check_keys(table, known, where):
+def _check_keys(table: object, known: tuple[str, ...], where: str) -> dict[str, Any]:
     if not isinstance(table, dict) or not set(table) <= set(known):
         raise StudyError(f"{where} = {table!r}; expected a table of {', '.join(known)}")
     return table
 
 
-def _name(table, where, key="name"):
+def _name(table: Mapping[str, str], where: str, key: str = "name") -> str:
     text = table.get(key)
     if not isinstance(text, str) or not text.strip():
         raise StudyError(f"{where}: {key} = {text!r}; expected a non-empty string")
     return text.strip()
 
 
-def _read(table, key, pattern, expected):
+def _read(table: Mapping[str, Any], key: str, pattern: re.Pattern[str], expected: str) -> Any:
     text = table.get(key)
     if text is None or (isinstance(text, str) and pattern.fullmatch(text)):
         return text
     raise StudyError(f"{key} = {text!r}; expected {expected}")
 
 
-def _read_orcid(table, where):
+def _read_orcid(table: Mapping[str, str], where: str) -> str | None:
     """Give an ORCID as a URL; its last digit checks the others (ISO 7064, MOD 11-2)."""
     text = table.get("orcid")
     if text is None:

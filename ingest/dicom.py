@@ -4,16 +4,23 @@ pydicom (extra ``dicom``) reads the header, of which only the elements named her
 unpacks RLE; no other element of the file goes anywhere.
 """
 
+from __future__ import annotations
+
 import io
 import logging
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from upscale_audit.ingest.errors import RejectedFileError
+from upscale_audit.ingest.errors import RejectedFileError, require_sound
 from upscale_audit.ingest.stated_window import MOST
 from upscale_audit.ingest.windows import LINEAR, SIGMOID, TABLE, Curve, Stored, Tone
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 MAGIC, MAGIC_AT = b"DICM", 128
 _IMPLICIT, _EXPLICIT, _DEFLATED = (f"1.2.840.10008.1.2{end}" for end in ("", ".1", ".1.99"))
@@ -49,27 +56,27 @@ class Header:
     frames: int
     mode: str
     syntax: str
-    dataset: object
+    dataset: Any
 
     exif = orientation = gamma = profile = None
 
     @property
-    def patient_id(self):
+    def patient_id(self) -> str | None:
         """The patient, as the file names him; None where it does not."""
         text = str(self.dataset.get("PatientID") or "").strip()
         return text or None
 
     @property
-    def spacing_mm(self):
+    def spacing_mm(self) -> tuple[float, float] | tuple[None, None]:
         """Distance of rows and of columns, of the patient where known, else of the detector."""
         for name in ("PixelSpacing", "ImagerPixelSpacing"):
             given = self.dataset.get(name)
             if given is not None and len(given) == 2:
-                return tuple(float(value) for value in given)
+                return float(given[0]), float(given[1])
         return None, None
 
 
-def read_header(data):
+def read_header(data: bytes) -> Header:
     """Read the elements of a DICOM file that pixels depend on.
 
     Parameters
@@ -95,12 +102,12 @@ def read_header(data):
     is_float = "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset
     if is_float:
         raise RejectedFileError("sample_format", "floating-point samples")
-    _require(0 < bits <= allocated, f"{bits} bits stored in {allocated}")
+    require_sound(0 < bits <= allocated, f"{bits} bits stored in {allocated}")
     mode = str(dataset.get("PhotometricInterpretation"))
     return Header(width, height, bits, frames, mode, syntax, dataset)
 
 
-def peek_size(head):
+def peek_size(head: bytes) -> int:
     """Pixels of a DICOM file, by how it begins; 0 where Rows and Columns do not stand there."""
     sides = []
     for element in (b"\x28\0\x10\0", b"\x28\0\x11\0"):
@@ -110,7 +117,7 @@ def peek_size(head):
     return sides[0] * sides[1]
 
 
-def check_kind(header):
+def check_kind(header: Header) -> None:
     """Refuse a sound file that is of no kind that is read.
 
     Raises
@@ -131,7 +138,7 @@ def check_kind(header):
         raise RejectedFileError("compression", f"{name}; uncompressed and RLE are read")
 
 
-def decode_stored(header):
+def decode_stored(header: Header) -> Stored:
     """Give a DICOM file's stored values, and what they mean.
 
     Parameters
@@ -152,12 +159,12 @@ def decode_stored(header):
     is_signed = _guard(_whole, dataset, "PixelRepresentation") == 1
     if header.syntax == _RLE:
         words = _guard(_unpack_rle, dataset)
-        _require(words.shape == (header.height_px, header.width_px), "pixels of another size")
+        require_sound(words.shape == (header.height_px, header.width_px), "pixels of another size")
     else:
         words = _view_words(header)
     bits = header.bit_depth
     high = _guard(lambda: int(dataset.get("HighBit", bits - 1)))
-    _require(bits - 1 <= high < dataset.BitsAllocated, f"high bit {high} of {bits} bits")
+    require_sound(bits - 1 <= high < dataset.BitsAllocated, f"high bit {high} of {bits} bits")
     # Bits beside the stored ones may hold overlays.
     samples = words.astype(np.int32)
     samples >>= high + 1 - bits
@@ -169,12 +176,7 @@ def decode_stored(header):
     return Stored(samples, bits, tone, is_padding, -(1 << (bits - 1)) if is_signed else 0)
 
 
-def _require(condition, detail, code="undecodable"):
-    if not condition:
-        raise RejectedFileError(code, detail)
-
-
-def _guard(read, *arguments):
+def _guard(read: Callable[..., Any], *arguments: object) -> Any:
     """Call pydicom: what is damaged surfaces there as errors of many types, and as warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -187,7 +189,7 @@ def _guard(read, *arguments):
             raise RejectedFileError("undecodable", f"pydicom: {words[0][:200]}") from None
 
 
-def _parse(data):
+def _parse(data: bytes) -> Any:
     try:
         import pydicom
     except ImportError:
@@ -199,11 +201,11 @@ def _parse(data):
         raise RejectedFileError("compression", f"{_name_syntax(syntax)}; write it plain")
     # What it logs quotes the file's elements.
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
-    _require(syntax, "no transfer syntax")
+    require_sound(syntax, "no transfer syntax")
     return pydicom.dcmread(io.BytesIO(data), specific_tags=_ELEMENTS), syntax
 
 
-def _find_syntax(data):
+def _find_syntax(data: bytes) -> Any:
     """UID of the transfer syntax: group 2 is in explicit VR, little endian, whatever follows it."""
     at = MAGIC_AT + 4
     while at + 12 <= len(data) and data[at : at + 2] == b"\2\0":
@@ -216,34 +218,34 @@ def _find_syntax(data):
     return ""
 
 
-def _whole(dataset, name):
+def _whole(dataset: Any, name: str) -> Any:
     value = dataset.get(name)
-    _require(value is not None, f"no {name}")
+    require_sound(value is not None, f"no {name}")
     return int(value)
 
 
-def _name_syntax(syntax):
+def _name_syntax(syntax: Any) -> Any:
     from pydicom.uid import UID
 
     return str(UID(syntax).name)
 
 
-def _view_words(header):
+def _view_words(header: Header) -> Any:
     """Uncompressed pixels: exactly as many bytes as the header promises, or one to be even."""
     dataset = header.dataset
-    _require("PixelData" in dataset, "no pixel data", "truncated")
+    require_sound("PixelData" in dataset, "no pixel data", "truncated")
     width = dataset.BitsAllocated // 8
     promised = header.height_px * header.width_px * width
     body = dataset.PixelData
     found = f"pixel data of {len(body)} bytes where {promised} are promised"
-    _require(len(body) >= promised, found, "truncated")
-    _require(len(body) <= promised + promised % 2, found)
+    require_sound(len(body) >= promised, found, "truncated")
+    require_sound(len(body) <= promised + promised % 2, found)
     order = ">" if header.syntax == _BIG_ENDIAN else "<"
     words = np.frombuffer(body[:promised], f"{order}u{width}")
     return words.reshape(header.height_px, header.width_px)
 
 
-def _unpack_rle(dataset):
+def _unpack_rle(dataset: Any) -> Any:
     dataset.pixel_array_options(decoding_plugin="pydicom", raw=True)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # of bytes too many
@@ -251,7 +253,7 @@ def _unpack_rle(dataset):
     return samples.view(f"u{samples.dtype.itemsize}")
 
 
-def _find_padding(dataset, samples, bits):
+def _find_padding(dataset: Any, samples: Any, bits: Any) -> Any:
     """Pixels of the padding value or range; None where the file states none."""
     first = dataset.get("PixelPaddingValue")
     if first is None:
@@ -264,7 +266,7 @@ def _find_padding(dataset, samples, bits):
     return (samples >= values[0]) & (samples <= values[1])
 
 
-def _read_tone(header, is_signed):
+def _read_tone(header: Header, is_signed: Any) -> Any:
     dataset = header.dataset
     slope, intercept, table = 1.0, 0.0, None
     if dataset.get("ModalityLUTSequence"):
@@ -274,13 +276,13 @@ def _read_tone(header, is_signed):
         slope = float(dataset.get("RescaleSlope", 1))
         intercept = float(dataset.get("RescaleIntercept", 0))
         fits = slope != 0 and abs(slope) < MOST and abs(intercept) < MOST
-        _require(fits, f"rescale slope {slope:g}, intercept {intercept:g}")
+        require_sound(fits, f"rescale slope {slope:g}, intercept {intercept:g}")
     is_below = is_signed or intercept < 0
     curve = _read_curve(dataset, is_below)
     return Tone(slope, intercept, table, header.mode == "MONOCHROME1", curve)
 
 
-def _read_curve(dataset, is_signed):
+def _read_curve(dataset: Any, is_signed: Any) -> Any:
     """Give the first VOI LUT, else the first window; None where there is neither."""
     if dataset.get("VOILUTSequence"):
         first, entries, bits = _read_table(dataset.VOILUTSequence[0], is_signed)
@@ -290,21 +292,21 @@ def _read_curve(dataset, is_signed):
         return None
     centre, width = (_first(dataset[name].value) for name in ("WindowCenter", "WindowWidth"))
     function = str(dataset.get("VOILUTFunction") or "LINEAR").upper()
-    _require(function in ("LINEAR", "LINEAR_EXACT", "SIGMOID"), f"VOI LUT function {function}")
+    require_sound(function in ("LINEAR", "LINEAR_EXACT", "SIGMOID"), f"VOI LUT function {function}")
     least = 1 if function == "LINEAR" else 0
     is_width = (width >= 1 if least else width > 0) and width < MOST and abs(centre) < MOST
-    _require(is_width, f"a window of width {width:g} around {centre:g}")
+    require_sound(is_width, f"a window of width {width:g} around {centre:g}")
     if function == "LINEAR":
         centre, width = centre - 0.5, width - 1
     kind = SIGMOID if function == "SIGMOID" else LINEAR
     return Curve(kind, centre - width / 2, centre + width / 2, f"dicom_{function.lower()}")
 
 
-def _first(value):
+def _first(value: Any) -> float:
     return float(value if np.isscalar(value) or not hasattr(value, "__len__") else value[0])
 
 
-def _read_table(item, is_signed):
+def _read_table(item: Any, is_signed: bool) -> tuple[int, npt.NDArray[np.int64], int]:
     """First value, entries and bits of a LUT (PS3.3 C.11.1.1.1 and C.11.2.1.1)."""
     count, first, bits = (int(value) for value in item.LUTDescriptor)
     count = count or 1 << 16
@@ -314,5 +316,5 @@ def _read_table(item, is_signed):
     if isinstance(data, bytes):
         data = np.frombuffer(data, "<u2" if len(data) >= 2 * count else "u1")
     entries = np.atleast_1d(np.asarray(data)).astype(np.int64) & 0xFFFF
-    _require(len(entries) >= count and 1 <= bits <= 16, f"a LUT of {len(entries)} entries")
+    require_sound(len(entries) >= count and 1 <= bits <= 16, f"a LUT of {len(entries)} entries")
     return first, entries[:count], bits

@@ -7,6 +7,7 @@ of each document is declared once, as a ``TypedDict``, and checked where it is r
 import functools
 import json
 import types
+from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from upscale_audit.ingest.files import open_regular
@@ -18,7 +19,7 @@ _NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or 
 _NAMES |= {type(None): "null"}
 
 
-def read_document(path, shape, max_bytes=MAX_DOCUMENT_BYTES):
+def read_document(path: Path, shape: Any, max_bytes: int = MAX_DOCUMENT_BYTES) -> Any:
     """Read a JSON file and check its shape.
 
     Parameters
@@ -43,7 +44,7 @@ def read_document(path, shape, max_bytes=MAX_DOCUMENT_BYTES):
     return parse_document(read_bounded(path, max_bytes), shape)
 
 
-def read_bounded(path, max_bytes):
+def read_bounded(path: Path, max_bytes: int) -> bytes:
     """Read a regular file's bytes; ValueError where there are more than `max_bytes`."""
     with open_regular(path) as file:
         data = file.read(max_bytes + 1)
@@ -52,7 +53,7 @@ def read_bounded(path, max_bytes):
     return data
 
 
-def parse_document(data, shape):
+def parse_document(data: bytes | str, shape: Any) -> Any:
     """Parse JSON text or bytes as `read_document` does."""
     try:
         value = json.loads(data, parse_constant=_refuse_constant)
@@ -62,11 +63,11 @@ def parse_document(data, shape):
     return value
 
 
-def _refuse_constant(name):
+def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON number")
 
 
-def check_shape(value, shape, where="the document"):
+def check_shape(value: Any, shape: Any, where: str = "the document") -> None:
     """Check a JSON value against a type.
 
     Parameters
@@ -104,11 +105,11 @@ def check_shape(value, shape, where="the document"):
         known = any(type(value) is type(item) and value == item for item in get_args(shape))
         _require(known, expected, value, where)
     else:
-        kinds = (float, int) if shape is float else (shape or type(None),)
+        kinds: tuple[Any, ...] = (float, int) if shape is float else (shape or type(None),)
         _require(type(value) in kinds, _NAMES[kinds[0]], value, where)
 
 
-def _check_keys(value, shape, where):
+def _check_keys(value: Any, shape: Any, where: str) -> None:
     _require(isinstance(value, dict), "a table", value, where)
     for key, kind in _list_keys(shape).items():
         if key in value:
@@ -118,11 +119,11 @@ def _check_keys(value, shape, where):
 
 
 @functools.cache
-def _list_keys(shape):
+def _list_keys(shape: Any) -> dict[str, Any]:
     return get_type_hints(shape)
 
 
-def _check_union(value, shapes, where):
+def _check_union(value: Any, shapes: tuple[Any, ...], where: str) -> None:
     for shape in shapes:
         try:
             return check_shape(value, shape, where)
@@ -131,6 +132,6 @@ def _check_union(value, shapes, where):
     raise last
 
 
-def _require(condition, expected, value, where):
+def _require(condition: object, expected: str, value: object, where: str) -> None:
     if not condition:
         raise ValueError(f"{where}: expected {expected}, found {repr(value)[:80]}")

@@ -1,14 +1,24 @@
 """The pixels beside a reference's edges, where ringing is looked for."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import cv2
 import numpy as np
 from numba import njit
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from upscale_audit.ingest.study import IngestParameters
+
 
 NEAREST_PX = 2
 FARTHEST_PX = 5
 
 
-def find_thresholds(grey, parameters):
+def find_thresholds(grey: npt.NDArray[np.uint8], parameters: IngestParameters) -> tuple[int, int]:
     """Canny thresholds for one reference.
 
     Parameters
@@ -34,7 +44,7 @@ def find_thresholds(grey, parameters):
     return high // 2, high
 
 
-def mark_ringing_pixels(grey, low, high):
+def mark_ringing_pixels(grey: npt.NDArray[np.uint8], low: int, high: int) -> npt.NDArray[np.uint8]:
     """Mark pixels at Chebyshev distance 2 to 5 from a Canny edge of the reference.
 
     Parameters
@@ -53,15 +63,16 @@ def mark_ringing_pixels(grey, low, high):
     edges = cv2.Canny(grey, low, high)
     near = cv2.dilate(edges, _square(NEAREST_PX - 1))
     far = cv2.dilate(edges, _square(FARTHEST_PX))
-    return ((far > 0) & (near == 0)).astype(np.uint8)
+    found: npt.NDArray[np.uint8] = ((far > 0) & (near == 0)).astype(np.uint8)
+    return found
 
 
-def _square(radius):
+def _square(radius: int) -> npt.NDArray[np.uint8]:
     return np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
 
 
 @njit(cache=True, nogil=True)
-def _count_magnitudes(across, down):
+def _count_magnitudes(across: Any, down: Any) -> Any:
     counts = np.zeros(2041, np.int64)
     for row in range(across.shape[0]):
         for col in range(across.shape[1]):

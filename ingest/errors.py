@@ -28,13 +28,57 @@ class RejectedFileError(Exception):
         What was found.
     """
 
-    def __init__(self, code, detail):
+    def __init__(self, code: str, detail: str) -> None:
         super().__init__(f"{code}: {detail}")
         self.code = code
         self.detail = detail
 
 
-def says_few_handles(*errors):
+def require_sound(condition: object, detail: str, code: str = "undecodable") -> None:
+    """Reject a file that does not meet a condition of its format.
+
+    Parameters
+    ----------
+    condition : object
+        Taken for its truth.
+    detail : str
+        What was found.
+    code : str
+        A key of `ingest.images.REJECT_CODES`.
+
+    Raises
+    ------
+    RejectedFileError
+    """
+    if not condition:
+        raise RejectedFileError(code, detail)
+
+
+def require_value(
+    condition: object, key: str, found: object, expected: str | tuple[str, ...]
+) -> None:
+    """Refuse a key of a study file whose value does not meet a condition.
+
+    Parameters
+    ----------
+    condition : object
+        Taken for its truth.
+    key : str
+    found : object
+        The value.
+    expected : str or tuple of str
+        What it may be; several are listed.
+
+    Raises
+    ------
+    StudyError
+    """
+    if not condition:
+        listed = ", ".join(expected) if isinstance(expected, tuple) else expected
+        raise StudyError(f"{key} = {found!r}; expected {listed}")
+
+
+def says_few_handles(*errors: BaseException | str | None) -> bool:
     """Whether errors, or what caused them, come of a limit on open files, whoever met it.
 
     Parameters
@@ -42,7 +86,8 @@ def says_few_handles(*errors):
     *errors : BaseException or str
         Libraries wrap it, or say it in words of their own: a database, a renderer's panic.
     """
-    seen, left = [], [error for error in errors if error is not None]
+    seen: list[BaseException | str] = []
+    left: list[BaseException | str] = [error for error in errors if error is not None]
     while left:
         error = left.pop()
         if error in seen:

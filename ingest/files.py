@@ -4,15 +4,22 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import io
 import json
 import os
 import stat
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from upscale_audit.ingest.errors import StudyError
 
-_DEBRIS_FOLDERS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information")
-_DEBRIS_FOLDERS += ("lost+found",)
+_DEBRIS_FOLDERS = (
+    "__MACOSX",
+    "@eaDir",
+    "$RECYCLE.BIN",
+    "System Volume Information",
+    "lost+found",
+)
 
 _OUTPUT_REPAIRS = {
     errno.ENOSPC: "free some space there",
@@ -27,7 +34,7 @@ MAX_NAME_BYTES = 255
 """Of a file's name, on the file systems in use."""
 
 
-def open_regular(path):
+def open_regular(path: str | Path) -> io.BufferedReader:
     """Open a file for reading; anything else is an error at once: a pipe would never end.
 
     Parameters
@@ -53,24 +60,24 @@ def open_regular(path):
     raise OSError(errno.EINVAL, "not a regular file", str(path))
 
 
-def hash_file(path):
+def hash_file(path: Path) -> str:
     """SHA-256 of a file's bytes, lower-case hex."""
     with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def hash_json(value):
+def hash_json(value: object) -> str:
     """SHA-256 of a JSON value in its canonical form (sorted keys, no spaces)."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
-def canonical_json(value):
+def canonical_json(value: object) -> str:
     """One text for one value: sorted keys, no spaces, ASCII."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
 @contextlib.contextmanager
-def replacing(path):
+def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success fsync it and rename it into place.
 
     Notes
@@ -92,7 +99,7 @@ def replacing(path):
         temporary.unlink(missing_ok=True)
 
 
-def shorten_name(name, room=16):
+def shorten_name(name: str, room: int = 16) -> str:
     """Shorten a name that is too long for a file; what it ends in then tells it from others.
 
     Parameters
@@ -114,13 +121,13 @@ def shorten_name(name, room=16):
     return f"{kept}_{digest}"
 
 
-def write_text(path, text):
+def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def sync(path):
+def sync(path: Path) -> None:
     """Flush a file or a folder to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -129,17 +136,17 @@ def sync(path):
         os.close(descriptor)
 
 
-def to_text(name):
+def to_text(name: str | Path) -> str:
     r"""Spell a file name as text; bytes that are not UTF-8 appear as ``\xNN``."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def name_within(path, folder):
+def name_within(path: Path, folder: Path) -> str:
     """Name a file by its place in a folder, as text: sub-folders and all."""
     return to_text(Path(path).relative_to(folder).as_posix())
 
 
-def walk_files(folder, excluded=()):
+def walk_files(folder: Path, excluded: Iterable[Path] = ()) -> list[Path]:
     """List the files in a folder and below.
 
     Parameters
@@ -162,7 +169,7 @@ def walk_files(folder, excluded=()):
     passed = {os.path.realpath(place) for place in excluded}
     files = []
 
-    def fail(error):
+    def fail(error: OSError) -> None:
         raise error
 
     for place, folders, names in os.walk(folder, onerror=fail):
@@ -178,7 +185,9 @@ def walk_files(folder, excluded=()):
 
 
 @contextlib.contextmanager
-def locked(folder, purpose, name=".lock", setting="[study] output"):
+def locked(
+    folder: Path, purpose: str, name: str = ".lock", setting: str = "[study] output"
+) -> Iterator[None]:
     """Hold `folder` for one writer among those that use the lock `name`.
 
     `setting` is what names the folder, for the messages.
@@ -211,7 +220,7 @@ def locked(folder, purpose, name=".lock", setting="[study] output"):
 
 
 @contextlib.contextmanager
-def writing(folder, setting="[study] output"):
+def writing(folder: Path, setting: str = "[study] output") -> Iterator[None]:
     """Say a full, limited or read-only disk as what it is.
 
     Raises
@@ -222,8 +231,8 @@ def writing(folder, setting="[study] output"):
     try:
         yield
     except OSError as error:
-        repair = _OUTPUT_REPAIRS.get(error.errno)
-        if repair is None:
+        repair = _OUTPUT_REPAIRS.get(error.errno or 0)
+        if repair is None or error.errno is None:
             raise
         raise StudyError(
             f"cannot write to {error.filename or folder}: {os.strerror(error.errno)}; {repair}, or"

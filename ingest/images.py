@@ -1,10 +1,14 @@
 """Decode one image file, once, into the grey values that are measured."""
 
+from __future__ import annotations
+
 import hashlib
 import stat
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -14,6 +18,10 @@ from upscale_audit.ingest import dicom, jpeg, png, tiff, webp
 from upscale_audit.ingest.errors import RejectedFileError
 from upscale_audit.ingest.suffixes import FORMATS_BY_SUFFIX
 from upscale_audit.ingest.windows import PLAIN, Display, Stored, check_window, follow, show
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
 
 _READERS = {"PNG": png, "JPEG": jpeg, "TIFF": tiff, "WebP": webp, "DICOM": dicom}
 
@@ -148,12 +156,12 @@ class DecodedImage:
     step: float = 0.0
 
 
-def limit_bytes(max_image_px):
+def limit_bytes(max_image_px: int) -> int:
     """Bytes that a file of `max_image_px` pixels may have: 8 a pixel, and 64 MiB beside them."""
     return 8 * max_image_px + (1 << 26)
 
 
-def read_bytes(path, max_bytes=None):
+def read_bytes(path: str | Path, max_bytes: int | None = None) -> bytes:
     """Read a whole file, or reject it.
 
     Parameters
@@ -184,7 +192,9 @@ def read_bytes(path, max_bytes=None):
     return data
 
 
-def decode_image(data, suffix, max_image_px, colour, display=PLAIN):
+def decode_image(
+    data: bytes, suffix: str, max_image_px: int, colour: str, display: Display = PLAIN
+) -> DecodedImage:
     """Decode the bytes of an image file to grey.
 
     Parameters
@@ -221,10 +231,11 @@ def decode_image(data, suffix, max_image_px, colour, display=PLAIN):
     if not data:
         raise RejectedFileError("empty", "0 bytes")
     kind = _find_format(data, suffix)
-    header = _READERS[kind].read_header(data)
+    header: Any = _READERS[kind].read_header(data)
     _check_header(header, kind, max_image_px)
     orientation = _find_orientation(header)
-    shown, others, step, transparent = {}, follow(display), 0.0, None
+    shown: dict[Any, Any] = {}
+    others, step, transparent = follow(display), 0.0, None
     if kind != "DICOM" and header.bit_depth > 8:
         check_window(header.bit_depth, display)
     if kind == "DICOM" or header.bit_depth > 8:
@@ -259,21 +270,21 @@ def decode_image(data, suffix, max_image_px, colour, display=PLAIN):
     return DecodedImage(grey, facts, colours, others, patient_id, step)
 
 
-def hash_pixels(pixels):
+def hash_pixels(pixels: npt.NDArray[np.uint8]) -> str:
     """SHA-256 of decoded channels, (M, N) or (M, N, 3) uint8, preceded by their shape."""
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     digest = hashlib.sha256(f"{channels} {pixels.shape[0]} {pixels.shape[1]}\n".encode())
-    digest.update(np.ascontiguousarray(pixels))
+    digest.update(np.ascontiguousarray(pixels).data)
     return digest.hexdigest()
 
 
-def _find_orientation(header):
+def _find_orientation(header: Any) -> int | None:
     if header.exif is None:
         return header.orientation if header.orientation in _TURNS else None
     return read_orientation(header.exif)
 
 
-def read_orientation(exif):
+def read_orientation(exif: bytes | None) -> int | None:
     """Read the orientation that EXIF data state.
 
     Parameters
@@ -329,7 +340,7 @@ _NO_IMAGES = (
 )
 
 
-def _find_format(data, suffix):
+def _find_format(data: bytes, suffix: str) -> str:
     """Format by the first bytes; one that is not read is refused by its name."""
     expected = FORMATS_BY_SUFFIX.get(suffix)
     is_dicom = data.startswith(dicom.MAGIC, dicom.MAGIC_AT)
@@ -347,8 +358,8 @@ def _find_format(data, suffix):
         found = "DICOM"
     else:
         names = (name for magic, at, name in _OTHERS if data.startswith(magic, at))
-        found = next(names, None)
-    if found is None:
+        found = next(names, "")
+    if not found:
         if data[12:16] == b"IHDR":
             raise RejectedFileError(
                 "undecodable", f"a PNG whose signature was changed to {data[:8]!r}"
@@ -360,7 +371,7 @@ def _find_format(data, suffix):
     return found
 
 
-def _check_header(header, kind, max_image_px):
+def _check_header(header: Any, kind: str, max_image_px: int) -> None:
     width, height = header.width_px, header.height_px
     if width * height > max_image_px:
         raise RejectedFileError(
@@ -386,18 +397,18 @@ def _check_header(header, kind, max_image_px):
             raise RejectedFileError("colour_mode", f"mode {header.mode}")
 
 
-def _decode_jpeg(header, data):
+def _decode_jpeg(header: jpeg.Header, data: bytes) -> tuple[npt.NDArray[np.uint8], None]:
     return jpeg.decode_pixels(data, header.components), None
 
 
-def _decode_webp(header, data):
+def _decode_webp(header: webp.Header, data: bytes) -> tuple[npt.NDArray[np.uint8], int | None]:
     return _compose(webp.decode_samples(header, data), header.has_alpha)
 
 
-def _decode_tiff(header, data):
+def _decode_tiff(header: tiff.Header, data: bytes) -> tuple[npt.NDArray[np.uint8], int | None]:
     """Channels of a TIFF on white, and how many pixels were not opaque."""
     samples = tiff.decode_samples(header, data)
-    if header.photometric == tiff.PALETTE:
+    if header.palette is not None and header.photometric == tiff.PALETTE:
         return header.palette[samples], None
     if header.photometric == tiff.WHITE_IS_ZERO:
         colours = samples[..., :1] if header.extra else samples
@@ -407,7 +418,9 @@ def _decode_tiff(header, data):
     return _compose(samples, bool(header.extra))
 
 
-def _compose(samples, has_alpha):
+def _compose(
+    samples: npt.NDArray[np.uint8], has_alpha: bool
+) -> tuple[npt.NDArray[np.uint8], int | None]:
     """Put channels on white by their last one, where it is an alpha."""
     if not has_alpha:
         return samples, None
@@ -417,7 +430,7 @@ def _compose(samples, has_alpha):
     return (_put_on_white(channels, alpha) if count else channels), count
 
 
-def _add_white(samples):
+def _add_white(samples: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], int]:
     """Put channels on white into which their alpha is multiplied: what it leaves is white."""
     alpha, channels = samples[..., -1], samples[..., :-1]
     channels = channels[..., 0] if channels.shape[-1] == 1 else channels
@@ -428,7 +441,7 @@ def _add_white(samples):
     return channels + rest, int(np.count_nonzero(clear))
 
 
-def _decode_png(header, _data):
+def _decode_png(header: png.Header, _data: bytes) -> tuple[npt.NDArray[np.uint8], int | None]:
     """Channels of a PNG on white, (M, N) or (M, N, 3), and how many pixels were not opaque."""
     samples = png.decode_samples(header)
     clear = header.chunks.get(b"tRNS")
@@ -452,23 +465,23 @@ def _decode_png(header, _data):
     return channels, int(np.count_nonzero(is_clear))
 
 
-_DECODERS = {
+_DECODERS: dict[str, Callable[[Any, bytes], tuple[npt.NDArray[np.uint8], int | None]]] = {
     "PNG": _decode_png, "JPEG": _decode_jpeg, "TIFF": _decode_tiff, "WebP": _decode_webp,
 }  # fmt: skip
 
 
-def _store_dicom(header, _data):
+def _store_dicom(header: dicom.Header, _data: bytes) -> Stored:
     return dicom.decode_stored(header)
 
 
-def _store_png(header, _data):
+def _store_png(header: png.Header, _data: bytes) -> Stored:
     samples = png.decode_samples(header)
     if header.chunks.get(b"tRNS") is not None:
         raise RejectedFileError("colour_mode", "a transparent value among 16-bit ones")
     return _take_grey(samples, header.colour_type in (png.GREY_ALPHA, png.RGBA))
 
 
-def _store_tiff(header, data):
+def _store_tiff(header: tiff.Header, data: bytes) -> Stored:
     samples = tiff.decode_samples(header, data)
     stored = _take_grey(samples, bool(header.extra))
     if header.photometric == tiff.WHITE_IS_ZERO:
@@ -476,7 +489,7 @@ def _store_tiff(header, data):
     return stored
 
 
-def _take_grey(samples, has_alpha):
+def _take_grey(samples: npt.NDArray[np.unsignedinteger], has_alpha: bool) -> Stored:
     """Take the one grey value of 16-bit channels: they are equal, and all of it is opaque."""
     if has_alpha:
         if (samples[..., -1] != 65_535).any():
@@ -489,10 +502,16 @@ def _take_grey(samples, has_alpha):
     return Stored(np.ascontiguousarray(samples[..., 0]), 16)
 
 
-_STORED = {"PNG": _store_png, "TIFF": _store_tiff, "DICOM": _store_dicom}
+_STORED: dict[str, Callable[[Any, bytes], Stored]] = {
+    "PNG": _store_png,
+    "TIFF": _store_tiff,
+    "DICOM": _store_dicom,
+}
 
 
-def _look_up(samples, palette, clear):
+def _look_up(
+    samples: npt.NDArray[np.uint8], palette: bytes, clear: bytes | None
+) -> tuple[npt.NDArray[np.uint8], int | None]:
     """Colours of palette indices, each colour of the palette put on white first."""
     colours = np.frombuffer(palette, np.uint8).reshape(-1, 3)
     highest = int(samples.max())
@@ -508,7 +527,9 @@ def _look_up(samples, palette, clear):
     return _put_on_white(colours, alpha)[samples], count
 
 
-def _put_on_white(channels, alpha):
+def _put_on_white(
+    channels: npt.NDArray[np.uint8], alpha: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.uint8]:
     """Composite on white: (a c + (255 - a) 255) / 255, to the nearest (there are no halves)."""
     weight = alpha.astype(np.uint16)
     white = (255 - weight) * np.uint16(255) + np.uint16(128)
@@ -521,11 +542,11 @@ def _put_on_white(channels, alpha):
     return mixed
 
 
-def _to_grey(channels, has_alpha):
+def _to_grey(channels: npt.NDArray[np.uint8], has_alpha: bool) -> tuple[npt.NDArray[np.uint8], str]:
     if channels.ndim == 2:
         return channels, "on_white" if has_alpha else "none"
     red = channels[..., 0]
     if np.array_equal(red, channels[..., 1]) and np.array_equal(red, channels[..., 2]):
         return np.ascontiguousarray(red), "on_white" if has_alpha else "equal_channels"
     grey = cv2.cvtColor(channels, cv2.COLOR_RGB2GRAY)
-    return grey, "rec601_on_white" if has_alpha else "rec601"
+    return np.asarray(grey, np.uint8), "rec601_on_white" if has_alpha else "rec601"

@@ -4,13 +4,22 @@ libjpeg goes on where a picture is broken and fills in grey; what it says of tha
 which Pillow drops and OpenCV prints. Here every warning is an error.
 """
 
+from __future__ import annotations
+
 import re
 import struct
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import simplejpeg
 
-from upscale_audit.ingest.errors import RejectedFileError
+from upscale_audit.ingest.errors import RejectedFileError, require_sound
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
 
 SIGNATURE = b"\xff\xd8\xff"
 MAX_SCANS = 500
@@ -56,12 +65,12 @@ class Header:
     orientation = gamma = None
 
     @property
-    def mode(self):
+    def mode(self) -> str:
         """Pillow's name of the colour mode."""
         return _MODES.get(self.components, f"{self.components} components")
 
 
-def read_header(data):
+def read_header(data: bytes) -> Header:
     """Walk the segments of a JPEG up to its end marker.
 
     Parameters
@@ -82,12 +91,12 @@ def read_header(data):
     frame, exif, profile, scans, frames = None, None, {}, [], 1
     for marker, body in _walk(data):
         if marker in _FRAMES:
-            _require(frame is None, "two frame headers")
-            _require(len(body) >= 6, "a frame header that is too short")
+            require_sound(frame is None, "two frame headers")
+            require_sound(len(body) >= 6, "a frame header that is too short")
             frame = (_PROCESSES.get(marker), *struct.unpack_from(">BHHB", body))
             names = bytes(body[6::3])
         elif marker == _SOS:
-            _require(frame is not None, "a scan before the frame header")
+            require_sound(frame is not None, "a scan before the frame header")
             scans.append(bytes(body))
         elif marker == _APP1 and body[:6] == b"Exif\0\0" and exif is None:
             exif = bytes(body[6:])
@@ -95,16 +104,19 @@ def read_header(data):
             profile[body[12]] = bytes(body[14:])
         elif marker == _APP2 and body[:4] == b"MPF\0":
             frames = max(frames, _count_pictures(bytes(body[4:])))
-    _require(scans, "no scan")
+    if frame is None or not scans:
+        raise RejectedFileError("undecodable", "no scan")
     process, depth, height, width, components = frame
-    _require(len(names) == components, f"a frame header of {len(names)}, not {components} parts")
+    require_sound(
+        len(names) == components, f"a frame header of {len(names)}, not {components} parts"
+    )
     if process is None:
         _check_scans(scans, names)
     joined = b"".join(profile[number] for number in sorted(profile)) or None
     return Header(width, height, depth, components, len(scans), process, exif, joined, frames)
 
 
-def find_frame(head):
+def find_frame(head: bytes) -> tuple[int, int, int] | None:
     """Width, height and components in the first frame header; None where `head` ends before."""
     try:
         for marker, body in _walk(head):
@@ -116,7 +128,7 @@ def find_frame(head):
     return None
 
 
-def decode_pixels(data, components):
+def decode_pixels(data: bytes, components: int) -> npt.NDArray[np.uint8]:
     """Decode a JPEG of one or three components by libjpeg, its warnings taken as errors.
 
     Parameters
@@ -142,34 +154,31 @@ def decode_pixels(data, components):
             raise MemoryError(str(error)) from None
         code = "truncated" if "remature end" in str(error) else "undecodable"
         raise RejectedFileError(code, f"libjpeg: {error}") from None
-    return pixels[..., 0] if components == 1 else pixels
+    found: npt.NDArray[np.uint8] = pixels[..., 0] if components == 1 else pixels
+    return found
 
 
-def _require(condition, detail, code="undecodable"):
-    if not condition:
-        raise RejectedFileError(code, detail)
-
-
-def _walk(data):
+def _walk(data: bytes) -> Iterator[tuple[int, memoryview]]:
     """Marker and body of each segment up to the end marker; a scan's body is its header."""
     view, at = memoryview(data), 2
     while True:
         found = _MARKER.search(data, at)
-        _require(found, "the file ends without an end marker", "truncated")
+        if found is None:
+            raise RejectedFileError("truncated", "the file ends without an end marker")
         marker, at = data[found.end() - 1], found.end()
         if marker == _EOI:
             return
         if marker == 0x01:  # TEM stands alone
             continue
-        _require(at + 2 <= len(data), "the file ends within a segment", "truncated")
+        require_sound(at + 2 <= len(data), "the file ends within a segment", "truncated")
         (size,) = struct.unpack_from(">H", data, at)
-        _require(size >= 2, f"segment {marker:02X} of {size} bytes")
-        _require(at + size <= len(data), "the file ends within a segment", "truncated")
+        require_sound(size >= 2, f"segment {marker:02X} of {size} bytes")
+        require_sound(at + size <= len(data), "the file ends within a segment", "truncated")
         yield marker, view[at + 2 : at + size]
         at += size
 
 
-def _check_scans(scans, names):
+def _check_scans(scans: Sequence[bytes], names: bytes) -> None:
     """Check that the scans hold every bit of every coefficient.
 
     libjpeg says nothing of a progressive picture whose last scans are missing: it smooths what
@@ -178,16 +187,18 @@ def _check_scans(scans, names):
     missing = {name: [True] * 64 for name in names}
     for body in scans:
         count = body[0] if body else 0
-        _require(1 <= count <= 4 and len(body) == 4 + 2 * count, "a scan header of a wrong length")
+        require_sound(
+            1 <= count <= 4 and len(body) == 4 + 2 * count, "a scan header of a wrong length"
+        )
         first, last, low_bit = body[-3], body[-2], body[-1] & 15
         for name in body[1:-3:2]:
-            _require(name in missing, "a scan of a component that the frame does not have")
+            require_sound(name in missing, "a scan of a component that the frame does not have")
             missing[name][first : last + 1] = [low_bit > 0] * (min(last, 63) + 1 - first)
     if any(map(any, missing.values())):
         raise RejectedFileError("truncated", f"{len(scans)} scans, which do not hold all detail")
 
 
-def _count_pictures(index):
+def _count_pictures(index: bytes) -> int:
     """Count the pictures of a multi-picture index (CIPA DC-007); 1 where it is unreadable."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(index[:4])
     if order is None or len(index) < 8:
@@ -199,5 +210,5 @@ def _count_pictures(index):
     for entry in range(at + 2, min(at + 2 + 12 * entries, len(index) - 11), 12):
         tag, _, _, value = struct.unpack_from(order + "HHII", index, entry)
         if tag == 0xB001:
-            return value
+            return int(value)
     return 1

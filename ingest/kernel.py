@@ -13,9 +13,6 @@ import numpy as np
 from numba import njit
 
 BLOCK_PX = 8
-BLOCK_AREA_PX = BLOCK_PX * BLOCK_PX
-HIGH_PASS_PX = 9
-"""Side of the box whose mean is removed from the error before ringing is measured."""
 
 C1 = (0.01 * 255) ** 2
 C2 = (0.03 * 255) ** 2

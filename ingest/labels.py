@@ -3,7 +3,9 @@
 import logging
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.tables import read_cell, read_filled_rows
@@ -27,7 +29,7 @@ _YEARS = {"": 1, "Y": 1, "M": 12, "W": 52.1775, "D": 365.2425}
 logger = logging.getLogger(__name__)
 
 
-def read_entries(path):
+def read_entries(path: Path) -> list[dict[str, Any]]:
     """Read ``Data_Entry_2017*.csv`` (plain or gzip).
 
     Returns
@@ -53,7 +55,7 @@ def read_entries(path):
     rows = read_filled_rows(path)
     _, names = next(rows)
     header = [re.sub(r"[^a-z]", "", cell.lower()) for cell in names]
-    index = {}
+    index: dict[Any, Any] = {}
     for position, cell in enumerate(header):
         if cell in _ENTRY_COLUMNS:
             index.setdefault(_ENTRY_COLUMNS[cell], position)
@@ -64,7 +66,8 @@ def read_entries(path):
             f" {', '.join(names)}; expected Data_Entry_2017.csv or Data_Entry_2017_v2020.csv;"
             " a list of another collection is named as [labels] patients (docs/images.md)"
         )
-    entries, unread = {}, Counter()
+    entries: dict[Any, Any] = {}
+    unread: Counter[Any] = Counter()
     for number, row in rows:
         entry = {name: _read_cell(path, number, row, name, index[name]) for name in index}
         unread.update(name for name in _OPTIONAL if entry[name] is None)
@@ -75,7 +78,7 @@ def read_entries(path):
     return [entries[image_id] for image_id in sorted(entries)]
 
 
-def _read_cell(path, number, row, name, position):
+def _read_cell(path: Path, number: int, row: Sequence[str], name: str, position: int) -> Any:
     """Read a cell of an entry list; None where it is optional and says nothing."""
     if name in _OPTIONAL:
         text = row[position].strip() if position < len(row) else ""
@@ -89,17 +92,17 @@ def _read_cell(path, number, row, name, position):
     return "|".join(name_finding(finding) for finding in text.split("|"))
 
 
-def name_finding(text):
+def name_finding(text: str) -> str:
     """Name a finding as the entry list does, whichever of the published lists wrote it."""
     return _FINDING_NAMES.get(text, text)
 
 
-def name_patient(text):
+def name_patient(text: str) -> str:
     """Name a patient: a number has no leading zeros, anything else is as it is."""
     return text.lstrip("0") or "0" if text.isdecimal() else text
 
 
-def read_age(text):
+def read_age(text: str) -> int | None:
     """Whole years of an age as label files write it.
 
     Parameters
@@ -116,5 +119,5 @@ def read_age(text):
     return None if match is None else int(int(match[1]) / _YEARS[match[2]])
 
 
-def _read_whole(text):
+def _read_whole(text: str) -> int | None:
     return int(text) if re.fullmatch("[0-9]{1,9}", text) else None

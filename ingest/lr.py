@@ -5,15 +5,25 @@ no image that rounds to y can have given L: that is proved without x. With x the
 into what A could see and what it could not, docs/definitions.md E.9.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from upscale_audit.ingest import lr_loops as loops
 from upscale_audit.ingest.lr_rules import Kernel, find_axis, find_kernel, make_lr
 from upscale_audit.ingest.restorers import LR_RULES, LR_SCALES
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from upscale_audit.ingest.images import DecodedImage
+    from upscale_audit.ingest.study import LrParameters
+
 
 BLOCK_PX = 8
 DARKEST, BRIGHTEST = 0, 255
@@ -33,7 +43,9 @@ class LrImage:
         were rounded before it, and what it cut is not known.
     """
 
-    def __init__(self, grey, lr_rule, scale, step=0.0):
+    def __init__(
+        self, grey: npt.NDArray[np.uint8], lr_rule: str, scale: int, step: float = 0.0
+    ) -> None:
         self.grey = np.ascontiguousarray(grey)
         self.lr_rule, self.scale, self.step = lr_rule, scale, step
         self.kernel: Kernel = find_kernel(lr_rule, scale)
@@ -43,7 +55,9 @@ class LrImage:
         self.is_cut = (self.grey == DARKEST) | (self.grey == BRIGHTEST)
         self.blocks = rows // BLOCK_PX, cols // BLOCK_PX
 
-    def judge(self, grey, channels=None):
+    def judge(
+        self, grey: npt.NDArray[np.uint8], channels: npt.NDArray[np.uint8] | None = None
+    ) -> Judged:
         """Hold an image against this LR image.
 
         Parameters
@@ -71,11 +85,11 @@ class LrImage:
         return Judged(made, is_clamped | self.is_cut, self._widen(self.kernel.bound(rounding)))
 
     @property
-    def bound(self):
+    def bound(self) -> int:
         """Largest residual of a true image in one channel."""
         return self._widen(self.kernel.bound())
 
-    def _widen(self, bound):
+    def _widen(self, bound: int) -> int:
         """Allow for a rounding of stored values beside each rounding of grey levels.
 
         A step comes to each; where the rule cuts between its two roundings, the gain to one more.
@@ -84,12 +98,14 @@ class LrImage:
             return bound
         return math.ceil(bound * (1 + Fraction(self.step) * self.kernel.gain))
 
-    def _find_reach(self, is_unknown):
+    def _find_reach(self, is_unknown: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """LR pixels that read any of some pixels."""
         down = _spread(is_unknown, self.rows.starts, self.rows.taps.shape[1])
         return _spread(down.T, self.cols.starts, self.cols.taps.shape[1]).T
 
-    def _apply(self, grey):
+    def _apply(
+        self, grey: npt.NDArray[np.uint8]
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
         """Apply the rule: the result, times the squared denominator, and where it may cut."""
         limits = -np.inf, np.inf
         if self.kernel.rounds_twice:
@@ -97,9 +113,12 @@ class LrImage:
             # this one stays half a grey level times the gain away from it.
             reach, unit = float((self.kernel.gain - 1) / 2), self.kernel.denominator
             limits = reach * unit, (255 - reach) * unit
-        return loops.reduce_image(grey, self.rows.starts, self.rows.taps, self.cols.layout, limits)
+        found: tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]] = loops.reduce_image(
+            grey, self.rows.starts, self.rows.taps, self.cols.layout, limits
+        )
+        return found
 
-    def fold(self, judged):
+    def fold(self, judged: Judged) -> dict[str, npt.NDArray[Any]]:
         """Block facts of a judged image, by name."""
         counts, sums, squares = loops.count_residuals(
             judged.made,
@@ -120,7 +139,9 @@ class LrImage:
             "lr_square": squares,
         }
 
-    def find_contradictions(self, judged):
+    def find_contradictions(
+        self, judged: Judged
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
         """Residuals of an image, and where they prove a contradiction.
 
         Parameters
@@ -138,18 +159,24 @@ class LrImage:
         residual = np.rint(judged.made).astype(np.int64) - unit * self.grey.astype(np.int64)
         return residual, is_usable, is_usable & (np.abs(residual) > judged.bound)
 
-    def solve(self, made):
+    def solve(self, made: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Apply (A A^T)^-1 to what the rule made of an image: (m, n)."""
         unit = self.kernel.denominator**2
-        return loops.solve_image(made, unit, self.rows.factor, self.cols.factor)
+        found: npt.NDArray[np.float64] = loops.solve_image(
+            made, unit, self.rows.factor, self.cols.factor
+        )
+        return found
 
-    def project(self, made):
+    def project(self, made: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Project onto the range of A^T: what of an image the LR image determines, (M, N)."""
         solved, unit = self.solve(made), self.kernel.denominator
-        return loops.project_image(solved, self.rows.layout, self.cols.layout, unit)
+        found: npt.NDArray[np.float64] = loops.project_image(
+            solved, self.rows.layout, self.cols.layout, unit
+        )
+        return found
 
 
-def repair(grey, lr):
+def repair(grey: npt.NDArray[np.uint8], lr: LrImage) -> npt.NDArray[np.uint8]:
     """Change an image as little as the LR image demands.
 
     Parameters
@@ -171,7 +198,9 @@ def repair(grey, lr):
     return np.clip(np.rint(grey - change), 0, 255).astype(np.uint8)
 
 
-def _spread(flags, starts, width):
+def _spread(
+    flags: npt.NDArray[np.bool_], starts: npt.NDArray[np.int64], width: int
+) -> npt.NDArray[np.bool_]:
     """Whether any flag stands among the rows that each LR row reads: (M, n) to (m, n) bool."""
     sums = np.zeros((flags.shape[0] + 1, flags.shape[1]), np.int32)
     np.cumsum(flags, axis=0, out=sums[1:])
@@ -209,12 +238,14 @@ class LrReference:
         The reference, held against it.
     """
 
-    def __init__(self, grey, lr, judged):
+    def __init__(self, grey: npt.NDArray[np.uint8], lr: LrImage, judged: Judged) -> None:
         self.grey, self.lr = grey, lr
         self.range = lr.project(judged.made)
         self.columns = {"null_energy": loops.sum_null_energies(grey, self.range, lr.blocks)}
 
-    def measure(self, grey, channels=None):
+    def measure(
+        self, grey: npt.NDArray[np.uint8], channels: npt.NDArray[np.uint8] | None = None
+    ) -> dict[str, npt.NDArray[Any]]:
         """Block columns of a restored image.
 
         Parameters
@@ -244,7 +275,9 @@ class LrReference:
         return lr.fold(judged) | split
 
 
-def find_size_problem(parameters, shape, lr_shape):
+def find_size_problem(
+    parameters: LrParameters, shape: tuple[int, int], lr_shape: tuple[int, int]
+) -> str | None:
     """Say why an LR image is not of a reference, by their sizes; None where it may be.
 
     Parameters
@@ -282,7 +315,12 @@ NO_FACTS = {
 """Columns of raw table `images` of a study without LR images."""
 
 
-def find_lr(parameters, image, lr_image=None, is_rejected=False):
+def find_lr(
+    parameters: LrParameters,
+    image: DecodedImage,
+    lr_image: DecodedImage | None = None,
+    is_rejected: bool = False,
+) -> tuple[LrReference | None, dict[str, Any]]:
     """Find the LR image of a reference, and by which rule it was made.
 
     Parameters
@@ -329,20 +367,24 @@ def find_lr(parameters, image, lr_image=None, is_rejected=False):
     return chosen.make_reference(), chosen.facts(status, detail)
 
 
-def _make_from_reference(parameters, image):
+def _make_from_reference(
+    parameters: LrParameters, image: DecodedImage
+) -> tuple[LrReference | None, dict[str, Any]]:
     rows, cols = image.grey.shape
-    if rows % parameters.scale or cols % parameters.scale:
-        detail = f"{cols}x{rows} px is no multiple of {parameters.scale}"
+    rule, scale = parameters.rule, parameters.scale
+    if rule is None or scale is None:
+        return None, NO_FACTS
+    if rows % scale or cols % scale:
+        detail = f"{cols}x{rows} px is no multiple of {scale}"
         return None, NO_FACTS | {"lr_rule_status": "unfit", "lr_detail": detail}
-    grey = make_lr(image.grey, parameters.scale, parameters.rule)
-    tried = _try_rule(image, grey, parameters.rule, parameters.scale)
+    tried = _try_rule(image, make_lr(image.grey, scale, rule), rule, scale)
     return tried.make_reference(), tried.facts("unverified", "made of the reference by the rule")
 
 
 class _Trial:
     """A reference under a rule that may have made its LR image."""
 
-    def __init__(self, grey, lr, judged):
+    def __init__(self, grey: npt.NDArray[np.uint8], lr: LrImage, judged: Judged) -> None:
         self.grey, self.lr, self.judged = grey, lr, judged
         unit = lr.kernel.denominator**2
         self.usable, self.clamped, self.contradicted, largest = loops.sum_up_residuals(
@@ -351,22 +393,22 @@ class _Trial:
         self.border = lr.grey.size - self.usable - self.clamped
         self.largest_dn = largest / unit
 
-    def describe(self):
+    def describe(self) -> str:
         """Say what of the reference contradicts its LR image."""
         return (
             f"{self.lr.lr_rule} x{self.lr.scale}: {self.contradicted} of {self.usable} LR pixels"
             f" contradicted, largest {self.largest_dn:.3f} dn"
         )
 
-    def count_equal(self, grey):
+    def count_equal(self, grey: npt.NDArray[np.uint8]) -> int:
         """LR pixels that are just what this rule makes of the reference."""
         made = make_lr(grey, self.lr.scale, self.lr.lr_rule)
         return int((made == self.lr.grey).sum())
 
-    def make_reference(self):
+    def make_reference(self) -> LrReference:
         return LrReference(self.grey, self.lr, self.judged)
 
-    def facts(self, status, detail, is_known=True):
+    def facts(self, status: str, detail: str, is_known: bool = True) -> dict[str, Any]:
         """Columns of raw table `images`; those of the rule only where one is known."""
         known = {
             "lr_rule": self.lr.lr_rule,
@@ -382,6 +424,12 @@ class _Trial:
         return NO_FACTS | facts | (known if is_known else {})
 
 
-def _try_rule(image, lr_grey, lr_rule, scale, step=0.0):
+def _try_rule(
+    image: DecodedImage,
+    lr_grey: npt.NDArray[np.uint8],
+    lr_rule: str,
+    scale: int,
+    step: float = 0.0,
+) -> _Trial:
     lr = LrImage(lr_grey, lr_rule, scale, step)
     return _Trial(image.grey, lr, lr.judge(image.grey, image.rgb))

@@ -4,10 +4,13 @@ A rule is separable and, but for its roundings, linear: L = round(D_r y D_c^T). 
 numbers over a common denominator, so that what an image would have given is known exactly.
 """
 
+from __future__ import annotations
+
 import functools
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -16,11 +19,15 @@ from PIL import Image
 from upscale_audit.ingest.lr_loops import factorise
 from upscale_audit.ingest.restorers import LR_RULES
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+
 _COEFFICIENT_ERROR = Fraction(1, 1 << 23)
 """Pillow rounds a tap to 22 bits where it is no dyadic fraction."""
 
 
-def make_lr(image, scale, lr_rule):
+def make_lr(image: npt.NDArray[np.uint8], scale: int, lr_rule: str) -> npt.NDArray[np.uint8]:
     """Make the low-resolution image that restorers start from.
 
     Parameters
@@ -54,7 +61,7 @@ def make_lr(image, scale, lr_rule):
         return image
     size = (width // scale, height // scale)
     if lr_rule == "opencv_cubic":
-        return cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
+        return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_CUBIC), np.uint8)
     if lr_rule == "antialiased":
         return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
     raise ValueError(f"lr_rule = {lr_rule!r}; expected one of {', '.join(LR_RULES)}")
@@ -80,11 +87,11 @@ class Kernel:
     rounds_twice: bool
 
     @property
-    def gain(self):
+    def gain(self) -> Fraction:
         """Sum of the absolute taps: what an error of 1 everywhere can become at most."""
         return Fraction(sum(abs(tap) for tap in self.taps), self.denominator)
 
-    def bound(self, rounding=Fraction(1, 2)):
+    def bound(self, rounding: Fraction = Fraction(1, 2)) -> int:
         """Largest residual of a real image that rounds to the restored one, as a whole number.
 
         Parameters
@@ -112,7 +119,7 @@ class Kernel:
 
 
 @functools.cache
-def find_kernel(lr_rule, scale):
+def find_kernel(lr_rule: str, scale: int) -> Kernel:
     """Taps of a rule.
 
     Parameters
@@ -142,7 +149,7 @@ def find_kernel(lr_rule, scale):
     return Kernel(tuple(taps), denominator, min(weights), lr_rule == "antialiased")
 
 
-def _cubic(t, a):
+def _cubic(t: Fraction, a: Fraction) -> Fraction:
     if t < 1:
         return (a + 2) * t**3 - (a + 3) * t**2 + 1
     if t < 2:
@@ -180,7 +187,7 @@ class Axis:
 
 
 @functools.lru_cache(maxsize=64)
-def find_axis(lr_rule, scale, size_px):
+def find_axis(lr_rule: str, scale: int, size_px: int) -> Axis:
     """Lay a rule along a side of `size_px` pixels, a multiple of `scale`.
 
     Notes
@@ -206,7 +213,9 @@ def find_axis(lr_rule, scale, size_px):
     return Axis(size_px, starts, taps, is_inside, factor, layout)
 
 
-def _fold_taps(kernel, first, start, width, size_px):
+def _fold_taps(
+    kernel: Kernel, first: int, start: int, width: int, size_px: int
+) -> npt.NDArray[np.float64]:
     """Taps of an LR pixel at the border, what lies beyond it mirrored inward."""
     pixels = first + np.arange(len(kernel.taps))
     pixels = np.where(pixels < 0, -1 - pixels, pixels)

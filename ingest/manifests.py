@@ -9,6 +9,7 @@ import functools
 import hashlib
 import importlib.metadata
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -24,18 +25,23 @@ WAREHOUSE_MANIFEST = "warehouse.manifest.json"
 """Beside the database; it names the units that a build took in, for ingest to compare."""
 
 
-class Manifest(TypedDict):
-    """What every stage says of itself: `make_manifest`."""
+class SealedFiles(TypedDict):
+    """What every stage's manifest says of its files."""
 
     kind: str
     study: str
-    recipe: dict[str, Any]
     recipe_sha256: str
     content_sha256: str
     merkle_root: str
     parents: dict[str, str]
     files: dict[str, str]
     bytes: dict[str, int]
+
+
+class Manifest(SealedFiles):
+    """What every stage says of itself: `make_manifest`."""
+
+    recipe: dict[str, Any]
 
 
 class Code(TypedDict):
@@ -51,7 +57,7 @@ class RawRecipe(TypedDict):
     code: Code
 
 
-class RawManifest(Manifest):
+class RawManifest(SealedFiles):
     """The raw folder's: what a build needs to know beside its files."""
 
     recipe: RawRecipe
@@ -79,7 +85,7 @@ class BuildRecipe(TypedDict, total=False):
     inputs: BuildInputs
 
 
-class WarehouseManifest(Manifest):
+class WarehouseManifest(SealedFiles):
     """A warehouse's, with the SHA-256 of each unit it was built from."""
 
     recipe: BuildRecipe
@@ -99,7 +105,7 @@ class HyraRecipe(TypedDict, total=False):
     inputs: HyraInputs
 
 
-class HyraManifest(Manifest):
+class HyraManifest(SealedFiles):
     """That of HyRA's folder, and of a phantom study's."""
 
     recipe: HyraRecipe
@@ -120,7 +126,7 @@ _NO_NUMBER = "cli"
 
 
 @functools.cache
-def describe_code(package, *patterns):
+def describe_code(package: str, *patterns: str) -> Code:
     """Name a package's code: the project's version and a hash over what can change a number.
 
     Parameters
@@ -147,7 +153,7 @@ def describe_code(package, *patterns):
     return {"version": _find_version(), "sha256": hash_json(files)}
 
 
-def _find_version():
+def _find_version() -> str | None:
     try:
         return importlib.metadata.version("upscale-audit")
     except importlib.metadata.PackageNotFoundError:
@@ -155,30 +161,37 @@ def _find_version():
 
 
 @functools.cache
-def hash_dependencies():
+def hash_dependencies() -> str | None:
     """SHA-256 of constraints.txt; None where the project was installed without it."""
     path = _ROOT / "constraints.txt"
     return hash_file(path) if path.is_file() else None
 
 
-def format_sum(sha256, name):
+def format_sum(sha256: str, name: str) -> str:
     r"""One line of a hash list, as GNU ``sha256sum`` writes it (``\n`` and ``\`` escaped)."""
     escaped = name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
     mark = "" if escaped == name else "\\"
     return f"{mark}{sha256}  {escaped}\n"
 
 
-def format_sums(files):
+def format_sums(files: Mapping[str, str]) -> str:
     """Text of a hash list: a line per file, in the order of the names."""
     return "".join(format_sum(files[name], name) for name in sorted(files))
 
 
-def find_files_root(files):
+def find_files_root(files: Mapping[str, str]) -> str:
     """Merkle root over the lines of a hash list."""
     return find_root(format_sums(files).encode("utf-8").splitlines(keepends=True))
 
 
-def make_manifest(kind, study_name, files, sizes, recipe, parents):
+def make_manifest(
+    kind: str,
+    study_name: str,
+    files: Mapping[str, str],
+    sizes: Mapping[str, int],
+    recipe: dict[str, Any],
+    parents: Mapping[str, str],
+) -> Manifest:
     """Describe what a stage wrote.
 
     Parameters
@@ -207,13 +220,13 @@ def make_manifest(kind, study_name, files, sizes, recipe, parents):
         "recipe_sha256": hash_json(recipe),
         "content_sha256": hash_json(files),
         "merkle_root": find_files_root(listed),
-        "parents": parents,
+        "parents": dict(parents),
         "files": dict(sorted(files.items())),
         "bytes": dict(sorted(sizes.items())),
     }
 
 
-def restate(manifest):
+def restate(manifest: Manifest | RawManifest) -> dict[str, str]:
     """Compute what a manifest says of itself anew: its recipe's hash, its files' hash and root."""
     listed = {name: sha256 for name, sha256 in manifest["files"].items() if name != SUMS}
     return {
@@ -223,7 +236,14 @@ def restate(manifest):
     }
 
 
-def seal_folder(folder, kind, study_name, names, recipe, parents):
+def seal_folder(
+    folder: Path,
+    kind: str,
+    study_name: str,
+    names: Iterable[str],
+    recipe: dict[str, Any],
+    parents: Mapping[str, str],
+) -> Manifest:
     """Write a folder's SHA256SUMS, then its manifest.
 
     Parameters
@@ -250,21 +270,21 @@ def seal_folder(folder, kind, study_name, names, recipe, parents):
     return manifest
 
 
-def write_manifest(path, manifest):
+def write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
     """Write a manifest atomically."""
     write_text(path, _spell(manifest))
 
 
-def hash_manifest(manifest):
+def hash_manifest(manifest: Mapping[str, Any]) -> str:
     """SHA-256 of the file that a manifest is written to."""
     return hashlib.sha256(_spell(manifest).encode("utf-8")).hexdigest()
 
 
-def _spell(manifest):
+def _spell(manifest: Mapping[str, Any]) -> str:
     return json.dumps(manifest, indent=1) + "\n"
 
 
-def read_manifest(path, repair):
+def read_manifest(path: Path, repair: str) -> Manifest:
     """Read a stage's manifest.
 
     Parameters
@@ -283,7 +303,7 @@ def read_manifest(path, repair):
         There is none, or it is no manifest.
     """
     try:
-        manifest = read_document(path, Manifest)
+        manifest: Manifest = read_document(path, Manifest)
         check_shape(manifest, SHAPES.get(manifest["kind"], Manifest))
     except FileNotFoundError:
         raise StudyError(f"no {path}: run {repair} first") from None

@@ -7,9 +7,13 @@ they are of, and how good the segmentation is estimated to be. Its files under
 nothing tells whether it is of the images or of padded copies.
 """
 
+from __future__ import annotations
+
 import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +21,10 @@ from upscale_audit.ingest.errors import RejectedFileError, StudyError
 from upscale_audit.ingest.images import decode_image, limit_bytes, read_bytes
 from upscale_audit.ingest.structures import CHEXMASK_STRUCTURES, LEAST_RCA
 from upscale_audit.ingest.tables import read_cell, read_filled_rows
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
 
 MAX_MASK_BYTES = 1 << 34
 """Largest CSV of masks that is read: CheXmask's largest has a few GB."""
@@ -58,7 +66,9 @@ class Mask:
     overlap_px: int = 0
 
 
-def read_label_image(path, labels, max_image_px):
+def read_label_image(
+    path: Path, labels: tuple[tuple[int, str], ...], max_image_px: int
+) -> npt.NDArray[np.uint8]:
     """Read an image whose values are structures.
 
     Parameters
@@ -106,10 +116,13 @@ def read_label_image(path, labels, max_image_px):
             "unknown_label",
             f"value {unknown[0]} has no name; add it to [regions] labels, or take it out",
         )
-    return places[image.grey]
+    given: npt.NDArray[np.uint8] = places[image.grey]
+    return given
 
 
-def read_chexmask(path, images, min_rca=LEAST_RCA, max_image_px=8192 * 8192):
+def read_chexmask(
+    path: Path, images: Collection[str], min_rca: float = LEAST_RCA, max_image_px: int = 8192 * 8192
+) -> Iterator[str | Mask]:
     """Read the masks of a study's images from a CSV in CheXmask's form, plain or gzip.
 
     Parameters
@@ -142,7 +155,8 @@ def read_chexmask(path, images, min_rca=LEAST_RCA, max_image_px=8192 * 8192):
     """
     rows = read_filled_rows(path, max_bytes=MAX_MASK_BYTES, max_cells=None)
     _, names = next(rows)
-    columns, lines = _read_header(path, names), {}
+    lines: dict[Any, Any] = {}
+    columns = _read_header(path, names)
     for number, row in rows:
         name = read_cell(path, number, row, columns["image"])
         image_id = Path(name.replace("\\", "/")).stem
@@ -158,7 +172,7 @@ def read_chexmask(path, images, min_rca=LEAST_RCA, max_image_px=8192 * 8192):
         yield _read_mask(path, number, row, columns, image_id, min_rca, max_image_px)
 
 
-def _read_header(path, names):
+def _read_header(path: Path, names: Sequence[str]) -> dict[str, int]:
     header = [re.sub(r"[^a-z]", "", name.lower()) for name in names]
     wanted = {name: name for name in (*CHEXMASK_STRUCTURES.values(), "height", "width")}
     columns = {key: header.index(name) for key, name in wanted.items() if name in header}
@@ -175,9 +189,18 @@ def _read_header(path, names):
     return columns | {"image": image}
 
 
-def _read_mask(path, number, row, columns, image_id, min_rca, max_image_px):
+def _read_mask(
+    path: Path,
+    number: int,
+    row: Sequence[str],
+    columns: Mapping[str, int],
+    image_id: str,
+    min_rca: float,
+    max_image_px: int,
+) -> Mask:
     """Read a row of the study's."""
-    place = {"image_id": image_id, "file_name": Path(path).name, "line_number": number}
+    place: dict[str, Any] = {"image_id": image_id, "file_name": Path(path).name}
+    place["line_number"] = number
     if "rca" in columns:
         place["dice_rca"] = _read_number(path, number, row, columns["rca"])
         if place["dice_rca"] < min_rca:
@@ -198,7 +221,7 @@ def _read_mask(path, number, row, columns, image_id, min_rca, max_image_px):
             raise StudyError(f"{path} line {number}: {name}: {error}; {_REPAIR}") from None
         for begin, end in runs:
             part = labels[begin:end]
-            taken = np.count_nonzero(part)
+            taken = int(np.count_nonzero(part))
             overlap_px += taken
             part[part == 0] = code
     status = "used" if labels.any() else "empty"
@@ -206,7 +229,7 @@ def _read_mask(path, number, row, columns, image_id, min_rca, max_image_px):
     return Mask(status=status, labels=kept, overlap_px=int(overlap_px), **place)
 
 
-def decode_runs(text, pixel_count):
+def decode_runs(text: str, pixel_count: int) -> npt.NDArray[np.int64]:
     """Decode a run-length code.
 
     Parameters
@@ -243,7 +266,7 @@ def decode_runs(text, pixel_count):
     return np.stack([begins, ends], axis=1)
 
 
-def _read_number(path, number, row, position):
+def _read_number(path: Path, number: int, row: Sequence[str], position: int) -> float:
     text = read_cell(path, number, row, position)
     if not re.fullmatch(r"0(\.[0-9]+)?|1(\.0+[0-9]?)?|[0-9](\.[0-9]+)?[eE]-[0-9]+", text):
         raise StudyError(
@@ -252,7 +275,7 @@ def _read_number(path, number, row, position):
     return min(float(text), 1.0)
 
 
-def _read_side(path, number, row, position):
+def _read_side(path: Path, number: int, row: Sequence[str], position: int) -> int:
     text = read_cell(path, number, row, position)
     if not re.fullmatch(r"[1-9][0-9]{0,4}(\.0+)?", text):
         raise StudyError(

@@ -1,9 +1,17 @@
 """How many workers the memory holds: measured bytes a pixel, and what the machine has left."""
 
+from __future__ import annotations
+
 import stat
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from upscale_audit.ingest import dicom, jpeg, png, tiff, webp
+
+if TYPE_CHECKING:
+    from upscale_audit.ingest.study import IngestParameters
+
 
 WORKER_BYTES = 300_000_000
 """A worker that has measured a tiny image, its libraries loaded."""
@@ -28,7 +36,7 @@ _CGROUP = Path("/proc/self/cgroup")
 _CGROUP_ROOT = Path("/sys/fs/cgroup")
 
 
-def count_workers(cores, need_bytes, memory_bytes=None):
+def count_workers(cores: int, need_bytes: int, memory_bytes: int | None = None) -> int:
     """Count the workers that fit: one a core, or as many as the memory holds.
 
     Parameters
@@ -52,7 +60,14 @@ def count_workers(cores, need_bytes, memory_bytes=None):
     return max(1, min(cores, memory_bytes // need_bytes))
 
 
-def estimate_need(paths, parameters, has_network=False, *, has_lr=False, patch_sizes=0):
+def estimate_need(
+    paths: Iterable[Path],
+    parameters: IngestParameters,
+    has_network: bool = False,
+    *,
+    has_lr: bool = False,
+    patch_sizes: int = 0,
+) -> int:
     """Bytes that a worker takes at its peak, from the headers of the files it may meet.
 
     Parameters
@@ -86,7 +101,7 @@ def estimate_need(paths, parameters, has_network=False, *, has_lr=False, patch_s
     return WORKER_BYTES + largest
 
 
-def peek_size(path):
+def peek_size(path: Path) -> tuple[int, bool]:
     """Pixels of an image file and whether it stores colours; (0, False) where unreadable."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would never open
@@ -112,7 +127,7 @@ def peek_size(path):
     return 0, False
 
 
-def find_memory():
+def find_memory() -> int | None:
     """Bytes that this process and its children may still take.
 
     Returns
@@ -125,7 +140,7 @@ def find_memory():
     return min(left, default=None)
 
 
-def _read_available():
+def _read_available() -> Iterator[int]:
     try:
         lines = _MEMINFO.read_text().splitlines()
     except OSError:
@@ -135,7 +150,7 @@ def _read_available():
             yield int(line.split()[1]) * 1024
 
 
-def _read_groups():
+def _read_groups() -> Iterator[int]:
     """Yield what each control group above this process leaves, of either version."""
     try:
         lines = _CGROUP.read_text().splitlines()
@@ -156,7 +171,7 @@ def _read_groups():
                 yield from _read_group(place, limit, used)
 
 
-def _read_group(folder, limit, used):
+def _read_group(folder: Path, limit: str, used: str) -> Iterator[int]:
     try:
         most = (folder / limit).read_text().strip()
         taken = int((folder / used).read_text())

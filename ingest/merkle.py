@@ -9,21 +9,22 @@ RFC 6962, section 2.1, https://doi.org/10.17487/RFC6962
 """
 
 import hashlib
+from collections.abc import Sequence
 
 _LEAF, _NODE = b"\x00", b"\x01"
 
 
-def hash_leaf(data):
+def hash_leaf(data: bytes) -> bytes:
     """Hash of a leaf: SHA-256 of a zero byte and the leaf's bytes."""
     return hashlib.sha256(_LEAF + data).digest()
 
 
-def hash_node(left, right):
+def hash_node(left: bytes, right: bytes) -> bytes:
     """Hash of an inner node: SHA-256 of a one byte and its children's hashes."""
     return hashlib.sha256(_NODE + left + right).digest()
 
 
-def find_root(leaves):
+def find_root(leaves: Sequence[bytes]) -> str:
     """Root of a tree.
 
     Parameters
@@ -39,7 +40,7 @@ def find_root(leaves):
     return _climb([hash_leaf(leaf) for leaf in leaves]).hex()
 
 
-def prove(leaves, index):
+def prove(leaves: Sequence[bytes], index: int) -> list[tuple[str, str]]:
     """Audit path of a leaf.
 
     Parameters
@@ -59,7 +60,7 @@ def prove(leaves, index):
     return _audit([hash_leaf(leaf) for leaf in leaves], index)
 
 
-def follow(leaf, path):
+def follow(leaf: bytes, path: Sequence[tuple[str, str]]) -> str:
     """Root that a leaf and its audit path lead to, lower-case hex."""
     found = hash_leaf(leaf)
     for side, sibling in path:
@@ -68,12 +69,12 @@ def follow(leaf, path):
     return found.hex()
 
 
-def _split(count):
+def _split(count: int) -> int:
     """Return the largest power of two below `count`."""
     return 1 << (count - 1).bit_length() - 1
 
 
-def _climb(hashes):
+def _climb(hashes: Sequence[bytes]) -> bytes:
     if not hashes:
         return hashlib.sha256().digest()
     if len(hashes) == 1:
@@ -82,7 +83,7 @@ def _climb(hashes):
     return hash_node(_climb(hashes[:middle]), _climb(hashes[middle:]))
 
 
-def _audit(hashes, index):
+def _audit(hashes: Sequence[bytes], index: int) -> list[tuple[str, str]]:
     if len(hashes) == 1:
         return []
     middle = _split(len(hashes))

@@ -6,9 +6,11 @@ measured or scored again for it.
 
 import itertools
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
-from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.errors import StudyError, require_value
 
 MAX_CHARACTERS = 80
 """Of a label, a family or an architecture: what three lines beside an axis hold."""
@@ -26,11 +28,6 @@ Okabe and Ito's without their yellow, which white paper swallows, then Tol's mut
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SOURCE = re.compile(r"https?://[^\s<>\"]{1,500}|10\.\d{4,9}/[^\s<>\"]{1,200}")
-
-
-def _require(condition, key, found, expected):
-    if not condition:
-        raise StudyError(f"{key} = {found!r}; expected {expected}")
 
 
 @dataclass(frozen=True)
@@ -63,26 +60,30 @@ class ModelFacts:
     order: int | None = None
     colour: str | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for key in ("label", "family", "architecture"):
             text = getattr(self, key)
             is_line = text is None or (text.isprintable() and text == text.strip() != "")
             expected = f"one line of 1 to {MAX_CHARACTERS} characters that are seen"
-            _require(is_line and len(text or "") <= MAX_CHARACTERS, key, text, expected)
-        _require(self.scale is None or 1 <= self.scale <= 16, "scale", self.scale, "1..16")
+            require_value(is_line and len(text or "") <= MAX_CHARACTERS, key, text, expected)
+        require_value(self.scale is None or 1 <= self.scale <= 16, "scale", self.scale, "1..16")
         sha256, url = self.weights_sha256, self.weights_url
         is_hash = sha256 is None or _SHA256.fullmatch(sha256)
-        _require(is_hash, "weights_sha256", sha256, "64 lower-case hexadecimal digits")
+        require_value(is_hash, "weights_sha256", sha256, "64 lower-case hexadecimal digits")
         is_source = url is None or _SOURCE.fullmatch(url)
-        _require(is_source, "weights_url", url, "a https URL, or a DOI as 10.5281/zenodo.1234567")
+        require_value(
+            is_source, "weights_url", url, "a https URL, or a DOI as 10.5281/zenodo.1234567"
+        )
         in_range = self.order is None or 1 <= self.order <= 100_000
-        _require(in_range, "order", self.order, "1 or more")
+        require_value(in_range, "order", self.order, "1 or more")
         self._check_colour()
 
-    def _check_colour(self):
+    def _check_colour(self) -> None:
         if self.colour is None:
             return
-        _require(_COLOUR.fullmatch(self.colour), "colour", self.colour, '#rrggbb, as "#0072b2"')
+        require_value(
+            _COLOUR.fullmatch(self.colour), "colour", self.colour, '#rrggbb, as "#0072b2"'
+        )
         contrast = measure_contrast(self.colour)
         if contrast < MINIMUM_CONTRAST:
             raise StudyError(
@@ -105,7 +106,7 @@ class Face:
     colour: str
 
 
-def measure_contrast(colour):
+def measure_contrast(colour: str) -> float:
     """Contrast of a colour with white.
 
     Parameters
@@ -128,7 +129,7 @@ def measure_contrast(colour):
     return 1.05 / (luminance + 0.05)
 
 
-def check_facts(facts):
+def check_facts(facts: Mapping[str, ModelFacts]) -> None:
     """Refuse facts that would show two models as one.
 
     Parameters
@@ -148,8 +149,8 @@ def check_facts(facts):
     _refuse_twice("label", [(name, text, text.casefold()) for name, text in labels])
 
 
-def _refuse_twice(key, stated):
-    known = {}
+def _refuse_twice(key: str, stated: Sequence[tuple[str, int | str, int | str]]) -> None:
+    known: dict[Any, Any] = {}
     for model_id, value, same in stated:
         other = known.setdefault(same, model_id)
         if other != model_id:
@@ -158,7 +159,7 @@ def _refuse_twice(key, stated):
             )
 
 
-def show_models(facts):
+def show_models(facts: Mapping[str, ModelFacts]) -> dict[str, Face]:
     """Give each model its place, its label and its colour.
 
     Parameters

@@ -1,14 +1,22 @@
 """Which restored file belongs to which reference, stated as a table."""
 
+from __future__ import annotations
+
 import os
 import unicodedata
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import name_within, to_text, walk_files
 from upscale_audit.ingest.study import INFERENCE_PATHS
 from upscale_audit.ingest.suffixes import FORMATS_BY_SUFFIX, OTHER_IMAGES
+
+if TYPE_CHECKING:
+    from upscale_audit.ingest.study import Study
+
 
 SEPARATORS = "_-. ([@+"
 """What stands between an image's name and what an upscaler adds behind it."""
@@ -18,6 +26,10 @@ PREFIX_SEPARATORS = "_-. )]"
 
 DEBRIS = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", ".ds_store")
 """Files that desktops leave in folders, in lower case; passed over like hidden ones."""
+
+
+T = TypeVar("T")
+K = TypeVar("K")
 
 
 @dataclass(frozen=True)
@@ -73,7 +85,7 @@ class Pairing:
     mask_files: dict[str, Path] = field(default_factory=dict)
 
 
-def pair_study(study):
+def pair_study(study: Study) -> Pairing:
     """Match every reference with its restored files.
 
     Parameters
@@ -123,19 +135,19 @@ def pair_study(study):
             found, names = match_folder(folder, references, owner, study.pairing, others)
             refused += names
             pairs += found
-    beside = {}
+    beside: dict[Any, Any] = {}
     for role, source in (("lr", study.lr), ("mask", study.regions)):
         beside[role] = {}
         if source is not None and source.folder is not None:
-            owner = (role, None, None)
-            found, names = match_folder(source.folder, references, owner, study.pairing, others)
+            place = (role, None, None)
+            found, names = match_folder(source.folder, references, place, study.pairing, others)
             refused += names
             beside[role] = {pair.image_id: pair.file for pair in found if pair.file is not None}
     pairs.sort(key=lambda pair: (pair.image_id, pair.model_id, pair.inference_path))
     return Pairing(references, tuple(pairs), tuple(refused), beside["lr"], beside["mask"])
 
 
-def list_references(study):
+def list_references(study: Study) -> tuple[dict[str, Path], list[RefusedName]]:
     """List a study's reference images.
 
     Parameters
@@ -154,7 +166,7 @@ def list_references(study):
         The folder cannot be listed, or holds no reference image.
     """
     owner = ("reference", None, None)
-    references, refused = list_images(study.references, owner, _list_others(study))
+    references, refused = list_images(study.reference_folder, owner, _list_others(study))
     if not references:
         first = f" (refused: {to_text(refused[0].file.name)}, {refused[0].code})" if refused else ""
         raise StudyError(
@@ -164,7 +176,11 @@ def list_references(study):
     return references, refused
 
 
-def list_images(folder, owner, others=()):
+def list_images(
+    folder: Path,
+    owner: tuple[str, str | None, str | None],
+    others: Iterable[Path] = (),
+) -> tuple[dict[str, Path], list[RefusedName]]:
     """List a folder's images by their names.
 
     Parameters
@@ -193,7 +209,13 @@ def list_images(folder, owner, others=()):
     return images, refused
 
 
-def match_folder(folder, references, owner, rule, others=()):
+def match_folder(
+    folder: Path,
+    references: Collection[str],
+    owner: tuple[str, str | None, str | None],
+    rule: str,
+    others: Iterable[Path] = (),
+) -> tuple[list[Pair], list[RefusedName]]:
     """Match the files of a folder with images by their names.
 
     Parameters
@@ -224,34 +246,34 @@ def match_folder(folder, references, owner, rule, others=()):
     pairs = []
     for image_id in references:
         candidates = owned.get(image_id, [])
-        file, names = _choose(candidates, image_id, folder, owner)
+        chosen, names = _choose(candidates, image_id, folder, owner)
         refused += names
-        pair = (image_id, model_id, inference_path)
-        if file is None:
+        pair = (image_id, model_id or "", inference_path or "")
+        if chosen is None:
             pairs.append(Pair(*pair, "ambiguous" if candidates else "missing"))
         else:
-            rule = finder.name_rule(file, image_id)
-            pairs.append(Pair(*pair, "matched", rule, file, name_within(file, folder)))
+            rule = finder.name_rule(chosen, image_id)
+            pairs.append(Pair(*pair, "matched", rule, chosen, name_within(chosen, folder)))
     return pairs, refused
 
 
 class _Finder:
     """Finds the reference that a file name belongs to under a rule."""
 
-    def __init__(self, references, rule):
+    def __init__(self, references: Iterable[str], rule: str) -> None:
         self.rule = rule
         self.names = {image_id: image_id for image_id in references}
         folded = _group(references, str.casefold)
         self.folded = {name: ids[0] for name, ids in folded.items() if len(ids) == 1}
 
-    def find(self, file):
+    def find(self, file: Path) -> str | None:
         """Give the image_id, or None."""
         stem = _normalise(file.stem)
         if stem in self.names or self.rule == "exact":
             return self.names.get(stem)
         return _find_affixed(stem, self.names) or _find_affixed(stem.casefold(), self.folded)
 
-    def name_rule(self, file, image_id):
+    def name_rule(self, file: Path, image_id: str) -> str:
         """Name what made a file match."""
         stem = _normalise(file.stem)
         if stem == image_id:
@@ -261,7 +283,7 @@ class _Finder:
         return "prefix" if stem.endswith(image_id) else "case"
 
 
-def _find_affixed(stem, names):
+def _find_affixed(stem: str, names: Mapping[str, str]) -> str | None:
     """Find the longest name that a stem begins with, else ends with; None where there is none."""
     if stem in names:
         return names[stem]
@@ -274,7 +296,12 @@ def _find_affixed(stem, names):
     return None
 
 
-def _choose(candidates, image_id, folder, owner):
+def _choose(
+    candidates: Sequence[Path],
+    image_id: str,
+    folder: Path,
+    owner: tuple[str, str | None, str | None],
+) -> tuple[Path | None, list[Any]]:
     """Choose the one file nearest to the top; None where there are more, or none."""
     depth = min((len(file.parts) for file in candidates), default=0)
     nearest = [file for file in candidates if len(file.parts) == depth]
@@ -289,21 +316,26 @@ def _choose(candidates, image_id, folder, owner):
     return chosen, refused
 
 
-def _refuse(owner, file, folder, code, detail):
+def _refuse(
+    owner: tuple[str, str | None, str | None], file: Path, folder: Path, code: str, detail: str
+) -> RefusedName:
     return RefusedName(*owner, file, name_within(file, folder), code, detail)
 
 
-def _list_others(study):
+def _list_others(study: Study) -> list[Path]:
     """List the folders that a study names: none is a part of another."""
     others = [model.folder(path) for model in study.models for path in INFERENCE_PATHS]
     beside = [item.folder for item in (study.lr, study.regions) if item is not None]
-    return [*others, study.references, study.output, *beside]
+    listed = [*others, study.references, study.output, *beside]
+    return [place for place in listed if place is not None]
 
 
-def _list_images(folder, owner, others):
+def _list_images(
+    folder: Path, owner: tuple[str, str | None, str | None], others: Iterable[Path]
+) -> tuple[list[Path], list[RefusedName]]:
     """List the image files of a folder and below, but of no other folder."""
     try:
-        files = walk_files(folder, [place for place in others if place not in (None, folder)])
+        files = walk_files(folder, [place for place in others if place != folder])
         # Links to folders are listed too.
         files = [file for file in files if not file.is_dir()]
     except OSError as error:
@@ -329,7 +361,7 @@ def _list_images(folder, owner, others):
     return images, refused
 
 
-def _is_utf8(name):
+def _is_utf8(name: str) -> bool:
     try:
         os.fsencode(name).decode("utf-8")
     except UnicodeDecodeError:
@@ -337,13 +369,13 @@ def _is_utf8(name):
     return True
 
 
-def _normalise(stem):
+def _normalise(stem: str) -> str:
     """Spell a name in Unicode's composed form: a Mac's file names are decomposed."""
     return unicodedata.normalize("NFC", stem)
 
 
-def _group(files, key):
-    groups = {}
+def _group(files: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    groups: dict[K, list[T]] = {}
     for file in files:
         groups.setdefault(key(file), []).append(file)
     return groups

@@ -1,5 +1,9 @@
 """Patch facts of a unit: a Parquet file beside its block shards, where the study asks for sFRC."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -7,10 +11,17 @@ import pyarrow.parquet as pq
 from upscale_audit.ingest.files import hash_file, hash_json, replacing
 from upscale_audit.ingest.schema import SCHEMA_VERSION, arrow_schema
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from upscale_audit.ingest.rings import ScannedReference
+    from upscale_audit.ingest.units import Input, PatchFile, Unit
+
+
 _KEYS = ("model_id", "inference_path", "image_id", "patch_px", "patch_row", "patch_col")
 
 
-def name_patch_shard(unit_id):
+def name_patch_shard(unit_id: str) -> str:
     """Path of a unit's patch facts, relative to the raw folder."""
     return f"patches/{unit_id}.parquet"
 
@@ -23,11 +34,11 @@ class PatchShard:
     unit : ingest.units.Unit
     """
 
-    def __init__(self, unit):
+    def __init__(self, unit: Unit) -> None:
         self.name = name_patch_shard(unit.unit_id)
         self._path = unit.raw / self.name
         self._scan = unit.scan
-        self._batches = []
+        self._batches: list[Any] = []
         metadata = {
             "unit_id": unit.unit_id,
             "schema_version": str(SCHEMA_VERSION),
@@ -35,7 +46,9 @@ class PatchShard:
         }
         self._schema = arrow_schema("patches", metadata)
 
-    def add(self, item, reference, restored):
+    def add(
+        self, item: Input, reference: ScannedReference | None, restored: npt.NDArray[np.uint8]
+    ) -> None:
         """Measure the patches of a restored image.
 
         Parameters
@@ -46,7 +59,7 @@ class PatchShard:
             None where the study asks for no patches.
         restored : (M, N) uint8 array, dn
         """
-        if reference is None:
+        if reference is None or self._scan is None:
             return
         for patch_px, ends in reference.compare(restored):
             if ends.size:
@@ -54,7 +67,7 @@ class PatchShard:
                 columns = list_columns(keys, ends, self._scan.lr_nyquist)
                 self._batches.append(pa.record_batch(columns, schema=self._schema))
 
-    def finish(self):
+    def finish(self) -> list[PatchFile]:
         """Write and publish the file; its entry in the manifest, or none where it has no row."""
         if not self._batches:
             return []
@@ -73,7 +86,9 @@ class PatchShard:
         ]
 
 
-def list_columns(keys, ends, lr_nyquist):
+def list_columns(
+    keys: tuple[str | None, str | None, str, int], ends: npt.NDArray[np.float64], lr_nyquist: float
+) -> list[pa.DoubleArray | pa.FloatArray | pa.Int16Array | pa.StringArray]:
     """Give the columns of raw table `patches` for one restored image and size of patch.
 
     Parameters

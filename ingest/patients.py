@@ -9,8 +9,10 @@ import difflib
 import logging
 import re
 import unicodedata
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.labels import name_patient, read_age
@@ -53,14 +55,14 @@ class _Layout:
     whether a column of the header is a finding; `read` overrides how a column is read.
     """
 
-    columns: dict
-    names: object
-    read: dict
-    findings: object = None
+    columns: dict[str, str]
+    names: Callable[..., list[str]]
+    read: dict[str, Callable[..., Any]]
+    findings: Callable[[str], object] | None = None
     is_many_rows: bool = False
 
 
-def read_patients(patients, image_ids):
+def read_patients(patients: PatientList, image_ids: Collection[str]) -> list[dict[str, Any]]:
     """Read a list of images and patients.
 
     Parameters
@@ -91,11 +93,12 @@ def read_patients(patients, image_ids):
     the last alone, so ``patient00001/study1/view1_frontal.jpg`` is
     ``patient00001_study1_view1_frontal`` too.
     """
-    layout = LAYOUTS.get(patients.layout) or _name_layout(patients)
+    layout = LAYOUTS.get(patients.layout or "") or _name_layout(patients)
     rows = read_rows(patients.file)
     _, header = next(rows, (0, []))
     index = _find_columns(patients, layout, [cell.strip() for cell in header])
-    known, entries, found = set(image_ids), {}, set()
+    entries: dict[Any, Any] = {}
+    known, found = set(image_ids), set()
     for number, cells in rows:
         row = {name: cells[at].strip() if at < len(cells) else "" for name, at in index.items()}
         where = f"{patients.file} line {number}"
@@ -110,7 +113,7 @@ def read_patients(patients, image_ids):
     return [entries[image_id] for image_id in sorted(entries)]
 
 
-def is_plain_list(path):
+def is_plain_list(path: Path) -> bool:
     """Whether a list has columns called image and patient, and needs nothing stated to be read."""
     try:
         _, header = next(read_rows(path), (0, []))
@@ -119,12 +122,12 @@ def is_plain_list(path):
     return {"image", "patient"} <= {cell.strip().lower() for cell in header}
 
 
-def _name_layout(patients):
+def _name_layout(patients: PatientList) -> _Layout:
     columns = dict(patients.columns) or {name: name for name in COLUMNS}
     return _Layout(columns, lambda row: _name_paths(row["image"]), {})
 
 
-def _find_columns(patients, layout, header):
+def _find_columns(patients: PatientList, layout: _Layout, header: Sequence[str]) -> dict[str, int]:
     """Where each column that is read stands; that of a finding under ``finding:`` and its name."""
     places = {name.lower(): at for at, name in reversed(list(enumerate(header)))}
     is_stated = bool(patients.columns)
@@ -147,7 +150,7 @@ def _find_columns(patients, layout, header):
     return index
 
 
-def _read_entry(layout, row, image_id):
+def _read_entry(layout: _Layout, row: Mapping[str, str], image_id: str) -> dict[str, Any]:
     """Make a row of the raw table; what cannot be read is None."""
     read = {name: layout.read.get(name, _READERS[name]) for name in _READERS}
     values = {name: read[name](row.get(name, ""), row) for name in read}
@@ -170,7 +173,7 @@ def _read_entry(layout, row, image_id):
     }
 
 
-def _merge(entries, entry, layout, where):
+def _merge(entries: dict[str, Any], entry: Mapping[str, Any], layout: _Layout, where: str) -> None:
     """Add an entry; one image has one patient, and one row but where a layout has more."""
     image_id = entry["image_id"]
     former = entries.setdefault(image_id, entry)
@@ -193,7 +196,7 @@ def _merge(entries, entry, layout, where):
     former["finding_labels"] = "|".join(named) or None
 
 
-def _check_found(patients, known, found, entries):
+def _check_found(patients: PatientList, known: set[str], found: set[str], entries: Any) -> None:
     """Refuse a list of other images; say how many of the study's it does not have."""
     if known and not found:
         first = next(iter(sorted(entries)), "nothing")
@@ -210,7 +213,7 @@ def _check_found(patients, known, found, entries):
         )  # fmt: skip
 
 
-def _name_paths(text):
+def _name_paths(text: str) -> list[str]:
     """Names of an image that is written as a path: all its parts joined, to the last alone."""
     path = PurePosixPath(text.replace("\\", "/"))
     stem = path.name
@@ -220,22 +223,22 @@ def _name_paths(text):
     return ["_".join(parts[at:]) for at in range(len(parts))]
 
 
-def _name_mimic(row):
+def _name_mimic(row: Mapping[str, str]) -> list[str]:
     """Names of a MIMIC-CXR image: as its path is joined, and its DICOM id."""
     patient, study, dicom = (row.get(name, "") for name in ("patient", "study", "image"))
     return [f"p{patient}_s{study}_{dicom}", f"s{study}_{dicom}", dicom] if dicom else []
 
 
-def _read_chexpert_patient(_, row):
+def _read_chexpert_patient(_: str, row: Mapping[str, str]) -> str | None:
     match = _CHEXPERT_PATIENT.search(row["image"].replace("\\", "/"))
     return match[1] if match else None
 
 
-def _read_chexpert_view(text, row):
+def _read_chexpert_view(text: str, row: Mapping[str, str]) -> str | None:
     return text or (row.get("frontal", "") if row.get("frontal") == "Lateral" else None) or None
 
 
-def _read_findings(text, _):
+def _read_findings(text: str, _: Mapping[str, str]) -> str | None:
     """Read findings, separated by | or ;, or written as a Python list."""
     if text.startswith("["):
         try:
@@ -247,7 +250,7 @@ def _read_findings(text, _):
     return "|".join(name.strip() for name in re.split(r"[|;]", text) if name.strip()) or None
 
 
-def _read_padchest_age(_, row):
+def _read_padchest_age(_: str, row: Mapping[str, str]) -> int | None:
     """Years from the year of birth to that of the study."""
     study = re.match(r"[0-9]{4}", row.get("study_date", ""))
     birth = re.match(r"[0-9]{4}", row.get("birth", ""))

@@ -4,12 +4,18 @@ The project ships no weights. `[perceptual]` in the study file names two: AlexNe
 as torchvision publishes them, and the linear weights of the `lpips` package, v0.1.
 """
 
+from __future__ import annotations
+
 import functools
 import hashlib
 import importlib.metadata
 import io
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +23,11 @@ from upscale_audit.ingest.documents import read_bounded
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file
 from upscale_audit.ingest.study import PerceptualFiles
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import torch
+
 
 MAX_WEIGHTS_BYTES = 1 << 29
 """Largest file of weights that is read: 512 MiB; AlexNet's has 244."""
@@ -53,7 +64,7 @@ class Weights:
     torch_version: str
 
     @property
-    def recipe(self):
+    def recipe(self) -> dict[str, str]:
         """What decides a value beside the pixels: no path."""
         return {
             "alexnet_sha256": self.alexnet_sha256,
@@ -62,7 +73,7 @@ class Weights:
         }
 
 
-def describe_weights(files):
+def describe_weights(files: PerceptualFiles | None) -> Weights | None:
     """Hash a study's weight files, without importing torch.
 
     Parameters
@@ -98,7 +109,7 @@ def describe_weights(files):
 
 
 @functools.cache
-def load_network(weights):
+def load_network(weights: Weights) -> Network:
     """Load LPIPS once a process, and keep torch to one thread of it.
 
     Parameters
@@ -172,12 +183,19 @@ class Network:
     arXiv:1404.5997 (2014).
     """
 
-    def __init__(self, torch, convolutions, linears):
+    def __init__(
+        self,
+        torch: ModuleType,
+        convolutions: tuple[tuple[torch.Tensor, torch.Tensor], ...],
+        linears: tuple[torch.Tensor, ...],
+    ) -> None:
         self._torch = torch
         self._convolutions = convolutions
         self._linears = tuple(linear.double() for linear in linears)
 
-    def extract(self, grey, rgb=None):
+    def extract(
+        self, grey: npt.NDArray[np.uint8], rgb: npt.NDArray[np.uint8] | None = None
+    ) -> tuple[torch.Tensor, ...] | None:
         """Compute an image's normalised features.
 
         Parameters
@@ -211,7 +229,9 @@ class Network:
                 features.append((values / (length + _FLOOR))[0])
         return tuple(features)
 
-    def compare(self, reference, restored):
+    def compare(
+        self, reference: tuple[torch.Tensor, ...] | None, restored: tuple[torch.Tensor, ...] | None
+    ) -> float | None:
         """Compute LPIPS from two images' features.
 
         Parameters
@@ -235,7 +255,7 @@ class Network:
         return total
 
 
-def _read_state(torch, role, path, sha256):
+def _read_state(torch: ModuleType, role: str, path: Path, sha256: str) -> dict[str, torch.Tensor]:
     """Read a state dict, refusing anything but tensors."""
     try:
         data = read_bounded(path, MAX_WEIGHTS_BYTES)
@@ -256,7 +276,7 @@ def _read_state(torch, role, path, sha256):
     return state
 
 
-def _check_unpacked(data):
+def _check_unpacked(data: bytes) -> None:
     """Raise ValueError where a file of PyTorch, which is a zip, unpacks to more than any weights.
 
     PyTorch stores tensors as they are; a packed one would be unpacked whole before it is looked
@@ -269,7 +289,14 @@ def _check_unpacked(data):
             raise ValueError(f"unpacks to {unpacked} bytes")
 
 
-def _take(torch, role, path, state, name, shape):
+def _take(
+    torch: ModuleType,
+    role: str,
+    path: Path,
+    state: Mapping[str, torch.Tensor],
+    name: str,
+    shape: tuple[int, ...],
+) -> torch.Tensor:
     """Take a float32 tensor out of a state dict."""
     tensor = state.get(name)
     found = "nothing"

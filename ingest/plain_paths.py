@@ -20,7 +20,7 @@ _PLAIN = re.compile(r"[\w /.,+@()~-]*")
 _UNUSABLE = re.compile(r"[?\\]")
 
 
-def plain_path(path):
+def plain_path(path: str | Path) -> Path:
     """Give a path of the same file in which every character stands for itself.
 
     Parameters
@@ -50,13 +50,13 @@ def plain_path(path):
     return path.joinpath(*reversed(tail))
 
 
-def is_plain(path):
+def is_plain(path: Path) -> bool:
     """Whether every character of a path stands for itself."""
     return _PLAIN.fullmatch(str(Path(path).absolute())) is not None
 
 
 @functools.cache
-def _link(folder):
+def _link(folder: Path) -> Path:
     """Link to a folder from one with a plain name."""
     place = Path(tempfile.mkdtemp(prefix="upscale-audit-")).absolute()
     atexit.register(shutil.rmtree, place, ignore_errors=True)
@@ -69,7 +69,7 @@ def _link(folder):
     return place / "folder"
 
 
-def check_database_folder(folder, where):
+def check_database_folder(folder: Path, where: str) -> None:
     """Refuse a folder in which DuckDB can keep no database.
 
     Parameters

@@ -6,14 +6,22 @@ inflates the stream knows its length, so it is inflated here, once and never bey
 header promises; to undo the line filters beside it is then faster than either.
 """
 
+from __future__ import annotations
+
 import struct
 import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import njit
 
-from upscale_audit.ingest.errors import RejectedFileError
+from upscale_audit.ingest.errors import RejectedFileError, require_sound
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_PROFILE_BYTES = 1 << 24
@@ -61,24 +69,24 @@ class Header:
     orientation = None
 
     @property
-    def mode(self):
+    def mode(self) -> str:
         """Pillow's name of the colour mode."""
         is_bilevel = self.colour_type == GREY and self.bit_depth == 1
         return "1" if is_bilevel else _MODES[self.colour_type]
 
     @property
-    def gamma(self):
+    def gamma(self) -> float | None:
         """Exponent in the chunk gAMA, or None."""
         body = self.chunks.get(b"gAMA")
         return None if body is None else int.from_bytes(body, "big") / 100_000
 
     @property
-    def exif(self):
+    def exif(self) -> bytes | None:
         """Body of the chunk eXIf, or None."""
         return self.chunks.get(b"eXIf")
 
 
-def read_header(data):
+def read_header(data: bytes) -> Header:
     """Walk all chunks of a PNG and check what holds them together.
 
     Parameters
@@ -108,28 +116,28 @@ def read_header(data):
     chunks, pieces, frames, has_frame, has_ended = {}, [], 0, False, False
     for kind, body in _walk(view):
         if kind == b"IDAT":
-            _require(not has_ended, "IDAT chunks with another chunk between them")
+            require_sound(not has_ended, "IDAT chunks with another chunk between them")
             pieces.append(body)
             continue
         has_ended = bool(pieces)
         if kind in _READ:
-            _require(kind not in chunks, f"two {_spell(kind)} chunks")
-            _require(not pieces or kind == b"eXIf", f"{_spell(kind)} after the pixels")
+            require_sound(kind not in chunks, f"two {_spell(kind)} chunks")
+            require_sound(not pieces or kind == b"eXIf", f"{_spell(kind)} after the pixels")
             chunks[kind] = bytes(body)
         else:
-            _require(kind != b"IHDR", "two IHDR chunks")
-            _require(kind[0] & 32 or kind == b"IEND", f"unknown critical chunk {_spell(kind)}")
+            require_sound(kind != b"IHDR", "two IHDR chunks")
+            require_sound(kind[0] & 32 or kind == b"IEND", f"unknown critical chunk {_spell(kind)}")
             if kind == b"acTL" and not pieces and len(body) == 8:
                 frames = frames or int.from_bytes(body[:4], "big")
             has_frame |= kind == b"fcTL" and not pieces
-    _require(pieces, "no IDAT chunk")
+    require_sound(pieces, "no IDAT chunk")
     _check_chunks(chunks, colour_type)
     if not has_frame:  # the picture itself is none of the animation's
         frames += 1
     return Header(width, height, depth, colour_type, bool(interlace), chunks, frames, tuple(pieces))
 
 
-def decode_samples(header):
+def decode_samples(header: Header) -> npt.NDArray[np.unsignedinteger]:
     """Inflate a PNG's pixels and undo filters and interlacing.
 
     Parameters
@@ -161,7 +169,7 @@ def decode_samples(header):
     return samples
 
 
-def read_profile(header):
+def read_profile(header: Header) -> bytes | None:
     """Give the ICC profile of a PNG, unpacked; None where there is none.
 
     Notes
@@ -169,7 +177,7 @@ def read_profile(header):
     It is not applied. One that cannot be unpacked, or only to more than 16 MiB, is given as it
     is stored: viewers pass over it, and it says nothing about the pixels.
     """
-    body = header.chunks.get(b"iCCP")
+    body: bytes | None = header.chunks.get(b"iCCP")
     if body is None:
         return None
     unpacker = zlib.decompressobj()
@@ -180,80 +188,77 @@ def read_profile(header):
     return profile if unpacker.eof else body
 
 
-def _require(condition, detail, code="undecodable"):
-    if not condition:
-        raise RejectedFileError(code, detail)
-
-
-def _spell(kind):
+def _spell(kind: bytes) -> str:
     return kind.decode("ascii", "backslashreplace")
 
 
-def _read_ihdr(data):
-    _require(len(data) >= 33, f"{len(data)} bytes; a PNG's header has 33", "truncated")
-    _require(data[8:16] == b"\0\0\0\rIHDR", f"starts with chunk {data[12:16]!r}, not IHDR")
+def _read_ihdr(data: bytes) -> tuple[int, ...]:
+    require_sound(len(data) >= 33, f"{len(data)} bytes; a PNG's header has 33", "truncated")
+    require_sound(data[8:16] == b"\0\0\0\rIHDR", f"starts with chunk {data[12:16]!r}, not IHDR")
     width, height, depth, colour_type, packing, filtering, interlace = struct.unpack_from(
         ">IIBBBBB", data, 16
     )
     _check_crc(memoryview(data)[12:29], data[29:33], b"IHDR")
     sized = 0 < width < 1 << 31 and 0 < height < 1 << 31
-    _require(sized, f"IHDR of {width}x{height} px")
-    _require(
+    require_sound(sized, f"IHDR of {width}x{height} px")
+    require_sound(
         depth in DEPTHS.get(colour_type, ()), f"IHDR of colour type {colour_type} in {depth} bits"
     )
     known = packing == 0 and filtering == 0 and interlace < 2
-    _require(known, f"IHDR of methods {packing}, {filtering}, {interlace}")
+    require_sound(known, f"IHDR of methods {packing}, {filtering}, {interlace}")
     return width, height, depth, colour_type, interlace
 
 
-def _walk(view):
+def _walk(view: memoryview) -> Iterator[tuple[bytes, memoryview]]:
     """Name and body of each chunk after IHDR up to IEND, its CRC checked."""
     at = 33
     while True:
-        _require(at + 12 <= len(view), "the file ends before the chunk IEND", "truncated")
+        require_sound(at + 12 <= len(view), "the file ends before the chunk IEND", "truncated")
         (size,) = struct.unpack_from(">I", view, at)
         kind = bytes(view[at + 4 : at + 8])
-        _require(kind.isalpha() and kind.isascii(), f"{kind!r} is no name of a chunk")
+        require_sound(kind.isalpha() and kind.isascii(), f"{kind!r} is no name of a chunk")
         end = at + 12 + size
-        _require(end <= len(view), f"the file ends within chunk {_spell(kind)}", "truncated")
+        require_sound(end <= len(view), f"the file ends within chunk {_spell(kind)}", "truncated")
         _check_crc(view[at + 4 : end - 4], view[end - 4 : end], kind)
         yield kind, view[at + 8 : end - 4]
         if kind == b"IEND":
-            _require(size == 0, "an IEND chunk that holds data")
+            require_sound(size == 0, "an IEND chunk that holds data")
             return
         at = end
 
 
-def _check_crc(covered, stored, kind):
+def _check_crc(covered: memoryview, stored: bytes | memoryview, kind: bytes) -> None:
     good = zlib.crc32(covered).to_bytes(4, "big") == stored
-    _require(good, f"CRC of chunk {_spell(kind)}", "bad_checksum")
+    require_sound(good, f"CRC of chunk {_spell(kind)}", "bad_checksum")
 
 
-def _check_chunks(chunks, colour_type):
+def _check_chunks(chunks: Mapping[bytes, bytes], colour_type: int) -> None:
     """Check the lengths of the chunks that are read."""
     sizes = {kind: len(body) for kind, body in chunks.items()}
     palette = sizes.get(b"PLTE")
-    _require(palette is not None or colour_type != PALETTE, "a palette image without PLTE chunk")
+    require_sound(
+        palette is not None or colour_type != PALETTE, "a palette image without PLTE chunk"
+    )
     if palette is not None:
-        _require(palette % 3 == 0 and 0 < palette <= 768, f"a PLTE chunk of {palette} bytes")
-        _require(colour_type not in (GREY, GREY_ALPHA), "a PLTE chunk in a grey image")
+        require_sound(palette % 3 == 0 and 0 < palette <= 768, f"a PLTE chunk of {palette} bytes")
+        require_sound(colour_type not in (GREY, GREY_ALPHA), "a PLTE chunk in a grey image")
     clear = sizes.get(b"tRNS")
     if clear is not None:
         allowed = {GREY: (2,), RGB: (6,), PALETTE: range(1, (palette or 0) // 3 + 1)}
         fits = clear in allowed.get(colour_type, ())
-        _require(fits, f"a tRNS chunk of {clear} bytes for colour type {colour_type}")
+        require_sound(fits, f"a tRNS chunk of {clear} bytes for colour type {colour_type}")
         order = list(chunks)
         after = palette is None or order.index(b"PLTE") < order.index(b"tRNS")
-        _require(after, "a tRNS chunk before the palette")
+        require_sound(after, "a tRNS chunk before the palette")
     gamma = chunks.get(b"gAMA")
-    _require(gamma is None or (len(gamma) == 4 and any(gamma)), "a gAMA chunk without a value")
+    require_sound(gamma is None or (len(gamma) == 4 and any(gamma)), "a gAMA chunk without a value")
 
 
-def _row_bytes(header, width):
+def _row_bytes(header: Header, width: int) -> int:
     return (width * header.bit_depth * _CHANNELS[header.colour_type] + 7) // 8
 
 
-def _list_passes(header):
+def _list_passes(header: Header) -> list[tuple[int, int]]:
     """Rows and columns of each pass that has pixels; one where nothing is interlaced."""
     if not header.is_interlaced:
         return [(header.height_px, header.width_px)]
@@ -264,7 +269,7 @@ def _list_passes(header):
     return [(rows, cols) for rows, cols in sizes if rows > 0 and cols > 0]
 
 
-def _inflate(header):
+def _inflate(header: Header) -> npt.NDArray[np.uint8]:
     """Inflate the pixel stream to exactly the bytes that the header promises."""
     expected = sum(rows * (1 + _row_bytes(header, cols)) for rows, cols in _list_passes(header))
     unpacker = zlib.decompressobj()
@@ -277,22 +282,26 @@ def _inflate(header):
         code = "bad_checksum" if "incorrect data check" in str(error) else "undecodable"
         raise RejectedFileError(code, f"pixel data: {error}") from None
     found = f"pixel data of {len(stream)} bytes where {expected} are promised"
-    _require(len(stream) == expected, found, "truncated")
-    _require(not surplus, f"pixel data of more than the {expected} bytes that are promised")
-    _require(unpacker.eof, "pixel data without their end", "truncated")
+    require_sound(len(stream) == expected, found, "truncated")
+    require_sound(not surplus, f"pixel data of more than the {expected} bytes that are promised")
+    require_sound(unpacker.eof, "pixel data without their end", "truncated")
     return np.frombuffer(stream, np.uint8)
 
 
-def _unfilter(stream, at, header, rows, cols):
+def _unfilter(
+    stream: npt.NDArray[np.uint8], at: int, header: Header, rows: int, cols: int
+) -> tuple[npt.NDArray[np.uint8], int]:
     row_bytes = _row_bytes(header, cols)
     pixel_bytes = max(1, header.bit_depth * _CHANNELS[header.colour_type] // 8)
     lines = np.empty((rows, row_bytes), np.uint8)
     bad = _undo_filters(stream[at : at + rows * (1 + row_bytes)], pixel_bytes, lines)
-    _require(bad < 0, f"row {bad} names a filter that does not exist")
+    require_sound(bad < 0, f"row {bad} names a filter that does not exist")
     return lines, at + rows * (1 + row_bytes)
 
 
-def _unpack(lines, shape, header):
+def _unpack(
+    lines: npt.NDArray[np.uint8], shape: tuple[int, ...], header: Header
+) -> npt.NDArray[np.unsignedinteger]:
     if header.bit_depth == 8:
         return lines.reshape(shape)
     if header.bit_depth == 16:
@@ -305,7 +314,7 @@ def _unpack(lines, shape, header):
 
 
 @njit(cache=True, nogil=True)
-def _undo_filters(stream, pixel_bytes, lines):
+def _undo_filters(stream: Any, pixel_bytes: Any, lines: Any) -> Any:
     """Undo the filter of each line; the first line of an unknown filter, or -1."""
     rows, row_bytes = lines.shape
     above = np.zeros(row_bytes, np.uint8)
@@ -339,7 +348,7 @@ def _undo_filters(stream, pixel_bytes, lines):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _predict(left, over, corner):
+def _predict(left: Any, over: Any, corner: Any) -> Any:
     """Paeth's predictor: the neighbour nearest to left + over - corner."""
     to_left, to_over = abs(over - corner), abs(left - corner)
     to_corner = abs(left + over - 2 * corner)

@@ -11,8 +11,10 @@ import itertools
 import logging
 import math
 import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.tables import open_table, read_rows
@@ -108,12 +110,12 @@ logger = logging.getLogger(__name__)
 class _Table:
     """Named columns of a CSV: `positions` in its rows, each with its line number."""
 
-    path: Path
+    path: str | Path
     positions: dict[str, int]
     rows: list[tuple[int, list[str]]]
 
 
-def detect_kind(path):
+def detect_kind(path: str | Path) -> str:
     """Tell from its header which of the generator's files this is.
 
     Parameters
@@ -146,7 +148,9 @@ def detect_kind(path):
     )
 
 
-def read_results(path, label, *, unknown_columns="refuse"):
+def read_results(
+    path: str | Path, label: str, *, unknown_columns: str = "refuse"
+) -> list[dict[str, Any]]:
     """Read a results file, flagged or not.
 
     Parameters
@@ -196,7 +200,7 @@ def read_results(path, label, *, unknown_columns="refuse"):
     return rows
 
 
-def read_locations(path, label):
+def read_locations(path: str | Path, label: str) -> list[dict[str, Any]]:
     """Read ``lfv_spatial_analysis.csv``: where each LFV image has its worst block.
 
     Parameters
@@ -220,7 +224,7 @@ def read_locations(path, label):
         As for `read_results`; also an empty cell, or a block outside its grid.
     """
     parsers = _LOCATION_PARSERS
-    table = _read_table(path, "locations", parsers, parsers, "refuse")
+    table = _read_table(path, "locations", parsers, tuple(parsers), "refuse")
     rows = _build_rows(table, parsers, label)
     _check_unique(table, rows)
     for (line, _), row in zip(table.rows, rows, strict=True):
@@ -232,7 +236,7 @@ def read_locations(path, label):
     return rows
 
 
-def read_comparison(path):
+def read_comparison(path: str | Path) -> list[dict[str, Any]]:
     """Read ``model_comparison.csv``, whose header takes three lines.
 
     Parameters
@@ -256,7 +260,8 @@ def read_comparison(path):
     """
     lines = _read_lines(path)
     columns = _read_comparison_header(path, lines)
-    rows, seen = [], {}
+    seen: dict[Any, Any] = {}
+    rows = []
     _check_rectangular(path, lines)
     for line, cells in lines[3:]:
         model_id = _parse_cell(path, line, "model", _parse_key, cells[0])
@@ -275,7 +280,9 @@ def read_comparison(path):
     return rows
 
 
-def _read_comparison_header(path, lines):
+def _read_comparison_header(
+    path: str | Path, lines: Sequence[tuple[int, list[str]]]
+) -> list[tuple[str, str]]:
     """Metric and statistic of each value column."""
     header = [[cell.strip() for cell in cells] for _, cells in lines[:3]]
     is_header = (
@@ -307,12 +314,19 @@ def _read_comparison_header(path, lines):
     return columns
 
 
-def _read_table(path, kind, known, required, unknown_columns):
+def _read_table(
+    path: str | Path,
+    kind: str,
+    known: Mapping[str, Callable[..., Any]],
+    required: Sequence[str],
+    unknown_columns: str,
+) -> _Table:
     """Read a CSV of one header line and find its columns."""
     lines = _read_lines(path)
     _check_rectangular(path, lines)
     (_, header), *rows = lines
-    positions, repeated, unknown = {}, [], []
+    positions: dict[Any, Any] = {}
+    repeated, unknown = [], []
     for position, cell in enumerate(header):
         name = _name_column(cell)
         if not name and not any(cells[position].strip() for _, cells in rows):
@@ -334,7 +348,14 @@ def _read_table(path, kind, known, required, unknown_columns):
     return _Table(path, positions, rows)
 
 
-def _describe_columns(path, kind, known, missing, unknown, repeated):
+def _describe_columns(
+    path: str | Path,
+    kind: str,
+    known: Mapping[str, Callable[..., Any]],
+    missing: Sequence[str],
+    unknown: Sequence[str],
+    repeated: Sequence[str],
+) -> str:
     hints = []
     for name in unknown:
         near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.7)
@@ -346,7 +367,9 @@ def _describe_columns(path, kind, known, missing, unknown, repeated):
     )
 
 
-def _build_rows(table, parsers, label):
+def _build_rows(
+    table: _Table, parsers: Mapping[str, Callable[..., Any]], label: str
+) -> list[dict[str, Any]]:
     """One dict per row, the file's names replaced by this project's."""
     columns = {"label": [label] * len(table.rows), "row_number": range(len(table.rows))}
     for name, parse in parsers.items():
@@ -360,7 +383,7 @@ def _build_rows(table, parsers, label):
     ]
 
 
-def _check_rectangular(path, lines):
+def _check_rectangular(path: str | Path, lines: Sequence[tuple[int, list[str]]]) -> None:
     (_, header), *rows = lines
     for line, cells in rows:
         if len(cells) != len(header):
@@ -370,8 +393,9 @@ def _check_rectangular(path, lines):
             )
 
 
-def _check_unique(table, rows):
-    first, repeats = {}, []
+def _check_unique(table: _Table, rows: Sequence[dict[str, Any]]) -> None:
+    first: dict[Any, Any] = {}
+    repeats = []
     for (line, _), row in zip(table.rows, rows, strict=True):
         key = row["model_id"], row["image_id"]
         if first.setdefault(key, line) != line:
@@ -384,7 +408,7 @@ def _check_unique(table, rows):
         )
 
 
-def _read_lines(path, count=None):
+def _read_lines(path: str | Path, count: int | None = None) -> list[tuple[int, list[str]]]:
     """Lines that are not blank, each with the number of its first physical line; or the first."""
     rows = read_rows(path, _find_encoding(path), MAX_CELLS, _find_separator)
     lines = list(itertools.islice(rows, count))
@@ -393,12 +417,12 @@ def _read_lines(path, count=None):
     return lines
 
 
-def _find_separator(line):
+def _find_separator(line: str) -> Any:
     match = _SEPARATOR_LINE.match(line)
     return match[1] if match else None
 
 
-def _find_encoding(path):
+def _find_encoding(path: str | Path) -> str:
     """Tell UTF-8 from Shift-JIS, where the first character beyond ASCII is not UTF-8.
 
     Notes
@@ -421,7 +445,9 @@ def _find_encoding(path):
     return "cp932"
 
 
-def _find_damage(stream, encoding, path, repair):
+def _find_damage(
+    stream: BinaryIO, encoding: str, path: str | Path, repair: str
+) -> tuple[int | None, bool]:
     """First byte that an encoding does not have, None where all is; whether before is ASCII."""
     decoder = codecs.getincrementaldecoder(encoding)()
     read, is_ascii = 0, True
@@ -440,19 +466,21 @@ def _find_damage(stream, encoding, path, repair):
         read, is_ascii = read + len(chunk), is_ascii and chunk.isascii()
 
 
-def _name_column(cell):
+def _name_column(cell: str) -> str:
     return _ALIASES.get(cell.strip(), cell.strip())
 
 
-def _join(names):
+def _join(names: Sequence[str]) -> str:
     return ", ".join(names) or "none"
 
 
-def _repair(kind):
+def _repair(kind: str) -> str:
     return f"give {_FILES[kind]} as the generator wrote it"
 
 
-def _parse_cell(path, line, name, parse, text):
+def _parse_cell(
+    path: str | Path, line: int, name: str, parse: Callable[[str], Any], text: str
+) -> Any:
     try:
         return parse(text)
     except ValueError as error:
@@ -462,21 +490,21 @@ def _parse_cell(path, line, name, parse, text):
         ) from None
 
 
-def _parse_key(text):
+def _parse_key(text: str) -> str:
     if not text.strip():
         raise ValueError("a name")
     return text
 
 
-def _parse_text(text):
+def _parse_text(text: str) -> str | None:
     return text or None
 
 
-def _parse_verbatim(text):
+def _parse_verbatim(text: str) -> str:
     return text
 
 
-def _parse_number(text):
+def _parse_number(text: str) -> float | None:
     text = text.strip()
     if text.lower() in _MISSING:
         return None
@@ -488,7 +516,7 @@ def _parse_number(text):
     return value if math.isfinite(value) else None
 
 
-def _parse_count(text):
+def _parse_count(text: str) -> int | None:
     value = _parse_number(text)
     if value is None:
         return None
@@ -497,17 +525,17 @@ def _parse_count(text):
     return int(value)
 
 
-def _parse_boolean(text):
+def _parse_boolean(text: str) -> bool:
     if text.strip().lower() not in ("true", "false"):
         raise ValueError("True or False")
     return text.strip().lower() == "true"
 
 
-def _present(parse):
+def _present(parse: Callable[..., Any]) -> Callable[..., Any]:
     """Refuse what `parse` reads as missing."""
 
-    def parse_present(text):
-        value = parse(text)
+    def parse_present(text: str) -> float:
+        value: float = parse(text)
         if value is None:
             raise ValueError("a finite number")
         return value
@@ -531,7 +559,7 @@ _RESULT_PARSERS = {
     "detected_patterns": _parse_verbatim,
     "confidence_level": _parse_text,
 }
-_LOCATION_PARSERS = {
+_LOCATION_PARSERS: dict[str, Callable[[str], Any]] = {
     "model": _parse_key,
     "image_id": _parse_key,
     "min_ssim_value": _present(_parse_number),

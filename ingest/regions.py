@@ -4,7 +4,12 @@ A region is a fact of an image and its block, not of a model: it is stored once,
 a string, a character a block, so that any number of models read it for next to nothing.
 """
 
+from __future__ import annotations
+
 import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +19,14 @@ from upscale_audit.ingest.errors import RejectedFileError
 from upscale_audit.ingest.masks import Mask, read_chexmask, read_label_image
 from upscale_audit.ingest.schema import arrow_schema
 from upscale_audit.ingest.units import identify
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from upscale_audit.ingest.structures import Masks
+    from upscale_audit.ingest.study import Study
+    from upscale_audit.ingest.units import UnitManifest
+
 
 BACKGROUND, BODY, FIRST_STRUCTURE = 0, 1, 2
 """Codes of regions; structures follow in their order."""
@@ -27,7 +40,9 @@ FRAME_BLOCKS = 2
 """So many outermost rings are the frame: films often have a bright line there."""
 
 
-def find_background(total, total_sq):
+def find_background(
+    total: npt.NDArray[np.int64], total_sq: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
     """Find what is black and flat and hangs together with the frame.
 
     Parameters
@@ -59,7 +74,9 @@ def find_background(total, total_sq):
         found = grown
 
 
-def _sweep(found, candidates, axis, backwards):
+def _sweep(
+    found: npt.NDArray[np.bool_], candidates: npt.NDArray[np.bool_], axis: int, backwards: bool
+) -> None:
     """Carry what was found from line to line across candidates; in place."""
     found, candidates = (np.moveaxis(item, axis, 0) for item in (found, candidates))
     if backwards:
@@ -68,7 +85,7 @@ def _sweep(found, candidates, axis, backwards):
         found[line] |= found[line - 1] & candidates[line]
 
 
-def fits(shape, reference_shape):
+def fits(shape: tuple[int, int], reference_shape: tuple[int, int]) -> bool:
     """Whether a mask has its reference's shape, at any size.
 
     Parameters
@@ -85,7 +102,7 @@ def fits(shape, reference_shape):
     return abs(height * cols - width * rows) < max(width, cols)
 
 
-def scale_labels(labels, shape):
+def scale_labels(labels: npt.NDArray[np.uint8], shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
     """Bring a mask to its reference's size by nearest neighbour.
 
     Parameters
@@ -109,7 +126,7 @@ def scale_labels(labels, shape):
     return labels[np.ix_(rows, cols)]
 
 
-def count_blocks(labels, structures):
+def count_blocks(labels: npt.NDArray[np.uint8], structures: int) -> npt.NDArray[np.int64]:
     """Count each block's pixels of each structure.
 
     Parameters
@@ -130,7 +147,9 @@ def count_blocks(labels, structures):
     return np.stack([(cells == code).sum((1, 3)) for code in range(structures + 1)])
 
 
-def choose_regions(counts):
+def choose_regions(
+    counts: npt.NDArray[np.int64],
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """Give each block the region that most of its pixels are of, as far as a mask tells.
 
     Parameters
@@ -152,7 +171,7 @@ def choose_regions(counts):
     return codes.astype(np.uint8), ordered.max(0).astype(np.uint8)
 
 
-def cover_with_body(shape):
+def cover_with_body(shape: tuple[int, int]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """Give what `choose_regions` gives of an image without any structure.
 
     Parameters
@@ -169,7 +188,9 @@ def cover_with_body(shape):
     return np.full(covered_px.shape, BODY, np.uint8), covered_px
 
 
-def spell_rows(image_id, codes, covered_px):
+def spell_rows(
+    image_id: str, codes: npt.NDArray[np.uint8], covered_px: npt.NDArray[np.uint8]
+) -> list[dict[str, Any]]:
     """Spell an image's regions as the rows of raw table `region_rows`.
 
     Parameters
@@ -187,11 +208,11 @@ def spell_rows(image_id, codes, covered_px):
     ]
 
 
-def _spell(numbers):
+def _spell(numbers: npt.NDArray[np.uint8]) -> list[str]:
     return [(line + ZERO).tobytes().decode("ascii") for line in numbers.astype(np.uint8)]
 
 
-def hash_rows(rows):
+def hash_rows(rows: Sequence[dict[str, Any]]) -> str:
     """SHA-256 of what `spell_rows` gives, whatever the image's name."""
     digest = hashlib.sha256()
     for row in rows:
@@ -199,7 +220,7 @@ def hash_rows(rows):
     return digest.hexdigest()
 
 
-def list_regions(masks):
+def list_regions(masks: Masks | None) -> list[dict[str, Any]]:
     """List the rows of raw table `regions`.
 
     Parameters
@@ -216,7 +237,12 @@ def list_regions(masks):
     return [{"region_code": code, "region": name} for code, name in enumerate(names)]
 
 
-def find_regions(study, images, manifests, mask_files):
+def find_regions(
+    study: Study,
+    images: Sequence[dict[str, Any]],
+    manifests: Iterable[UnitManifest],
+    mask_files: Mapping[str, Any],
+) -> Any:
     """Find the region of every block of a study's references.
 
     Parameters
@@ -260,13 +286,15 @@ def find_regions(study, images, manifests, mask_files):
     return tables, rejects, unknown
 
 
-def _spread(whole, shape):
+def _spread(whole: npt.NDArray[np.bool_], shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
     """Give blocks that the frame cuts what their whole neighbours are."""
     rows, cols = (grid - own for grid, own in zip(shape, whole.shape, strict=True))
     return np.pad(whole, ((0, rows), (0, cols)), "edge")
 
 
-def _choose_all(study, shapes, mask_files):
+def _choose_all(
+    study: Study, shapes: Mapping[str, Any], mask_files: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any], list[Any], list[Any]]:
     """Read the masks one by one: what each says of its image's blocks, and what became of it."""
     status = "none_named" if study.regions is None else "missing"
     facts = {image_id: _describe(image_id, status) for image_id in shapes}
@@ -276,7 +304,7 @@ def _choose_all(study, shapes, mask_files):
             unknown.append(item)
             continue
         image_id, mask, refused = item
-        if refused is None and mask.labels is not None:
+        if study.regions is not None and refused is None and mask.labels is not None:
             shape = mask.labels.shape
             if fits(shape, shapes[image_id]):
                 labels = scale_labels(mask.labels, shapes[image_id])
@@ -293,10 +321,14 @@ def _choose_all(study, shapes, mask_files):
     return facts, chosen, rejects, unknown
 
 
-def _read_masks(study, images, mask_files):
+def _read_masks(
+    study: Study, images: Mapping[str, Any], mask_files: Mapping[str, Any]
+) -> Iterator[Any]:
     """Yield an image's name, its mask, and why it is refused; of a row of no image its name."""
     masks, most_px = study.regions, study.ingest_parameters.max_image_px
-    if masks is not None and masks.chexmask is not None:
+    if masks is None:
+        return
+    if masks.chexmask is not None:
         for mask in read_chexmask(masks.chexmask, images, masks.min_rca, most_px):
             yield mask if isinstance(mask, str) else (mask.image_id, mask, None)
     for image_id in sorted(mask_files.keys() & images.keys()):
@@ -310,13 +342,13 @@ def _read_masks(study, images, mask_files):
             yield image_id, Mask(image_id, status, labels if status == "used" else None, name), None
 
 
-def _reject(mask_file, refused):
+def _reject(mask_file: Any, refused: Any) -> Any:
     path, name = mask_file
     owner = {"role": "mask", "model_id": None, "inference_path": None, "file_name": name}
     return owner | {"reason": refused.code, "detail": refused.detail} | identify(path)
 
 
-def _describe(image_id, status, mask=None):
+def _describe(image_id: str, status: str, mask: Any = None) -> dict[str, str | None]:
     """Give a row of raw table `masks`."""
     shape = (None, None) if mask is None or mask.labels is None else mask.labels.shape
     return {
@@ -332,7 +364,9 @@ def _describe(image_id, status, mask=None):
     }
 
 
-def read_reference_sums(raw, manifests):
+def read_reference_sums(
+    raw: Path, manifests: Iterable[UnitManifest]
+) -> Iterator[tuple[str, npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
     """Read the sums of references' blocks, of each image once, from one model's shard of a unit.
 
     Parameters
@@ -348,7 +382,7 @@ def read_reference_sums(raw, manifests):
         Sums of grey values and of their squares, of whole blocks.
     """
     names = ["image_id", "block_col", "is_partial", "reference_sum", "reference_sum_sq"]
-    seen = set()
+    seen: set[Any] = set()
     for manifest in manifests:
         if not manifest["shards"] or seen.issuperset(manifest["images"]):
             continue

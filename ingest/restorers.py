@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.errors import require_value
 
 LR_RULES = ("opencv_cubic", "antialiased")
 LR_SCALES = (2, 3, 4)
@@ -16,11 +16,6 @@ LR_SCALES = (2, 3, 4)
 GREY_RULES = ("rec601", "mean", "keep")
 DEVICE_PATTERN = re.compile(r"cpu|cuda(:\d+)?")
 _SHA256_PATTERN = re.compile(r"[0-9a-f]{64}")
-
-
-def _require(condition, key, found, expected):
-    if not condition:
-        raise StudyError(f"{key} = {found!r}; expected {expected}")
 
 
 @dataclass(frozen=True)
@@ -43,10 +38,12 @@ class RestoreParameters:
     scale: int = 2
     grey_rule: str = "rec601"
 
-    def __post_init__(self):
-        _require(self.lr_rule in LR_RULES, "lr_rule", self.lr_rule, " or ".join(LR_RULES))
-        _require(1 <= self.scale <= 8, "scale", self.scale, "1..8")
-        _require(self.grey_rule in GREY_RULES, "grey_rule", self.grey_rule, ", ".join(GREY_RULES))
+    def __post_init__(self) -> None:
+        require_value(self.lr_rule in LR_RULES, "lr_rule", self.lr_rule, " or ".join(LR_RULES))
+        require_value(1 <= self.scale <= 8, "scale", self.scale, "1..8")
+        require_value(
+            self.grey_rule in GREY_RULES, "grey_rule", self.grey_rule, ", ".join(GREY_RULES)
+        )
 
 
 @dataclass(frozen=True)
@@ -67,8 +64,8 @@ class Blur:
     kind: str
     sigma_px: float = 1.0
 
-    def __post_init__(self):
-        _require(0 < self.sigma_px <= 100, "sigma_px", self.sigma_px, "0 < sigma_px <= 100")
+    def __post_init__(self) -> None:
+        require_value(0 < self.sigma_px <= 100, "sigma_px", self.sigma_px, "0 < sigma_px <= 100")
 
 
 @dataclass(frozen=True)
@@ -81,9 +78,9 @@ class Unsharp:
     sigma_px: float = 1.0
     amount: float = 1.0
 
-    def __post_init__(self):
-        _require(0 < self.sigma_px <= 100, "sigma_px", self.sigma_px, "0 < sigma_px <= 100")
-        _require(0 < self.amount <= 100, "amount", self.amount, "0 < amount <= 100")
+    def __post_init__(self) -> None:
+        require_value(0 < self.sigma_px <= 100, "sigma_px", self.sigma_px, "0 < sigma_px <= 100")
+        require_value(0 < self.amount <= 100, "amount", self.amount, "0 < amount <= 100")
 
 
 @dataclass(frozen=True)
@@ -96,8 +93,8 @@ class Noise:
     sigma_dn: float = 4.0
     seed: str = "upscale-audit"
 
-    def __post_init__(self):
-        _require(0 < self.sigma_dn <= 255, "sigma_dn", self.sigma_dn, "0 < sigma_dn <= 255")
+    def __post_init__(self) -> None:
+        require_value(0 < self.sigma_dn <= 255, "sigma_dn", self.sigma_dn, "0 < sigma_dn <= 255")
 
 
 @dataclass(frozen=True)
@@ -109,8 +106,8 @@ class Jpeg:
     kind: str
     quality: int = 50
 
-    def __post_init__(self):
-        _require(1 <= self.quality <= 100, "quality", self.quality, "1..100")
+    def __post_init__(self) -> None:
+        require_value(1 <= self.quality <= 100, "quality", self.quality, "1..100")
 
 
 @dataclass(frozen=True)
@@ -123,9 +120,9 @@ class Frame:
     width_px: int = 16
     sigma_px: float = 2.0
 
-    def __post_init__(self):
-        _require(self.width_px > 0, "width_px", self.width_px, "1 or more")
-        _require(0 < self.sigma_px <= 100, "sigma_px", self.sigma_px, "0 < sigma_px <= 100")
+    def __post_init__(self) -> None:
+        require_value(self.width_px > 0, "width_px", self.width_px, "1 or more")
+        require_value(0 < self.sigma_px <= 100, "sigma_px", self.sigma_px, "0 < sigma_px <= 100")
 
 
 @dataclass(frozen=True)
@@ -158,15 +155,19 @@ class NcnnWeights:
     tile_px: int = 200
     prepad_px: int = 10
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_network(self)
         has_files = self.param is not None
-        _require(has_files == (self.bin is not None), "param", self.param, "param and bin together")
+        require_value(
+            has_files == (self.bin is not None), "param", self.param, "param and bin together"
+        )
         if self.weights is None:
-            _require(has_files, "weights", None, "the name of known weights, or param and bin")
-            _require(self.native_scale is not None, "native_scale", None, "the network's scale")
+            require_value(has_files, "weights", None, "the name of known weights, or param and bin")
+            require_value(
+                self.native_scale is not None, "native_scale", None, "the network's scale"
+            )
         if self.native_scale is not None:
-            _require(1 <= self.native_scale <= 16, "native_scale", self.native_scale, "1..16")
+            require_value(1 <= self.native_scale <= 16, "native_scale", self.native_scale, "1..16")
 
 
 @dataclass(frozen=True)
@@ -197,21 +198,23 @@ class SpandrelWeights:
     prepad_px: int = 10
     weights: str | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_network(self)
         is_one = (self.weights is None) != (self.file is None)
-        _require(is_one, "file", self.file, "a file, or weights by a name, one of them")
+        require_value(is_one, "file", self.file, "a file, or weights by a name, one of them")
         is_device = DEVICE_PATTERN.fullmatch(self.device)
-        _require(is_device, "device", self.device, "cpu, cuda or cuda:N")
+        require_value(is_device, "device", self.device, "cpu, cuda or cuda:N")
 
 
-def _check_network(declared):
-    _require(declared.tile_px >= 16, "tile_px", declared.tile_px, "16 or more")
+def _check_network(declared: NcnnWeights | SpandrelWeights) -> None:
+    require_value(declared.tile_px >= 16, "tile_px", declared.tile_px, "16 or more")
     expected = "0 <= prepad_px < tile_px"
-    _require(0 <= declared.prepad_px < declared.tile_px, "prepad_px", declared.prepad_px, expected)
+    require_value(
+        0 <= declared.prepad_px < declared.tile_px, "prepad_px", declared.prepad_px, expected
+    )
     if declared.sha256 is not None:
         is_hash = _SHA256_PATTERN.fullmatch(declared.sha256)
-        _require(is_hash, "sha256", declared.sha256, "64 lower-case hexadecimal digits")
+        require_value(is_hash, "sha256", declared.sha256, "64 lower-case hexadecimal digits")
 
 
 @dataclass(frozen=True)
@@ -231,7 +234,9 @@ class Repair:
 CONTROLS = (Blur, Unsharp, Noise, Jpeg, Frame)
 """Restorers whose damage is known: no model under test."""
 
-DECLARATIONS = {
+Declaration = Interpolation | Blur | Unsharp | Noise | Jpeg | Frame | NcnnWeights | SpandrelWeights
+
+DECLARATIONS: dict[str, type[Declaration]] = {
     kind: declaration
     for declaration in (Interpolation, *CONTROLS, NcnnWeights, SpandrelWeights)
     for kind in declaration.KINDS

@@ -5,13 +5,23 @@ one whose correlation falls below a threshold before a given frequency is taken 
 Here that frequency is the LR image's Nyquist frequency: below it the LR image held what is missing.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from upscale_audit.ingest.metrics.image_loops import jit
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from upscale_audit.ingest.study import Study
+
 
 THRESHOLDS = (0.5, 0.75)
 """Correlations below which agreement ends: the authors' for CT and for MR images."""
@@ -33,7 +43,7 @@ class Scan:
     lr_scale: int
 
     @property
-    def recipe(self):
+    def recipe(self) -> dict[str, Any]:
         """What decides a patch's numbers beside its pixels, as a JSON document has it."""
         return {
             "patch_px": list(self.patch_px),
@@ -42,12 +52,12 @@ class Scan:
         }
 
     @property
-    def lr_nyquist(self):
+    def lr_nyquist(self) -> float:
         """Nyquist frequency of the LR image on the reference's grid, cycles/px."""
         return 0.5 / self.lr_scale
 
 
-def plan_scan(study):
+def plan_scan(study: Study) -> Scan | None:
     """Give what a study asks of sFRC.
 
     Parameters
@@ -62,7 +72,7 @@ def plan_scan(study):
     return Scan(study.sfrc, find_lr_scale(study)) if study.sfrc else None
 
 
-def find_lr_scale(study):
+def find_lr_scale(study: Study) -> int:
     """Sides of the study's references over sides of the LR images that restorers were given."""
     return study.restore_parameters.scale
 
@@ -82,13 +92,13 @@ class PatchSpectra:
         Whole patches down and across; what is left at the bottom and on the right is in none.
     """
 
-    def __init__(self, grey, patch_px):
+    def __init__(self, grey: npt.NDArray[np.uint8], patch_px: int) -> None:
         self.patch_px = patch_px
         self.shape = rows, cols = grey.shape[0] // patch_px, grey.shape[1] // patch_px
         whole = grey[: rows * patch_px, : cols * patch_px]
         self._patches = whole.reshape(rows, patch_px, cols, patch_px).swapaxes(1, 2)
 
-    def transform(self, row):
+    def transform(self, row: int) -> npt.NDArray[np.complex128]:
         """Transform one row of patches.
 
         Returns
@@ -111,14 +121,16 @@ class ScannedReference:
     scan : Scan
     """
 
-    def __init__(self, grey, scan):
+    def __init__(self, grey: npt.NDArray[np.uint8], scan: Scan) -> None:
         self._scales = []
         for patch_px in scan.patch_px:
             spectra = PatchSpectra(grey, patch_px)
             rows = [spectra.transform(row) for row in range(spectra.shape[0])]
             self._scales.append((patch_px, rows))
 
-    def compare(self, restored):
+    def compare(
+        self, restored: npt.NDArray[np.uint8]
+    ) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
         """Find where the agreement of each patch ends.
 
         Parameters
@@ -140,7 +152,9 @@ class ScannedReference:
             yield patch_px, ends
 
 
-def correlate_rings(reference, restored):
+def correlate_rings(
+    reference: npt.NDArray[np.complex128], restored: npt.NDArray[np.complex128]
+) -> npt.NDArray[np.float64]:
     """Fourier ring correlation of patches.
 
     Parameters
@@ -160,10 +174,13 @@ def correlate_rings(reference, restored):
     any other by half to each of the two it lies between, as in the authors' program, which also
     takes the magnitude of the numerator: here an inverted ring is no agreement.
     """
-    return _correlate(reference, restored, *_place_rings(reference.shape[1]))
+    found: npt.NDArray[np.float64] = _correlate(
+        reference, restored, *_place_rings(reference.shape[1])
+    )
+    return found
 
 
-def find_ends(correlations):
+def find_ends(correlations: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Frequency at which correlations first fall below each threshold.
 
     Parameters
@@ -178,11 +195,12 @@ def find_ends(correlations):
         correlation nowhere falls below it, 0 where it begins there; NaN where the reference is
         flat.
     """
-    return _find_ends(correlations, np.array(THRESHOLDS))
+    found: npt.NDArray[np.float64] = _find_ends(correlations, np.array(THRESHOLDS))
+    return found
 
 
 @lru_cache(maxsize=8)
-def _make_window(patch_px):
+def _make_window(patch_px: int) -> npt.NDArray[np.float64]:
     """(P, P) float64: the authors' Hann window, 0 on its frame."""
     steps = np.arange(patch_px) / (patch_px - 1)
     line = 0.5 - 0.5 * np.cos(2 * math.pi * steps)
@@ -190,7 +208,9 @@ def _make_window(patch_px):
 
 
 @lru_cache(maxsize=8)
-def _place_rings(patch_px):
+def _place_rings(
+    patch_px: int,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """Rings of each place of a real FFT, and how often it counts in each of its two.
 
     Rings from half the side on are one, which is not read.
@@ -207,7 +227,7 @@ def _place_rings(patch_px):
 
 
 @jit
-def _correlate(reference, restored, lower, upper, times):
+def _correlate(reference: Any, restored: Any, lower: Any, upper: Any, times: Any) -> Any:
     count, rows, cols = reference.shape
     rings = cols - 1
     found = np.empty((count, rings))
@@ -233,7 +253,7 @@ def _correlate(reference, restored, lower, upper, times):
 
 
 @jit
-def _find_ends(correlations, thresholds):
+def _find_ends(correlations: Any, thresholds: Any) -> Any:
     count, rings = correlations.shape
     ends = np.full((count, thresholds.size), 0.5)
     for patch in range(count):

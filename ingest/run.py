@@ -1,12 +1,15 @@
 """Ingest a study: plan the units, measure what is missing or changed, write the small tables."""
 
+from __future__ import annotations
+
 import logging
 import os
 import re
 from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -69,6 +72,15 @@ from upscale_audit.ingest.units import (
 from upscale_audit.ingest.vouchers import Journal, find_unit_vouchers
 from upscale_audit.ingest.workers import map_units
 
+if TYPE_CHECKING:
+    from distributed.cfexecutor import ClientExecutor
+
+    from upscale_audit.ingest.pairing import Pair
+    from upscale_audit.ingest.perceptual import Weights
+    from upscale_audit.ingest.study import Study
+    from upscale_audit.ingest.units import UnitManifest
+
+
 IMAGES_PER_UNIT = 32
 
 logger = logging.getLogger(__name__)
@@ -88,7 +100,13 @@ class IngestReport:
     warnings: tuple[dict, ...] = ()
 
 
-def ingest_study(study, workers=None, progress=None, executor=None, memory_bytes=None):
+def ingest_study(
+    study: Study,
+    workers: int | None = None,
+    progress: Callable[..., None] | None = None,
+    executor: ClientExecutor | None = None,
+    memory_bytes: int | None = None,
+) -> IngestReport:
     """Bring a study's raw tables up to date with its files.
 
     Parameters
@@ -152,7 +170,7 @@ def ingest_study(study, workers=None, progress=None, executor=None, memory_bytes
     return _report(manifests, tables, kept)
 
 
-def _count_workers(study, pairing, weights, memory_bytes):
+def _count_workers(study: Study, pairing: Pairing, weights: Any, memory_bytes: int | None) -> int:
     """As many workers as cores, or as the memory holds; said where that is fewer."""
     files = [pair.file for pair in pairing.pairs if pair.file is not None]
     paths = [*pairing.references.values(), *files]
@@ -173,7 +191,9 @@ def _count_workers(study, pairing, weights, memory_bytes):
     return workers
 
 
-def _plan_vouched(study, pairing, weights):
+def _plan_vouched(
+    study: Study, pairing: Pairing, weights: Weights | None
+) -> tuple[list[Unit], Journal]:
     """Plan the units; the journal then names every one that something vouches for.
 
     What a killed ingest measured is on the disk and in no manifest: its lines keep it.
@@ -186,12 +206,17 @@ def _plan_vouched(study, pairing, weights):
     return units, journal
 
 
-def name_unit(unit_id):
+def name_unit(unit_id: str) -> str:
     """Name a unit's manifest within the raw folder."""
     return f"units/{unit_id}.json"
 
 
-def plan_units(study, pairing, weights=None, vouchers=None):
+def plan_units(
+    study: Study,
+    pairing: Pairing,
+    weights: Weights | None = None,
+    vouchers: Mapping[str, Any] | None = None,
+) -> list[Unit]:
     """Divide a study into units, keeping the units that stand.
 
     Parameters
@@ -226,10 +251,10 @@ def plan_units(study, pairing, weights=None, vouchers=None):
     for image_id in sorted(uncovered):
         if uncovered[image_id]:
             by_models[tuple(sorted(uncovered[image_id]))].append(image_id)
-    for models, images in sorted(by_models.items()):
-        for begin in range(0, len(images), IMAGES_PER_UNIT):
-            chunk = tuple(images[begin : begin + IMAGES_PER_UNIT])
-            units.append(_make_unit(study, weights, inputs, chunk, models))
+    for names, left in sorted(by_models.items()):
+        for begin in range(0, len(left), IMAGES_PER_UNIT):
+            chunk = tuple(left[begin : begin + IMAGES_PER_UNIT])
+            units.append(_make_unit(study, weights, inputs, chunk, names))
     if vouchers is None:
         return units
     return [
@@ -238,13 +263,14 @@ def plan_units(study, pairing, weights=None, vouchers=None):
     ]
 
 
-def _inputs_by_image(study, pairing):
+def _inputs_by_image(study: Study, pairing: Pairing) -> Any:
     inputs = {}
     for image_id, path in pairing.references.items():
-        name = name_within(path, study.references)
+        name = name_within(path, study.reference_folder)
         inputs[image_id] = [Input("reference", None, None, to_text(image_id), path, name)]
+    lr_folder = None if study.lr is None else study.lr.folder
     for image_id, path in pairing.lr_files.items():
-        name = name_within(path, study.lr.folder)
+        name = path.name if lr_folder is None else name_within(path, lr_folder)
         inputs[image_id].append(Input("lr", None, None, to_text(image_id), path, name))
     for pair in pairing.pairs:
         owner = "restored", pair.model_id, pair.inference_path
@@ -253,12 +279,18 @@ def _inputs_by_image(study, pairing):
     return {to_text(image_id): tuple(items) for image_id, items in inputs.items()}
 
 
-def name_recipe(study, weights=None):
+def name_recipe(study: Study, weights: Weights | None = None) -> dict[str, Any]:
     """Name what decides the numbers of a study beside its pixels."""
     return recipe(study.ingest_parameters, weights, study.lr, plan_scan(study), study.size_rule)
 
 
-def _make_unit(study, weights, inputs, images, models):
+def _make_unit(
+    study: Study,
+    weights: Weights | None,
+    inputs: Any,
+    images: tuple[str, ...],
+    models: tuple[str, ...],
+) -> Unit:
     chosen = {
         image_id: tuple(
             item for item in inputs[image_id] if item.model_id is None or item.model_id in models
@@ -266,15 +298,24 @@ def _make_unit(study, weights, inputs, images, models):
         for image_id in images
     }
     parameters, scan = study.ingest_parameters, plan_scan(study)
-    more = {"lr": study.lr, "scan": scan, "size_rule": study.size_rule}
-    return Unit(study.raw, images, models, chosen, parameters, weights, **more)
+    return Unit(
+        study.raw,
+        images,
+        models,
+        chosen,
+        parameters,
+        weights,
+        lr=study.lr,
+        scan=scan,
+        size_rule=study.size_rule,
+    )
 
 
-def _name_images(unit):
+def _name_images(unit: Any) -> str:
     return f"the images {', '.join(unit.images[:3])}, ..."
 
 
-def _say_full_memory(results):
+def _say_full_memory(results: Iterable[Any]) -> Iterator[Any]:
     try:
         yield from results
     except MemoryError as error:
@@ -284,7 +325,7 @@ def _say_full_memory(results):
         ) from None
 
 
-def _read_labels(study, image_ids):
+def _read_labels(study: Study, image_ids: Mapping[str, Path]) -> Any:
     entries = read_entries(study.label_entries) if study.label_entries else []
     if study.patients is not None:
         entries = read_patients(study.patients, [to_text(image_id) for image_id in image_ids])
@@ -292,9 +333,13 @@ def _read_labels(study, image_ids):
     return {"labels": entries, "boxes": boxes}
 
 
-def _read_published(study):
+def _read_published(study: Study) -> Any:
     """Read the published generator's files; a label may name one file of each kind."""
-    tables = {"published_results": [], "published_locations": [], "published_comparisons": []}
+    tables: dict[str, list[Any]] = {
+        "published_results": [],
+        "published_locations": [],
+        "published_comparisons": [],
+    }
     seen = set()
     for item in study.published:
         kind = detect_kind(item.file)
@@ -314,7 +359,9 @@ def _read_published(study):
     return tables
 
 
-def _small_tables(pairing, manifests, weights):
+def _small_tables(
+    pairing: Pairing, manifests: Sequence[UnitManifest], weights: Weights | None
+) -> Any:
     """Rows of the image, file, pair and reject tables, in a stated order."""
     source_files = _collect(manifests, "source_files")
     rejects = _collect(manifests, "rejects")
@@ -344,7 +391,12 @@ def _small_tables(pairing, manifests, weights):
     }
 
 
-def finish_tables(study, tables, manifests, masks=None):
+def finish_tables(
+    study: Study,
+    tables: dict[str, Any],
+    manifests: Sequence[UnitManifest],
+    masks: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Put boxes and masks into their references' pixels, and say what a reader should know.
 
     Parameters
@@ -370,7 +422,7 @@ def finish_tables(study, tables, manifests, masks=None):
     return tables | {"warnings": find_warnings(tables, unknown, _read_sources(study))}
 
 
-def _read_sources(study):
+def _read_sources(study: Study) -> dict[str, str]:
     """Say what each copy of a phantom study is a copy of; empty of any other study."""
     path = study.phantoms / "injections.parquet"
     if not path.is_file():
@@ -379,26 +431,29 @@ def _read_sources(study):
     return dict(zip(*(column.to_pylist() for column in table.itercolumns()), strict=True))
 
 
-def _name_masks(study, pairing):
+def _name_masks(study: Study, pairing: Pairing) -> dict[str, Any]:
     """Give path and name of the label image of each reference that has one."""
+    folder = None if study.regions is None else study.regions.folder
+    if folder is None:
+        return {}
     return {
-        to_text(image_id): (path, name_within(path, study.regions.folder))
+        to_text(image_id): (path, name_within(path, folder))
         for image_id, path in pairing.mask_files.items()
     }
 
 
-def describe_metrics(weights):
+def describe_metrics(weights: Weights | None) -> list[dict[str, Any]]:
     """Give the rows of raw table `metrics`: what each is, and why it was not measured if so."""
     missing = {} if weights else {"lpips": "no weights: name alexnet and lpips in [perceptual]"}
     return [
         {"metric": metric.name, "metric_number": number}
         | asdict(metric)
-        | {"null_when": metric.null_when, "not_measured": missing.get(metric.name)}
+        | {"not_measured": missing.get(metric.name)}
         for number, metric in enumerate(METRICS, start=1)
     ]
 
 
-def _say_unlike_depths(manifests):
+def _say_unlike_depths(manifests: Sequence[UnitManifest]) -> None:
     """Say of how many files no window was applied, though one was to their reference."""
     files = _collect(manifests, "source_files")
     shown = {row["image_id"] for row in files if row["role"] == "reference" and row["window_rule"]}
@@ -411,7 +466,9 @@ def _say_unlike_depths(manifests):
         )  # fmt: skip
 
 
-def _describe_pair(pair, measured):
+def _describe_pair(
+    pair: Pair, measured: set[tuple[str, str | None, str | None]]
+) -> dict[str, str | None]:
     image_id = to_text(pair.image_id)
     status = pair.status
     if status == "matched":
@@ -431,17 +488,25 @@ def _describe_pair(pair, measured):
     }
 
 
-def _collect(manifests, key):
-    return [row for manifest in manifests for row in manifest[key]]
+def _collect(manifests: Sequence[UnitManifest], key: str) -> list[dict[str, Any]]:
+    parts: Iterable[Mapping[str, Any]] = manifests
+    return [row for part in parts for row in part[key]]
 
 
-def _unique_sorted(rows, order):
+def _unique_sorted(rows: Sequence[dict[str, Any]], order: tuple[str, ...]) -> list[dict[str, Any]]:
     """Rows sorted by key; a reference read by several units appears once."""
     unique = {tuple(row[name] or "" for name in order): row for row in rows}
     return [unique[key] for key in sorted(unique)]
 
 
-def _write_tables(study, manifests, tables, weights, tables_sha256, journal):
+def _write_tables(
+    study: Study,
+    manifests: Sequence[UnitManifest],
+    tables: Any,
+    weights: Weights | None,
+    tables_sha256: dict[str, str],
+    journal: Journal,
+) -> None:
     """Write the small tables, clear debris, and sign the whole raw folder off."""
     (study.raw / MANIFEST).unlink(missing_ok=True)
     files = {}
@@ -473,7 +538,13 @@ def _write_tables(study, manifests, tables, weights, tables_sha256, journal):
     write_manifest(study.raw / MANIFEST, manifest)
 
 
-def _sign_off(study, manifests, sources, files, weights):
+def _sign_off(
+    study: Study,
+    manifests: Sequence[UnitManifest],
+    sources: Mapping[str, str],
+    files: Mapping[str, str],
+    weights: Weights | None,
+) -> Any:
     """Describe the raw folder; units kept from older code are said to be of that code."""
     measured_by = {item["unit_id"]: item["code"]["sha256"] for item in manifests}
     whole = name_recipe(study, weights) | {
@@ -499,7 +570,7 @@ def _sign_off(study, manifests, sources, files, weights):
     }
 
 
-def _list_beside(study, masks):
+def _list_beside(study: Study, masks: Mapping[str, Any]) -> Any:
     """List the files beside the images by their name: those read first, and those read last."""
     listed = list_table_sources(study).items()
     csv = {name: path for name, (path, table) in listed if table == MASK}
@@ -509,7 +580,7 @@ def _list_beside(study, masks):
     }
 
 
-def _hash_tables(study, files):
+def _hash_tables(study: Study, files: Mapping[str, Path]) -> dict[str, str]:
     """SHA-256 of files beside the images, by name."""
     try:
         return {name: hash_file(path) for name, path in files.items()}
@@ -520,7 +591,9 @@ def _hash_tables(study, files):
         ) from None
 
 
-def _check_unchanged(study, files, tables_sha256):
+def _check_unchanged(
+    study: Study, files: Mapping[str, Path], tables_sha256: dict[str, str]
+) -> None:
     """Refuse label, mask and result files that changed while they were read."""
     if _hash_tables(study, files) != tables_sha256:
         raise StudyError(
@@ -529,13 +602,17 @@ def _check_unchanged(study, files, tables_sha256):
         )
 
 
-def _hash_sources(tables_sha256, manifests, rejects):
+def _hash_sources(
+    tables_sha256: dict[str, str],
+    manifests: Sequence[UnitManifest],
+    rejects: Sequence[dict[str, Any]],
+) -> dict[str, str]:
     """SHA-256 of every readable source file, by its name within the study."""
     sources = tables_sha256 | merge_unit_sources(manifests)
     return sources | {name_source(row): row["file_sha256"] for row in rejects if row["file_sha256"]}
 
 
-def _clear_debris(raw, wanted):
+def _clear_debris(raw: Path, wanted: set[Path]) -> None:
     """Remove shards and unit manifests that no longer count; touch nothing else."""
     own_name = re.compile(r"\.?[0-9a-f]{16}\.(parquet|json)(\.tmp)?")
     for folder in (raw / "units", raw / "patches", *(raw / "blocks").glob("model_id=*")):
@@ -546,7 +623,7 @@ def _clear_debris(raw, wanted):
             folder.rmdir()
 
 
-def _order_shards(manifests):
+def _order_shards(manifests: Sequence[UnitManifest]) -> list[str]:
     """Block shards by model, then first image: the order in which the warehouse stores them."""
     shards = [
         (shard["model_id"], manifest["images"][0], shard["file"])
@@ -556,7 +633,7 @@ def _order_shards(manifests):
     return [file for _, _, file in sorted(shards)]
 
 
-def _report(manifests, tables, kept):
+def _report(manifests: Sequence[UnitManifest], tables: Any, kept: int) -> IngestReport:
     return IngestReport(
         images=len(tables["images"]),
         blocks=sum(shard["rows"] for item in manifests for shard in item["shards"]),
@@ -569,7 +646,7 @@ def _report(manifests, tables, kept):
     )
 
 
-def read_raw_manifest(raw):
+def read_raw_manifest(raw: Path) -> RawManifest:
     """Read ``raw/manifest.json``.
 
     Raises
@@ -580,7 +657,7 @@ def read_raw_manifest(raw):
     path = Path(raw) / MANIFEST
     repair = "run upscale-audit ingest again"
     try:
-        manifest = read_document(path, _Versioned)
+        manifest: RawManifest = read_document(path, _Versioned)
         version = manifest["schema_version"]
         if version == SCHEMA_VERSION:
             check_shape(manifest, RawManifest)

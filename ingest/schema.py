@@ -3,6 +3,7 @@
 dbt's source description is tested against this dictionary.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -28,7 +29,7 @@ class Column:
 _TEXT, _FLOAT, _COUNT = pa.string(), pa.float32(), pa.int64()
 
 
-def _measured(image):
+def _measured(image: str) -> tuple[Column, ...]:
     """Columns of one image's own block measurements."""
     return (
         Column(f"{image}_sum", pa.int16(), "dn", "Sum of grey values over the block."),
@@ -49,7 +50,7 @@ def _measured(image):
     )
 
 
-def _compared(path):
+def _compared(path: str) -> tuple[Column, ...]:
     """Columns that compare one inference path's image with the reference."""
     return (
         Column(f"{path}_cross", pa.int32(), "dn2", "Sum of reference x restored grey values."),
@@ -509,7 +510,7 @@ TABLES = {
 }
 
 
-def arrow_schema(table, metadata=None):
+def arrow_schema(table: str, metadata: Mapping[str, str] | None = None) -> pa.Schema:
     """Arrow schema of a raw table, units and meanings in the fields' metadata."""
     return pa.schema(
         [

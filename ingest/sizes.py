@@ -5,18 +5,30 @@ how to make one of it. Which rule is used changes what is measured (Lanczos over
 where it reduces); none is a default.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
 from upscale_audit.ingest.errors import RejectedFileError
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from upscale_audit.ingest.images import DecodedImage
+
+
 MAX_STRETCH_RATIO = 0.05
 """Most that a rule may stretch one side against the other: 1 px in 20."""
 
 
-def find_size_problem(shape, expected, rule):
+def find_size_problem(
+    shape: tuple[int, int], expected: tuple[int, int], rule: str | None
+) -> str | None:
     """Say why an image cannot be compared with its reference; None where it can.
 
     Parameters
@@ -50,7 +62,9 @@ def find_size_problem(shape, expected, rule):
     return None
 
 
-def _find_crop_problem(found, shape, expected, gaps):
+def _find_crop_problem(
+    found: str, shape: tuple[int, int], expected: tuple[int, int], gaps: Sequence[int]
+) -> str | None:
     if max(gaps) > 1:
         return f"{found}: more than the 1 px that 'crop' takes away"
     if any(side // 8 < wanted // 8 for side, wanted in zip(shape, expected, strict=True)):
@@ -61,7 +75,7 @@ def _find_crop_problem(found, shape, expected, gaps):
     return None
 
 
-def bring_to_size(image, expected, rule):
+def bring_to_size(image: DecodedImage, expected: tuple[int, int], rule: str) -> DecodedImage:
     """Bring a decoded image to another size.
 
     Parameters
@@ -91,10 +105,15 @@ def bring_to_size(image, expected, rule):
     if image.rgb is None:
         return replace(image, grey=np.ascontiguousarray(change(image.grey, expected)), facts=facts)
     rgb = np.ascontiguousarray(change(image.rgb, expected))
-    return replace(image, grey=cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), rgb=rgb, facts=facts)
+    return replace(
+        image,
+        grey=np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8),
+        rgb=rgb,
+        facts=facts,
+    )
 
 
-def check_size(image, expected, rule):
+def check_size(image: DecodedImage, expected: tuple[int, int], rule: str | None) -> None:
     """Refuse an image that no stated rule brings to the reference's size.
 
     Raises
@@ -107,7 +126,7 @@ def check_size(image, expected, rule):
         raise RejectedFileError("size_mismatch", problem)
 
 
-def resample_mitchell(values, size):
+def resample_mitchell(values: npt.NDArray[np.float64], size: int) -> npt.NDArray[np.float64]:
     """Resample the first axis by the kernel of Mitchell and Netravali.
 
     Parameters
@@ -144,7 +163,7 @@ def resample_mitchell(values, size):
     return total
 
 
-def _mitchell(distance):
+def _mitchell(distance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Weight at a distance in stretched pixels; zero from 2 on."""
     t = np.abs(distance)
     near = (7 * t**3 - 12 * t**2 + 16 / 3) / 6
@@ -152,17 +171,19 @@ def _mitchell(distance):
     return np.where(t < 1, near, np.where(t < 2, far, 0))
 
 
-def _change_by_opencv(flag):
+def _change_by_opencv(flag: int) -> Callable[..., Any]:
     return lambda pixels, size: cv2.resize(pixels, size[::-1], interpolation=flag)
 
 
-def _change_by_mitchell(pixels, size):
+def _change_by_mitchell(
+    pixels: npt.NDArray[np.uint8], size: tuple[int, int]
+) -> npt.NDArray[np.uint8]:
     rows = resample_mitchell(pixels.astype(np.float64), size[0])
     both = resample_mitchell(rows.swapaxes(0, 1), size[1]).swapaxes(0, 1)
     return np.floor(both.clip(0, 255) + 0.5).astype(np.uint8)
 
 
-_RULES = {
+_RULES: dict[str, Callable[..., npt.NDArray[np.uint8]]] = {
     "lanczos4": _change_by_opencv(cv2.INTER_LANCZOS4),
     "mitchell": _change_by_mitchell,
     "area": _change_by_opencv(cv2.INTER_AREA),

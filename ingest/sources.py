@@ -1,8 +1,19 @@
 """Source files by their name within the study: the names that hash lists and proofs use."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import name_within, to_text, walk_files
 from upscale_audit.ingest.published import detect_kind
+
+if TYPE_CHECKING:
+    from upscale_audit.ingest.study import Study
+    from upscale_audit.ingest.units import UnitManifest
+
 
 _PUBLISHED_TABLES = {
     "results": "published_results",
@@ -14,14 +25,14 @@ MASK = "mask"
 _KEY = ("role", "model_id", "inference_path", "image_id", "file_name")
 
 
-def name_source(row):
+def name_source(row: Mapping[str, Any]) -> str:
     """Name an image file: ``reference/...``, ``lr/...``, ``mask/...``, ``restored/<model>/...``."""
     if row["role"] != "restored":
         return f"{row['role']}/{row['file_name']}"
     return f"restored/{row['model_id']}/{row['inference_path']}/{row['file_name']}"
 
 
-def list_unit_sources(manifest):
+def list_unit_sources(manifest: UnitManifest) -> dict[str, tuple[str | None, str]]:
     """List what a unit read.
 
     Parameters
@@ -42,7 +53,7 @@ def list_unit_sources(manifest):
     return sources
 
 
-def merge_unit_sources(manifests):
+def merge_unit_sources(manifests: Iterable[UnitManifest]) -> dict[str, str]:
     """List what all units read, each file once.
 
     Parameters
@@ -60,7 +71,7 @@ def merge_unit_sources(manifests):
     StudyError
         Two units read a file when it had different bytes: their numbers are of two images.
     """
-    sources = {}
+    sources: dict[Any, Any] = {}
     for manifest in manifests:
         for name, (_, sha256) in list_unit_sources(manifest).items():
             if sources.setdefault(name, sha256) != sha256:
@@ -72,7 +83,7 @@ def merge_unit_sources(manifests):
     return sources
 
 
-def list_table_sources(study):
+def list_table_sources(study: Study) -> dict[str, Any]:
     """List the files beside the images: labels, boxes, a CSV of masks and published results.
 
     Returns
@@ -86,7 +97,7 @@ def list_table_sources(study):
         ("labels", study.label_entries),
         ("labels", patients),
         ("boxes", study.label_boxes),
-        (MASK, study.regions and study.regions.chexmask),
+        (MASK, None if study.regions is None else study.regions.chexmask),
     ):
         if path is not None:
             files[f"{table}/{to_text(path.name)}"] = (path, table)
@@ -96,7 +107,7 @@ def list_table_sources(study):
     return files
 
 
-def find_sources(study):
+def find_sources(study: Study) -> dict[str, Path]:
     """Find where each source file of a study lies.
 
     Returns

@@ -1,6 +1,7 @@
 """What a study states of images deeper than 8 bits; `ingest.windows` does it."""
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from upscale_audit.ingest.errors import StudyError
 
@@ -27,7 +28,7 @@ class Window:
     high: float | None = None
 
 
-def parse_window(value):
+def parse_window(value: object) -> Window:
     """Read the study's key ``window``.
 
     Parameters
@@ -45,10 +46,12 @@ def parse_window(value):
     """
     if value == "dicom":
         return Window("dicom")
-    is_share = isinstance(value, dict) and list(value) == ["percentiles"]
-    limits = value["percentiles"] if is_share else value
-    is_pair = isinstance(limits, list) and len(limits) == 2
-    if is_pair and all(type(item) in (int, float) and abs(item) < MOST for item in limits):
+    is_share, limits = False, value
+    if isinstance(value, dict) and list(value) == ["percentiles"]:
+        is_share, limits = True, value["percentiles"]
+    if not isinstance(limits, list) or len(limits) != 2:
+        raise StudyError(f"window = {value!r}; expected {_EXPECTED}")
+    if all(type(item) in (int, float) and abs(item) < MOST for item in limits):
         low, high = map(float, limits)
         within = not is_share or (low >= 0 and high <= 100)
         if low < high and within:
@@ -56,6 +59,6 @@ def parse_window(value):
     raise StudyError(f"window = {value!r}; expected {_EXPECTED}")
 
 
-def name_window(window):
+def name_window(window: Window | None) -> dict[str, Any]:
     """Name a window in a recipe; nothing where there is none."""
     return {} if window is None else {"window": asdict(window)}

@@ -1,8 +1,10 @@
 """What a study says of masks: where they are, and what their values mean."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from upscale_audit.ingest.errors import StudyError
 
@@ -37,14 +39,14 @@ class Masks:
     min_rca: float = LEAST_RCA
 
     @property
-    def structures(self):
+    def structures(self) -> tuple[str, ...]:
         """Names of the structures; of two that claim a pixel or a block alike, the first has it."""
         if self.folder is None:
             return tuple(CHEXMASK_STRUCTURES)
         return tuple(name for _, name in self.labels)
 
     @property
-    def recipe(self):
+    def recipe(self) -> dict[str, Any]:
         """What decides the regions beside the masks' bytes."""
         return {
             "kind": "chexmask" if self.folder is None else "label_images",
@@ -53,7 +55,7 @@ class Masks:
         }
 
 
-def parse_labels(given):
+def parse_labels(given: str | Mapping[str, Any]) -> tuple[tuple[int, str], ...]:
     """Check what a study file says the values of its label images mean.
 
     Parameters
@@ -73,7 +75,7 @@ def parse_labels(given):
     expected = 'expected { 1 = "left lung", 2 = "right lung" }, values 1 to 255'
     if not isinstance(given, dict) or not 1 <= len(given) <= MAX_STRUCTURES:
         raise StudyError(f"labels = {given!r}; {expected}, {MAX_STRUCTURES} names at most")
-    labels = []
+    labels: list[Any] = []
     for value, name in given.items():
         if not re.fullmatch("[1-9][0-9]{0,2}", value) or int(value) > 255:
             raise StudyError(f"labels has the value {value!r}; {expected}: 0 is no structure")

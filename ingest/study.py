@@ -1,17 +1,20 @@
 """The study file: which images, which models, and every parameter that changes a number."""
 
+from __future__ import annotations
+
 import codecs
 import difflib
 import os
 import re
 import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 from upscale_audit.ingest.credit import Credit, parse_credit
 from upscale_audit.ingest.documents import read_bounded
-from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.errors import StudyError, require_value
 from upscale_audit.ingest.model_facts import KEYS as FACTS
 from upscale_audit.ingest.model_facts import MAX_CHARACTERS, ModelFacts, check_facts
 from upscale_audit.ingest.patients import COLUMNS, LAYOUTS, PatientList, is_plain_list
@@ -21,11 +24,16 @@ from upscale_audit.ingest.restorers import (
     DECLARATIONS,
     LR_RULES,
     LR_SCALES,
+    Declaration,
     Repair,
     RestoreParameters,
 )
 from upscale_audit.ingest.stated_window import Window, parse_window
 from upscale_audit.ingest.structures import LEAST_RCA, Masks, parse_labels
+
+if TYPE_CHECKING:
+    from dataclasses import Field
+
 
 INFERENCE_PATHS = ("notta", "tta")
 MAX_FILE_BYTES = 1 << 20
@@ -45,6 +53,10 @@ COMPOSITE_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,62}")
 MAX_COMPOSITES = 20
 MEASURED_SOURCES = ("images", "images_notta", "images_tta")
 """What marts and exports call the measured images; no published file may be labelled so."""
+
+
+D = TypeVar("D")
+"""A declaration of a table's keys, a dataclass."""
 
 
 @dataclass(frozen=True)
@@ -80,14 +92,14 @@ class IngestParameters:
     image_metrics: bool = True
     window: Window | None = None
 
-    def __post_init__(self):
-        _require(self.edge_rule in EDGE_RULES, "edge_rule", self.edge_rule, EDGE_RULES)
-        _require(self.colour in COLOUR_RULES, "colour", self.colour, COLOUR_RULES)
-        _require(0 < self.edge_quantile < 1, "edge_quantile", self.edge_quantile, "0 < q < 1")
+    def __post_init__(self) -> None:
+        require_value(self.edge_rule in EDGE_RULES, "edge_rule", self.edge_rule, EDGE_RULES)
+        require_value(self.colour in COLOUR_RULES, "colour", self.colour, COLOUR_RULES)
+        require_value(0 < self.edge_quantile < 1, "edge_quantile", self.edge_quantile, "0 < q < 1")
         ordered = 0 <= self.edge_low_dn <= self.edge_high_dn < 2**31
         expected = "0 <= edge_low_dn <= edge_high_dn < 2**31"
-        _require(ordered, "edge_low_dn", self.edge_low_dn, expected)
-        _require(self.max_image_px > 0, "max_image_px", self.max_image_px, "a positive count")
+        require_value(ordered, "edge_low_dn", self.edge_low_dn, expected)
+        require_value(self.max_image_px > 0, "max_image_px", self.max_image_px, "a positive count")
 
 
 @dataclass(frozen=True)
@@ -122,14 +134,16 @@ class AnalysisParameters:
     error_limit_dn2: float = 25.0
     tile_px: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         in_block = 1 <= self.ringing_min_px <= 64
-        _require(in_block, "ringing_min_px", self.ringing_min_px, "1..64")
+        require_value(in_block, "ringing_min_px", self.ringing_min_px, "1..64")
         enough = 100 <= self.bootstrap_replicates <= 100_000
-        _require(enough, "bootstrap_replicates", self.bootstrap_replicates, "100..100000")
-        _require(2 <= self.min_clusters < 2**31, "min_clusters", self.min_clusters, "2 or more")
+        require_value(enough, "bootstrap_replicates", self.bootstrap_replicates, "100..100000")
+        require_value(
+            2 <= self.min_clusters < 2**31, "min_clusters", self.min_clusters, "2 or more"
+        )
         is_error = 0 <= self.error_limit_dn2 <= 255**2
-        _require(is_error, "error_limit_dn2", self.error_limit_dn2, "0..65025")
+        require_value(is_error, "error_limit_dn2", self.error_limit_dn2, "0..65025")
         _require_tile(self.tile_px)
 
 
@@ -146,26 +160,27 @@ class Model:
     model_id: str
     notta: Path
     tta: Path | None
-    restorer: object = None
+    restorer: Declaration | Repair | None = None
     tile_px: int | None = None
     facts: ModelFacts = field(default_factory=ModelFacts)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _require_tile(self.tile_px)
 
     @property
-    def label(self):
+    def label(self) -> str:
         """Its name for people."""
         return self.facts.label or self.model_id
 
     @property
-    def is_control(self):
+    def is_control(self) -> bool:
         """Whether its images are the references, damaged as stated."""
         return isinstance(self.restorer, CONTROLS)
 
-    def folder(self, inference_path):
+    def folder(self, inference_path: str) -> Path | None:
         """Folder of the restored images, or None where the path is not declared."""
-        return getattr(self, inference_path)
+        found: Path | None = getattr(self, inference_path)
+        return found
 
 
 @dataclass(frozen=True)
@@ -194,12 +209,16 @@ class LrParameters:
     scale: int | None = None
     folder: Path | None = None
 
-    def __post_init__(self):
-        _require(self.rule in (None, *LR_RULES), "rule", self.rule, LR_RULES)
-        _require(self.scale in (None, *LR_SCALES), "scale", self.scale, "2, 3 or 4")
+    def __post_init__(self) -> None:
+        require_value(self.rule in (None, *LR_RULES), "rule", self.rule, LR_RULES)
+        require_value(self.scale in (None, *LR_SCALES), "scale", self.scale, "2, 3 or 4")
         if self.folder is None:
-            _require(self.rule is not None, "rule", None, "a rule, or folder with the LR images")
-            _require(self.scale is not None, "scale", None, "a scale, or folder with the LR images")
+            require_value(
+                self.rule is not None, "rule", None, "a rule, or folder with the LR images"
+            )
+            require_value(
+                self.scale is not None, "scale", None, "a scale, or folder with the LR images"
+            )
 
 
 @dataclass(frozen=True)
@@ -253,27 +272,43 @@ class Study:
     restore_parameters: RestoreParameters = field(default_factory=RestoreParameters)
 
     @property
-    def raw(self):
+    def reference_folder(self) -> Path:
+        """Folder of the references.
+
+        Raises
+        ------
+        StudyError
+            The study is of published files only.
+        """
+        if self.references is None:
+            raise StudyError(
+                f"{self.path} names no images: expected references in [study], and models; this"
+                " needs them"
+            )
+        return self.references
+
+    @property
+    def raw(self) -> Path:
         """Folder of the raw Parquet tables."""
         return self.output / "raw"
 
     @property
-    def hyra(self):
+    def hyra(self) -> Path:
         """Folder of HyRA's tables; there once the command ``hyra`` has run."""
         return self.output / "hyra"
 
     @property
-    def phantoms(self):
+    def phantoms(self) -> Path:
         """Folder of what is drawn into this study's images; there if ``phantom`` made it."""
         return self.output / "phantoms"
 
     @property
-    def warehouse(self):
+    def warehouse(self) -> Path:
         """The published database."""
         return self.output / "warehouse.duckdb"
 
 
-def load_study(path):
+def load_study(path: str | Path) -> Study:
     """Read and check a study file.
 
     Parameters
@@ -306,33 +341,32 @@ def load_study(path):
     return _parse_study(path.resolve(), document)
 
 
-def _decode(data):
+def _decode(data: bytes) -> str:
     """Decode UTF-8, or UTF-16 with its mark, as Notepad and PowerShell save text."""
     is_wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     text = data.decode("utf-16" if is_wide else "utf-8-sig")
     return text.replace("\r\n", "\n")
 
 
-def _hint_at_backslash(error):
+def _hint_at_backslash(error: Exception) -> str:
     """Say what to do where Windows' separators were taken for the start of an escape."""
     if "\\" not in str(error) and "hex" not in str(error):
         return ""
     return "; write folders with / or between single quotes, as 'restored\\alpha'"
 
 
-def _parse_study(path, document):
+def _parse_study(path: Path, document: Any) -> Study:
     sections = (
         "study", "models", "lr", "size", "published", "labels", "perceptual", "parameters",
         "restore", "paper", "detectors", "regions",
     )  # fmt: skip
     _check_keys(path, "the study file", document, sections, required=("study",))
     study = _table(path, document, "study")
-    known = ("name", "references", "output", "pairing", "axis", "axis_models", "frozen", "sfrc")
-    known += ("detectors",)
+    keys = ("name", "references", "output", "pairing", "axis", "axis_models", "frozen", "sfrc")
     published = _parse_published(path, document.get("published", []))
     has_images = "models" in document or "references" in study or not published
     required = ("name", "references") if has_images else ("name",)
-    _check_keys(path, "[study]", study, known, required=required)
+    _check_keys(path, "[study]", study, (*keys, "detectors"), required=required)
     labels = _table(path, document, "labels")
     known = ("entries", "boxes", "box_frame", "patients", "layout", "columns")
     _check_keys(path, "[labels]", labels, known)
@@ -343,7 +377,7 @@ def _parse_study(path, document):
         )
     ingest_parameters, analysis_parameters = _parse_parameters(path, document)
     output = _resolve(path, "[study]", study, "output", default=".")
-    models = ()
+    models: tuple[Model, ...] = ()
     if has_images:
         models = _parse_models(path, document.get("models"))
         models = _add_repaired(path, document, models, output)
@@ -380,7 +414,7 @@ def _parse_study(path, document):
     return parsed
 
 
-def _parse_frame(path, labels):
+def _parse_frame(path: Path, labels: Mapping[str, Any]) -> Any:
     """Parse in which frame boxes count; None where the study leaves it to their numbers."""
     given = labels.get("box_frame")
     if given is None or given in ("reference", "unit"):
@@ -394,7 +428,7 @@ def _parse_frame(path, labels):
     )
 
 
-def _parse_size(path, document):
+def _parse_size(path: Path, document: Any) -> Any:
     if "size" not in document:
         return None
     given = _table(path, document, "size")
@@ -405,14 +439,14 @@ def _parse_size(path, document):
     return rule
 
 
-def _parse_credit(path, document):
+def _parse_credit(path: Path, document: Any) -> Credit:
     try:
         return parse_credit(_table(path, document, "paper"))
     except StudyError as error:
         raise StudyError(f"{path} [paper]: {error}") from None
 
 
-def _parse_patients(path, labels):
+def _parse_patients(path: Path, labels: Mapping[str, Any]) -> PatientList | None:
     """Parse the list of patients: a layout's, or one whose columns are named."""
     layout, columns = labels.get("layout"), labels.get("columns", {})
     entries = None if "patients" in labels else _file(path, "[labels]", labels, "entries")
@@ -443,7 +477,7 @@ def _parse_patients(path, labels):
     return PatientList(file, layout, tuple(sorted(columns.items())))
 
 
-def _parse_lr(path, document):
+def _parse_lr(path: Path, document: Any) -> LrParameters | None:
     if "lr" not in document:
         return None
     given = _table(path, document, "lr")
@@ -453,7 +487,7 @@ def _parse_lr(path, document):
     return lr
 
 
-def _parse_restore(path, document):
+def _parse_restore(path: Path, document: Any) -> RestoreParameters:
     """Parse what `restore` does; the LR images it makes are those of [lr] where that says how."""
     given = _table(path, document, "restore")
     lr = _table(path, document, "lr")
@@ -469,7 +503,7 @@ def _parse_restore(path, document):
     return _make(path, "[restore]", stated | given, RestoreParameters)
 
 
-def _parse_axis(path, study):
+def _parse_axis(path: Path, study: Mapping[str, str]) -> str:
     axis = _text(path, "[study]", study, "axis", default="standard")
     if axis not in AXES:
         raise StudyError(f"{path} [study]: axis = {axis!r}; expected one of {', '.join(AXES)}")
@@ -481,7 +515,9 @@ def _parse_axis(path, study):
     return axis
 
 
-def _parse_axis_models(path, study, models):
+def _parse_axis_models(
+    path: Path, study: Mapping[str, str], models: tuple[Model, ...]
+) -> tuple[str, ...]:
     """Names of the models that the study's own axis is fitted on: by default all but controls."""
     known = tuple(model.model_id for model in models)
     if "axis_models" not in study:
@@ -497,7 +533,7 @@ def _parse_axis_models(path, study, models):
     return tuple(sorted(set(given)))
 
 
-def _parse_patch_sides(path, study):
+def _parse_patch_sides(path: Path, study: Mapping[str, Any]) -> tuple[int, ...]:
     given = study.get("sfrc", [])
     least, most = PATCH_PX_RANGE
     is_list = isinstance(given, list) and all(type(side) is int for side in given)
@@ -509,7 +545,7 @@ def _parse_patch_sides(path, study):
     return tuple(sorted(set(given)))
 
 
-def _parse_composites(path, document):
+def _parse_composites(path: Path, document: Any) -> tuple[Any, ...]:
     """Parse [detectors.NAME] expression = "..."; what they say, a build reads."""
     given = _table(path, document, "detectors")
     if len(given) > MAX_COMPOSITES:
@@ -532,7 +568,7 @@ def _parse_composites(path, document):
     return tuple(composites)
 
 
-def _parse_regions(path, document):
+def _parse_regions(path: Path, document: Any) -> Any:
     """Parse where the masks of structures are: label images and their meaning, or CheXmask's."""
     if "regions" not in document:
         return None
@@ -557,7 +593,7 @@ def _parse_regions(path, document):
     return Masks(chexmask=_file(path, where, given, "chexmask"), min_rca=float(least))
 
 
-def _check_apart(study):
+def _check_apart(study: Study) -> None:
     """Refuse a study whose images lie where its outputs are written."""
     folders = [model.notta for model in study.models]
     folders += [study.references] if study.references else []
@@ -581,12 +617,12 @@ def _check_apart(study):
                 )
 
 
-def _first_part(folder, output):
+def _first_part(folder: Path, output: Path) -> str | None:
     """Give the first name of a folder below the output folder; None where it lies elsewhere."""
     return folder.relative_to(output).parts[0] if output in folder.parents else None
 
 
-def _parse_published(path, entries):
+def _parse_published(path: Path, entries: Sequence[Any]) -> tuple[Any, ...]:
     if not isinstance(entries, list):
         raise StudyError(f"{path}: expected [[published]] tables, each with file and label")
     published = []
@@ -610,7 +646,7 @@ def _parse_published(path, entries):
     return tuple(published)
 
 
-def _parse_perceptual(path, document):
+def _parse_perceptual(path: Path, document: Any) -> Any:
     if "perceptual" not in document:
         return None
     names = ("alexnet", "lpips")
@@ -619,13 +655,13 @@ def _parse_perceptual(path, document):
     return PerceptualFiles(*(_file(path, "[perceptual]", files, name) for name in names))
 
 
-def _parse_models(path, entries):
+def _parse_models(path: Path, entries: Sequence[dict[str, str]]) -> tuple[Model, ...]:
     if not isinstance(entries, list) or not entries:
         raise StudyError(
             f"{path}: expected one or more [[models]] tables, each a model_id and its folders;"
             " study.example.toml shows one"
         )
-    models = []
+    models: list[Any] = []
     for number, entry in enumerate(entries, start=1):
         where = f"[[models]] number {number}"
         if not isinstance(entry, dict):
@@ -645,14 +681,16 @@ def _parse_models(path, entries):
         find = _folder if restorer is None else _resolve
         tta = find(path, where, entry, "tta") if "tta" in entry else None
         notta = find(path, where, entry, "notta")
-        facts = {key: value for key, value in entry.items() if key in FACTS}
-        facts = _make(path, where, facts, ModelFacts)
+        stated = {key: value for key, value in entry.items() if key in FACTS}
+        facts = _make(path, where, stated, ModelFacts)
         tile_px = _parse_tile(path, where, entry)
         models.append(Model(model_id, notta, tta, restorer, tile_px, facts))
     return tuple(models)
 
 
-def _add_repaired(path, document, models, output):
+def _add_repaired(
+    path: Path, document: Any, models: tuple[Model, ...], output: Path
+) -> tuple[Model, ...]:
     """Add, for each model with ``repair = true``, one whose images `restore` repairs."""
     repaired = []
     for model, entry in zip(models, document["models"], strict=True):
@@ -684,7 +722,7 @@ def _add_repaired(path, document, models, output):
     return tuple(sorted([*models, *repaired], key=lambda model: model.model_id))
 
 
-def _parse_tile(path, where, entry):
+def _parse_tile(path: Path, where: str, entry: Mapping[str, Any]) -> Any:
     tile_px = entry.get("tile_px")
     if tile_px is not None and type(tile_px) is not int:
         raise StudyError(f"{path} {where}: tile_px = {tile_px!r}; expected int")
@@ -695,7 +733,7 @@ def _parse_tile(path, where, entry):
     return tile_px
 
 
-def _parse_restorer(path, where, entry):
+def _parse_restorer(path: Path, where: str, entry: Mapping[str, Any]) -> Declaration | None:
     if "restorer" not in entry:
         return None
     given = _table(path, entry, "restorer")
@@ -708,14 +746,14 @@ def _parse_restorer(path, where, entry):
     return _make(path, where, given, DECLARATIONS[kind])
 
 
-def _make(path, where, given, declaration):
+def _make(path: Path, where: str, given: Mapping[str, Any], declaration: type[D]) -> D:
     """Make a declaration of a table's values, each of its field's type."""
-    known = {item.name: item for item in fields(declaration)}
+    known = {item.name: item for item in fields(declaration)}  # type: ignore[arg-type]  # a dataclass
     required = [name for name, item in known.items() if item.default is MISSING]
     _check_keys(path, where, given, known, required)
-    values = {}
+    hints, values = get_type_hints(declaration), {}
     for key, value in given.items():
-        expected = next(iter(get_args(known[key].type)), known[key].type)
+        expected = next(iter(get_args(hints[key])), hints[key])
         if expected is Path:
             value = _resolve(path, where, given, key)
         elif expected is float and type(value) is int:
@@ -729,7 +767,7 @@ def _make(path, where, given, declaration):
         raise StudyError(f"{path} {where}: {error}") from None
 
 
-def _parse_parameters(path, document):
+def _parse_parameters(path: Path, document: Any) -> tuple[IngestParameters, AnalysisParameters]:
     given = dict(_table(path, document, "parameters"))
     if "window" in given:
         try:
@@ -739,34 +777,36 @@ def _parse_parameters(path, document):
     kinds = (IngestParameters, AnalysisParameters)
     known = {item.name: item for kind in kinds for item in fields(kind)}
     _check_keys(path, "[parameters]", given, known)
+    hints = {key: hint for kind in kinds for key, hint in get_type_hints(kind).items()}
     for key, value in given.items():
-        expected = next(iter(get_args(known[key].type)), known[key].type)
+        expected = next(iter(get_args(hints[key])), hints[key])
         is_number = expected is float and type(value) is int
         if type(value) is not expected and not is_number:
             raise StudyError(
                 f"{path} [parameters]: {key} = {value!r}; expected {expected.__name__}"
             )
     try:
-        return tuple(
-            kind(**{item.name: given[item.name] for item in fields(kind) if item.name in given})
+        measured, analysed = (
+            {item.name: given[item.name] for item in fields(kind) if item.name in given}
             for kind in kinds
         )
+        return IngestParameters(**measured), AnalysisParameters(**analysed)
     except StudyError as error:
         raise StudyError(f"{path} [parameters]: {error}") from None
 
 
-def _require(condition, key, found, expected):
-    if not condition:
-        expected = ", ".join(expected) if isinstance(expected, tuple) else expected
-        raise StudyError(f"{key} = {found!r}; expected {expected}")
-
-
-def _require_tile(tile_px):
+def _require_tile(tile_px: Any) -> None:
     is_tile = tile_px is None or 16 <= tile_px < 2**31
-    _require(is_tile, "tile_px", tile_px, "16 or more, below 2**31")
+    require_value(is_tile, "tile_px", tile_px, "16 or more, below 2**31")
 
 
-def _check_keys(path, where, table, known, required=()):
+def _check_keys(
+    path: Path,
+    where: str,
+    table: Mapping[str, Any],
+    known: Mapping[str, Field] | tuple[str, ...],
+    required: Sequence[str] = (),
+) -> None:
     for key in table:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
@@ -777,21 +817,25 @@ def _check_keys(path, where, table, known, required=()):
             raise StudyError(f"{path}: {where} lacks the key {key!r}; study.example.toml shows it")
 
 
-def _table(path, document, key):
+def _table(path: Path, document: Any, key: str) -> dict[str, Any]:
     table = document.get(key, {})
     if not isinstance(table, dict):
         raise StudyError(f"{path}: expected [{key}] to be a table, found {table!r}")
     return table
 
 
-def _text(path, where, table, key, default=None):
+def _text(
+    path: Path, where: str, table: Mapping[str, Any], key: str, default: str | None = None
+) -> str:
     value = table.get(key, default)
     if not isinstance(value, str) or not value.strip():
         raise StudyError(f"{path} {where}: {key} = {value!r}; expected a non-empty string")
     return value
 
 
-def _resolve(path, where, table, key, default=None):
+def _resolve(
+    path: Path, where: str, table: Mapping[str, Any], key: str, default: str | None = None
+) -> Path:
     text = _text(path, where, table, key, default)
     try:
         if "\\" in text and not os.path.exists(path.parent / text):
@@ -803,7 +847,7 @@ def _resolve(path, where, table, key, default=None):
         ) from None
 
 
-def _folder(path, where, table, key):
+def _folder(path: Path, where: str, table: Mapping[str, Any], key: str) -> Path:
     folder = _resolve(path, where, table, key)
     if not os.path.isdir(folder):
         raise StudyError(
@@ -812,7 +856,7 @@ def _folder(path, where, table, key):
     return folder
 
 
-def _file(path, where, table, key):
+def _file(path: Path, where: str, table: Mapping[str, Any], key: str) -> Any:
     if key not in table:
         return None
     file = _resolve(path, where, table, key)

@@ -5,7 +5,9 @@ is compared with itself scores best of all, and a reader must know.
 """
 
 from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 _BOX_SENTENCES = {
     "clipped": "{count} of {total} finding boxes reach beyond their image: cut to it",
@@ -25,7 +27,11 @@ _MASK_SENTENCES = {
 }
 
 
-def find_warnings(tables, unknown_masks=(), sources=None):
+def find_warnings(
+    tables: Mapping[str, Any],
+    unknown_masks: Sequence[str] = (),
+    sources: Mapping[str, str] | None = None,
+) -> list[dict[str, Any]]:
     """Find what a reader of a study's numbers must know first.
 
     Parameters
@@ -62,7 +68,9 @@ def find_warnings(tables, unknown_masks=(), sources=None):
     return sorted(rows, key=lambda row: (row["warning"], row["subject"], row["other"]))
 
 
-def _compare_with_reference(restored, references):
+def _compare_with_reference(
+    restored: Sequence[dict[str, Any]], references: Mapping[str, str]
+) -> Iterator[dict[str, Any]]:
     """Find restored images that are the reference's own pixels."""
     for owner, rows in _group(restored, _own).items():
         same = [r["image_id"] for r in rows if r["grey_sha256"] == references.get(r["image_id"])]
@@ -74,7 +82,9 @@ def _compare_with_reference(restored, references):
             yield _warn("same_as_reference", owner, same, len(rows), text)
 
 
-def _compare_restored(restored, references):
+def _compare_restored(
+    restored: Sequence[dict[str, Any]], references: Mapping[str, str]
+) -> Iterator[dict[str, Any]]:
     """Find the same pixels under two models, or on both paths of one; not the reference's again."""
     totals = Counter(map(_own, restored))
     same = defaultdict(list)
@@ -104,7 +114,9 @@ def _compare_restored(restored, references):
             yield _warn("same_as_other_model", first, images, total, text, second)
 
 
-def _compare_references(files, sources):
+def _compare_references(
+    files: Sequence[dict[str, Any]], sources: Mapping[str, str]
+) -> Iterator[dict[str, Any]]:
     """Find one film under two names that are no copies of one image."""
     references = [row for row in files if row["role"] == "reference"]
     for group in _group(references, lambda row: row["grey_sha256"]).values():
@@ -119,7 +131,7 @@ def _compare_references(files, sources):
             yield row | {"other": names[0]}
 
 
-def _find_constants(files):
+def _find_constants(files: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Find images of one grey value."""
     for owner, rows in _group(files, _own).items():
         flat = [row for row in rows if row["lowest_dn"] == row["highest_dn"]]
@@ -134,7 +146,7 @@ def _find_constants(files):
             yield _warn("constant", owner, images, len(rows), text, values=shown)
 
 
-def _count_boxes(boxes):
+def _count_boxes(boxes: Sequence[dict[str, str]]) -> Iterator[dict[str, Any]]:
     """Count boxes that are not used as they are listed, of those whose image is in the study."""
     boxes = [box for box in boxes if box["status"] != "no_reference"]
     images = [box["image_id"] for box in boxes]
@@ -158,7 +170,9 @@ def _count_boxes(boxes):
             yield _warn(f"box_{status}", "boxes", images, len(boxes), text + " ({example})")
 
 
-def _count_masks(masks, unknown):
+def _count_masks(
+    masks: Sequence[dict[str, Any]], unknown: Sequence[str]
+) -> Iterator[dict[str, Any]]:
     """Count images without regions, by why, and what of the masks was decided for them."""
     for status, text in _MASK_SENTENCES.items():
         images = [row["image_id"] for row in masks if row["status"] == status]
@@ -181,25 +195,34 @@ def _count_masks(masks, unknown):
         yield _warn("mask_no_reference", "masks", unknown, total, text)
 
 
-def _own(row):
+def _own(row: Mapping[str, Any]) -> str | tuple[str, str]:
     """Name what a file belongs to: a model's path, or a role."""
     if row["role"] == "restored":
         return row["model_id"], row["inference_path"]
-    return row["role"]
+    found: str | tuple[str, str] = row["role"]
+    return found
 
 
-def _group(rows, key):
+def _group(rows: Sequence[dict[str, Any]], key: Callable[..., Any]) -> dict[Any, Any]:
     groups = defaultdict(list)
     for row in rows:
         groups[key(row)].append(row)
     return groups
 
 
-def _name(owner):
+def _name(owner: str | tuple[str, str]) -> str:
     return owner if isinstance(owner, str) else "{} ({})".format(*owner)
 
 
-def _warn(warning, owner, images, total, text, other=None, **facts):
+def _warn(
+    warning: str,
+    owner: str | tuple[str, str],
+    images: Sequence[str],
+    total: int,
+    text: str,
+    other: tuple[str, str] | str | None = None,
+    **facts: Any,
+) -> dict[str, Any]:
     facts |= {
         "subject": _name(owner),
         "other": "" if other is None else _name(other),

@@ -10,6 +10,9 @@ import gzip
 import io
 import itertools
 import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, Self, TextIO
 
 from upscale_audit.ingest.errors import StudyError
 
@@ -24,7 +27,7 @@ _REPAIR = "give the published CSV or CSV.gz"
 
 
 @contextlib.contextmanager
-def open_table(path, max_bytes=MAX_TABLE_BYTES):
+def open_table(path: str | Path, max_bytes: int = MAX_TABLE_BYTES) -> Iterator[BinaryIO]:
     """Open a CSV's bytes, unpacked where it is gzip.
 
     Parameters
@@ -63,15 +66,17 @@ def open_table(path, max_bytes=MAX_TABLE_BYTES):
 class _Bounded(io.RawIOBase):
     """A stream that ends in an error where it would be too long."""
 
-    def __init__(self, stream, path, is_packed, max_bytes):
+    def __init__(
+        self, stream: io.BufferedIOBase, path: str | Path, is_packed: bool, max_bytes: int
+    ) -> None:
         self._stream, self._path, self._left = stream, path, max_bytes
         self._most = max_bytes
         self._how = "unpacks to" if is_packed else "has"
 
-    def readable(self):
+    def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer):
+    def readinto(self, buffer: Any) -> int:
         data = self._stream.read(len(buffer))
         self._left -= len(data)
         if self._left < 0:
@@ -83,12 +88,12 @@ class _Bounded(io.RawIOBase):
 
 
 def read_rows(
-    path,
-    encoding="utf-8-sig",
-    max_cells=MAX_CELLS,
-    find_dialect=None,
-    max_bytes=MAX_TABLE_BYTES,
-):
+    path: str | Path,
+    encoding: str = "utf-8-sig",
+    max_cells: int | None = MAX_CELLS,
+    find_dialect: Callable[[str], Any] | None = None,
+    max_bytes: int = MAX_TABLE_BYTES,
+) -> Iterator[tuple[int, list[str]]]:
     """Read a CSV row by row.
 
     Parameters
@@ -141,7 +146,7 @@ def read_rows(
             ) from None
 
 
-def read_filled_rows(path, **limits):
+def read_filled_rows(path: str | Path, **limits: Any) -> Iterator[tuple[int, list[str]]]:
     """Read a CSV's rows as `read_rows` does; an empty file is an error."""
     is_empty = True
     for row in read_rows(path, **limits):
@@ -151,7 +156,7 @@ def read_filled_rows(path, **limits):
         raise StudyError(f"{path} is empty; {_REPAIR}")
 
 
-def read_cell(path, number, row, position):
+def read_cell(path: str | Path, number: int, row: Sequence[str], position: int) -> str:
     """Give a cell's text without blanks around it; an empty or missing cell is an error."""
     if position >= len(row) or not row[position].strip():
         raise StudyError(f"{path} line {number}: column {position + 1} is empty")
@@ -176,14 +181,14 @@ class BoundedLines:
         Of the row that is being read; whoever ends a row sets it to 0.
     """
 
-    def __init__(self, text, path, repair=_REPAIR):
+    def __init__(self, text: TextIO, path: str | Path, repair: str = _REPAIR) -> None:
         self._text, self._path, self._repair = text, path, repair
         self.count = self.row_characters = 0
 
-    def __iter__(self):
+    def __iter__(self) -> Self:
         return self
 
-    def __next__(self):
+    def __next__(self) -> str:
         line = self._text.readline(MAX_ROW_CHARACTERS + 1)
         if not line:
             raise StopIteration

@@ -5,14 +5,21 @@ depends on the program around it. A strip takes few lines to unpack, so it is do
 has to hold the bytes that the header promises.
 """
 
+from __future__ import annotations
+
 import struct
 import zlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numba import njit
 
-from upscale_audit.ingest.errors import RejectedFileError
+from upscale_audit.ingest.errors import RejectedFileError, require_sound
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
 
 SIGNATURES = {b"II*\0": "<", b"MM\0*": ">"}
 BIG_SIGNATURES = (b"II+\0", b"MM\0+")
@@ -96,7 +103,7 @@ class Header:
     exif = gamma = None
 
     @property
-    def mode(self):
+    def mode(self) -> str:
         """Pillow's name of the colour mode."""
         names = {WHITE_IS_ZERO: "L", BLACK_IS_ZERO: "L", RGB: "RGB", PALETTE: "P"}
         name = names.get(self.photometric, _OTHER_COLOURS.get(self.photometric, "unknown"))
@@ -105,7 +112,7 @@ class Header:
         return name + ("A" if self.extra else "")
 
 
-def read_header(data):
+def read_header(data: bytes) -> Header:
     """Read the first directory of a TIFF and check what holds it together.
 
     Parameters
@@ -124,18 +131,20 @@ def read_header(data):
         ``undecodable``: entries missing, repeated or contradicting each other.
     """
     order = SIGNATURES[data[:4]]
-    _require(len(data) >= 8, f"{len(data)} bytes; a TIFF's header has 8", "truncated")
+    require_sound(len(data) >= 8, f"{len(data)} bytes; a TIFF's header has 8", "truncated")
     (at,) = struct.unpack_from(order + "I", data, 4)
     entries, following = _read_directory(data, order, at)
     if following:
-        _require(following + 2 <= len(data), "the file ends before its second picture", "truncated")
+        require_sound(
+            following + 2 <= len(data), "the file ends before its second picture", "truncated"
+        )
     tags = _Tags(data, order, entries)
     width, height = tags.one(_WIDTH), tags.one(_HEIGHT)
-    _require(width and height, f"a picture of {width}x{height} px")
+    require_sound(width and height, f"a picture of {width}x{height} px")
     channels = tags.one(_SAMPLES, 1)
-    _require(0 < channels <= 8, f"{channels} channels")
+    require_sound(0 < channels <= 8, f"{channels} channels")
     bits = set(tags.all(_BITS, (1,)))
-    _require(len(bits) == 1, f"channels of {sorted(bits)} bits")
+    require_sound(len(bits) == 1, f"channels of {sorted(bits)} bits")
     is_tiled = _TILE_OFFSETS in entries
     offsets = tags.all(_TILE_OFFSETS if is_tiled else _STRIP_OFFSETS)
     counts = tags.all(_TILE_COUNTS if is_tiled else _STRIP_COUNTS)
@@ -143,7 +152,7 @@ def read_header(data):
         part = tags.one(_TILE_HEIGHT), tags.one(_TILE_WIDTH)
     else:
         part = min(tags.one(_ROWS_PER_STRIP, height), height), width
-    _require(part[0] and part[1], f"a part of {part[1]}x{part[0]} px")
+    require_sound(part[0] and part[1], f"a part of {part[1]}x{part[0]} px")
     depth = bits.pop()
     is_palette = tags.one(_PHOTOMETRIC) == PALETTE
     return Header(
@@ -165,12 +174,12 @@ def read_header(data):
         order=order,
         palette=_read_palette(tags, depth) if is_palette else None,
         is_reversed=tags.one(_FILL_ORDER, 1) == 2,
-        orientation=tags.one(_ORIENTATION, None),
+        orientation=tags.one(_ORIENTATION) if _ORIENTATION in entries else None,
         profile=tags.raw(_PROFILE),
     )
 
 
-def peek_size(file, head):
+def peek_size(file: BinaryIO, head: bytes) -> tuple[int, bool]:
     """Pixels of a TIFF and whether it stores colours; (0, False) where unreadable.
 
     Parameters
@@ -194,7 +203,7 @@ def peek_size(file, head):
     return found.get(_WIDTH, 0) * found.get(_HEIGHT, 0), is_colour
 
 
-def check_kind(header):
+def check_kind(header: Header) -> None:
     """Refuse a sound TIFF that is of no kind that is read.
 
     Raises
@@ -227,7 +236,7 @@ def check_kind(header):
         )
 
 
-def decode_samples(header, data):
+def decode_samples(header: Header, data: bytes) -> npt.NDArray[np.uint8]:
     """Unpack a TIFF's strips or tiles.
 
     Parameters
@@ -247,17 +256,19 @@ def decode_samples(header, data):
     RejectedFileError
         ``truncated``, ``bad_checksum`` (Adler-32) or ``undecodable``.
     """
-    _require(header.predictor in (1, 2), f"predictor {header.predictor}")
+    require_sound(header.predictor in (1, 2), f"predictor {header.predictor}")
     height, width, channels = header.height_px, header.width_px, header.channels
     depth = 1 if header.is_planar else channels
     rows, cols = header.part_px
     is_small = rows * cols <= max(MAX_TILE_PX, height * width)
-    _require(is_small, f"tiles of {cols}x{rows} px in a picture of {width}x{height}")
+    require_sound(is_small, f"tiles of {cols}x{rows} px in a picture of {width}x{height}")
     down, across = -(-height // rows), -(-width // cols)
     expected = down * across * (channels // depth)
     found = len(header.offsets), len(header.counts)
-    _require(found == (expected, expected), f"{found} strips or tiles where {expected} are due")
-    _require(sum(header.counts) <= len(data), "strips that share their bytes, or lack them",
+    require_sound(
+        found == (expected, expected), f"{found} strips or tiles where {expected} are due"
+    )
+    require_sound(sum(header.counts) <= len(data), "strips that share their bytes, or lack them",
              "truncated")  # fmt: skip
     samples = np.empty((height, width, channels), f"u{header.bit_depth // 8}")
     for number, place in enumerate(zip(header.offsets, header.counts, strict=True)):
@@ -271,21 +282,18 @@ def decode_samples(header, data):
     return samples[..., 0] if channels == 1 else samples
 
 
-def _require(condition, detail, code="undecodable"):
-    if not condition:
-        raise RejectedFileError(code, detail)
-
-
-def _read_directory(data, order, at):
+def _read_directory(data: bytes, order: str, at: int) -> Any:
     """Entries of a directory by tag, and where the next one lies (0 for none)."""
-    _require(at >= 8 and at + 2 <= len(data), "the file ends before its directory", "truncated")
+    require_sound(
+        at >= 8 and at + 2 <= len(data), "the file ends before its directory", "truncated"
+    )
     (count,) = struct.unpack_from(order + "H", data, at)
     end = at + 2 + 12 * count
-    _require(end + 4 <= len(data), "the file ends within its directory", "truncated")
+    require_sound(end + 4 <= len(data), "the file ends within its directory", "truncated")
     entries = {}
     for place in range(at + 2, end, 12):
         tag, kind, number = struct.unpack_from(order + "HHI", data, place)
-        _require(tag not in entries, f"tag {tag} is there twice")
+        require_sound(tag not in entries, f"tag {tag} is there twice")
         entries[tag] = kind, number, place + 8
     return entries, struct.unpack_from(order + "I", data, end)[0]
 
@@ -293,58 +301,61 @@ def _read_directory(data, order, at):
 class _Tags:
     """Values of a directory's entries."""
 
-    def __init__(self, data, order, entries):
+    def __init__(self, data: bytes, order: str, entries: Any) -> None:
         self.data, self.order, self.entries = data, order, entries
 
-    def raw(self, tag):
+    def raw(self, tag: int) -> bytes | None:
         """Bytes of an entry; None where there is none."""
         if tag not in self.entries:
             return None
         kind, number, at = self.entries[tag]
-        _require(kind in _VALUE_BYTES, f"tag {tag} is of the unknown type {kind}")
+        require_sound(kind in _VALUE_BYTES, f"tag {tag} is of the unknown type {kind}")
         size = number * _VALUE_BYTES[kind]
         if size > 4:
             (at,) = struct.unpack_from(self.order + "I", self.data, at)
-        _require(at + size <= len(self.data), f"the file ends before tag {tag}", "truncated")
+        require_sound(at + size <= len(self.data), f"the file ends before tag {tag}", "truncated")
         return self.data[at : at + size]
 
-    def all(self, tag, default=None):
+    def all(self, tag: int, default: tuple[int, ...] | None = None) -> tuple[int, ...]:
         """Whole numbers of an entry."""
         body = self.raw(tag)
         if body is None:
-            _require(default is not None, f"no tag {tag}")
+            if default is None:
+                raise RejectedFileError("undecodable", f"no tag {tag}")
             return default
         kind, number, _ = self.entries[tag]
-        _require(kind in _INTEGERS and number, f"tag {tag} holds no whole number")
+        require_sound(kind in _INTEGERS and number, f"tag {tag} holds no whole number")
         return struct.unpack(f"{self.order}{number}{_INTEGERS[kind]}", body)
 
-    def one(self, tag, *default):
+    def one(self, tag: int, *default: int) -> int:
         """Give the one whole number of an entry."""
         if default and tag not in self.entries:
             return default[0]
         values = self.all(tag)
-        _require(len(values) == 1, f"tag {tag} holds {len(values)} numbers")
+        require_sound(len(values) == 1, f"tag {tag} holds {len(values)} numbers")
         return values[0]
 
 
-def _read_palette(tags, depth):
+def _read_palette(tags: _Tags, depth: int) -> npt.NDArray[np.uint8]:
     """Colours of 8 bits: of 16, the upper ones, unless none are there (as libtiff does)."""
     values = np.array(tags.all(_COLOUR_MAP), np.uint16)
-    _require(values.size == 3 << min(depth, 16), f"a palette of {values.size} values")
-    values = values >> 8 if values.max() > 255 else values
-    return np.ascontiguousarray(values.astype(np.uint8).reshape(3, -1).T)
+    require_sound(values.size == 3 << min(depth, 16), f"a palette of {values.size} values")
+    colours = values >> 8 if values.max() > 255 else values
+    return np.ascontiguousarray(colours.astype(np.uint8).reshape(3, -1).T)
 
 
-def _unpack_part(header, data, place, shape, number):
+def _unpack_part(
+    header: Header, data: bytes, place: tuple[int, int], shape: tuple[int, int, int], number: int
+) -> npt.NDArray[np.uint8]:
     """Unpack one strip or tile to its samples."""
     offset, count = place
-    _require(offset + count <= len(data), f"the file ends within strip or tile {number}",
+    require_sound(offset + count <= len(data), f"the file ends within strip or tile {number}",
              "truncated")  # fmt: skip
     size = shape[0] * shape[1] * shape[2] * (header.bit_depth // 8)
     packed = memoryview(data)[offset : offset + count]
     plain = _unpack_bytes(header.compression, packed, size, number)
     found = f"strip or tile {number} holds {len(plain)} bytes where {size} are promised"
-    _require(len(plain) >= size, found, "truncated")
+    require_sound(len(plain) >= size, found, "truncated")
     kind = np.dtype(f"{header.order}u{header.bit_depth // 8}")
     samples = np.frombuffer(plain[:size], kind).reshape(shape)
     if header.predictor == 2:
@@ -353,7 +364,9 @@ def _unpack_part(header, data, place, shape, number):
     return samples
 
 
-def _unpack_bytes(compression, packed, size, number):
+def _unpack_bytes(
+    compression: int, packed: memoryview, size: int, number: int
+) -> bytes | npt.NDArray[np.uint8] | memoryview:
     if compression == _NONE:
         return packed
     if compression in _DEFLATE:
@@ -366,11 +379,11 @@ def _unpack_bytes(compression, packed, size, number):
         if is_old:
             raise RejectedFileError("compression", "a TIFF compressed by LZW of before 1989")
         written = _unpack_lzw(source, plain)
-    _require(written >= 0, f"strip or tile {number}: a code that no LZW table has")
+    require_sound(written >= 0, f"strip or tile {number}: a code that no LZW table has")
     return plain[:written]
 
 
-def _inflate(packed, size, number):
+def _inflate(packed: memoryview, size: int, number: int) -> bytes:
     unpacker = zlib.decompressobj()
     try:
         plain = unpacker.decompress(packed, size)
@@ -380,18 +393,18 @@ def _inflate(packed, size, number):
             raise MemoryError(str(error)) from None
         code = "bad_checksum" if "incorrect data check" in str(error) else "undecodable"
         raise RejectedFileError(code, f"strip or tile {number}: {error}") from None
-    _require(not surplus, f"strip or tile {number} holds more than the {size} bytes promised")
+    require_sound(not surplus, f"strip or tile {number} holds more than the {size} bytes promised")
     is_whole = len(plain) < size or unpacker.eof
-    _require(is_whole, f"strip or tile {number} is without its end", "truncated")
+    require_sound(is_whole, f"strip or tile {number} is without its end", "truncated")
     return plain
 
 
 @njit(cache=True, nogil=True)
-def _unpack_packbits(source, plain):
+def _unpack_packbits(source: Any, plain: Any) -> Any:
     """Unpack runs of bytes; how many there were, at most as many as fit."""
     at, written = 0, 0
     while at < source.size and written < plain.size:
-        head = np.int64(source[at])
+        head: Any = np.int64(source[at])
         at += 1
         if head < 128:
             count = min(head + 1, source.size - at, plain.size - written)
@@ -407,7 +420,7 @@ def _unpack_packbits(source, plain):
 
 
 @njit(cache=True, nogil=True)
-def _unpack_lzw(source, plain):
+def _unpack_lzw(source: Any, plain: Any) -> Any:
     """Unpack TIFF's LZW; how many bytes there were, or -1 for a code that is not known yet.
 
     A string of the table is a stretch of what was written before: the one before it and one byte
@@ -415,7 +428,8 @@ def _unpack_lzw(source, plain):
     """
     clear, end = 256, 257
     starts, sizes = np.empty(4096, np.int64), np.empty(4096, np.int64)
-    written, held, bits, width, known = 0, 0, 0, 9, 258
+    held: Any = 0
+    written, bits, width, known = 0, 0, 9, 258
     last_start, last_size = 0, 0
     for byte in source:
         held = ((held << 8) | np.int64(byte)) & 0xFFFFF

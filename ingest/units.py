@@ -4,12 +4,16 @@ A unit is complete when its manifest stands in ``raw/units/``: the manifest is w
 last, after its shards were renamed into place. Files without one are debris.
 """
 
+from __future__ import annotations
+
+import contextlib
 import hashlib
 import stat
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, Self, TypedDict
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -33,6 +37,13 @@ from upscale_audit.ingest.schema import BLOCKS, ROUNDED_NAMES, SCHEMA_VERSION, T
 from upscale_audit.ingest.sizes import bring_to_size, check_size
 from upscale_audit.ingest.study import IngestParameters, LrParameters
 from upscale_audit.ingest.windows import Display, follow
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from upscale_audit.ingest.images import DecodedImage
+
 
 ROWS_PER_GROUP = 131_072
 """A row group closes after the image that reaches this many rows; no image is split."""
@@ -74,12 +85,12 @@ class Unit:
     size_rule: str | None = None
 
     @property
-    def recipe(self):
+    def recipe(self) -> dict[str, Any]:
         """What decides the unit's numbers beside its pixels."""
         return recipe(self.parameters, self.weights, self.lr, self.scan, self.size_rule)
 
     @property
-    def unit_id(self):
+    def unit_id(self) -> str:
         """Names the shards: a hash of what the unit is, not of what its files hold."""
         identity = {
             "images": self.images,
@@ -89,16 +100,22 @@ class Unit:
         return hash_json(identity)[:16]
 
     @property
-    def manifest_path(self):
+    def manifest_path(self) -> Path:
         """Where the manifest stands once the unit is complete."""
         return self.raw / "units" / f"{self.unit_id}.json"
 
-    def shard_name(self, model_id):
+    def shard_name(self, model_id: str) -> str:
         """Path of a model's shard, relative to the raw folder."""
         return _name_shard(model_id, self.unit_id)
 
 
-def recipe(parameters, weights=None, lr=None, scan=None, size_rule=None):
+def recipe(
+    parameters: IngestParameters,
+    weights: Weights | None = None,
+    lr: LrParameters | None = None,
+    scan: Scan | None = None,
+    size_rule: str | None = None,
+) -> dict[str, Any]:
     """Name what decides the numbers of a study or a unit beside its pixels."""
     named = {"schema_version": SCHEMA_VERSION, "parameters": asdict(parameters)}
     if lr is not None:
@@ -108,7 +125,7 @@ def recipe(parameters, weights=None, lr=None, scan=None, size_rule=None):
     return named if weights is None else named | {"perceptual": weights.recipe}
 
 
-def ensure_unit(unit):
+def ensure_unit(unit: Unit) -> tuple[UnitManifest, bool]:
     """Measure a unit, unless it is complete and nothing under it has changed.
 
     Parameters
@@ -126,17 +143,17 @@ def ensure_unit(unit):
         return manifest, True
     (unit.raw / "manifest.json").unlink(missing_ok=True)
     unit.manifest_path.unlink(missing_ok=True)
-    manifest = _measure_unit(unit)
-    manifest["content_sha256"] = hash_json(manifest)
+    parts = _measure_unit(unit)
+    manifest = UnitManifest(**parts, content_sha256=hash_json(parts))
     write_text(unit.manifest_path, _spell(manifest))
     return manifest, False
 
 
-def _spell(manifest):
+def _spell(manifest: UnitManifest) -> str:
     return canonical_json(manifest) + "\n"
 
 
-def hash_unit(manifest):
+def hash_unit(manifest: UnitManifest) -> str:
     """SHA-256 of the file that a unit's manifest is written to."""
     return hashlib.sha256(_spell(manifest).encode("utf-8")).hexdigest()
 
@@ -170,7 +187,7 @@ class PatchFile(TypedDict):
 _Rows = list[dict[str, str | int | float | bool | None]]
 
 
-class UnitManifest(TypedDict):
+class UnitParts(TypedDict):
     """What a unit read, measured and refused."""
 
     unit_id: str
@@ -185,6 +202,11 @@ class UnitManifest(TypedDict):
     source_files: _Rows
     image_metrics: _Rows
     rejects: _Rows
+
+
+class UnitManifest(UnitParts):
+    """A unit's file: what it read, measured and refused, and the hash of that."""
+
     content_sha256: str
 
 
@@ -197,7 +219,7 @@ _ROWS = {
 """Raw table by the field of a unit's manifest that holds rows of it."""
 
 
-def read_manifest(path, vouched=None):
+def read_manifest(path: Path, vouched: Collection[str] | None = None) -> UnitManifest | None:
     """Read a unit's manifest.
 
     Parameters
@@ -216,7 +238,7 @@ def read_manifest(path, vouched=None):
         data = read_bounded(path, MAX_DOCUMENT_BYTES)
         if vouched is not None and hashlib.sha256(data).hexdigest() not in vouched:
             return None
-        manifest = parse_document(data, UnitManifest)
+        manifest: UnitManifest = parse_document(data, UnitManifest)
         content = {key: value for key, value in manifest.items() if key != "content_sha256"}
         if manifest["content_sha256"] != hash_json(content) or manifest["unit_id"] != path.stem:
             return None
@@ -226,7 +248,7 @@ def read_manifest(path, vouched=None):
     return manifest
 
 
-def _check_parts(manifest):
+def _check_parts(manifest: UnitManifest) -> None:
     """Raise ValueError unless names stay in the raw folder and rows are those of their tables."""
     unit_id = manifest["unit_id"]
     expected = [_name_shard(shard["model_id"], unit_id) for shard in manifest["shards"]]
@@ -240,14 +262,15 @@ def _check_parts(manifest):
         raise ValueError("images or models of another unit")
     if any(len(entry["key"]) != len(_INPUT_KEY) for entry in manifest["inputs"]):
         raise ValueError("an input without its names")
+    parts: Mapping[str, Any] = manifest
     for field, table in _ROWS.items():
-        check_rows(table, manifest[field])
+        check_rows(table, parts[field])
 
 
 _INPUT_KEY = ("role", "model_id", "inference_path", "image_id", "file_name")
 
 
-def check_rows(table, rows):
+def check_rows(table: str, rows: Sequence[dict[str, Any]]) -> None:
     """Check rows against the columns of a raw table; ValueError where they are not of it."""
     columns = {column.name: column.nullable for column in TABLES[table]}
     for row in rows:
@@ -261,11 +284,11 @@ def check_rows(table, rows):
         raise ValueError(f"rows of {table}: {error}") from None
 
 
-def _name_shard(model_id, unit_id):
+def _name_shard(model_id: str, unit_id: str) -> str:
     return f"blocks/model_id={model_id}/{unit_id}.parquet"
 
 
-def _is_current(unit, manifest):
+def _is_current(unit: Unit, manifest: UnitManifest) -> bool:
     files = [(item.path, item) for items in unit.inputs.values() for item in items if item.path]
     recorded = manifest["inputs"]
     if len(files) != len(recorded):
@@ -280,19 +303,24 @@ def _is_current(unit, manifest):
     return all(path.is_file() and hash_file(path) == sha256 for path, sha256 in shards)
 
 
-def _input_key(item):
+def _input_key(item: Input) -> list[str | None]:
     return [item.role, item.model_id, item.inference_path, item.image_id, item.name]
 
 
 class _Ledger:
     """What a unit read, measured and refused; becomes its manifest."""
 
-    def __init__(self, parameters):
+    def __init__(self, parameters: IngestParameters) -> None:
         self.parameters = parameters
-        self.inputs, self.source_files, self.rejects = [], [], []
-        self.images, self.image_metrics = [], []
+        self.inputs: list[Any] = []
+        self.source_files: list[Any] = []
+        self.rejects: list[Any] = []
+        self.images: list[Any] = []
+        self.image_metrics: list[Any] = []
 
-    def decode(self, item, display, fit=None):
+    def decode(
+        self, item: Input, display: Display, fit: partial | None = None
+    ) -> DecodedImage | None:
         """Decode one input, recording it; None where it was refused.
 
         `fit` takes the image and gives one of the right size, or raises RejectedFileError.
@@ -303,6 +331,8 @@ class _Ledger:
             "inference_path": item.inference_path,
             "file_name": item.name,
         }
+        if item.path is None:
+            return None
         data, sha256 = None, None
         try:
             parameters = self.parameters
@@ -324,7 +354,7 @@ class _Ledger:
         )
         return image
 
-    def add_metrics(self, item, values):
+    def add_metrics(self, item: Input, values: dict[str, float | None] | None) -> None:
         """Record the metrics of a restored image, unrounded and as published."""
         if values is None:
             return
@@ -340,7 +370,7 @@ class _Ledger:
         )
 
 
-def identify(path):
+def identify(path: Path) -> dict[str, Any]:
     """Size and SHA-256 of a file of any size, as `rejects` has them: NULL where unreadable."""
     try:
         found = path.stat()
@@ -351,22 +381,21 @@ def identify(path):
     return {"bytes": None, "file_sha256": None}
 
 
-def identify_bytes(data):
+def identify_bytes(data: bytes) -> dict[str, Any]:
     """Size and SHA-256 of bytes that were read, as `identify` gives them."""
     return {"bytes": len(data), "file_sha256": hashlib.sha256(data).hexdigest()}
 
 
-def _measure_unit(unit):
+def _measure_unit(unit: Unit) -> UnitParts:
     ledger = _Ledger(unit.parameters)
-    writers = {model_id: _ShardWriter(unit, model_id) for model_id in unit.models}
     patches = PatchShard(unit)
-    try:
+    with contextlib.ExitStack() as held:
+        writers = {
+            model_id: held.enter_context(_ShardWriter(unit, model_id)) for model_id in unit.models
+        }
         for image_id in unit.images:
             _measure_image(unit, image_id, ledger, writers, patches)
         shards = [shard for writer in writers.values() if (shard := writer.finish())]
-    finally:
-        for writer in writers.values():
-            writer.abandon()
     return {
         "unit_id": unit.unit_id,
         "recipe": unit.recipe,
@@ -383,7 +412,7 @@ def _measure_unit(unit):
     }
 
 
-def _describe_grey(image):
+def _describe_grey(image: DecodedImage) -> dict[str, Any]:
     """Say of the grey values measured what is of the values, not of the file that held them."""
     is_file = image.rgb is None and image.facts.size_rule is None
     return {
@@ -393,18 +422,26 @@ def _describe_grey(image):
     }
 
 
-def _measure_image(unit, image_id, ledger, writers, patches):
+def _measure_image(
+    unit: Unit,
+    image_id: str,
+    ledger: _Ledger,
+    writers: Mapping[str, _ShardWriter],
+    patches: PatchShard,
+) -> None:
     reference_input, *other_inputs = unit.inputs[image_id]
     display = Display(unit.parameters.window)
     image = ledger.decode(reference_input, display)
     display = follow(display) if image is None else image.display
     reference = None if image is None else _Reference(image_id, image, unit)
-    columns = {model_id: {} for model_id in unit.models}
+    columns: dict[Any, dict[Any, Any]] = {model_id: {} for model_id in unit.models}
     for item in other_inputs:
         if item.path is None:
             continue
         if item.role == "lr":
-            fit = None if image is None else partial(_fit_lr, unit.lr, image.grey.shape)
+            fit = None
+            if image is not None and unit.lr is not None:
+                fit = partial(_fit_lr, unit.lr, image.grey.shape)
             decoded = ledger.decode(item, display, fit)
             if reference is not None:
                 reference.set_lr(decoded)
@@ -433,14 +470,16 @@ def _measure_image(unit, image_id, ledger, writers, patches):
         )
 
 
-def _fit_lr(parameters, shape, lr_image):
+def _fit_lr(
+    parameters: LrParameters, shape: tuple[int, int], lr_image: DecodedImage
+) -> DecodedImage:
     problem = find_size_problem(parameters, shape, lr_image.grey.shape)
     if problem is not None:
         raise RejectedFileError("size_mismatch", problem)
     return lr_image
 
 
-def _fit(shape, rule, restored):
+def _fit(shape: tuple[int, int], rule: Any, restored: DecodedImage) -> DecodedImage:
     check_size(restored, shape, rule)
     return bring_to_size(restored, shape, rule)
 
@@ -448,9 +487,9 @@ def _fit(shape, rule, restored):
 class _Reference:
     """A decoded reference, filtered once for all of its restored images."""
 
-    def __init__(self, image_id, image, unit):
+    def __init__(self, image_id: str, image: DecodedImage, unit: Unit) -> None:
         self.image, self.lr_parameters, self.unit = image, unit.lr, unit
-        self.parts = {}
+        self.parts: dict[tuple[int, ...], _Reference] = {}
         low, high = find_thresholds(image.grey, unit.parameters)
         self.mask = mark_ringing_pixels(image.grey, low, high)
         self.blocks = Measured(image.grey)
@@ -464,6 +503,7 @@ class _Reference:
         self.lr, facts = None, NO_FACTS
         if unit.lr is not None:
             self.lr, facts = find_lr(unit.lr, image)
+        self.image_id = image_id
         self.facts = facts | {
             "image_id": image_id,
             "width_px": image.grey.shape[1],
@@ -473,12 +513,14 @@ class _Reference:
             "patient_id": None if image.patient_id is None else name_patient(image.patient_id),
         }
 
-    def set_lr(self, lr_image):
+    def set_lr(self, lr_image: DecodedImage | None) -> None:
         """Hold images against an LR file; None stands for one that was refused."""
+        if self.lr_parameters is None:
+            return
         self.lr, facts = find_lr(self.lr_parameters, self.image, lr_image, lr_image is None)
         self.facts |= facts
 
-    def cut(self, shape):
+    def cut(self, shape: tuple[int, ...]) -> _Reference:
         """Give the upper left part of so many rows and columns; all of it is this reference."""
         if shape == self.image.grey.shape:
             return self
@@ -486,11 +528,11 @@ class _Reference:
             rows, cols = shape
             rgb = None if self.image.rgb is None else self.image.rgb[:rows, :cols]
             part = replace(self.image, grey=self.image.grey[:rows, :cols], rgb=rgb)
-            self.parts[shape] = _Reference(self.facts["image_id"], part, self.unit)
+            self.parts[shape] = _Reference(self.image_id, part, self.unit)
             self.parts[shape].mask = self.mask[:rows, :cols]  # whose pixels the blocks count
         return self.parts[shape]
 
-    def measure(self, restored):
+    def measure(self, restored: DecodedImage) -> dict[str, npt.NDArray[Any]]:
         """Block columns of a restored image."""
         columns = measure_pair(self.blocks, Measured(restored.grey), self.mask)
         if self.lr is None or restored.facts.transparent_px or restored.facts.size_rule:
@@ -500,7 +542,9 @@ class _Reference:
             return columns  # a window came after a rounding that the bound does not allow for
         return columns | self.lr.measure(restored.grey, restored.rgb)
 
-    def compare(self, restored, local_ssim):
+    def compare(
+        self, restored: DecodedImage, local_ssim: npt.NDArray[np.float32]
+    ) -> dict[str, float | None] | None:
         """Per-image metrics of a restored image; None where the study leaves them out."""
         if self.profile is None:
             return None
@@ -513,9 +557,12 @@ class _Reference:
 
 
 class _ShardWriter:
-    """One model's shard of a unit: written beside its place, renamed when whole."""
+    """One model's shard of a unit: written beside its place, renamed when whole.
 
-    def __init__(self, unit, model_id):
+    As a context it removes what an error left half written.
+    """
+
+    def __init__(self, unit: Unit, model_id: str) -> None:
         self.name = unit.shard_name(model_id)
         self.model_id = model_id
         self.path = unit.raw / self.name
@@ -526,23 +573,32 @@ class _ShardWriter:
             "recipe_sha256": hash_json(unit.recipe),
         }
         self.schema = arrow_schema("blocks", metadata)
-        self.rows, self.pending = 0, []
-        self._place = self._writer = None
+        self.pending: list[Any] = []
+        self.rows = 0
+        self._place = contextlib.ExitStack()
+        self._writer: pq.ParquetWriter | None = None
 
-    def add(self, batch):
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        self._place.__exit__(*error)
+
+    def add(self, batch: pa.RecordBatch) -> None:
         self.pending.append(batch)
         if sum(item.num_rows for item in self.pending) >= ROWS_PER_GROUP:
             self._flush()
 
-    def finish(self):
+    def finish(self) -> Shard | None:
         """Close and publish the shard; its manifest entry, or None where it has no row."""
         self._flush()
         if self._writer is None:
             return None
         self._writer.close()
         self._writer = None
-        place, self._place = self._place, None
-        place.__exit__(None, None, None)
+        self._place.close()
         return {
             "model_id": self.model_id,
             "file": self.name,
@@ -551,19 +607,12 @@ class _ShardWriter:
             "sha256": hash_file(self.path),
         }
 
-    def abandon(self):
-        """Remove what an error left half written."""
-        if self._writer is not None:
-            self._writer.close()
-        if self._place is not None:
-            self._place.__exit__(InterruptedError, InterruptedError(), None)
-
-    def _flush(self):
+    def _flush(self) -> None:
         if not self.pending:
             return
         if self._writer is None:
-            self._place = replacing(self.path)
-            self._writer = open_parquet(self._place.__enter__(), self.schema)
+            temporary = self._place.enter_context(replacing(self.path))
+            self._writer = open_parquet(temporary, self.schema)
         table = pa.Table.from_batches(self.pending)
         self._writer.write_table(table, row_group_size=table.num_rows)
         self.rows += table.num_rows
@@ -573,7 +622,7 @@ class _ShardWriter:
 _KEYS = ("image_id", "block_row", "block_col", "is_partial", "side_count", "side16_count")
 
 
-def open_parquet(path, schema):
+def open_parquet(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     """Open the block table's Parquet writer.
 
     Notes

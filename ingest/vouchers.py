@@ -10,7 +10,9 @@ by ``build`` and named by ``verify``.
 import json
 import os
 from collections import defaultdict
-from typing import TypedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypedDict
 
 from upscale_audit.ingest.documents import parse_document, read_bounded, read_document
 from upscale_audit.ingest.errors import StudyError
@@ -40,10 +42,10 @@ class Journal:
     stage : {"raw", "hyra", "phantoms", "restored", "maps"}
     """
 
-    def __init__(self, output, stage):
+    def __init__(self, output: Path, stage: str) -> None:
         self.path = output / f".{stage}.signed"
 
-    def read(self):
+    def read(self) -> dict[str, set[str]] | None:
         """SHA-256s by name; None where there is no journal. A torn line is passed over."""
         try:
             lines = read_bounded(self.path, MAX_JOURNAL_BYTES).splitlines()
@@ -60,13 +62,13 @@ class Journal:
             signed[entry["name"]].add(entry["sha256"])
         return dict(signed)
 
-    def write(self, signed):
+    def write(self, signed: Mapping[str, set[str]]) -> None:
         """Replace the journal as a whole: SHA-256s by name."""
         lines = [_spell(name, item) for name in sorted(signed) for item in sorted(signed[name])]
         with replacing(self.path) as temporary:
             temporary.write_text("".join(lines), encoding="utf-8")
 
-    def add(self, name, sha256):
+    def add(self, name: str, sha256: str) -> None:
         """Add a line, on the disk before this returns."""
         is_new = not self.path.exists()
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,16 +79,16 @@ class Journal:
         if is_new:
             sync(self.path.parent)
 
-    def remove(self):
+    def remove(self) -> None:
         """Take the journal away: a build has taken in what it names."""
         self.path.unlink(missing_ok=True)
 
 
-def _spell(name, sha256):
+def _spell(name: str, sha256: str) -> str:
     return json.dumps({"name": name, "sha256": sha256}) + "\n"
 
 
-def find_unit_vouchers(output):
+def find_unit_vouchers(output: Path) -> dict[str, Any]:
     """Find what vouches for the manifests of units.
 
     Parameters
@@ -115,7 +117,7 @@ def find_unit_vouchers(output):
     return {name: {sha256} for name, sha256 in files.items()}
 
 
-def find_stage_vouchers(output, stage):
+def find_stage_vouchers(output: Path, stage: str) -> set[str] | None:
     """Find what vouches for the manifest of a stage.
 
     Parameters
@@ -136,7 +138,7 @@ def find_stage_vouchers(output, stage):
     return found | ({built["parents"][name]} if built and name in built["parents"] else set())
 
 
-def check_vouched(output, stage, repair):
+def check_vouched(output: Path, stage: str, repair: str) -> None:
     """Refuse a stage whose manifest is not the one that was signed.
 
     Parameters
@@ -161,7 +163,7 @@ def check_vouched(output, stage, repair):
         )
 
 
-def _read_built(output):
+def _read_built(output: Path) -> Any:
     """Read the warehouse's manifest; None where there is none, without content where damaged."""
     try:
         return read_document(output / WAREHOUSE_MANIFEST, WarehouseManifest)

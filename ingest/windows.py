@@ -4,12 +4,20 @@ What is measured is 8-bit grey, so a deeper file is shown first. By which values
 the study states a window, the reference fixes it, and the same serves its LR and restored images.
 """
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from upscale_audit.ingest.errors import RejectedFileError
 from upscale_audit.ingest.stated_window import Window
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
 
 LINEAR, SIGMOID, TABLE = "linear", "sigmoid", "table"
 
@@ -32,16 +40,16 @@ class Tone:
 
     slope: float = 1.0
     intercept: float = 0.0
-    modality_table: tuple | None = None
+    modality_table: tuple[int, npt.NDArray[np.int64]] | None = None
     is_inverted: bool = False
-    curve: object = None
+    curve: Curve | None = None
 
     @property
-    def is_plain(self):
+    def is_plain(self) -> bool:
         """Whether stored values are what they stand for."""
         return self.modality_table is None and (self.slope, self.intercept) == (1.0, 0.0)
 
-    def rescale(self, stored):
+    def rescale(self, stored: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """Modality values of stored ones, float64."""
         if self.modality_table is None:
             return stored * np.float64(self.slope) + self.intercept
@@ -75,11 +83,11 @@ class Curve:
     low: float
     high: float
     rule: str
-    entries: object = None
+    entries: npt.NDArray[np.float64] | None = None
 
-    def __call__(self, values):
+    def __call__(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Map float64 values to 0..1."""
-        if self.kind == TABLE:
+        if self.entries is not None and self.kind == TABLE:
             at = np.clip(np.rint(values - self.low), 0, len(self.entries) - 1)
             return self.entries[at.astype(np.int64)]
         if self.kind == SIGMOID:
@@ -152,7 +160,9 @@ NO_DISPLAY = {
 """Columns of `source_files` of a file that no window was applied to."""
 
 
-def show(stored, display):
+def show(
+    stored: Stored, display: Display
+) -> tuple[npt.NDArray[np.uint8], dict[str, Any], Display, float]:
     """Show stored values as 8-bit grey.
 
     Parameters
@@ -181,7 +191,8 @@ def show(stored, display):
     """
     window, is_reference = display.window, display.role == "reference"
     if window is None:
-        return _show_plain(stored)
+        found: tuple[npt.NDArray[np.uint8], dict[str, Any], Display, float] = _show_plain(stored)
+        return found
     # A file that says nothing of its values is read as its reference says.
     tone = stored.tone or display.tone or Tone()
     curve = display.curve or _find_curve(stored, tone, window, is_reference)
@@ -200,7 +211,7 @@ def show(stored, display):
     return _look_up(stored.samples, least, table), facts, others, step
 
 
-def _find_step(stored, tone, curve):
+def _find_step(stored: Stored, tone: Tone, curve: Curve) -> float:
     if curve.kind != LINEAR or tone.modality_table is not None or curve.low == curve.high:
         return np.inf
     ends = tone.rescale(np.array([stored.lowest, stored.lowest + (1 << stored.bit_depth) - 1]))
@@ -209,7 +220,7 @@ def _find_step(stored, tone, curve):
     return 255 * abs(tone.slope) / (curve.high - curve.low)
 
 
-def check_window(bit_depth, display, what=""):
+def check_window(bit_depth: int, display: Display, what: str = "") -> None:
     """Refuse a file of so many bits where the study states no window."""
     if display.window is None:
         raise RejectedFileError(
@@ -219,7 +230,7 @@ def check_window(bit_depth, display, what=""):
         )
 
 
-def _show_plain(stored):
+def _show_plain(stored: Stored) -> Any:
     """Show 8 bits that mean what they say as they are; refuse what is deeper or means else."""
     tone = stored.tone or Tone()
     if stored.bit_depth != 8 or not tone.is_plain or stored.samples.min() < 0:
@@ -229,7 +240,7 @@ def _show_plain(stored):
     return grey, NO_DISPLAY | _describe(stored, tone), Display(None, "other"), 0.0
 
 
-def _describe(stored, tone):
+def _describe(stored: Stored, tone: Tone) -> dict[str, float | None]:
     is_rescaled = tone.modality_table is None
     return {
         "rescale_slope": tone.slope if is_rescaled else None,
@@ -239,7 +250,7 @@ def _describe(stored, tone):
     }
 
 
-def _count_values(samples):
+def _count_values(samples: npt.NDArray[np.integer]) -> tuple[int, npt.NDArray[np.int64]]:
     """Least value, and how many pixels have it and each above it."""
     least, most = int(samples.min()), int(samples.max())
     counts = np.zeros(most - least + 1, np.int64)
@@ -248,24 +259,26 @@ def _count_values(samples):
     return least, counts
 
 
-def _look_up(samples, least, table):
+def _look_up(
+    samples: npt.NDArray[np.integer], least: int, table: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.uint8]:
     grey = np.empty(samples.shape, np.uint8)
     for source, target in zip(_list_parts(samples), _list_parts(grey), strict=True):
         target[...] = table[source.astype(np.int64) - least]
     return grey
 
 
-def _list_parts(pixels):
+def _list_parts(pixels: npt.NDArray[np.integer]) -> list[npt.NDArray[np.integer]]:
     """Divide pixels into some rows at a time: indices take 8 bytes a pixel."""
     return [pixels[row : row + 256] for row in range(0, len(pixels), 256)]
 
 
-def follow(display):
+def follow(display: Display) -> Display:
     """Give the display for files of a reference that no window was applied to."""
     return replace(display, role="other")
 
 
-def recall_display(facts):
+def recall_display(facts: Mapping[str, Any]) -> Display:
     """Give the display that a file was shown by, for showing that file again.
 
     Parameters
@@ -289,8 +302,8 @@ def recall_display(facts):
     return Display(Window("fixed", low, high), "other", curve, tone)
 
 
-def _find_curve(stored, tone, window, is_reference):
-    if window.rule == "fixed":
+def _find_curve(stored: Stored, tone: Tone, window: Window, is_reference: bool) -> Curve:
+    if window.low is not None and window.high is not None and window.rule == "fixed":
         return Curve(LINEAR, window.low, window.high, "fixed")
     if not is_reference:
         raise RejectedFileError(
@@ -314,7 +327,7 @@ def _find_curve(stored, tone, window, is_reference):
     return Curve(LINEAR, low, high, "percentiles")
 
 
-def _find_percentiles(stored, tone, window):
+def _find_percentiles(stored: Stored, tone: Tone, window: Window) -> list[float]:
     """Values at two ranks, padding left out: the least of which so many parts are not above it."""
     samples = stored.samples
     if stored.is_padding is not None and not stored.is_padding.all():
@@ -324,7 +337,7 @@ def _find_percentiles(stored, tone, window):
     order = np.argsort(values, kind="stable")
     reached = np.cumsum(counts[order])
     found = []
-    for share in (window.low, window.high):
+    for share in (window.low or 0.0, window.high or 0.0):
         rank = max(1, int(np.ceil(share / 100 * samples.size)))
         found.append(float(values[order][np.searchsorted(reached, rank)]))
     return found

@@ -1,7 +1,7 @@
 """Words that several packages say alike."""
 
 
-def count_noun(count, noun):
+def count_noun(count: int, noun: str) -> str:
     """Say a count and its noun: 1 image, 24,576 blocks.
 
     Parameters

@@ -1,22 +1,40 @@
 """Work divided among processes: a bounded queue, workers that may die, one core each."""
 
+from __future__ import annotations
+
 import logging
 import multiprocessing
 import os
 import threading
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import cv2
 
 from upscale_audit.ingest.errors import StudyError
 
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
+
+
 POOL_RETRIES = 2
+
+U = TypeVar("U")
+R = TypeVar("R")
+"""A unit of work, and what is made of it."""
 
 logger = logging.getLogger(__name__)
 
 
-def map_units(function, units, workers, describe, executor=None):
+def map_units(
+    function: Callable[[U], R],
+    units: Sequence[U],
+    workers: int,
+    describe: Callable[[U], object],
+    executor: Executor | None = None,
+) -> Iterator[R]:
     """Yield ``function(unit)`` of every unit as it completes, surviving workers that die.
 
     Parameters
@@ -45,7 +63,7 @@ def map_units(function, units, workers, describe, executor=None):
         return
     remaining = list(units)
     for attempt in range(POOL_RETRIES + 1):
-        failed = []
+        failed: list[U] = []
         context = multiprocessing.get_context("spawn")
         count = min(workers, len(remaining))
         others = multiprocessing.active_children()
@@ -65,12 +83,12 @@ def map_units(function, units, workers, describe, executor=None):
     )
 
 
-def keep_to_one_core():
+def keep_to_one_core() -> None:
     """Keep the libraries of this process to one thread: a worker is one core."""
     cv2.setNumThreads(1)
 
 
-def _abandon(pool, others):
+def _abandon(pool: Executor, others: Sequence[BaseProcess]) -> None:
     """End the workers of a pool at once, and no other child of this process.
 
     An interrupt must not wait for what is in flight.
@@ -81,7 +99,7 @@ def _abandon(pool, others):
             worker.terminate()
 
 
-def _start_worker():
+def _start_worker() -> None:
     """Keep a worker to one core, and let it die with the process that started it.
 
     Otherwise the workers of a killed run would go on writing, without its lock, into the
@@ -90,16 +108,24 @@ def _start_worker():
     keep_to_one_core()
     parent = multiprocessing.parent_process()
 
-    def watch():
-        parent.join()
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _drain(pool, function, units, workers, failed):
+def _drain(
+    pool: Executor,
+    function: Callable[[U], R],
+    units: Sequence[U],
+    workers: int,
+    failed: list[U],
+) -> Iterator[R]:
     """Keep a bounded number of units in flight; `failed` collects those a dead pool dropped."""
-    waiting, running = list(reversed(units)), {}
+    running: dict[Any, Any] = {}
+    waiting = list(reversed(units))
     while waiting or running:
         while waiting and len(running) < 2 * workers:
             unit = waiting.pop()

@@ -4,8 +4,11 @@ The controls damage the reference itself: what an audit should say of them follo
 definition.
 """
 
+from __future__ import annotations
+
 import hashlib
 import io
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -13,10 +16,16 @@ from PIL import Image
 
 from upscale_audit.ingest.images import hash_pixels
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+
 INTERPOLATIONS = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
 
 
-def interpolate(image, height, width, kind):
+def interpolate(
+    image: npt.NDArray[np.uint8], height: int, width: int, kind: str
+) -> npt.NDArray[np.uint8]:
     """Enlarge an image by Pillow's bicubic (a = -0.5) or Lanczos (3 lobes).
 
     Parameters
@@ -38,7 +47,7 @@ def interpolate(image, height, width, kind):
     return np.asarray(Image.fromarray(image).resize((width, height), INTERPOLATIONS[kind]))
 
 
-def blur(image, sigma_px):
+def blur(image: npt.NDArray[np.uint8], sigma_px: float) -> npt.NDArray[np.uint8]:
     """Blur by a sampled Gaussian.
 
     Parameters
@@ -58,7 +67,7 @@ def blur(image, sigma_px):
     return _to_bytes(_smooth(image, sigma_px))
 
 
-def sharpen(image, sigma_px, amount):
+def sharpen(image: npt.NDArray[np.uint8], sigma_px: float, amount: float) -> npt.NDArray[np.uint8]:
     """Sharpen by an unsharp mask: ``image + amount * (image - smooth(image))``.
 
     Parameters
@@ -77,7 +86,7 @@ def sharpen(image, sigma_px, amount):
     return _to_bytes(values + np.float32(amount) * (values - _smooth(image, sigma_px)))
 
 
-def add_noise(image, sigma_dn, seed):
+def add_noise(image: npt.NDArray[np.uint8], sigma_dn: float, seed: str) -> npt.NDArray[np.uint8]:
     """Add white Gaussian noise.
 
     Parameters
@@ -98,7 +107,7 @@ def add_noise(image, sigma_dn, seed):
     return _to_bytes(image + generator.normal(0.0, sigma_dn, image.shape))
 
 
-def compress_jpeg(image, quality):
+def compress_jpeg(image: npt.NDArray[np.uint8], quality: int) -> npt.NDArray[np.uint8]:
     """Encode as JPEG and decode again, with Pillow; colour is not subsampled.
 
     Parameters
@@ -117,7 +126,9 @@ def compress_jpeg(image, quality):
         return np.asarray(decoded)
 
 
-def damage_frame(image, width_px, sigma_px):
+def damage_frame(
+    image: npt.NDArray[np.uint8], width_px: int, sigma_px: float
+) -> npt.NDArray[np.uint8]:
     """Blur the outermost pixels and leave the rest as it is.
 
     Parameters
@@ -138,12 +149,14 @@ def damage_frame(image, width_px, sigma_px):
     return damaged
 
 
-def _smooth(image, sigma_px):
+def _smooth(image: npt.NDArray[np.uint8], sigma_px: float) -> npt.NDArray[np.float32]:
     size = 2 * int(np.ceil(4 * sigma_px)) + 1
-    return cv2.GaussianBlur(
+    smooth = cv2.GaussianBlur(
         image.astype(np.float32), (size, size), sigma_px, borderType=cv2.BORDER_REFLECT_101
     )
+    return np.asarray(smooth, np.float32)
 
 
-def _to_bytes(values):
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+def _to_bytes(values: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
+    found: npt.NDArray[np.uint8] = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return found

@@ -1,13 +1,22 @@
 """Networks as ncnn runs them: a ``.param`` and a ``.bin`` file, one thread, on the CPU."""
 
+from __future__ import annotations
+
 import contextlib
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from upscale_audit.ingest.documents import read_bounded
 from upscale_audit.ingest.errors import StudyError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
 
 MAX_PARAM_BYTES = 1 << 24
 _TRIAL_PX = 32
@@ -41,7 +50,7 @@ class NcnnNetwork:
     then differ between processors by rounding alone.
     """
 
-    def __init__(self, param, weights, scale):
+    def __init__(self, param: str | Path, weights: str | Path, scale: int) -> None:
         ncnn = _import_ncnn()
         self.scale = scale
         self._ncnn = ncnn
@@ -67,7 +76,7 @@ class NcnnNetwork:
                 " that belong together"
             )
 
-    def forward(self, planes):
+    def forward(self, planes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Run the network once; see `restore.networks.Network.forward`.
 
         Raises
@@ -90,7 +99,7 @@ class NcnnNetwork:
             )
         return np.array(output)
 
-    def _load(self, param, weights):
+    def _load(self, param: Path, weights: Path) -> None:
         self._name = param.name
         with _silenced():
             failed = self._net.load_param(str(param)) or self._net.load_model(str(weights))
@@ -103,7 +112,7 @@ class NcnnNetwork:
         self._input, self._output = inputs[0], outputs[0]
 
 
-def _check_param(param, weights):
+def _check_param(param: Path, weights: Path) -> None:
     """Refuse a ``.param`` whose counts are not those of its lines: ncnn makes room for them first.
 
     Raises
@@ -134,14 +143,14 @@ def _check_param(param, weights):
         ) from None
 
 
-def _find_weight_count(line):
+def _find_weight_count(line: Sequence[str]) -> int:
     """Weights that a layer's line claims: parameter 6 of convolutions, 2 of inner products."""
     name = _WEIGHT_COUNTS.get(line[0])
     values = dict(cell.partition("=")[::2] for cell in line if "=" in cell)
     return int(values.get(name, 0)) if name else 0
 
 
-def _import_ncnn():
+def _import_ncnn() -> ModuleType:
     try:
         import ncnn
     except ModuleNotFoundError:
@@ -149,11 +158,12 @@ def _import_ncnn():
             "an ncnn network needs ncnn, which is not installed:"
             " pip install 'upscale-audit[restore]'"
         ) from None
-    return ncnn
+    found: ModuleType = ncnn
+    return found
 
 
 @contextlib.contextmanager
-def _silenced():
+def _silenced() -> Iterator[None]:
     """Keep ncnn's own lines off stderr while it loads: the error that follows says more."""
     saved = os.dup(2)
     try:

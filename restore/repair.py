@@ -1,7 +1,12 @@
 """Repair: another model's image, changed as little as its LR image demands."""
 
+from __future__ import annotations
+
 import hashlib
 import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -11,7 +16,13 @@ from upscale_audit.ingest.files import hash_file
 from upscale_audit.ingest.images import decode_image, limit_bytes, read_bytes
 from upscale_audit.ingest.lr import find_lr, find_size_problem, repair
 from upscale_audit.ingest.pairing import match_folder
+from upscale_audit.ingest.restorers import Repair
 from upscale_audit.ingest.windows import Display
+
+if TYPE_CHECKING:
+    from upscale_audit.ingest.images import DecodedImage
+    from upscale_audit.ingest.study import Model, Study
+
 
 RECIPE_VERSION = 1
 """Raised whenever the same images come to give other pixels."""
@@ -37,15 +48,21 @@ class RepairJob:
         Why an image has no input, by image_id.
     """
 
-    def __init__(self, study, model, inference_path, references):
-        self.study, self.of = study, model.restorer.of
+    def __init__(
+        self, study: Study, model: Model, inference_path: str, references: Mapping[str, Path]
+    ) -> None:
+        if study.lr is None or not isinstance(model.restorer, Repair):
+            raise ValueError(f"expected a model that repairs by LR images, found {model.model_id}")
+        self.study, self.lr, self.of = study, study.lr, model.restorer.of
         (source,) = (item for item in study.models if item.model_id == self.of)
         folder, rule = source.folder(inference_path), study.pairing
+        if folder is None:
+            raise ValueError(f"expected {self.of} to have a folder of {inference_path}")
         pairs, _ = match_folder(folder, references, ("restored", self.of, inference_path), rule)
         restored = {pair.image_id: pair.file for pair in pairs if pair.file is not None}
         lr_files = {}
-        if study.lr.folder is not None:
-            pairs, _ = match_folder(study.lr.folder, references, ("lr", None, None), rule)
+        if self.lr.folder is not None:
+            pairs, _ = match_folder(self.lr.folder, references, ("lr", None, None), rule)
             lr_files = {pair.image_id: pair.file for pair in pairs if pair.file is not None}
         self._files, self.inputs, self.rejects = {}, {}, {}
         for image_id, reference in references.items():
@@ -61,9 +78,9 @@ class RepairJob:
             self._files[image_id] = files
             self.inputs[image_id] = hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
-    def describe(self, inference_path):
+    def describe(self, inference_path: str) -> dict[str, Any]:
         """Name what decides the repaired bytes beside the files', as `Restorer.describe` does."""
-        lr = self.study.lr
+        lr = self.lr
         return {
             "recipe_version": RECIPE_VERSION,
             "restorer": {"kind": "repair", "of": self.of},
@@ -72,7 +89,7 @@ class RepairJob:
             "inference_path": inference_path,
         }
 
-    def repair(self, image_id):
+    def repair(self, image_id: str) -> tuple[bytes | None, str | None]:
         """Repair an image.
 
         Returns
@@ -82,22 +99,22 @@ class RepairJob:
         why : str or None
             Why there is none.
         """
-        reference, lr_file, restored = self._files[image_id]
+        reference, lr_file, file = self._files[image_id]
         try:
             image = self._decode(reference, Display(self.study.ingest_parameters.window))
-            restored = self._decode(restored, image.display)
+            restored = self._decode(file, image.display)
             lr_image = None if lr_file is None else self._decode(lr_file, image.display)
         except RejectedFileError as reject:
             return None, str(reject)
         if restored.grey.shape != image.grey.shape:
             return None, "size_mismatch: another size than the reference"
         if lr_image is not None:
-            problem = find_size_problem(self.study.lr, image.grey.shape, lr_image.grey.shape)
+            problem = find_size_problem(self.lr, image.grey.shape, lr_image.grey.shape)
             if problem is not None:
                 return None, f"size_mismatch: {problem}"
         if restored.step or (lr_image is not None and lr_image.step):
             return None, "a window shows it or its LR image: only 8-bit files are repaired"
-        held, facts = find_lr(self.study.lr, image, lr_image)
+        held, facts = find_lr(self.lr, image, lr_image)
         if held is None:
             return None, f"LR image {facts['lr_rule_status']}: {facts['lr_detail']}"
         if restored.rgb is None:
@@ -109,7 +126,7 @@ class RepairJob:
         Image.fromarray(pixels).save(buffer, "PNG")
         return buffer.getvalue(), None
 
-    def _decode(self, path, display):
+    def _decode(self, path: Path, display: Display) -> DecodedImage:
         parameters = self.study.ingest_parameters
         data = read_bytes(path, limit_bytes(parameters.max_image_px))
         suffix = path.suffix.lower()

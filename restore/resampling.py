@@ -1,13 +1,20 @@
 """Other sizes and fewer channels: the Mitchell reduction, grey."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from PIL import Image
 
 from upscale_audit.ingest.restorers import GREY_RULES
 from upscale_audit.ingest.sizes import resample_mitchell
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
-def reduce_mitchell(image, height, width):
+
+def reduce_mitchell(image: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.uint8]:
     """Reduce an sRGB image by a Mitchell filter in linear light.
 
     Parameters
@@ -39,7 +46,7 @@ def reduce_mitchell(image, height, width):
     return np.floor(_linear_to_srgb(reduced.clip(0, 1)) * 255 + 0.5).astype(np.uint8)
 
 
-def to_grey(image, grey_rule):
+def to_grey(image: npt.NDArray[np.uint8], grey_rule: str) -> npt.NDArray[np.uint8]:
     """Reduce a restored image to grey.
 
     Parameters
@@ -65,14 +72,15 @@ def to_grey(image, grey_rule):
     if grey_rule == "rec601":
         return np.asarray(Image.fromarray(image).convert("L"))
     total = image.sum(axis=2, dtype=np.uint16)
-    return ((2 * total + 3) // 6).astype(np.uint8)
+    found: npt.NDArray[np.uint8] = ((2 * total + 3) // 6).astype(np.uint8)
+    return found
 
 
-def _srgb_to_linear(value):
+def _srgb_to_linear(value: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
 
 
-def _linear_to_srgb(value):
+def _linear_to_srgb(value: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.where(value <= 0.0031308, 12.92 * value, 1.055 * value ** (1 / 2.4) - 0.055)
 
 

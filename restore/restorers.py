@@ -1,8 +1,12 @@
 """A declared restorer made able to run: reference in, restored image out, and what decides it."""
 
+from __future__ import annotations
+
 import functools
 import importlib.metadata
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -27,10 +31,17 @@ from upscale_audit.restore.tiles import restore_tiles, to_bytes
 from upscale_audit.restore.variants import VARIANTS, average_variants
 from upscale_audit.restore.weights import Weights, find_weights
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from upscale_audit.ingest.restorers import Declaration
+    from upscale_audit.restore.networks import Network
+
+
 RECIPE_VERSION = 1
 """Raised whenever the same declaration comes to give other pixels."""
 
-_CONTROLS = {
+_CONTROLS: dict[type[Any], Callable[[npt.NDArray[np.uint8], Any], npt.NDArray[np.uint8]]] = {
     Blur: lambda image, it: controls.blur(image, it.sigma_px),
     Unsharp: lambda image, it: controls.sharpen(image, it.sigma_px, it.amount),
     Noise: lambda image, it: controls.add_noise(image, it.sigma_dn, it.seed),
@@ -56,11 +67,11 @@ class Restorer:
         None for restorers without a network.
     """
 
-    declared: object
+    declared: Declaration
     parameters: RestoreParameters
     weights: Weights | None = None
 
-    def restore(self, reference, tta):
+    def restore(self, reference: npt.NDArray[np.uint8], tta: bool) -> npt.NDArray[np.uint8]:
         """Restore one image.
 
         Parameters
@@ -87,7 +98,7 @@ class Restorer:
             restored = self._run_network(reference, tta)
         return to_grey(restored, self.parameters.grey_rule)
 
-    def find_refusal(self, shape):
+    def find_refusal(self, shape: tuple[int, ...]) -> str | None:
         """Say why a reference of this shape cannot be restored; None where it can.
 
         Parameters
@@ -105,7 +116,7 @@ class Restorer:
             return f"{width}x{height} px, no multiple of [restore] scale = {scale}: crop it"
         return None
 
-    def describe(self, inference_path):
+    def describe(self, inference_path: str) -> dict[str, Any]:
         """Name what decides the restored bytes beside the reference's.
 
         Parameters
@@ -131,7 +142,7 @@ class Restorer:
             "packages": _find_versions(self.declared.kind),
         }
 
-    def estimate_cost(self, size, tta):
+    def estimate_cost(self, size: int, tta: bool) -> float:
         """Estimate the work of one image, in units that all restorers share.
 
         Parameters
@@ -154,7 +165,7 @@ class Restorer:
             return _CONTROL_COST * size * passes
         return self.weights.bytes * size * passes / self.parameters.scale**2
 
-    def check(self):
+    def check(self) -> None:
         """Load the network, if there is one, and see that it can reach the scale.
 
         Raises
@@ -170,34 +181,37 @@ class Restorer:
                 " name other weights, or lower scale"
             )
 
-    def name_architecture(self):
+    def name_architecture(self) -> str | None:
         """Give what the network calls itself; None where there is none, or nothing says it."""
         if self.weights is None:
             return None
         return getattr(load_network(self.declared, self.weights), "architecture", None)
 
-    def _transform(self, image):
+    def _transform(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         if isinstance(self.declared, Interpolation):
             lr = make_lr(image, self.parameters.scale, self.parameters.lr_rule)
-            return controls.interpolate(lr, *image.shape[:2], self.declared.kind)
+            height, width = image.shape[:2]
+            return controls.interpolate(lr, height, width, self.declared.kind)
         return _CONTROLS[type(self.declared)](image, self.declared)
 
-    def _average(self, reference):
-        def transform(planes):
+    def _average(self, reference: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        def transform(planes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
             return _to_planes(self._transform(_to_image(planes)))
 
         averaged = average_variants(transform, _to_planes(reference))
         return _to_image(np.rint(averaged).astype(np.uint8))
 
-    def _run_network(self, reference, tta):
-        network = load_network(self.declared, self.weights)
+    def _run_network(self, reference: npt.NDArray[np.uint8], tta: bool) -> npt.NDArray[np.uint8]:
+        declared = self.declared
+        if self.weights is None or not isinstance(declared, NcnnWeights | SpandrelWeights):
+            raise TypeError(f"{declared!r} is no network")
+        network = load_network(declared, self.weights)
         lr = make_lr(reference, self.parameters.scale, self.parameters.lr_rule)
         planes = _to_planes(lr)
-        planes = np.broadcast_to(planes, (3, *planes.shape[1:])).astype(np.float32)
-        declared = self.declared
+        channels = np.broadcast_to(planes, (3, *planes.shape[1:])).astype(np.float32)
         restored = restore_tiles(
             network,
-            planes / np.float32(255),
+            channels / np.float32(255),
             tile_px=declared.tile_px,
             prepad_px=declared.prepad_px,
             tta=tta,
@@ -205,10 +219,11 @@ class Restorer:
         image = _to_image(to_bytes(restored))
         if network.scale == self.parameters.scale:
             return image
-        return reduce_mitchell(image, *reference.shape[:2])
+        height, width = reference.shape[:2]
+        return reduce_mitchell(image, height, width)
 
 
-def prepare_restorer(declared, parameters):
+def prepare_restorer(declared: Declaration, parameters: RestoreParameters) -> Restorer:
     """Find what a declared restorer needs.
 
     Parameters
@@ -226,13 +241,13 @@ def prepare_restorer(declared, parameters):
     StudyError
         Weights or a package are missing, or not the expected ones.
     """
-    if declared.kind not in _RUNNERS:
-        return Restorer(declared, parameters)
-    return Restorer(declared, parameters, find_weights(declared))
+    if isinstance(declared, NcnnWeights | SpandrelWeights):
+        return Restorer(declared, parameters, find_weights(declared))
+    return Restorer(declared, parameters)
 
 
 @functools.lru_cache(maxsize=1)
-def load_network(declared, weights):
+def load_network(declared: Declaration, weights: Weights) -> Network:
     """Load a declared network; the last one stays in memory.
 
     Parameters
@@ -253,16 +268,22 @@ def load_network(declared, weights):
     if isinstance(declared, NcnnWeights):
         from upscale_audit.restore.ncnn_network import NcnnNetwork
 
-        return NcnnNetwork(*weights.files, weights.native_scale)
+        param, file = weights.files
+        return NcnnNetwork(param, file, weights.native_scale or 0)
     if isinstance(declared, SpandrelWeights):
         from upscale_audit.restore.torch_network import SpandrelNetwork
 
-        return SpandrelNetwork(*weights.files, declared.device)
+        (file,) = weights.files
+        return SpandrelNetwork(file, declared.device)
     raise TypeError(f"{declared!r} is no network")
 
 
-def _find_versions(kind):
-    found = {"numpy": np.__version__, "opencv": cv2.__version__, "pillow": PIL.__version__}
+def _find_versions(kind: str) -> dict[str, str | None]:
+    found: dict[str, str | None] = {
+        "numpy": np.__version__,
+        "opencv": cv2.__version__,
+        "pillow": PIL.__version__,
+    }
     for package in _RUNNERS.get(kind, ()):
         try:
             found[package] = importlib.metadata.version(package)
@@ -271,11 +292,11 @@ def _find_versions(kind):
     return found
 
 
-def _to_planes(image):
+def _to_planes(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return image[None] if image.ndim == 2 else np.ascontiguousarray(image.transpose(2, 0, 1))
 
 
-def _to_image(planes):
+def _to_image(planes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     if planes.shape[0] == 1:
         return np.ascontiguousarray(planes[0])
     return np.ascontiguousarray(planes.transpose(1, 2, 0))

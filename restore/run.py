@@ -1,11 +1,15 @@
 """Restore a study: find what is missing or changed, make it in worker processes, sign it off."""
 
+from __future__ import annotations
+
 import contextlib
 import hashlib
 import io
 import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
@@ -23,6 +27,9 @@ from upscale_audit.ingest.workers import map_units
 from upscale_audit.restore.repair import RepairJob
 from upscale_audit.restore.restorers import Restorer, load_network, prepare_restorer
 from upscale_audit.restore.shelf import Shelf
+
+if TYPE_CHECKING:
+    from upscale_audit.ingest.study import Model, Study
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,7 @@ class RestoreReport:
     rejects: dict[str, str]
     set_aside: tuple[str, ...]
 
-    def joined(self, other):
+    def joined(self, other: RestoreReport) -> RestoreReport:
         """Add what was done after it."""
         return RestoreReport(
             made=self.made + other.made,
@@ -83,7 +90,9 @@ class RestoreReport:
         )
 
 
-def repair_models(study, repairs, references):
+def repair_models(
+    study: Study, repairs: Sequence[Model], references: Mapping[str, Path]
+) -> RestoreReport:
     """Repair other models' images: each as little as its LR image demands.
 
     Parameters
@@ -98,7 +107,8 @@ def repair_models(study, repairs, references):
     -------
     RestoreReport
     """
-    made, kept, folders, rejects, set_aside = 0, 0, [], {}, []
+    rejects: dict[Any, Any] = {}
+    made, kept, folders, set_aside = 0, 0, [], []
     for model in repairs:
         for path in INFERENCE_PATHS:
             if model.folder(path) is None:
@@ -110,11 +120,11 @@ def repair_models(study, repairs, references):
                         kept += 1
                         continue
                     data, why = job.repair(image_id)
-                    if why is None:
+                    if data is not None:
                         shelf.put(image_id, sha256, data)
                         made += 1
                     else:
-                        job.rejects[image_id] = why
+                        job.rejects[image_id] = why or "not repaired"
                 shelf.finish(study.name, model.model_id, job.inputs, job.rejects)
                 folders.append(shelf.folder)
                 set_aside += shelf.set_aside
@@ -123,7 +133,9 @@ def repair_models(study, repairs, references):
     return RestoreReport(made, kept, tuple(folders), rejects, tuple(set_aside))
 
 
-def restore_study(study, workers=None, progress=None):
+def restore_study(
+    study: Study, workers: int | None = None, progress: Callable[..., None] | None = None
+) -> RestoreReport:
     """Make the restored images of every model that declares a restorer.
 
     Parameters
@@ -181,7 +193,15 @@ def restore_study(study, workers=None, progress=None):
     return report if not repairs else report.joined(repair_models(study, repairs, references))
 
 
-def _report(references, refused, inputs, unreadable, shelves, tasks, rejects):
+def _report(
+    references: Mapping[str, Path],
+    refused: Sequence[Any],
+    inputs: Mapping[str, str],
+    unreadable: dict[str, str],
+    shelves: Any,
+    tasks: Sequence[Task],
+    rejects: Any,
+) -> RestoreReport:
     whys = unreadable | {name: why for shelf in rejects.values() for name, why in shelf.items()}
     named = {name.name: name.detail for name in refused}
     return RestoreReport(
@@ -193,8 +213,10 @@ def _report(references, refused, inputs, unreadable, shelves, tasks, rejects):
     )
 
 
-def _prepare(study, model):
+def _prepare(study: Study, model: Model) -> Restorer:
     """Find a model's weights and try them, before hours of work rely on them."""
+    if model.restorer is None or isinstance(model.restorer, Repair):
+        raise TypeError(f"expected a model that declares a restorer, found {model.model_id}")
     try:
         restorer = prepare_restorer(model.restorer, study.restore_parameters)
         restorer.check()
@@ -203,10 +225,12 @@ def _prepare(study, model):
     return restorer
 
 
-def _make_shelf(study, model, inference_path, restorer):
+def _make_shelf(
+    study: Study, model: Model, inference_path: str, restorer: RepairJob | Restorer
+) -> Shelf:
     name = f"{model.model_id}/{inference_path}"
 
-    def signed(*states, is_new=False):
+    def signed(*states: str, is_new: bool = False) -> bool:
         """Whether a folder's records were signed; nothing is known of one without a line."""
         journal = Journal(study.output, "restored")
         known = journal.read() or {}
@@ -214,8 +238,11 @@ def _make_shelf(study, model, inference_path, restorer):
             journal.write(known | {name: set(states)})
         return is_new or set(states) <= known.get(name, set(states))
 
+    folder = model.folder(inference_path)
+    if folder is None:
+        raise TypeError(f"expected a folder for {name}")
     return Shelf(
-        model.folder(inference_path),
+        folder,
         f"{inference_path} of {model.model_id!r}",
         restorer.describe(inference_path) | name_window(study.ingest_parameters.window),
         describe_code("restore", "*")["sha256"],
@@ -223,7 +250,7 @@ def _make_shelf(study, model, inference_path, restorer):
     )
 
 
-def _hash_references(references):
+def _hash_references(references: Mapping[str, Path]) -> tuple[dict[str, str], dict[str, str]]:
     """SHA-256 of each reference, and why the others cannot be read, by image_id."""
     inputs, unreadable = {}, {}
     for image_id, path in references.items():
@@ -237,7 +264,13 @@ def _hash_references(references):
     return inputs, unreadable
 
 
-def _plan(study, references, inputs, restorers, shelves):
+def _plan(
+    study: Study,
+    references: Mapping[str, Path],
+    inputs: Mapping[str, str],
+    restorers: Mapping[str, Restorer],
+    shelves: Any,
+) -> list[Task]:
     """List what is not on its shelf, the longest work first so that the cores end together."""
     tasks = []
     for (model_id, inference_path), shelf in shelves.items():
@@ -263,9 +296,11 @@ def _plan(study, references, inputs, restorers, shelves):
     return sorted(tasks, key=lambda task: (-task.cost, task.model_id, task.image_id))
 
 
-def _carry_out(tasks, workers, shelves, progress):
+def _carry_out(
+    tasks: Sequence[Task], workers: int, shelves: Any, progress: Callable[..., None] | None
+) -> Any:
     """Shelve each image as it comes; gives the refused ones, by shelf and image_id."""
-    rejects = {key: {} for key in shelves}
+    rejects: dict[Any, dict[Any, Any]] = {key: {} for key in shelves}
     work, done = sum(task.cost for task in tasks), 0.0
     try:
         results = map_units(restore_image, tasks, workers, _name_task)
@@ -290,11 +325,11 @@ def _carry_out(tasks, workers, shelves, progress):
     return rejects
 
 
-def _name_task(task):
+def _name_task(task: Task) -> str:
     return f"{to_text(task.image_id)} by {task.model_id}, {task.inference_path}"
 
 
-def restore_image(task):
+def restore_image(task: Task) -> Restored:
     """Restore one image; runs in a worker process.
 
     Parameters

@@ -11,9 +11,10 @@ import hashlib
 import logging
 import os
 from collections import defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, Self, TextIO, TypedDict
 
 from upscale_audit.ingest.documents import parse_document, read_bounded, read_document
 from upscale_audit.ingest.errors import StudyError
@@ -47,7 +48,7 @@ class Entry:
     code_sha256: str
     sha256: str
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not all(isinstance(value, str) for value in vars(self).values()):
             raise TypeError("expected text in every field of an image")
 
@@ -94,17 +95,24 @@ class Shelf:
         `restore` put there.
     """
 
-    def __init__(self, folder, owner, recipe, code_sha256, signed=None):
+    def __init__(
+        self,
+        folder: Path,
+        owner: str,
+        recipe: dict[str, Any],
+        code_sha256: str,
+        signed: Callable[..., Any] | None = None,
+    ) -> None:
         self.folder, self.owner, self.recipe = Path(folder), owner, recipe
         self._signed = signed or (lambda *states, is_new=False: True)
         self.recipe_sha256, self.code_sha256 = hash_json(recipe), code_sha256
-        self.set_aside = []
-        self._known = defaultdict(list)
-        self._current = {}
+        self.set_aside: list[Any] = []
+        self._known: defaultdict[Any, Any] = defaultdict(list)
+        self._current: dict[Any, Any] = {}
         self._held = contextlib.ExitStack()
-        self._journal = None
+        self._journal: TextIO | None = None
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self._held.enter_context(locked(self.folder, "restore", LOCK, "the model's"))
         with contextlib.ExitStack() as undo:
             undo.enter_context(self._held)
@@ -113,12 +121,12 @@ class Shelf:
             undo.pop_all()
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: Any) -> None:
         if self._journal is not None:
             self._journal.close()
-        return self._held.__exit__(*error)
+        self._held.__exit__(*error)
 
-    def has(self, image_id, input_sha256):
+    def has(self, image_id: str, input_sha256: str) -> bool:
         """Whether the image of these reference bytes stands, by this recipe, byte for byte."""
         entry = self._current.get(image_id)
         return entry is not None and (entry.input_sha256, entry.recipe_sha256) == (
@@ -126,7 +134,7 @@ class Shelf:
             self.recipe_sha256,
         )
 
-    def put(self, image_id, input_sha256, data):
+    def put(self, image_id: str, input_sha256: str, data: bytes) -> None:
         """Write one image: its line in the journal first, then the file, each atomically.
 
         Parameters
@@ -137,8 +145,7 @@ class Shelf:
         data : bytes
             The PNG file.
         """
-        if self._journal is None:
-            self._open_journal()
+        journal = self._journal or self._open_journal()
         entry = Entry(
             image_id=image_id,
             file=f"{image_id}.png",
@@ -147,14 +154,21 @@ class Shelf:
             code_sha256=self.code_sha256,
             sha256=hashlib.sha256(data).hexdigest(),
         )
-        self._journal.write(_to_line(entry))
-        self._journal.flush()
-        os.fsync(self._journal.fileno())
+        journal.write(_to_line(entry))
+        journal.flush()
+        os.fsync(journal.fileno())
         with replacing(self.folder / entry.file) as temporary:
             temporary.write_bytes(data)
         self._current[image_id] = entry
 
-    def finish(self, study_name, model_id, inputs, rejects, architecture=None):
+    def finish(
+        self,
+        study_name: str,
+        model_id: str,
+        inputs: Mapping[str, str],
+        rejects: Mapping[str, str],
+        architecture: str | None = None,
+    ) -> None:
         """Write the manifest, and end the journal.
 
         Parameters
@@ -179,8 +193,8 @@ class Shelf:
         sizes = {
             to_text(entry.file): (self.folder / entry.file).stat().st_size for entry in entries
         }
-        manifest = make_manifest("restored", study_name, files, sizes, self.recipe, {})
-        manifest |= {
+        manifest = {
+            **make_manifest("restored", study_name, files, sizes, self.recipe, {}),
             "model_id": model_id,
             "inference_path": self.recipe["inference_path"],
             "architecture": architecture,
@@ -197,14 +211,14 @@ class Shelf:
             self._journal = None
         (self.folder / JOURNAL).unlink(missing_ok=True)
 
-    def _read(self):
+    def _read(self) -> None:
         path = self.folder / MANIFEST
         self._is_vouched = self._signed(hash_file(path) if path.is_file() else WORKING)
         for entry in (*_read_manifest(self.folder / MANIFEST), *_read_journal(self.folder)):
             if entry not in self._known[entry.file]:
                 self._known[entry.file].append(entry)
 
-    def _find_images(self):
+    def _find_images(self) -> None:
         """Sort what lies in the folder into what stands, what was changed, and what is foreign."""
         for path in sorted(self.folder.iterdir()):
             name = path.name
@@ -222,7 +236,7 @@ class Shelf:
                 continue
             self._current[entries[-1].image_id] = entries[-1]
 
-    def _put_aside(self, path, sha256):
+    def _put_aside(self, path: Path, sha256: str) -> None:
         """Move an image out of the way that may be damaged, out of date, or someone's own."""
         target = self.folder.with_name(f"{self.folder.name}.set-aside")
         target.mkdir(exist_ok=True)
@@ -231,7 +245,7 @@ class Shelf:
         logger.warning("%s is not what restore would write: moved to %s", path, target)
         self.set_aside.append(to_text(target))
 
-    def _open_journal(self):
+    def _open_journal(self) -> TextIO:
         """Hand what the manifest knows to the journal, then take the manifest away."""
         entries = [entry for entries in self._known.values() for entry in entries]
         with replacing(self.folder / JOURNAL) as temporary:
@@ -240,14 +254,16 @@ class Shelf:
         self._signed(WORKING, *([hash_file(before)] if before.is_file() else []), is_new=True)
         before.unlink(missing_ok=True)
         sync(self.folder)
-        self._journal = open(self.folder / JOURNAL, "a", encoding="utf-8")  # noqa: SIM115
+        journal = open(self.folder / JOURNAL, "a", encoding="utf-8")  # noqa: SIM115
+        self._journal = journal
+        return journal
 
 
-def _to_line(entry):
+def _to_line(entry: Entry) -> str:
     return canonical_json(asdict(entry)) + "\n"
 
 
-def _read_manifest(path):
+def _read_manifest(path: Path) -> list[Entry]:
     try:
         manifest = read_document(path, RestoredManifest, MAX_BYTES)
         return [Entry(**item) for key in ("images", "left_over") for item in manifest[key]]
@@ -260,7 +276,7 @@ def _read_manifest(path):
         ) from None
 
 
-def _read_journal(folder):
+def _read_journal(folder: Path) -> list[Any]:
     """Entries of a run that did not end; its last line may be torn, its image then is not there."""
     try:
         lines = read_bounded(folder / JOURNAL, MAX_BYTES).splitlines()

@@ -1,11 +1,22 @@
 """A network over a whole image, tile by tile, as Upscayl's program runs it."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from upscale_audit.restore.variants import average_variants
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
-def restore_tiles(network, planes, *, tile_px, prepad_px, tta):
+    from upscale_audit.restore.networks import Network
+
+
+def restore_tiles(
+    network: Network, planes: npt.NDArray[np.float32], *, tile_px: int, prepad_px: int, tta: bool
+) -> npt.NDArray[np.float32]:
     """Run a network over planes in tiles.
 
     Parameters
@@ -44,7 +55,8 @@ def restore_tiles(network, planes, *, tile_px, prepad_px, tta):
     return restored
 
 
-def to_bytes(planes):
+def to_bytes(planes: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
     """Bring planes of 0..1 to uint8: times 255, rounded (half to even), clipped."""
     scaled = np.asarray(planes, np.float32) * np.float32(255)
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    found: npt.NDArray[np.uint8] = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    return found

@@ -1,15 +1,26 @@
 """PyTorch networks that spandrel recognises by their weights; the extra `restore-torch`."""
 
+from __future__ import annotations
+
 import contextlib
 import logging
 import sys
 import types
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from upscale_audit.ingest.errors import StudyError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import torch
+    from spandrel.__helpers.model_descriptor import ImageModelDescriptor
+
 
 _CHANNELS = (1, 3)
 logger = logging.getLogger(__name__)
@@ -37,7 +48,7 @@ class SpandrelNetwork:
     plane by itself. SwinIR and its like pad to whole windows inside, as published.
     """
 
-    def __init__(self, file, device="cpu"):
+    def __init__(self, file: str | Path, device: str = "cpu") -> None:
         self._torch, spandrel = import_spandrel()
         self._torch.set_num_threads(1)
         self._torch.backends.cuda.matmul.allow_tf32 = False
@@ -61,7 +72,7 @@ class SpandrelNetwork:
                 f"device = {device!r} is not to be had: {reason}; use device = 'cpu'"
             ) from None
 
-    def forward(self, planes):
+    def forward(self, planes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Run the network once; see `restore.networks.Network.forward`.
 
         Raises
@@ -97,7 +108,7 @@ class SpandrelNetwork:
         made = result[..., :height, :width].reshape(-1, height, width).cpu().numpy()
         return np.broadcast_to(made, (count, height, width)) if len(made) < count else made
 
-    def _pad(self, batch):
+    def _pad(self, batch: torch.Tensor) -> torch.Tensor:
         """Extend to the right and below where the architecture asks for other sizes."""
         height, width = batch.shape[-2:]
         right, below = self._model.size_requirements.get_padding(width, height)
@@ -106,7 +117,7 @@ class SpandrelNetwork:
         mode = "reflect" if right < width and below < height else "replicate"
         return self._torch.nn.functional.pad(batch, (0, right, 0, below), mode)
 
-    def _read(self, spandrel, file):
+    def _read(self, spandrel: ModuleType, file: str | Path) -> ImageModelDescriptor:
         torch, path = self._torch, Path(file)
         try:
             if path.suffix.lower() == ".safetensors":
@@ -127,7 +138,7 @@ class SpandrelNetwork:
             ) from None
 
 
-def import_spandrel():
+def import_spandrel() -> tuple[ModuleType, ModuleType]:
     """Import PyTorch and spandrel.
 
     Returns
@@ -153,7 +164,7 @@ def import_spandrel():
 
 
 @contextlib.contextmanager
-def _tolerating_torchvision():
+def _tolerating_torchvision() -> Iterator[None]:
     """Let spandrel be imported where torchvision is missing or built for another PyTorch.
 
     Notes
@@ -181,5 +192,6 @@ def _tolerating_torchvision():
     finally:
         for name in names:
             del sys.modules[name]
-            if found[name] is not None:
-                sys.modules[name] = found[name]
+            module = found[name]
+            if module is not None:
+                sys.modules[name] = module

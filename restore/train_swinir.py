@@ -6,14 +6,19 @@ Nothing of it is needed to restore or to audit: the file that it writes is read 
 ``kind = "spandrel"``. It wants a GPU; on a processor a step takes seconds.
 """
 
+from __future__ import annotations
+
 import argparse
 import csv
 import io
 import json
 import math
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,7 +28,13 @@ from upscale_audit.ingest.images import decode_image, limit_bytes, read_bytes
 from upscale_audit.ingest.lr_rules import make_lr
 from upscale_audit.restore.torch_network import import_spandrel
 
-DESIGN = {
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import torch
+    from spandrel.architectures.SwinIR.__arch.SwinIR import SwinIR
+
+
+DESIGN: dict[str, Any] = {
     "upscale": 2,
     "in_chans": 1,
     "img_size": 64,
@@ -75,7 +86,7 @@ class TrainingParameters:
     seed: int = 0
     report_steps: int = 250
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if (self.seconds > 0) == (self.steps > 0):
             raise StudyError("give --seconds or --steps, one of them, above 0")
         if self.crop_px % DESIGN["window_size"]:
@@ -84,7 +95,13 @@ class TrainingParameters:
             )
 
 
-def train(pairs, held_out, parameters, device="cpu", report=print):
+def train(
+    pairs: Sequence[tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]],
+    held_out: Sequence[tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]],
+    parameters: TrainingParameters,
+    device: str = "cpu",
+    report: Callable[..., Any] | type[Any] = print,
+) -> tuple[dict[str, torch.Tensor], list[dict[str, float]], int]:
     """Train the network.
 
     Parameters
@@ -120,7 +137,7 @@ def train(pairs, held_out, parameters, device="cpu", report=print):
     draw = _Crops(torch, pairs, parameters, device)
     is_gpu = str(device).startswith("cuda")
 
-    def learn(rate):
+    def learn(rate: float) -> Any:
         low, high = draw()
         for group in optimizer.param_groups:
             group["lr"] = rate
@@ -151,7 +168,7 @@ def train(pairs, held_out, parameters, device="cpu", report=print):
     return _pack(SwinIR, average), curve, steps
 
 
-def _pack(architecture, model):
+def _pack(architecture: type[Any], model: SwinIR) -> dict[str, torch.Tensor]:
     """Give the weights in float16, beside the masks of a small image: those of others are found."""
     small = architecture(**(DESIGN | {"img_size": 2 * DESIGN["window_size"]}))
     state = small.state_dict() | {
@@ -160,7 +177,12 @@ def _pack(architecture, model):
     return {name: value.contiguous() for name, value in state.items()}
 
 
-def judge(torch, model, held_out, device):
+def judge(
+    torch: ModuleType,
+    model: SwinIR,
+    held_out: Sequence[tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]],
+    device: str,
+) -> float:
     """Mean PSNR over the middles of the held-out images, dB, of rounded grey levels."""
     values = []
     model.eval()
@@ -181,7 +203,13 @@ def judge(torch, model, held_out, device):
 class _Crops:
     """Draws batches of aligned crops, on the device."""
 
-    def __init__(self, torch, pairs, parameters, device):
+    def __init__(
+        self,
+        torch: ModuleType,
+        pairs: Sequence[tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]],
+        parameters: TrainingParameters,
+        device: str,
+    ) -> None:
         self._torch, self._size = torch, parameters.crop_px
         self._generator = np.random.default_rng(parameters.seed)
         self._batch = parameters.batch_size
@@ -189,9 +217,10 @@ class _Crops:
             tuple(torch.from_numpy(np.array(side)).to(device) for side in pair) for pair in pairs
         ]
 
-    def __call__(self):
+    def __call__(self) -> tuple[torch.Tensor, torch.Tensor]:
         torch, size, rng = self._torch, self._size, self._generator
-        lows, highs = [], []
+        lows: list[Any] = []
+        highs: list[Any] = []
         for _ in range(self._batch):
             low, high = self._pairs[rng.integers(len(self._pairs))]
             top, left = (int(rng.integers(length - size + 1)) for length in low.shape)
@@ -205,7 +234,7 @@ class _Crops:
         return tuple(torch.stack(side)[:, None].float() / 255 for side in (lows, highs))
 
 
-def _count_steps(torch, learn, parameters, is_gpu):
+def _count_steps(torch: ModuleType, learn: Any, parameters: Any, is_gpu: Any) -> Any:
     """Time a few steps, of no rate, and say how many fit."""
     for count in (10, 40):
         if is_gpu:
@@ -219,14 +248,14 @@ def _count_steps(torch, learn, parameters, is_gpu):
     return max(parameters.report_steps, int(parameters.seconds / seconds / 1.1))
 
 
-def _share_rate(step, steps):
+def _share_rate(step: int, steps: int) -> float:
     warm = min(200, max(1, steps // 10))
     if step < warm:
         return step / warm
     return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
-def read_pairs(files):
+def read_pairs(files: Sequence[Path]) -> list[tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]]:
     """Read references as ingest does, and make the LR image of each by Pillow's bicubic.
 
     Parameters
@@ -259,7 +288,7 @@ def read_pairs(files):
     return pairs
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run as a program."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--references", type=Path, required=True, help="grey PNG images")

@@ -1,12 +1,21 @@
 """The eight flips and transpositions of an image: the variants of test-time augmentation (TTA)."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
 
 VARIANTS = tuple(range(8))
 _TRANSPOSED, _UPSIDE_DOWN, _MIRRORED = 4, 2, 1
 
 
-def apply_variant(planes, variant):
+def apply_variant(planes: npt.NDArray[np.number], variant: int) -> npt.NDArray[np.number]:
     """Turn planes into one of their eight variants.
 
     Parameters
@@ -30,7 +39,7 @@ def apply_variant(planes, variant):
     return planes
 
 
-def undo_variant(planes, variant):
+def undo_variant(planes: npt.NDArray[np.number], variant: int) -> npt.NDArray[np.number]:
     """Turn a variant back; see `apply_variant`."""
     if variant & _MIRRORED:
         planes = planes[..., ::-1]
@@ -41,7 +50,9 @@ def undo_variant(planes, variant):
     return planes
 
 
-def average_variants(function, planes):
+def average_variants(
+    function: Callable[..., Any], planes: npt.NDArray[np.number]
+) -> npt.NDArray[np.float32]:
     """Mean over the eight variants of what a function makes of each, every one turned back.
 
     Parameters
@@ -59,8 +70,10 @@ def average_variants(function, planes):
     The sum is taken in float64 and rounded once, to float32: of eight equal results the mean is
     that result exactly. Upscayl's program sums in float32.
     """
-    total = None
-    for variant in VARIANTS:
-        result = undo_variant(function(apply_variant(planes, variant)), variant)
-        total = result.astype(np.float64) if total is None else total + result
+    results = (
+        undo_variant(function(apply_variant(planes, variant)), variant) for variant in VARIANTS
+    )
+    total = next(results).astype(np.float64)
+    for result in results:
+        total = np.add(total, result)
     return (total / len(VARIANTS)).astype(np.float32)

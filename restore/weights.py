@@ -1,11 +1,14 @@
 """Where the weights of networks lie, and whether they are the ones their name promises."""
 
+from __future__ import annotations
+
 import importlib.metadata
 from dataclasses import dataclass
 from pathlib import Path
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file
+from upscale_audit.ingest.restorers import NcnnWeights, SpandrelWeights
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,9 @@ class KnownWeights:
     licence: str = ""
 
 
-def _from_realesrgan(title, files, native_scale, bin_sha256, param_sha256):
+def _from_realesrgan(
+    title: str, files: str, native_scale: int, bin_sha256: str, param_sha256: str
+) -> KnownWeights:
     return KnownWeights(
         title,
         native_scale,
@@ -55,7 +60,7 @@ def _from_realesrgan(title, files, native_scale, bin_sha256, param_sha256):
     )
 
 
-def _from_span(title, files, bin_sha256, param_sha256):
+def _from_span(title: str, files: str, bin_sha256: str, param_sha256: str) -> KnownWeights:
     return KnownWeights(
         title,
         2,
@@ -143,7 +148,7 @@ class Weights:
     bytes: int
 
 
-def find_weights(declared):
+def find_weights(declared: NcnnWeights | SpandrelWeights) -> Weights:
     """Find, hash and check the files of a declared network.
 
     Parameters
@@ -160,16 +165,19 @@ def find_weights(declared):
         An unknown name, a package or file that is not there, another scale or hash than
         expected.
     """
-    if declared.kind == "spandrel" and declared.weights is not None:
-        return _find_shipped(declared)
-    if declared.kind == "spandrel":
+    if isinstance(declared, SpandrelWeights):
+        if declared.weights is not None or declared.file is None:
+            return _find_shipped(declared)
         return _hash_files((declared.file,), (declared.sha256,), None)
     known = _find_known(declared)
     pinned = known.bin_sha256 if known else declared.sha256
-    if declared.param is not None:
-        files, pins = (declared.param, declared.bin), (None, pinned)
-    else:
+    files: tuple[Path, ...]
+    pins: tuple[str | None, ...]
+    if known is not None and declared.param is None:
         files, pins = _find_packaged(declared.weights, known), (known.param_sha256, pinned)
+    else:
+        named = (declared.param, declared.bin)
+        files, pins = tuple(file for file in named if file is not None), (None, pinned)
     if declared.sha256 not in (None, pinned):
         raise StudyError(
             f"sha256 = {declared.sha256!r}; expected {pinned}, the hash of weights ="
@@ -178,7 +186,7 @@ def find_weights(declared):
     return _hash_files(files, pins, known.native_scale if known else declared.native_scale)
 
 
-def _find_shipped(declared):
+def _find_shipped(declared: SpandrelWeights) -> Weights:
     if declared.weights not in SHIPPED_WEIGHTS:
         raise StudyError(
             f"weights = {declared.weights!r}; expected one of {', '.join(SHIPPED_WEIGHTS)}, or"
@@ -193,7 +201,7 @@ def _find_shipped(declared):
     return _hash_files((Path(__file__).with_name(name),), (sha256,), None)
 
 
-def _find_known(declared):
+def _find_known(declared: NcnnWeights) -> KnownWeights | None:
     if declared.weights is None:
         return None
     known = KNOWN_WEIGHTS.get(declared.weights)
@@ -210,7 +218,7 @@ def _find_known(declared):
     return known
 
 
-def _find_packaged(name, known):
+def _find_packaged(name: str | None, known: KnownWeights) -> tuple[Path, Path]:
     if known.package is None:
         raise StudyError(
             f"no package holds the weights {name!r}: bring their files, and name them as param and"
@@ -223,12 +231,16 @@ def _find_packaged(name, known):
             f"the weights {name!r} come with the package {known.package}, which is not installed:"
             f" {known.install}"
         ) from None
-    return tuple(
-        Path(distribution.locate_file(f"{known.files}{suffix}")) for suffix in (".param", ".bin")
+    param, weights = (
+        Path(str(distribution.locate_file(f"{known.files}{suffix}")))
+        for suffix in (".param", ".bin")
     )
+    return param, weights
 
 
-def _hash_files(files, pinned, native_scale):
+def _hash_files(
+    files: tuple[Path, ...], pinned: tuple[str | None, ...], native_scale: int | None
+) -> Weights:
     found = []
     for file, expected in zip(files, pinned, strict=True):
         try:

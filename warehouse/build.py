@@ -1,10 +1,14 @@
 """Build the warehouse beside its place, test it, and publish it by one rename."""
 
+from __future__ import annotations
+
 import json
 import os
 import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from upscale_audit.ingest.files import hash_file, hash_json, locked, sync
 from upscale_audit.ingest.manifests import MANIFEST, write_manifest
@@ -55,7 +59,14 @@ from upscale_audit.warehouse.proof.provenance import (
     describe_warehouse,
 )
 from upscale_audit.warehouse.raw import check_raw, check_sign_off, create_raw_views
-from upscale_audit.warehouse.resumption import NOTE, find_interrupted, note_build
+from upscale_audit.warehouse.resumption import NOTE, Interrupted, find_interrupted, note_build
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from upscale_audit.ingest.manifests import RawManifest
+    from upscale_audit.ingest.study import Study
+
 
 # Unit tests of the SQL read no study: the test suite runs them, not each build.
 BUILD = ("build", "--exclude-resource-type", "unit_test")
@@ -101,7 +112,7 @@ class BuildReport:
 class Inputs:
     """Everything that decides a warehouse."""
 
-    manifest: dict
+    manifest: RawManifest
     hyra: HyraFolder
     phantoms: CompanionFolder
     frozen: Frozen
@@ -111,12 +122,17 @@ class Inputs:
     recipe: dict
 
     @property
-    def recipe_sha256(self):
+    def recipe_sha256(self) -> str:
         """Hash of the recipe."""
         return hash_json(self.recipe)
 
 
-def build_warehouse(study, threads=None, progress=None, spark=None):
+def build_warehouse(
+    study: Study,
+    threads: int | None = None,
+    progress: Callable[..., None] | None = None,
+    spark: str | None = None,
+) -> BuildReport:
     """Build, test and publish a study's warehouse.
 
     Parameters
@@ -172,7 +188,7 @@ def build_warehouse(study, threads=None, progress=None, spark=None):
     )
 
 
-def _read_axis(path):
+def _read_axis(path: Path) -> dict[str, Any]:
     with open_warehouse(path) as connection:
         (row,) = connection.sql(
             "select axis_basis, axis_alignment, constants.value as least_alignment from dim_study"
@@ -181,7 +197,7 @@ def _read_axis(path):
     return dict(zip(("axis_basis", "axis_alignment", "least_alignment"), row, strict=True))
 
 
-def create_raw(database, study, inputs, manifest):
+def create_raw(database: Path, study: Study, inputs: Inputs, manifest: RawManifest) -> None:
     """Make the schema `raw` of a build database: all that dbt's sources name.
 
     Parameters
@@ -204,7 +220,7 @@ def create_raw(database, study, inputs, manifest):
     create_lineage(database, study, inputs.manifest, inputs.hyra, inputs.recipe_sha256)
 
 
-def read_inputs(study):
+def read_inputs(study: Study) -> Inputs:
     """Read, and check to the last byte, everything that decides a study's warehouse.
 
     Parameters
@@ -239,12 +255,12 @@ def read_inputs(study):
 class _Job:
     """One build: from nothing, adding to the published warehouse, or going on from a killed one."""
 
-    def __init__(self, study, database, inputs, spark):
+    def __init__(self, study: Study, database: Path, inputs: Inputs, spark: str | None) -> None:
         self.study, self.database, self.inputs, self.spark = study, database, inputs, spark
         self.folder = study.output / "dbt"
         self.carried_blocks = 0
-        self.database_sha256 = None
-        self.left = None
+        self.database_sha256: str | None = None
+        self.left: Interrupted | None = None
         if spark:
             self.growth = Growth(reason="Spark makes every block's row")
         else:
@@ -253,11 +269,11 @@ class _Job:
             self.left = find_interrupted(self.folder, database, inputs.recipe_sha256)
 
     @property
-    def _can_resume(self):
+    def _can_resume(self) -> bool:
         """Whether this build starts from nothing; one that adds is short."""
-        return self.growth.reason is not None and not self.spark
+        return not self.growth.adds and not self.spark
 
-    def make(self, threads, progress):
+    def make(self, threads: int | None, progress: Callable[..., None] | None) -> dict[str, int]:
         """Make and test every table that is not there; count tables and tests."""
         if self.left is None:
             self.clear()
@@ -265,7 +281,7 @@ class _Job:
             self.database_sha256 = self.left.database_sha256
             return self.left.counts
         variables = describe_study(self.study)
-        if self.growth.reason is None:
+        if self.growth.adds:
             carried = copy_published(self.study, self.database)
             self.carried_blocks = carried[f"{CARRIED_SCHEMA}.{STORED_BLOCKS}"]
             variables |= {"carried_blocks": self.carried_blocks, "carried_rows": carried}
@@ -279,28 +295,30 @@ class _Job:
         self._note(counts)
         return counts
 
-    def _note(self, counts=None):
+    def _note(self, counts: Mapping[str, int] | None = None) -> None:
         if self._can_resume:
             note_build(self.folder, self.inputs.recipe_sha256, counts, self.database_sha256)
 
-    def _create_raw(self):
+    def _create_raw(self) -> None:
         """Make the raw schema: over all blocks, or those that are to be added."""
         manifest = self.inputs.manifest
-        if self.growth.reason is None:
-            manifest = manifest | {"block_shards": list(self.growth.shards)}
+        if self.growth.adds:
+            manifest = {**manifest, "block_shards": list(self.growth.shards)}
         create_raw(self.database, self.study, self.inputs, manifest)
 
-    def _compute_on_spark(self, common, threads):
+    def _compute_on_spark(self, common: Any, threads: int | None) -> Any:
         """Let Spark make what reads blocks; give the variables with which dbt takes it."""
         from upscale_audit.warehouse.spark.blocks import BlocksOnSpark
 
-        def run(arguments, variables, target):
+        def run(arguments: Sequence[str], variables: Any, target: Any) -> None:
             run_dbt(self.study, self.database, arguments, threads, None, common | variables, target)
 
-        manifest = self.inputs.manifest
-        return BlocksOnSpark(self.study, self.database, manifest, self.spark, run).compute()
+        manifest, master = self.inputs.manifest, self.spark or ""
+        return BlocksOnSpark(self.study, self.database, manifest, master, run).compute()
 
-    def _run_models(self, threads, progress, variables):
+    def _run_models(
+        self, threads: int | None, progress: Callable[..., None] | None, variables: Any
+    ) -> dict[str, int]:
         arguments, finished = list(BUILD), set()
         if self.left is not None:
             seeds = {path.stem for path in (PROJECT / "seeds").glob("*.csv")}
@@ -313,7 +331,7 @@ class _Job:
         tables = statuses.count("success") + len(finished)
         return {"tables": tables, "tests": statuses.count("pass")}
 
-    def _finish(self):
+    def _finish(self) -> None:
         """Add what dbt knows of itself, drop what no later build adds to, flush to one file."""
         inputs = self.inputs
         path = self.folder / "target" / "manifest.json"
@@ -338,12 +356,12 @@ class _Job:
             connection.execute("checkpoint")
         self.database.chmod(0o444)
 
-    def publish(self):
+    def publish(self) -> None:
         """Put the database in its place, then its manifest beside it; between, it has none."""
         study, inputs = self.study, self.inputs
         sync(self.database)
         companions = (inputs.hyra, inputs.phantoms)
-        files = {study.warehouse.name: self.database_sha256}
+        files = {study.warehouse.name: self.database_sha256 or hash_file(self.database)}
         sizes = {study.warehouse.name: self.database.stat().st_size}
         manifest = describe_warehouse(
             study, files, sizes, inputs.recipe, inputs.manifest, companions
@@ -355,18 +373,20 @@ class _Job:
         for stage in ("raw", *COMPANIONS):
             Journal(study.output, stage).remove()
 
-    def remove_spill(self):
+    def remove_spill(self) -> None:
         """Remove what engines put aside while they worked."""
         for name in ("spill", "spark"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
-    def clear(self):
+    def clear(self) -> None:
         """Remove the build database, and the note that another build could go on from it."""
         (self.folder / NOTE).unlink(missing_ok=True)
         remove_database(self.database)
 
 
-def _create_table_list(connection, dbt_manifest):
+def _create_table_list(
+    connection: duckdb.DuckDBPyConnection, dbt_manifest: Mapping[str, Any]
+) -> None:
     nodes = dbt_manifest["nodes"].values()
     marts = [
         node for node in nodes if node["resource_type"] == "model" and node["contract"]["enforced"]

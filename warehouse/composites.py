@@ -6,9 +6,14 @@ these names, with all outside access off. What stands in the build is a macro of
 text of a study reaches dbt, which would render it.
 """
 
+from __future__ import annotations
+
 import difflib
 import json
 import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
@@ -17,6 +22,10 @@ from upscale_audit.ingest.study import INFERENCE_PATHS
 from upscale_audit.warehouse.connect import open_build, quote_name, quote_text
 from upscale_audit.warehouse.dbt_runner import PROJECT
 from upscale_audit.warehouse.project import read_yml
+
+if TYPE_CHECKING:
+    from upscale_audit.ingest.study import Study
+
 
 TABLE = "composites"
 COLUMNS = {"composite_number": "bigint", "detector": "varchar", "expression": "varchar"}
@@ -40,7 +49,7 @@ _WORD = re.compile(
 _NUMERIC = re.compile(r"(?:tinyint|smallint|integer|bigint|float|double|decimal)\b.*")
 
 
-def list_numbers():
+def list_numbers() -> dict[str, str]:
     """List what an expression may name: numbers of a block, an inference path's without it.
 
     Returns
@@ -61,7 +70,7 @@ def list_numbers():
     return numbers
 
 
-def spell_expression(study, name, text, numbers):
+def spell_expression(study: Study, name: str, text: str, numbers: Collection[str]) -> list[str]:
     """Spell a composite as SQL of its own words.
 
     Parameters
@@ -92,7 +101,7 @@ def spell_expression(study, name, text, numbers):
                 f"{where}: {rest!r} begins with what is no number, name or operator; expected one"
                 " expression of + - * / < <= > >= = <> ( ) and names of numbers of a block"
             )
-        word = match[match.lastgroup]
+        word = match[match.lastgroup or 0]
         if match.lastgroup == "name":
             word = word.lower()
             known = {*numbers, *FUNCTIONS, *VARIADIC, *KEYWORDS}
@@ -108,7 +117,7 @@ def spell_expression(study, name, text, numbers):
     return words
 
 
-def _say_unknown(where, word, known):
+def _say_unknown(where: str, word: Any, known: Any) -> Any:
     near = ", ".join(difflib.get_close_matches(word, sorted(known), n=3, cutoff=0.5))
     return StudyError(
         f"{where}: {word!r} is no number of a block; the nearest: {near or 'none'} (columns of"
@@ -116,7 +125,7 @@ def _say_unknown(where, word, known):
     )
 
 
-def check_composites(study):
+def check_composites(study: Study) -> dict[str, Any]:
     """Check the composites of a study against DuckDB's own parser and binder.
 
     Parameters
@@ -154,7 +163,7 @@ def check_composites(study):
     return spelled
 
 
-def _check_one(connection, study, name, words):
+def _check_one(connection: duckdb.DuckDBPyConnection, study: Study, name: str, words: Any) -> None:
     where = f"{study.path} [detectors.{name}] expression"
     plain = "select " + " ".join(words)
     ((parsed,),) = connection.execute(
@@ -177,7 +186,7 @@ def _check_one(connection, study, name, words):
         raise StudyError(f"{where} is a {kind.lower()}; expected a number, as case when ... end")
 
 
-def _join(words, spell_number):
+def _join(words: Any, spell_number: Any) -> Any:
     """Put words together again, each function as this module defines it."""
     parts = []
     for word in words:
@@ -190,13 +199,13 @@ def _join(words, spell_number):
     return " ".join(parts)
 
 
-def _create_functions(connection, schema="main"):
+def _create_functions(connection: duckdb.DuckDBPyConnection, schema: str = "main") -> None:
     for name, sql in FUNCTIONS.items():
         body = sql.format(x="number")
         connection.execute(f"create macro {schema}.composite_{name}(number) as {body}")
 
 
-def create_composites(database, study, spelled):
+def create_composites(database: Path, study: Study, spelled: Mapping[str, Any]) -> None:
     """Add composites to the raw schema of a build database: a table, and a macro for each path.
 
     Parameters
@@ -220,8 +229,8 @@ def create_composites(database, study, spelled):
             )
 
 
-def _spell_score(words, numbers, path):
-    def spell(name):
+def _spell_score(words: Any, numbers: Any, path: str | Path) -> str:
+    def spell(name: str) -> str:
         column = quote_text(numbers[name].format(path=path))
         return f"cast(struct_extract(facts, {column}) as double)"
 

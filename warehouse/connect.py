@@ -8,7 +8,9 @@ and no extension.
 import contextlib
 import errno
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -31,12 +33,14 @@ _DISK_REPAIRS = {
 }
 
 
-def quote_name(value):
+def quote_name(value: str) -> str:
     """Quote a name as an SQL identifier."""
     return '"' + str(value).replace('"', '""') + '"'
 
 
-def open_warehouse(path, folder=None, settings=None):
+def open_warehouse(
+    path: str | Path, folder: Path | None = None, settings: dict[str, Any] | None = None
+) -> duckdb.DuckDBPyConnection:
     """Open a published warehouse read-only; any number of readers may.
 
     Parameters
@@ -66,7 +70,7 @@ def open_warehouse(path, folder=None, settings=None):
 
 
 @contextlib.contextmanager
-def open_build(path, folders=()):
+def open_build(path: Path, folders: Iterable[Path] = ()) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open, or create, the database of a build for the time of a ``with`` block.
 
     Parameters
@@ -84,7 +88,7 @@ def open_build(path, folders=()):
     The file is of `OLDEST_READER`'s format, so that today's shells open it. Closing does not merge
     row groups, which would write a study's blocks again and again.
     """
-    config = {"max_vacuum_tasks": 0}
+    config: dict[str, Any] = {"max_vacuum_tasks": 0}
     if not Path(path).exists():
         config["storage_compatibility_version"] = f"v{OLDEST_READER}.0"
     with duckdb.connect(str(plain_path(path)), config=config) as connection:
@@ -93,7 +97,7 @@ def open_build(path, folders=()):
 
 
 @contextlib.contextmanager
-def saying_database_errors(path):
+def saying_database_errors(path: Path) -> Iterator[None]:
     """Say in one line what DuckDB says of a full disk or memory, a locked or damaged file.
 
     Parameters
@@ -122,7 +126,7 @@ def saying_database_errors(path):
         raise StudyError(f"{path}: {str(error).splitlines()[0]}; {repair}") from error
 
 
-def check_disk(path, error, said=""):
+def check_disk(path: Path, error: BaseException | None, said: str = "") -> None:
     """Raise a full or limited disk, or too few file handles, as what it is; else return.
 
     Parameters
@@ -158,7 +162,7 @@ def check_disk(path, error, said=""):
     ) from (seen[0] if seen else None)
 
 
-def memory_limit():
+def memory_limit() -> str:
     """Memory DuckDB may take: UPSCALE_AUDIT_MEMORY, else half of the machine's, at most 7 GB."""
     if "UPSCALE_AUDIT_MEMORY" in os.environ:
         return os.environ["UPSCALE_AUDIT_MEMORY"]
@@ -166,7 +170,7 @@ def memory_limit():
     return f"{max(1, min(7, physical // 2 // 10**9))}GB"
 
 
-def remove_database(path):
+def remove_database(path: Path) -> None:
     """Remove a database that is not published, and its log, if there."""
     path.unlink(missing_ok=True)
     path.with_name(path.name + ".wal").unlink(missing_ok=True)

@@ -1,18 +1,53 @@
 """dbt on the project's models, in this process."""
 
+from __future__ import annotations
+
 import contextlib
 import gc
 import json
 import logging
 import os
 import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.plain_paths import plain_path
 from upscale_audit.warehouse.connect import THREADS, check_disk, memory_limit
 from upscale_audit.warehouse.raw import PARAMETER_TEXTS
+
+if TYPE_CHECKING:
+    from re import Pattern
+
+    from dbt.artifacts.schemas.run.v5.run import RunResult
+    from dbt.cli.main import dbtRunnerResult
+    from dbtlabs.proto.public.v1.fields.adapter_types_pb2 import (
+        AdapterRegisteredMsg,
+        ConnectionClosedMsg,
+        ConnectionReusedMsg,
+        ConnectionUsedMsg,
+        NewConnectionMsg,
+        NewConnectionOpeningMsg,
+        SchemaCreationMsg,
+        SQLCommitMsg,
+        SQLQueryMsg,
+        SQLQueryStatusMsg,
+    )
+    from dbtlabs.proto.public.v1.fields.common_types_pb2 import FormattingMsg, SystemStdErrMsg
+    from dbtlabs.proto.public.v1.fields.core_types_pb2 import (
+        ArtifactWrittenMsg,
+        ConcurrencyLineMsg,
+        FoundStatsMsg,
+        MainReportArgsMsg,
+        MainReportVersionMsg,
+        StateCheckVarsHashMsg,
+        UnableToPartialParseMsg,
+    )
+
+    from upscale_audit.ingest.study import Study
+
 
 _log = logging.getLogger(__name__)
 
@@ -23,8 +58,14 @@ _DBT_VARIABLES = re.compile("DBT_", re.IGNORECASE)
 
 
 def run_dbt(
-    study, database, arguments, threads=None, progress=None, variables=None, target="build"
-):
+    study: Study,
+    database: Path,
+    arguments: Sequence[str],
+    threads: int | None = None,
+    progress: Callable[..., None] | None = None,
+    variables: Mapping[str, Any] | None = None,
+    target: str = "build",
+) -> list[RunResult]:
     """Run a dbt command on a database with a study's parameters, in this process.
 
     Parameters
@@ -45,13 +86,15 @@ def run_dbt(
     list
         dbt's results.
     """
-    environment, variables = _describe_run(study, database, threads, variables)
-    arguments = [*arguments, "--target", target, "--vars", variables]
+    environment, spelt = _describe_run(study, database, threads, variables)
+    arguments = [*arguments, "--target", target, "--vars", spelt]
     with _environment(environment):
         return invoke_dbt(arguments, study.output / "dbt", progress)
 
 
-def _describe_run(study, database, threads=None, variables=None):
+def _describe_run(
+    study: Study, database: Path, threads: int | None = None, variables: Any = None
+) -> tuple[dict[str, str], str]:
     """Give what the profile reads from the environment, and dbt's variables as JSON."""
     output = plain_path(study.output)
     folders = [output / name for name in ("raw", "hyra", "phantoms", "dbt/spark")]
@@ -71,7 +114,13 @@ def _describe_run(study, database, threads=None, variables=None):
     return environment, json.dumps(numbers | (variables or {}))
 
 
-def hand_to_dbt(study, database, arguments, folder, variables):
+def hand_to_dbt(
+    study: Study,
+    database: Path,
+    arguments: Sequence[str],
+    folder: Path,
+    variables: Mapping[str, Any],
+) -> bool:
     """Run a dbt command that a user typed, with dbt's own output.
 
     Parameters
@@ -94,15 +143,17 @@ def hand_to_dbt(study, database, arguments, folder, variables):
     StudyError
         dbt could not run.
     """
-    environment, variables = _describe_run(study, database, None, variables)
-    arguments = [*arguments, "--target", "build", "--vars", variables]
+    environment, spelt = _describe_run(study, database, None, variables)
+    arguments = [*arguments, "--target", "build", "--vars", spelt]
     with _environment(environment):
         result = _invoke(arguments, folder)
     _raise_what_ended(result, folder)
-    return result.success
+    return bool(result.success)
 
 
-def invoke_dbt(arguments, folder, progress=None):
+def invoke_dbt(
+    arguments: Sequence[str], folder: Path, progress: Callable[..., None] | None = None
+) -> list[RunResult]:
     """Run a dbt command on the project, quietly, its artefacts under `folder`.
 
     Returns
@@ -116,7 +167,27 @@ def invoke_dbt(arguments, folder, progress=None):
         A dbt model or test failed, named with its first lines.
     """
 
-    def announce(event):
+    def announce(
+        event: AdapterRegisteredMsg
+        | ArtifactWrittenMsg
+        | ConcurrencyLineMsg
+        | ConnectionClosedMsg
+        | ConnectionReusedMsg
+        | ConnectionUsedMsg
+        | FormattingMsg
+        | FoundStatsMsg
+        | MainReportArgsMsg
+        | MainReportVersionMsg
+        | NewConnectionMsg
+        | NewConnectionOpeningMsg
+        | SQLCommitMsg
+        | SQLQueryMsg
+        | SQLQueryStatusMsg
+        | SchemaCreationMsg
+        | StateCheckVarsHashMsg
+        | SystemStdErrMsg
+        | UnableToPartialParseMsg,
+    ) -> None:
         if event.info.level == "warn":
             _log.warning("dbt: %s", " ".join(event.info.msg.split()))
         if progress is None:
@@ -143,7 +214,7 @@ def invoke_dbt(arguments, folder, progress=None):
     return results
 
 
-def _raise_what_ended(result, folder):
+def _raise_what_ended(result: dbtRunnerResult, folder: Path) -> None:
     """Raise what ended dbt before it had results, in one line; dbt may have it wrapped."""
     error = getattr(result.exception, "exception", None) or result.exception
     if isinstance(error, KeyboardInterrupt):
@@ -154,7 +225,9 @@ def _raise_what_ended(result, folder):
         raise StudyError(f"dbt could not run: {said}") from error
 
 
-def _invoke(arguments, folder, callbacks=()):
+def _invoke(
+    arguments: Sequence[str], folder: Path, callbacks: Sequence[Callable[..., Any]] = ()
+) -> dbtRunnerResult:
     """Run dbt on the project, out of reach of a shell's own settings of it; its result."""
     project, artefacts = str(plain_path(PROJECT)), plain_path(folder)
     places = ["--project-dir", project, "--profiles-dir", project]
@@ -173,7 +246,7 @@ def _invoke(arguments, folder, callbacks=()):
 
 
 @contextlib.contextmanager
-def _environment(values, without=None):
+def _environment(values: Mapping[str, str], without: Pattern | None = None) -> Iterator[None]:
     """Set variables for the time of a ``with`` block, and take out those whose name matches."""
     before = dict(os.environ)
     for name in filter(without.match, before) if without else ():

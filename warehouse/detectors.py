@@ -5,9 +5,13 @@ what a phantom study measured as a file that people review and that a study name
 show, beside a rate, what of nodules lies beyond the limit, and how often it speaks of nothing.
 """
 
+from __future__ import annotations
+
 import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file, locked, to_text, write_text
@@ -22,6 +26,10 @@ from upscale_audit.warehouse.value_files import (
     list_parameters,
     read_values,
 )
+
+if TYPE_CHECKING:
+    from upscale_audit.ingest.study import Study
+
 
 FILE_VERSION = 2
 """Raised when a detector, a limit or the thing that is looked for is defined anew."""
@@ -125,19 +133,24 @@ class Measured:
         Of the file, as `mart_provenance` has it.
     """
 
-    rows: list[dict] = field(default_factory=list)
-    rules: list[dict] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    rules: list[dict[str, Any]] = field(default_factory=list)
     sha256: str | None = None
     name: str | None = None
 
-    def name_files(self):
+    def name_files(self) -> dict[str, tuple[str, str] | None]:
         """Give, by raw table, the file's name and SHA-256, or None where there is none."""
-        return dict.fromkeys(
-            (TABLE, RULE_TABLE), None if self.sha256 is None else (self.name, self.sha256)
-        )
+        named = None if self.name is None or self.sha256 is None else (self.name, self.sha256)
+        return dict.fromkeys((TABLE, RULE_TABLE), named)
 
 
-def write_detectors(study, path=None, kind=KIND, contrast_dn=CONTRAST_DN, check="hash"):
+def write_detectors(
+    study: Study,
+    path: Path | None = None,
+    kind: str = KIND,
+    contrast_dn: int | None = CONTRAST_DN,
+    check: str = "hash",
+) -> Path:
     """Write the detectors file of a phantom study from its warehouse.
 
     Parameters
@@ -185,7 +198,7 @@ def write_detectors(study, path=None, kind=KIND, contrast_dn=CONTRAST_DN, check=
     return path
 
 
-def _read_limits(study, kind, contrast_dn):
+def _read_limits(study: Study, kind: str, contrast_dn: Any) -> Any:
     choice = {"kind": kind, "contrast_dn": contrast_dn}
     with saying_database_errors(study.warehouse), open_warehouse(study.warehouse) as connection:
         found = connection.execute(_QUERY, choice).fetchall()
@@ -202,11 +215,11 @@ def _read_limits(study, kind, contrast_dn):
     return _name_values(COLUMNS, found), _name_values(RULE_COLUMNS, rules)
 
 
-def _spell_thing(kind, contrast_dn):
+def _spell_thing(kind: str, contrast_dn: Any) -> Any:
     return kind if contrast_dn is None else f"{kind} of {contrast_dn} dn"
 
 
-def _name_values(columns, rows):
+def _name_values(columns: Iterable[str], rows: Iterable[tuple[Any, ...]]) -> list[dict[str, Any]]:
     return [
         {name: value for name, value in zip(columns, row, strict=True) if value is not None}
         for row in rows
@@ -222,7 +235,7 @@ class _Document(TypedDict):
     rules: list[dict[str, Any]]
 
 
-def read_detectors(study):
+def read_detectors(study: Study) -> Measured:
     """Read and check the detectors file that a study names.
 
     Parameters
@@ -267,7 +280,7 @@ def read_detectors(study):
     return Measured(document["limits"], document["rules"], hash_file(path), name)
 
 
-def create_measured_table(database, measured):
+def create_measured_table(database: Path, measured: Measured) -> None:
     """Add what was measured to the raw schema of a build database; without rows if nothing was.
 
     Parameters

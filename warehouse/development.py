@@ -4,8 +4,13 @@ The copy lies in the study's output, `dev/`, with dbt's artefacts. It is made wh
 when what it was made from has changed, and can be removed at any time.
 """
 
+from __future__ import annotations
+
 import json
 import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file, locked, write_text
@@ -19,6 +24,10 @@ from upscale_audit.warehouse.dbt_runner import PROJECT, hand_to_dbt, run_dbt
 from upscale_audit.warehouse.growth import copy_database
 from upscale_audit.warehouse.project import check_marts
 from upscale_audit.warehouse.proof.provenance import WAREHOUSE_MANIFEST, describe_study
+
+if TYPE_CHECKING:
+    from upscale_audit.ingest.study import Study
+
 
 FOLDER = "dev"
 _DATABASE, _NOTE = "warehouse.duckdb", "made_from.json"
@@ -36,7 +45,7 @@ _OURS = (
 """dbt's options that the study and this command decide."""
 
 
-def run_in_copy(study, arguments, say):
+def run_in_copy(study: Study, arguments: Sequence[str], say: Callable[[str], None]) -> bool:
     """Run a dbt command on a study's development copy, made first where it must be.
 
     Parameters
@@ -74,7 +83,7 @@ def run_in_copy(study, arguments, say):
         return hand_to_dbt(study, database, arguments, folder, describe_study(study))
 
 
-def _check_arguments(arguments):
+def _check_arguments(arguments: Sequence[str]) -> None:
     if not arguments:
         raise StudyError("expected a dbt command after the study file, as: build")
     for argument in arguments:
@@ -85,7 +94,7 @@ def _check_arguments(arguments):
             )
 
 
-def _describe_inputs(study):
+def _describe_inputs(study: Study) -> Any:
     """Hash what a copy is made from: nothing of it may be older than the study's own files."""
     files = {
         "warehouse": study.output / WAREHOUSE_MANIFEST,
@@ -98,7 +107,7 @@ def _describe_inputs(study):
     return {name: hash_file(path) for name, path in files.items() if path.is_file()}
 
 
-def _read_note(folder):
+def _read_note(folder: Path) -> Any:
     """Give what the copy that is there was made from; None where none is whole."""
     try:
         return json.loads((folder / _NOTE).read_text(encoding="utf-8"))
@@ -106,7 +115,7 @@ def _read_note(folder):
         return None
 
 
-def _make_copy(study, folder, database):
+def _make_copy(study: Study, folder: Path, database: Path) -> None:
     """Copy the published file, and make again what a publication drops: raw, staging, steps."""
     inputs = read_inputs(study)
     shutil.rmtree(folder, ignore_errors=True)

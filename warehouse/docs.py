@@ -1,7 +1,11 @@
 """dbt's documentation of the tables as one page that works without a network."""
 
+from __future__ import annotations
+
 import json
 import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from upscale_audit.analysis.pages import guard_page, spell_json
 from upscale_audit.ingest.errors import StudyError
@@ -13,12 +17,18 @@ from upscale_audit.warehouse.dbt_runner import PROJECT, run_dbt
 from upscale_audit.warehouse.proof.provenance import DOCS_MANIFEST, describe_study, seal_docs
 from upscale_audit.warehouse.raw import create_raw_views
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from upscale_audit.ingest.study import Study
+
+
 _OF_A_RUN = re.compile(
     r"generated_at|created_at|run_started_at|invocation_(id|started_at)|user_id|completed_at"
 )
 
 
-def write_docs(study):
+def write_docs(study: Study) -> Path:
     """Write ``docs.html`` beside the study's warehouse.
 
     Returns
@@ -52,7 +62,7 @@ def write_docs(study):
     return page
 
 
-def _compose_page(study):
+def _compose_page(study: Study) -> str:
     """Put dbt's descriptions, without what is of this run or machine, into dbt's empty page."""
     target = study.output / "dbt" / "target"
     own = (target, study.output, PROJECT, study.path.parent)
@@ -68,7 +78,7 @@ def _compose_page(study):
     return guard_page(page)
 
 
-def _strip(value, folders):
+def _strip(value: Any, folders: Sequence[str]) -> Any:
     """Blank what differs from run to run, and make names of files relative."""
     if isinstance(value, dict):
         return {

@@ -4,11 +4,15 @@ Beside them go the published generator's own files, `warehouse.published_form`, 
 results for print, `warehouse.paper_tables`.
 """
 
+from __future__ import annotations
+
 import ctypes
 import os
 import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import canonical_json, locked, sync
@@ -31,6 +35,12 @@ from upscale_audit.warehouse.proof.provenance import (
 )
 from upscale_audit.warehouse.published_form import write_published_form
 
+if TYPE_CHECKING:
+    import duckdb
+
+    from upscale_audit.ingest.study import Study
+
+
 SPLIT_BY_MODEL = ("fct_blocks", "fct_block_states")
 
 
@@ -45,8 +55,14 @@ class ExportReport:
 
 
 def export_tables(
-    study, tables=None, progress=None, labels="published", check="hash", *, has_floats=False
-):
+    study: Study,
+    tables: Sequence[str] | None = None,
+    progress: Callable[..., None] | None = None,
+    labels: str = "published",
+    check: str = "hash",
+    *,
+    has_floats: bool = False,
+) -> ExportReport:
     """Export a study's published tables.
 
     Parameters
@@ -121,7 +137,7 @@ def export_tables(
     return ExportReport(folder, len(files), size, manifest["merkle_root"])
 
 
-def _list_arguments(tables, labels, has_floats):
+def _list_arguments(tables: Any, labels: str, has_floats: bool) -> list[Any]:
     """List what the command is given to export this again."""
     floats = ["--floats"] if has_floats else []
     if tables is not None:
@@ -129,7 +145,7 @@ def _list_arguments(tables, labels, has_floats):
     return floats + ([] if labels == "published" else ["--labels", labels])
 
 
-def _select_tables(connection, wanted):
+def _select_tables(connection: duckdb.DuckDBPyConnection, wanted: Any) -> Any:
     rows = connection.sql("select table_name, grain from dim_tables order by table_name").fetchall()
     grains = dict(rows)
     if wanted is None:
@@ -153,7 +169,7 @@ class _Form:
 _AS_STORED = _Form()
 
 
-def _find_form(connection, table, has_floats):
+def _find_form(connection: duckdb.DuckDBPyConnection, table: str, has_floats: bool) -> _Form:
     """Give the form of a table; as it is stored but for ``--floats``."""
     if not has_floats:
         return _AS_STORED
@@ -172,7 +188,7 @@ def _find_form(connection, table, has_floats):
     return _Form(", ".join(columns), f", kv_metadata {{{listed}}}")
 
 
-def _query_columns(has_floats):
+def _query_columns(has_floats: bool) -> str:
     """Query every column of the exported tables: its table, number, name, type and meaning."""
     kind = "case when data_type like 'DECIMAL%' then 'DOUBLE' else data_type end"
     return (
@@ -183,7 +199,9 @@ def _query_columns(has_floats):
     )
 
 
-def _export_dictionary(connection, folder, has_floats):
+def _export_dictionary(
+    connection: duckdb.DuckDBPyConnection, folder: Path, has_floats: bool
+) -> None:
     """Write what every table and column means, as Parquet and as CSV."""
     queries = {
         "dim_tables": "select table_name, array_to_string(grain, ', ') as grain, description"
@@ -198,7 +216,13 @@ def _export_dictionary(connection, folder, has_floats):
         sync(target)
 
 
-def _export_table(connection, table, grain, folder, form=_AS_STORED):
+def _export_table(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    grain: Sequence[str],
+    folder: Path,
+    form: _Form = _AS_STORED,
+) -> None:
     order = ", ".join(quote_name(column) for column in grain)
     source = f"select {form.columns} from {quote_name(table)}"
     if table not in SPLIT_BY_MODEL:
@@ -212,7 +236,7 @@ def _export_table(connection, table, grain, folder, form=_AS_STORED):
         _copy(connection, query, folder / table / model_id, form.options)
 
 
-def _lies_in_order(connection, model_id):
+def _lies_in_order(connection: duckdb.DuckDBPyConnection, model_id: str) -> bool:
     """Whether a model's blocks are stored in the order of their grain: most are, and need no sort.
 
     A copy of one table keeps its order. Row numbers must rise with the place in raster order within
@@ -242,10 +266,10 @@ def _lies_in_order(connection, model_id):
         """,
         [model_id],
     ).fetchall()
-    return is_ordered
+    return bool(is_ordered)
 
 
-def _copy(connection, query, stem, options=""):
+def _copy(connection: duckdb.DuckDBPyConnection, query: str, stem: Path, options: str = "") -> None:
     path = stem.with_name(stem.name + ".parquet")
     path.parent.mkdir(parents=True, exist_ok=True)
     target = quote_text(plain_path(path))
@@ -253,13 +277,13 @@ def _copy(connection, query, stem, options=""):
     sync(path)
 
 
-def _list_files(folder):
+def _list_files(folder: Path) -> list[str]:
     """Name every file of a folder, in order."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return sorted(path.relative_to(folder).as_posix() for path in files)
 
 
-def replace_folder(fresh, folder):
+def replace_folder(fresh: Path, folder: Path) -> None:
     """Put a finished folder in another's place; the old one goes only when the new one is whole."""
     old = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
@@ -271,10 +295,10 @@ def replace_folder(fresh, folder):
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _exchange(fresh, folder):
+def _exchange(fresh: Path, folder: Path) -> bool:
     """Swap two folders in one step, so that neither name is ever missing; whether it could."""
     rename = getattr(ctypes.CDLL(None), "renameat2", None)
     here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE of Linux's <fcntl.h> and <linux/fs.h>
     if rename is None:
         return False
-    return rename(here, os.fsencode(fresh), here, os.fsencode(folder), exchange) == 0
+    return bool(rename(here, os.fsencode(fresh), here, os.fsencode(folder), exchange) == 0)

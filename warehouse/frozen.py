@@ -6,8 +6,11 @@ limits, which are quantiles of the study's blocks, move under any axis, and stat
 score and state of a block are final.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file, locked, to_text, write_text
@@ -23,6 +26,10 @@ from upscale_audit.warehouse.value_files import (
     list_parameters,
     read_values,
 )
+
+if TYPE_CHECKING:
+    from upscale_audit.ingest.study import Study
+
 
 FILE_VERSION = 2
 """Raised when a feature, a component or a limit is defined anew."""
@@ -99,16 +106,17 @@ class Frozen:
     warehouse_recipe_sha256: str | None = None
 
     @property
-    def models(self):
+    def models(self) -> set[str]:
         """Models whose every limit the file holds."""
         return {row["model_id"] for row in self.rows["frozen_limits"]}
 
-    def name_files(self):
+    def name_files(self) -> dict[str, tuple[str, str] | None]:
         """Give, by raw table, the file's name and SHA-256, or None where there is none."""
-        return dict.fromkeys(TABLES, None if self.sha256 is None else (self.name, self.sha256))
+        named = None if self.name is None or self.sha256 is None else (self.name, self.sha256)
+        return dict.fromkeys(TABLES, named)
 
 
-def freeze_study(study, check="hash"):
+def freeze_study(study: Study, check: str = "hash") -> Path:
     """Write the frozen file of a study from its warehouse.
 
     Parameters
@@ -154,7 +162,7 @@ def freeze_study(study, check="hash"):
     return path
 
 
-def _read_warehouse(path):
+def _read_warehouse(path: Path) -> Any:
     with saying_database_errors(path), open_warehouse(path) as connection:
         rows = {}
         for table, query in _QUERIES.items():
@@ -176,7 +184,7 @@ def _read_warehouse(path):
     return rows
 
 
-def read_frozen(study):
+def read_frozen(study: Study) -> Frozen:
     """Read and check the frozen file that a study names.
 
     Parameters
@@ -212,7 +220,7 @@ def read_frozen(study):
     )
 
 
-def _key(table):
+def _key(table: Any) -> Any:
     return table.removeprefix("frozen_")
 
 
@@ -226,7 +234,7 @@ class _Document(TypedDict):
     limits: list[dict[str, Any]]
 
 
-def _check(study, path, document):
+def _check(study: Study, path: Path, document: Any) -> None:
     if document.get("version") != FILE_VERSION:
         raise StudyError(
             f"{path} has version {document.get('version')!r}; expected {FILE_VERSION}: freeze the"
@@ -237,7 +245,7 @@ def _check(study, path, document):
     check_parameters(study, path, document["parameters"], "frozen", "freeze anew")
 
 
-def check_vouched_frozen(study, frozen):
+def check_vouched_frozen(study: Study, frozen: Frozen) -> None:
     """Refuse a frozen file that is not the one behind the published warehouse, or made from it.
 
     Parameters
@@ -272,15 +280,15 @@ def check_vouched_frozen(study, frozen):
         )
 
 
-def _is_of(warehouse, frozen):
+def _is_of(warehouse: Any, frozen: Frozen) -> bool:
     """Whether the values of a frozen file are those of the warehouse that it names."""
     rows = _read_warehouse(warehouse)
     tables = {_key(table): values for table, values in rows.items()}
     given = {_key(table): values for table, values in frozen.rows.items()}
-    return hash_document(tables) == hash_document(given)
+    return bool(hash_document(tables) == hash_document(given))
 
 
-def create_frozen_tables(database, frozen):
+def create_frozen_tables(database: Path, frozen: Frozen) -> None:
     """Add the frozen values to the raw schema of a build database; without rows if there are none.
 
     Parameters

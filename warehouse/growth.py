@@ -6,10 +6,15 @@ and what compares blocks with limits that may move. Sums are exact, so the table
 build from nothing.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow.parquet as pq
@@ -20,6 +25,12 @@ from upscale_audit.ingest.manifests import MANIFEST, read_manifest
 from upscale_audit.warehouse.connect import open_build, open_warehouse, quote_name
 from upscale_audit.warehouse.proof.provenance import OWN_BASIS, WAREHOUSE_MANIFEST
 from upscale_audit.warehouse.raw import find_shard_model
+
+if TYPE_CHECKING:
+    from upscale_audit.ingest.manifests import RawManifest
+    from upscale_audit.ingest.study import Study
+    from upscale_audit.warehouse.frozen import Frozen
+
 
 CARRIED_SCHEMA = "intermediate"
 """Holds the blocks, and in a published file that can grow the sums that later builds add to."""
@@ -49,8 +60,15 @@ class Growth:
     shards: tuple[str, ...] = ()
     reason: str | None = None
 
+    @property
+    def adds(self) -> bool:
+        """Whether the build adds to the published warehouse."""
+        return self.reason is None
 
-def plan_growth(study, manifest, recipe, frozen):
+
+def plan_growth(
+    study: Study, manifest: RawManifest, recipe: dict[str, Any], frozen: Frozen
+) -> Growth:
     """Find what a build has to add to the published warehouse.
 
     Parameters
@@ -86,14 +104,14 @@ def plan_growth(study, manifest, recipe, frozen):
     moved = _find_moved(regions, study.raw)
     if moved:
         return Growth(reason=f"the regions of {moved} changed since the last build")
-    growth = _find_added(before, models, manifest, frozen)
+    growth: Growth = _find_added(before, models, manifest, frozen)
     expected = published["files"].get(study.warehouse.name)
-    if growth.reason is None and hash_file(study.warehouse) != expected:
+    if growth.adds and hash_file(study.warehouse) != expected:
         return Growth(reason="the published warehouse is not as it was published")
     return growth
 
 
-def _read_published(path):
+def _read_published(path: Path) -> Any:
     """Read raw files and regions of images by SHA-256, models, and whether rows have no gap."""
     with open_warehouse(path) as connection:
         files = connection.execute(
@@ -110,7 +128,7 @@ def _read_published(path):
     return dict(files), {model_id for (model_id,) in models}, dict(regions), is_dense
 
 
-def _find_moved(before, raw):
+def _find_moved(before: Any, raw: Path) -> Any:
     """Name the first image whose blocks lie in other regions than carried sums were made by."""
     columns = ["image_id", "regions_sha256"]
     table = pq.read_table(raw / "masks" / "masks.parquet", columns=columns, partitioning=None)
@@ -119,7 +137,7 @@ def _find_moved(before, raw):
     return min(moved, default=None)
 
 
-def _compare_recipes(before, now):
+def _compare_recipes(before: Any, now: Any) -> Any:
     """Name the first part of a build's recipe that differs, save the images; None if none does."""
     inputs = [dict(recipe.get("inputs", {})) for recipe in (before, now)]
     for item in inputs:
@@ -144,7 +162,7 @@ def _compare_recipes(before, now):
     return next((text for name, text in names.items() if before.get(name) != now.get(name)), None)
 
 
-def _find_retiled(models, before, now):
+def _find_retiled(models: Any, before: Any, now: Any) -> Any:
     """Say what about tiles changed that seams of carried blocks are measured by; None if nothing.
 
     Notes
@@ -160,7 +178,7 @@ def _find_retiled(models, before, now):
     return f"{fresh[0]} has a tile that no model had" if fresh else None
 
 
-def _find_added(before, models, manifest, frozen):
+def _find_added(before: Any, models: Any, manifest: RawManifest, frozen: Frozen) -> Any:
     """Compare shards; a model's limits must be final for its blocks to be."""
     files = manifest["files"]
     kept = ("blocks/", "units/", "boxes/", "regions/")
@@ -179,7 +197,7 @@ def _find_added(before, models, manifest, frozen):
     return Growth(tuple(shards))
 
 
-def copy_published(study, database):
+def copy_published(study: Study, database: Path) -> dict[str, int]:
     """Copy the published warehouse for a build to add to, less what the build makes first.
 
     Parameters
@@ -206,7 +224,7 @@ def copy_published(study, database):
         }
 
 
-def _list_tables(connection):
+def _list_tables(connection: duckdb.DuckDBPyConnection) -> Any:
     """List schema, name and kind of what a published file holds, if a dbt model could be called so.
 
     A name becomes a variable of dbt, which renders it: one of any other kind was not given by it.
@@ -219,7 +237,7 @@ def _list_tables(connection):
     ).fetchall()
 
 
-def copy_database(source, target):
+def copy_database(source: Path, target: Path) -> None:
     """Copy a published database to where it can be written.
 
     Parameters
@@ -230,7 +248,7 @@ def copy_database(source, target):
     target.chmod(0o644)
 
 
-def _copy_file(source, target):
+def _copy_file(source: Any, target: Any) -> None:
     """Copy by sharing extents where the file system can, so that it costs nothing."""
     with open(source, "rb") as reading, open(target, "wb") as writing, contextlib.suppress(OSError):
         left = os.fstat(reading.fileno()).st_size
@@ -244,7 +262,9 @@ def _copy_file(source, target):
     shutil.copyfile(source, target)
 
 
-def drop_what_cannot_grow(connection, dbt_manifest, keeps):
+def drop_what_cannot_grow(
+    connection: duckdb.DuckDBPyConnection, dbt_manifest: Mapping[str, Any], keeps: bool
+) -> None:
     """Drop intermediate tables and views, save blocks and those to which a later build adds.
 
     Parameters
@@ -270,6 +290,6 @@ def drop_what_cannot_grow(connection, dbt_manifest, keeps):
             _drop(connection, CARRIED_SCHEMA, name, kind)
 
 
-def _drop(connection, schema, name, kind):
+def _drop(connection: duckdb.DuckDBPyConnection, schema: str, name: str, kind: str) -> None:
     what = "view" if kind == "VIEW" else "table"
     connection.execute(f"drop {what} {quote_name(schema)}.{quote_name(name)}")

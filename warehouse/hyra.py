@@ -3,8 +3,11 @@
 ``hyra/`` holds what ``upscale-audit hyra`` measured, ``phantoms/`` what ``phantom`` drew.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file
@@ -14,6 +17,10 @@ from upscale_audit.ingest.schema import HYRA_TABLES, PHANTOM_TABLES, SCHEMA_VERS
 from upscale_audit.ingest.vouchers import check_vouched
 from upscale_audit.warehouse.connect import open_build
 from upscale_audit.warehouse.raw import create_empty_table, create_file_view
+
+if TYPE_CHECKING:
+    from upscale_audit.ingest.study import Study
+
 
 COMPANIONS = {"hyra": HYRA_TABLES, "phantoms": PHANTOM_TABLES}
 """Raw tables by the folder that they lie in."""
@@ -43,11 +50,11 @@ class CompanionFolder:
     content_sha256: str | None = None
     manifest_sha256: str | None = None
 
-    def name(self, table):
+    def name(self, table: str) -> str:
         """Name of a table's file within the study's output."""
         return f"{self.stage}/{self.files[table].name}"
 
-    def name_files(self):
+    def name_files(self) -> dict[str, tuple[str, str] | None]:
         """Give, by raw table, its file's name and SHA-256, or None where nothing was written."""
         return {
             table: (self.name(table), self.sha256[table]) if table in self.files else None
@@ -59,19 +66,22 @@ class HyraFolder(CompanionFolder):
     """What ``hyra`` wrote; its sources are the references, by their names within the study."""
 
 
-def read_hyra(study):
+F = TypeVar("F", bound=CompanionFolder)
+
+
+def read_hyra(study: Study) -> HyraFolder:
     """Read and check what ``hyra`` wrote for a study; see `read_companion`."""
     repair = f"upscale-audit hyra {study.path} (or remove {study.hyra})"
     return read_companion(study, "hyra", repair, HyraFolder)
 
 
-def read_phantoms(study):
+def read_phantoms(study: Study) -> CompanionFolder:
     """Read and check what ``phantom`` drew into the images of a study; see `read_companion`."""
     repair = f"upscale-audit phantom STUDY.toml --out {study.output}"
-    return read_companion(study, "phantoms", repair)
+    return read_companion(study, "phantoms", repair, CompanionFolder)
 
 
-def read_companion(study, stage, repair, kind=CompanionFolder):
+def read_companion(study: Study, stage: str, repair: str, kind: type[F]) -> F:
     """Read and check what a command wrote beside the raw folder of a study.
 
     Parameters
@@ -104,7 +114,7 @@ def read_companion(study, stage, repair, kind=CompanionFolder):
             f" {SCHEMA_VERSION}: run {repair} again"
         )
     files = {table: folder / f"{table}.parquet" for table in COMPANIONS[stage]}
-    sha256 = {table: manifest["files"].get(path.name) for table, path in files.items()}
+    sha256 = {table: manifest["files"].get(path.name, "") for table, path in files.items()}
     for table, path in files.items():
         if not path.is_file() or hash_file(path) != sha256[table]:
             raise StudyError(f"{path} is not as it was written; run {repair} again")
@@ -119,7 +129,7 @@ def read_companion(study, stage, repair, kind=CompanionFolder):
     )
 
 
-def create_companion_views(database, companion):
+def create_companion_views(database: Path, companion: CompanionFolder) -> None:
     """Add a companion's tables to the raw schema of a build database; without rows if it has none.
 
     Parameters

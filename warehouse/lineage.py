@@ -4,7 +4,12 @@ Edges from source files to raw files come from ingest's manifests before dbt run
 dbt's tables come from its own graph afterwards.
 """
 
+from __future__ import annotations
+
 import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -21,6 +26,15 @@ from upscale_audit.ingest.units import read_manifest
 from upscale_audit.warehouse.composites import TABLE as COMPOSITES
 from upscale_audit.warehouse.connect import open_build, quote_name
 from upscale_audit.warehouse.raw import PARAMETERS, list_patch_shards
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from upscale_audit.ingest.manifests import RawManifest
+    from upscale_audit.ingest.study import Study
+    from upscale_audit.ingest.units import UnitManifest
+    from upscale_audit.warehouse.hyra import HyraFolder
+
 
 MASK_TABLES = ("region_rows", "masks")
 """Raw tables that masks go into, beside what the units' shards say of the references."""
@@ -56,7 +70,9 @@ TABLES = {"lineage": _EDGE, "study": tuple(_STUDY)}
 _EDGE_SCHEMA = pa.schema([(name, pa.string()) for name in _EDGE])
 
 
-def create_lineage(database, study, manifest, hyra, build_recipe_sha256):
+def create_lineage(
+    database: Path, study: Study, manifest: RawManifest, hyra: HyraFolder, build_recipe_sha256: str
+) -> None:
     """Add the tables `lineage` and `study` to the raw schema of a build database.
 
     Parameters
@@ -75,18 +91,18 @@ def create_lineage(database, study, manifest, hyra, build_recipe_sha256):
         _create(connection, "study", pa.Table.from_pylist([row], schema=pa.schema(_STUDY)))
 
 
-def _create(connection, name, table):
+def _create(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:
     connection.register("rows_to_add", table)
     connection.execute(f"create table raw.{quote_name(name)} as select * from rows_to_add")
     connection.unregister("rows_to_add")
 
 
-def _to_table(edges):
+def _to_table(edges: set[tuple[str, ...]]) -> pa.Table:
     columns = zip(*sorted(edges), strict=True) if edges else [()] * len(_EDGE)
     return pa.Table.from_arrays([pa.array(c, pa.string()) for c in columns], schema=_EDGE_SCHEMA)
 
 
-def _describe_study(manifest, build_recipe_sha256):
+def _describe_study(manifest: RawManifest, build_recipe_sha256: str) -> dict[str, Any]:
     return {
         "study_name": manifest["study"],
         "schema_version": manifest["schema_version"],
@@ -101,11 +117,11 @@ def _describe_study(manifest, build_recipe_sha256):
     }
 
 
-def list_raw_edges(study, manifest):
+def list_raw_edges(study: Study, manifest: RawManifest) -> Iterator[tuple[str, ...]]:
     """Yield the edges from source files to raw files, and from those to the raw manifest."""
     files = manifest["files"]
 
-    def join(child, parent_kind, parent, sha256):
+    def join(child: str, parent_kind: str, parent: str, sha256: str) -> tuple[str, ...]:
         return ("raw_file", child, parent_kind, parent, "bytes", files[child], "bytes", sha256)
 
     sources = read_sums((study.raw / SOURCES).read_text(encoding="utf-8"))
@@ -118,8 +134,8 @@ def list_raw_edges(study, manifest):
             for shard in unit["shards"]:
                 if model_id in (None, shard["model_id"]):
                     yield join(shard["file"], "source_file", source, sha256)
-            for shard in unit["patch_shards"]:
-                yield join(shard["file"], "source_file", source, sha256)
+            for patches in unit["patch_shards"]:
+                yield join(patches["file"], "source_file", source, sha256)
         for table in UNIT_TABLES:
             yield join(f"{table}/{table}.parquet", "raw_file", name, files[name])
     table_of = {name: table for name, (_, table) in list_table_sources(study).items()}
@@ -135,22 +151,22 @@ def list_raw_edges(study, manifest):
             yield ("raw_file", MANIFEST, "raw_file", name, *hashes)
 
 
-def _read_units(study, files):
+def _read_units(study: Study, files: Mapping[str, str]) -> dict[str, UnitManifest]:
     """Read the manifests of all units; they were hashed, but may be of another shape."""
     units = {}
     for name in filter(lambda name: name.startswith("units/"), files):
-        units[name] = read_manifest(study.raw / name, {files[name]})
-        written = () if units[name] is None else ("shards", "patch_shards")
-        shards = [item["file"] for kind in written for item in units[name][kind]]
-        if units[name] is None or not set(shards) <= files.keys():
+        unit = read_manifest(study.raw / name, {files[name]})
+        written = [] if unit is None else [*unit["shards"], *unit["patch_shards"]]
+        if unit is None or not {item["file"] for item in written} <= files.keys():
             raise StudyError(
                 f"{study.raw / name} is no unit's manifest of this version; run upscale-audit"
                 " ingest, which measures it again"
             )
+        units[name] = unit
     return units
 
 
-def _check_sources(study, listed, read):
+def _check_sources(study: Study, listed: Mapping[str, str], read: Mapping[str, str]) -> None:
     """Refuse units that read other bytes of a file than the list of source files has."""
     wrong = sorted(name for name, sha256 in read.items() if listed.get(name) != sha256)
     if wrong:
@@ -160,7 +176,7 @@ def _check_sources(study, listed, read):
         )
 
 
-def list_hyra_edges(hyra):
+def list_hyra_edges(hyra: HyraFolder) -> Iterator[Any]:
     """Yield the edges from references to the tables that ``hyra`` measured on them."""
     for table in ("hyra_images", "hyra_spectra"):
         for source, sha256 in hyra.sources.items():
@@ -168,7 +184,7 @@ def list_hyra_edges(hyra):
             yield (*child, "bytes", hyra.sha256[table], "bytes", sha256)
 
 
-def read_sums(text):
+def read_sums(text: str) -> dict[str, str]:
     """Read a hash list that `ingest.manifests.format_sums` wrote: SHA-256 by name.
 
     Raises
@@ -192,7 +208,7 @@ def read_sums(text):
     return sums
 
 
-def add_dbt_edges(connection, graph):
+def add_dbt_edges(connection: duckdb.DuckDBPyConnection, graph: Graph) -> None:
     """Add dbt's own graph to `mart_provenance`: a table's hash is that of its SQL or CSV file.
 
     Parameters
@@ -220,7 +236,13 @@ class Graph:
         Of the raw manifest's file.
     """
 
-    def __init__(self, project, dbt_manifest, manifest, manifest_sha256):
+    def __init__(
+        self,
+        project: Path,
+        dbt_manifest: Mapping[str, Any],
+        manifest: RawManifest,
+        manifest_sha256: str,
+    ) -> None:
         self.project, self.manifest = project, manifest
         self.raw_manifest = ("raw_file", MANIFEST, "bytes", manifest_sha256)
         # The study file's parameters are in the build's recipe, of which dim_study has the hash.
@@ -234,7 +256,7 @@ class Graph:
         self.sources, self.macros = dbt_manifest["sources"], dbt_manifest["macros"]
         self.package = dbt_manifest["metadata"]["project_name"]
 
-    def add_files(self, kind, files):
+    def add_files(self, kind: str, files: Mapping[str, tuple[str, str] | None]) -> None:
         """Say from which files raw tables come that ingest did not write.
 
         Parameters
@@ -247,7 +269,7 @@ class Graph:
         for table, file in files.items():
             self.files[table] = [] if file is None else [(kind, file[0], "bytes", file[1])]
 
-    def list_edges(self):
+    def list_edges(self) -> Iterator[tuple[str, ...]]:
         """Yield every edge between a dbt table or macro and what it reads."""
         for node in [*self.nodes.values(), *self.macros.values()]:
             child = self._describe(node)
@@ -257,18 +279,20 @@ class Graph:
                 if parent != child:
                     yield (*child[:2], *parent[:2], *child[2:], *parent[2:])
 
-    def _list_parents(self, depends_on):
+    def _list_parents(self, depends_on: Any) -> Iterator[tuple[str, ...]]:
         for name in depends_on.get("nodes", ()):
             if name in self.sources:
                 yield from self._list_raw_files(self.sources[name]["name"])
             elif name in self.nodes:
-                yield self._describe(self.nodes[name])
+                node = self._describe(self.nodes[name])
+                if node is not None:
+                    yield node
         for name in depends_on.get("macros", ()):
             macro = self._describe(self.macros[name]) if name in self.macros else None
             if macro is not None:
                 yield macro
 
-    def _list_raw_files(self, table):
+    def _list_raw_files(self, table: str) -> Iterator[tuple[str, ...]]:
         if table in self.files:
             yield from self.files[table]
             return
@@ -280,7 +304,7 @@ class Graph:
         for name in names:
             yield ("raw_file", name, "bytes", self.manifest["files"][name])
 
-    def _describe(self, node):
+    def _describe(self, node: Any) -> tuple[str, ...] | None:
         """Describe a node; None for what other packages bring."""
         if node["package_name"] != self.package:
             return None

@@ -4,8 +4,12 @@
 that was measured is one it names, byte for byte.
 """
 
+from __future__ import annotations
+
 import logging
-from typing import Any, NotRequired, TypedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from upscale_audit.ingest.documents import read_document
 from upscale_audit.ingest.errors import StudyError
@@ -16,6 +20,11 @@ from upscale_audit.restore.shelf import MAX_BYTES
 from upscale_audit.warehouse.connect import open_build
 from upscale_audit.warehouse.lineage import read_sums
 from upscale_audit.warehouse.value_files import create_table
+
+if TYPE_CHECKING:
+    from upscale_audit.ingest.model_facts import Face
+    from upscale_audit.ingest.study import Model, Study
+
 
 TABLE = "model_facts"
 COLUMNS = {
@@ -46,13 +55,17 @@ class _Recipe(TypedDict):
     parameters: dict[str, Any]
 
 
-class _Record(TypedDict):
+class _Restored(TypedDict):
     files: dict[str, str]
     recipe: _Recipe
-    architecture: NotRequired[str | None]
 
 
-def read_model_facts(study):
+# Not `NotRequired`: of an annotation that is kept as text, nothing would see it.
+class _Record(_Restored, total=False):
+    architecture: str | None
+
+
+def read_model_facts(study: Study) -> list[dict[str, Any]]:
     """Read what is known of each model of an ingested study.
 
     Parameters
@@ -79,7 +92,7 @@ def read_model_facts(study):
     ]
 
 
-def _describe(study, model, face, recorded):
+def _describe(study: Study, model: Model, face: Face, recorded: dict[str, Any]) -> Any:
     """Join what is stated and what is recorded; where both speak, they must agree."""
     stated = {key: getattr(model.facts, key) for key in STATED}
     stated = {key: value for key, value in stated.items() if value is not None}
@@ -101,7 +114,7 @@ def _describe(study, model, face, recorded):
     }  # fmt: skip
 
 
-def _read_record(model, sums):
+def _read_record(model: Model, sums: Mapping[str, str]) -> dict[str, Any]:
     """Read what `restore` recorded of a model's notta images; nothing where it made others."""
     try:
         record = read_document(model.notta / RECORD, _Record, MAX_BYTES)
@@ -131,7 +144,7 @@ def _read_record(model, sums):
     }
 
 
-def create_model_facts(database, rows):
+def create_model_facts(database: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Add the table of models to the raw schema of a build database.
 
     Parameters

@@ -1,10 +1,19 @@
 """Tables for a paper: what the models are, their means and their differences, CSV and LaTeX."""
 
+from __future__ import annotations
+
 import csv
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from upscale_audit.ingest.files import sync, write_text
 from upscale_audit.warehouse.published_form import write_as_text
+
+if TYPE_CHECKING:
+    import duckdb
+
 
 MEANS, PAIRS, MEANS_LATEX = "model_means.csv", "model_pairs.csv", "model_means.tex"
 MODELS, MODELS_LATEX = "models.csv", "models.tex"
@@ -84,7 +93,7 @@ _MODELS_NOTE = """\
 """
 
 
-def write_paper_tables(connection, folder):
+def write_paper_tables(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
     """Write the models, their means (CSV and LaTeX) and differences, of all images together.
 
     Parameters
@@ -115,13 +124,13 @@ def write_paper_tables(connection, folder):
             write_text(folder / MEANS_LATEX, format_latex(rows, _read_tested(connection), labels))
 
 
-def _read_tested(connection):
+def _read_tested(connection: duckdb.DuckDBPyConnection) -> int:
     query = "select value from dim_constants where constant = 'least_tested'"
     ((value,),) = connection.sql(query).fetchall()
     return int(value)
 
 
-def count_decimals(estimates, half_widths):
+def count_decimals(estimates: Iterable[float], half_widths: Iterable[float]) -> int:
     """Decimals that a quantity is printed with, the same in all its rows.
 
     Parameters
@@ -144,7 +153,7 @@ def count_decimals(estimates, half_widths):
     return min(MOST_DECIMALS, max(0, decimals))
 
 
-def round_number(value, decimals):
+def round_number(value: float | None, decimals: int) -> Decimal | None:
     """Round half to even, on the shortest decimal that is the double.
 
     Parameters
@@ -166,7 +175,7 @@ def round_number(value, decimals):
     return abs(rounded) if rounded == 0 else rounded
 
 
-def escape_latex(text):
+def escape_latex(text: int | str) -> str:
     r"""Write any text so that TeX prints it: its own characters escaped, unseen ones as U+202E."""
     seen = "".join(
         letter if letter.isprintable() else f"U+{ord(letter):04X}" for letter in str(text)
@@ -174,7 +183,7 @@ def escape_latex(text):
     return "".join(_LATEX.get(letter, letter) for letter in seen)
 
 
-def format_models(models):
+def format_models(models: Sequence[dict[str, Any]]) -> str:
     r"""Lay out what the models are as a booktabs ``tabular``, a model a row.
 
     Parameters
@@ -201,7 +210,7 @@ def format_models(models):
     return _MODELS_NOTE + "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
-def _format_fact(row, name):
+def _format_fact(row: Mapping[str, Any], name: str) -> str:
     if row[name] is None:
         return ""
     text = escape_latex(row[name])
@@ -210,7 +219,9 @@ def _format_fact(row, name):
     return rf"\texttt{{{text[:_HASH_CHARACTERS]}}}" if name == "weights_sha256" else text
 
 
-def format_latex(rows, tested, labels=None):
+def format_latex(
+    rows: Sequence[dict[str, Any]], tested: int, labels: Mapping[str, str] | None = None
+) -> str:
     r"""Lay out means as one booktabs ``tabular`` a source, a model and path a row.
 
     Parameters
@@ -236,7 +247,9 @@ def format_latex(rows, tested, labels=None):
     return "\n".join(parts)
 
 
-def _format_source(source, rows, columns, labels):
+def _format_source(
+    source: str, rows: Sequence[dict[str, Any]], columns: Sequence[str], labels: Mapping[str, str]
+) -> str:
     cells = {(row["model_id"], row["inference_path"], row["quantity"]): row for row in rows}
     units = {row["quantity"]: row["unit"] for row in rows}
     heads = [PRINTED[name] for name in columns]
@@ -260,12 +273,12 @@ def _format_source(source, rows, columns, labels):
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
-def _format_unit(unit):
+def _format_unit(unit: str) -> str:
     text = escape_latex(unit).replace("dn2", r"dn\textsuperscript{2}")
     return f"({text})" if text else ""
 
 
-def _format_counts(rows):
+def _format_counts(rows: Sequence[dict[str, Any] | None]) -> str:
     """Patients and images behind a row; a span where columns differ."""
     known = [row for row in rows if row is not None]
     spans = [sorted({row[name] for row in known}) for name in ("cluster_count", "image_count")]
@@ -274,26 +287,28 @@ def _format_counts(rows):
     )
 
 
-def _format_mean(row):
+def _format_mean(row: Mapping[str, Any] | None) -> str:
     return "" if row is None else f"${row['mean']}$"
 
 
-def _format_interval(row):
+def _format_interval(row: Mapping[str, Any] | None) -> str:
     if row is None or row["mean_low"] is None:
         return ""
     return rf"\footnotesize$[{row['mean_low']}, {row['mean_high']}]$"
 
 
-def _read(connection, query):
+def _read(
+    connection: duckdb.DuckDBPyConnection, query: str
+) -> tuple[list[str], list[dict[str, Any]]]:
     """Names of a query's columns, and its rows as dicts."""
     cursor = connection.execute(query)
     names = [column[0] for column in cursor.description]
     return names, [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
 
 
-def _round_rows(rows, names):
+def _round_rows(rows: Sequence[dict[str, Any]], names: tuple[str, str, str]) -> None:
     """Round an estimate and its interval, all rows of a source and quantity alike; and p."""
-    groups = {}
+    groups: dict[Any, Any] = {}
     for row in rows:
         groups.setdefault((row["source_id"], row["quantity"]), []).append(row)
     estimate, low, high = names
@@ -306,11 +321,11 @@ def _round_rows(rows, names):
             row |= {name: _round_p(row[name]) for name in ("p_value", "p_holm") if name in row}
 
 
-def _round_p(value):
+def _round_p(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.{_P_DIGITS - 1}e}")
 
 
-def _write_csv(path, header, rows):
+def _write_csv(path: Path, header: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)

@@ -1,17 +1,29 @@
 """The dbt project's yml, read strictly, and what a mart must state before a build starts."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import yaml
 
 from upscale_audit.ingest.errors import StudyError
 
+if TYPE_CHECKING:
+    from yaml.nodes import MappingNode
+
+
 PAGE = "docs/add-a-mart.md"
 
 
-class _StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _StrictLoader(_Loader):
     """A loader that refuses a key given twice, of which YAML's own keeps the last."""
 
 
-def _construct_mapping(loader, node):
+def _construct_mapping(loader: _StrictLoader, node: MappingNode) -> dict[str, str]:
     seen = set()
     # Before merging: what `<<` brings may be given again.
     for key_node, _ in node.value:
@@ -22,7 +34,8 @@ def _construct_mapping(loader, node):
             )
         seen.add(key)
     loader.flatten_mapping(node)
-    return loader.construct_mapping(node)
+    found: dict[str, str] = loader.construct_mapping(node)
+    return found
 
 
 _StrictLoader.add_constructor(
@@ -31,7 +44,7 @@ _StrictLoader.add_constructor(
 )
 
 
-def read_yml(path):
+def read_yml(path: Path) -> Any:
     """Read a yml file in which every key stands once.
 
     Parameters
@@ -54,7 +67,7 @@ def read_yml(path):
         raise StudyError(f"{path}: {said}; expected YAML whose keys stand once: mend it") from None
 
 
-def check_marts(project):
+def check_marts(project: Path) -> None:
     """Check that every mart states its grain, and its columns, before dbt is asked for it.
 
     Parameters
@@ -79,16 +92,16 @@ def check_marts(project):
             _check_grain(name, described[path.stem], folder)
 
 
-def _read_models(folder):
+def _read_models(folder: Path) -> Any:
     """Give the entry of each dbt model that the folder's yml files describe, by name."""
-    models = {}
+    models: dict[Any, Any] = {}
     for path in sorted(folder.glob("*.yml")):
         document = read_yml(path) or {}
         models |= {entry.get("name"): entry for entry in document.get("models") or []}
     return models
 
 
-def _check_grain(name, entry, folder):
+def _check_grain(name: Path, entry: Any, folder: Path) -> None:
     grain = ((entry.get("config") or {}).get("meta") or {}).get("grain")
     columns = [column.get("name") for column in entry.get("columns") or []]
     repair = f"mend its entry in {folder.name}/_{folder.name}__models.yml, as {PAGE} shows"

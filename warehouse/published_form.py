@@ -4,15 +4,24 @@ Formats as in the author's public repository; definitions B.2, C.1 and D.1. Rule
 thresholds pooled over the rows of a file, as its program does.
 """
 
+from __future__ import annotations
+
 import csv
 import json
 import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from upscale_audit.ingest.files import sync
 from upscale_audit.ingest.published import METRIC_COLUMNS
 from upscale_audit.warehouse.connect import quote_name, quote_text
+
+if TYPE_CHECKING:
+    import duckdb
+
 
 LANGUAGES = ("published", "en", "ja")
 RESULTS = "results_with_26pattern_detection.csv"
@@ -130,7 +139,9 @@ _RECOMMENDED = {
 _REFERENCE_CONDITION = {"en": "Reference: {:.4f}", "ja": "参考値: {:.4f}"}
 
 
-def write_published_form(connection, folder, language="published"):
+def write_published_form(
+    connection: duckdb.DuckDBPyConnection, folder: Path, language: str = "published"
+) -> list[Path]:
     """Write the results, summary, thresholds and LFV proof of each source as its own files.
 
     Parameters
@@ -192,12 +203,14 @@ def write_published_form(connection, folder, language="published"):
     return files
 
 
-def name_folder(source_id, inference_path):
+def name_folder(source_id: str, inference_path: str) -> str:
     """Name a source's folder: its label, or ``images_notta`` and ``images_tta``."""
     return source_id if inference_path == "unstated" else f"{source_id}_{inference_path}"
 
 
-def recommend_thresholds(rows, language="published"):
+def recommend_thresholds(
+    rows: Sequence[dict[str, Any]], language: str = "published"
+) -> dict[str, dict[str, Any]]:
     """Describe each metric and the quantile that the published program recommends.
 
     Parameters
@@ -231,7 +244,7 @@ def recommend_thresholds(rows, language="published"):
     return described
 
 
-def _list_sources(connection):
+def _list_sources(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
     return connection.sql(
         "select source_id, inference_path from fct_image_quality"
         " union select source_id, inference_path from mart_lfv_images"
@@ -239,7 +252,9 @@ def _list_sources(connection):
     ).fetchall()
 
 
-def _read_rows(connection, source_id, inference_path, language):
+def _read_rows(
+    connection: duckdb.DuckDBPyConnection, source_id: str, inference_path: str, language: str
+) -> list[dict[str, Any]]:
     """Rows of a results file as dicts, keyed by its columns and in its order."""
     known = {name for (name, *_) in connection.sql("describe fct_image_quality").fetchall()}
     metrics = ", ".join(
@@ -269,7 +284,9 @@ def _read_rows(connection, source_id, inference_path, language):
     return [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
 
 
-def _count_patterns(connection, source_id, inference_path):
+def _count_patterns(
+    connection: duckdb.DuckDBPyConnection, source_id: str, inference_path: str
+) -> list[tuple[str, int, int, int]]:
     """Rule, flagged and evaluated rows, all rows; of the nine patterns in order."""
     return connection.execute(
         "select rules.rule_id, count(*) filter (where flags.is_flagged),"
@@ -283,7 +300,9 @@ def _count_patterns(connection, source_id, inference_path):
     ).fetchall()
 
 
-def _read_proof(connection, source_id, inference_path):
+def _read_proof(
+    connection: duckdb.DuckDBPyConnection, source_id: str, inference_path: str
+) -> list[list[float | str]]:
     """Read the published statistics of all models together: one row, or none."""
     rows = connection.execute(
         f"select {', '.join(_LFV_SUMMARY_COLUMNS.values())} from mart_lfv_proof"
@@ -299,7 +318,9 @@ def _read_proof(connection, source_id, inference_path):
     ]
 
 
-def _read_locations(connection, source_id, inference_path):
+def _read_locations(
+    connection: duckdb.DuckDBPyConnection, source_id: str, inference_path: str
+) -> list[tuple[float | str, ...]]:
     """Read LFV images with a known worst block, in the order of the results."""
     return connection.execute(
         f"select {', '.join(_LFV_LOCATION_COLUMNS.values())}"
@@ -313,13 +334,17 @@ def _read_locations(connection, source_id, inference_path):
     ).fetchall()
 
 
-def _lay_out_results(rows):
+def _lay_out_results(
+    rows: Sequence[dict[str, Any]],
+) -> tuple[list[str], list[list[float | str | None]]]:
     has_sizes = any(row[name] is not None for row in rows for name in SIZE_COLUMNS)
     header = [name for name in rows[0] if has_sizes or name not in SIZE_COLUMNS]
     return header, [[row[name] for name in header] for row in rows]
 
 
-def _lay_out_summary(counts):
+def _lay_out_summary(
+    counts: Sequence[tuple[str, int, int, int]],
+) -> tuple[list[str], list[list[float | str | None]]]:
     header = ["pattern_name", "detection_count", "detection_rate_%"]
     return header, [
         [rule_id, flagged, flagged / total * 100] if evaluated else [rule_id, None, None]
@@ -327,7 +352,12 @@ def _lay_out_summary(counts):
     ]
 
 
-def _write_csv(path, header, rows, encoding="utf-8-sig"):
+def _write_csv(
+    path: Path,
+    header: Sequence[str],
+    rows: Iterable[Sequence[float | str | None]],
+    encoding: str = "utf-8-sig",
+) -> Path:
     with path.open("w", encoding=encoding, newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
@@ -336,7 +366,7 @@ def _write_csv(path, header, rows, encoding="utf-8-sig"):
     return path
 
 
-def write_as_text(cell):
+def write_as_text(cell: float | str | None) -> float | str | None:
     """Keep a spreadsheet from taking a text for a formula.
 
     Parameters
@@ -354,7 +384,7 @@ def write_as_text(cell):
     return cell
 
 
-def _write_json(path, value):
+def _write_json(path: Path, value: Any) -> Path:
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     path.write_text(text, encoding="utf-8")
     sync(path)

@@ -1,9 +1,13 @@
 """The raw folder as a build finds it: checked to the last byte, and seen through views."""
 
+from __future__ import annotations
+
 import itertools
 import re
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file
@@ -14,8 +18,17 @@ from upscale_audit.ingest.schema import TABLES, arrow_schema
 from upscale_audit.ingest.study import MODEL_ID_PATTERN, AnalysisParameters
 from upscale_audit.warehouse.connect import THREADS, open_build, quote_name, quote_text
 
+if TYPE_CHECKING:
+    import duckdb
+
+    from upscale_audit.ingest.manifests import RawManifest
+    from upscale_audit.ingest.study import Study
+
+
 PARAMETERS = "parameters"
-PARAMETER_TEXTS = tuple(item.name for item in fields(AnalysisParameters) if item.type is str)
+PARAMETER_TEXTS = tuple(
+    name for name, kind in get_type_hints(AnalysisParameters).items() if kind is str
+)
 """Raw table of the study file's texts, and its columns. Numbers reach dbt as variables."""
 
 CARRIED_BLOCKS = "carried_blocks"
@@ -25,7 +38,7 @@ _SHARD = re.compile(rf"blocks/model_id=({MODEL_ID_PATTERN.pattern})/[0-9a-f]{{16
 _PATCHES = re.compile(r"patches/[0-9a-f]{16}\.parquet")
 
 
-def check_sign_off(study, manifest):
+def check_sign_off(study: Study, manifest: RawManifest) -> None:
     """Check that a raw manifest agrees with itself, its source list and the study.
 
     Raises
@@ -36,7 +49,8 @@ def check_sign_off(study, manifest):
     shards = {name for name in manifest["files"] if name.startswith("blocks/")}
     sources = study.raw / SOURCES
     lines = sources.read_bytes().splitlines(keepends=True) if sources.is_file() else []
-    expected = restate(manifest) | {
+    expected: dict[str, object] = {
+        **restate(manifest),
         "study": study.name,
         "models": [model.model_id for model in study.models],
         "has_published": bool(study.published),
@@ -44,7 +58,8 @@ def check_sign_off(study, manifest):
         "block_shards": sorted(shards),
         "has_lr": study.lr is not None,
     }
-    found = manifest | {
+    found: dict[str, object] = {
+        **manifest,
         "block_shards": sorted(manifest["block_shards"]),
         # Where the study names no LR image, the build stores nothing that is said of one.
         "has_lr": "lr" in manifest["recipe"],
@@ -57,7 +72,7 @@ def check_sign_off(study, manifest):
         )
 
 
-def check_raw(raw, manifest):
+def check_raw(raw: Path, manifest: RawManifest) -> None:
     """Re-hash every raw file the manifest lists.
 
     Raises
@@ -85,14 +100,14 @@ def check_raw(raw, manifest):
         )
 
 
-def _hash_or_none(path):
+def _hash_or_none(path: Path) -> str | None:
     try:
         return hash_file(path)
     except OSError:
         return None
 
 
-def find_shard_model(shard):
+def find_shard_model(shard: str) -> str:
     """Give the model of a block shard, which is part of the name that the manifest lists it by.
 
     Parameters
@@ -119,12 +134,14 @@ def find_shard_model(shard):
     return match[1]
 
 
-def list_patch_shards(manifest):
+def list_patch_shards(manifest: RawManifest) -> list[str]:
     """Names of the files of patch facts that a raw manifest lists, in order."""
     return sorted(name for name in manifest["files"] if _PATCHES.fullmatch(name))
 
 
-def create_raw_views(database, study, manifest, carried_shards=()):
+def create_raw_views(
+    database: Path, study: Study, manifest: RawManifest, carried_shards: Iterable[str] = ()
+) -> None:
     """Create views over exactly the files of the manifest, in its order, and the study's texts.
 
     Parameters
@@ -155,7 +172,9 @@ def create_raw_views(database, study, manifest, carried_shards=()):
         _create_blocks(connection, raw, CARRIED_BLOCKS, carried_shards)
 
 
-def _create_parameters(connection, parameters):
+def _create_parameters(
+    connection: duckdb.DuckDBPyConnection, parameters: AnalysisParameters
+) -> None:
     """Add the texts among the parameters as one row: dbt renders its variables, but no data."""
     columns = ", ".join(f"{quote_name(name)} varchar" for name in PARAMETER_TEXTS)
     connection.execute(f"create table raw.{PARAMETERS} ({columns})")
@@ -164,7 +183,9 @@ def _create_parameters(connection, parameters):
     connection.execute(f"insert into raw.{PARAMETERS} values ({marks})", texts)
 
 
-def _create_blocks(connection, raw, view, shards):
+def _create_blocks(
+    connection: duckdb.DuckDBPyConnection, raw: Path, view: str, shards: Iterable[str]
+) -> None:
     """Show block shards as one table, with the model of each, which the file does not hold."""
     parts = [
         f"select *, {quote_text(model_id)} as model_id from {_read(raw / name for name in names)}"
@@ -178,7 +199,9 @@ def _create_blocks(connection, raw, view, shards):
         connection.execute(f"alter table raw.{view} add column model_id varchar")
 
 
-def _create_patches(connection, raw, shards):
+def _create_patches(
+    connection: duckdb.DuckDBPyConnection, raw: Path, shards: Sequence[str]
+) -> None:
     """Show patch facts as one table, which has no rows where the study asks for none."""
     if shards:
         files = _read(raw / name for name in shards)
@@ -187,7 +210,7 @@ def _create_patches(connection, raw, shards):
         create_empty_table(connection, "patches")
 
 
-def create_file_view(connection, table, path):
+def create_file_view(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
     """Show a file as a raw table.
 
     Parameters
@@ -200,12 +223,14 @@ def create_file_view(connection, table, path):
     connection.execute(f"create view raw.{quote_name(table)} as select * from {_read([path])}")
 
 
-def _read(paths):
+def _read(paths: Sequence[Path] | Iterable[Any]) -> str:
     """Spell the reading of some files, and of nothing that their folders' names may say."""
     return f"read_parquet([{', '.join(map(quote_text, paths))}], hive_partitioning = false)"
 
 
-def create_empty_table(connection, table, name=None):
+def create_empty_table(
+    connection: duckdb.DuckDBPyConnection, table: str, name: str | None = None
+) -> None:
     """Add a raw table without rows, where nothing was measured.
 
     Parameters

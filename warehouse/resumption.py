@@ -1,7 +1,10 @@
 """What a build that was killed has left for the next one to go on from."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -32,7 +35,12 @@ class Interrupted:
     database_sha256: str | None = None
 
 
-def note_build(folder, recipe_sha256, counts=None, database_sha256=None):
+def note_build(
+    folder: Path,
+    recipe_sha256: str,
+    counts: Mapping[str, int] | None = None,
+    database_sha256: str | None = None,
+) -> None:
     """Note, durably, that a build is under way, or that only its publication is left.
 
     Parameters
@@ -52,7 +60,7 @@ def note_build(folder, recipe_sha256, counts=None, database_sha256=None):
     write_text(folder / NOTE, json.dumps(note) + "\n")
 
 
-def find_interrupted(folder, database, recipe_sha256):
+def find_interrupted(folder: Path, database: Path, recipe_sha256: str) -> Interrupted | None:
     """Find what an interrupted build of the same recipe has left.
 
     Parameters
@@ -80,19 +88,21 @@ def find_interrupted(folder, database, recipe_sha256):
                 return _check(connection, "dim_study", recipe_sha256, found)
         with open_build(database) as connection:
             tables = _list_tables(connection)
-            found = _check(connection, "raw.study", recipe_sha256, Interrupted(tables))
+            left = _check(connection, "raw.study", recipe_sha256, Interrupted(tables))
             connection.execute("drop schema raw cascade")
-            return found
+            return left
     except (StudyError, OSError, ValueError, TypeError, KeyError, duckdb.Error):
         return None
 
 
-def _check(connection, table, recipe_sha256, found):
+def _check(
+    connection: duckdb.DuckDBPyConnection, table: str, recipe_sha256: str, found: Interrupted
+) -> Interrupted | None:
     rows = connection.sql(f"select build_recipe_sha256 from {table}").fetchall()
     return found if rows == [(recipe_sha256,)] else None
 
 
-def _list_tables(connection):
+def _list_tables(connection: duckdb.DuckDBPyConnection) -> Any:
     rows = connection.sql(
         "select table_name from information_schema.tables where table_type = 'BASE TABLE'"
         " and table_schema in ('main', 'intermediate')"

@@ -8,15 +8,19 @@ of each study's ``axis_models``, by default all but controls; one of the same na
 studies is one model. The studies' own files are only read.
 """
 
+from __future__ import annotations
+
 import argparse
 import csv
 import io
 import json
 import sys
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,6 +30,10 @@ from upscale_audit.ingest.study import load_study
 from upscale_audit.warehouse.connect import open_warehouse
 from upscale_audit.warehouse.dbt_runner import PROJECT
 from upscale_audit.warehouse.proof.provenance import STANDARD_BASIS, check_warehouse
+
+if TYPE_CHECKING:
+    from upscale_audit.ingest.study import Study
+
 
 FEATURES = ("luminance", "contrast", "gain_2", "gain_4", "gain_8")
 """As `dbt_project/macros/vocabulary.sql` lists them; a test compares the two."""
@@ -95,7 +103,7 @@ class Basis:
     block_count: int
 
 
-def read_moments(study):
+def read_moments(study: Study) -> list[Moments]:
     """Read the sums that a study's warehouse keeps for builds that add to it.
 
     Parameters
@@ -133,10 +141,13 @@ def read_moments(study):
             " and moments.image_id = files.image_id and files.inference_path = 'notta'"
             " order by moments.model_id, moments.image_id"
         ).fetchall()
-    return [Moments(*row[:4], row[6:], *row[4:6]) for row in rows]
+    return [
+        Moments(model_id, image_id, cluster_id, count, tuple(sums), image_sha256, restored_sha256)
+        for model_id, image_id, cluster_id, count, image_sha256, restored_sha256, *sums in rows
+    ]
 
 
-def merge_moments(studies):
+def merge_moments(studies: Sequence[list[Moments]]) -> list[Moments]:
     """Join several studies' sums; an image that two of them measured alike counts once.
 
     Parameters
@@ -153,7 +164,7 @@ def merge_moments(studies):
     StudyError
         An image of a model was restored in two ways.
     """
-    found = {}
+    found: dict[Any, Any] = {}
     for item in (item for moments in studies for item in moments):
         known = found.setdefault((item.model_id, item.image_id), item)
         if known != item:
@@ -164,7 +175,7 @@ def merge_moments(studies):
     return [found[key] for key in sorted(found)]
 
 
-def fit_basis(moments):
+def fit_basis(moments: Sequence[Moments]) -> Basis:
     """Fit the basis of the models' pooled correlation matrix, every model with the same weight.
 
     Parameters
@@ -204,7 +215,7 @@ def fit_basis(moments):
     return Basis(loadings, eigenvalues[::-1], np.mean(means, axis=0), scales, blocks)
 
 
-def _orient(vector):
+def _orient(vector: Any) -> Any:
     """Give an eigenvector the sign that the anchor rule states (definitions E.4)."""
     anchor = vector[_ANCHOR]
     if abs(anchor) < _LEAST_ANCHOR:
@@ -212,7 +223,7 @@ def _orient(vector):
     return vector * np.sign(anchor)
 
 
-def format_seed(basis):
+def format_seed(basis: Basis) -> str:
     """Write a basis as the rows of the seed.
 
     Parameters
@@ -249,7 +260,7 @@ def format_seed(basis):
     return stream.getvalue()
 
 
-def compare_patients(moments):
+def compare_patients(moments: Sequence[Moments]) -> list[dict[str, Any]]:
     """Fit the first axis to a few patients, and more of them: those of most models come first.
 
     Parameters
@@ -284,11 +295,13 @@ def compare_patients(moments):
     return rows
 
 
-def _round_all(values):
+def _round_all(values: Any) -> Any:
     return [float(round(value, DIGITS)) for value in values]
 
 
-def describe_fit(measured, studies, seed):
+def describe_fit(
+    measured: Sequence[list[Moments]], studies: Sequence[Study], seed: str
+) -> dict[str, Any]:
     """Say what a basis was fitted on.
 
     Parameters
@@ -323,7 +336,7 @@ def describe_fit(measured, studies, seed):
     }
 
 
-def _describe_models(moments, studies):
+def _describe_models(moments: Sequence[Moments], studies: Any) -> Any:
     declared = {model.model_id: model.restorer for study in studies for model in study.models}
     models = {}
     for model_id in sorted({item.model_id for item in moments}):
@@ -339,7 +352,7 @@ def _describe_models(moments, studies):
     return models
 
 
-def _describe_restorer(restorer):
+def _describe_restorer(restorer: Any) -> Any:
     """Give a declaration's values; of a file its name, for folders differ between machines."""
     return {
         name: value.name if isinstance(value, Path) else value
@@ -348,7 +361,7 @@ def _describe_restorer(restorer):
     }
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> Any:
     """Fit the standard basis to the studies that are named, and write seed and manifest."""
     parser = argparse.ArgumentParser(
         prog="python -m upscale_audit.warehouse.standard", description=__doc__
@@ -375,7 +388,7 @@ def main(arguments=None):
     return 0
 
 
-def format_table(stability):
+def format_table(stability: Sequence[Mapping[str, Any]]) -> str:
     """Lay out `compare_patients` as Markdown."""
     head = ["patients", "images", *FEATURES, "gap", "cos"]
     lines = [f"| {' | '.join(head)} |", f"|{'---:|' * len(head)}"]

@@ -4,16 +4,27 @@
 rows to the raw schema.
 """
 
+from __future__ import annotations
+
 import re
 import sys
 import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from upscale_audit.ingest.documents import check_shape, read_bounded
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_json
 from upscale_audit.warehouse.connect import quote_name
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from upscale_audit.ingest.study import Study
+
 
 MAX_FILE_BYTES = 1 << 22
 """Largest file that is read: 4 MiB, which holds the limits of 20,000 models."""
@@ -21,7 +32,7 @@ MAX_FILE_BYTES = 1 << 22
 _BITS = {"integer": 32, "bigint": 64}
 
 
-def list_parameters(study):
+def list_parameters(study: Study) -> dict[str, Any]:
     """List the parameters that change a block's value, and with it what a file means.
 
     Parameters
@@ -39,7 +50,7 @@ def list_parameters(study):
     return chosen | {"ringing_min_px": study.analysis_parameters.ringing_min_px}
 
 
-def format_document(head, document):
+def format_document(head: str, document: Mapping[str, Any]) -> str:
     """Write a document as TOML: a line for each row, so that two files compare line by line.
 
     Parameters
@@ -66,11 +77,11 @@ def format_document(head, document):
     return "\n".join(lines) + "\n"
 
 
-def _format_row(row):
+def _format_row(row: Any) -> Any:
     return "{ " + ", ".join(f"{key} = {_format_value(value)}" for key, value in row.items()) + " }"
 
 
-def _format_value(value):
+def _format_value(value: Any) -> Any:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
@@ -79,16 +90,16 @@ def _format_value(value):
     return repr(value) if isinstance(value, float) else str(value)
 
 
-def _escape(letter):
+def _escape(letter: Any) -> Any:
     if letter in '"\\':
         return "\\" + letter
     return letter if letter.isprintable() else f"\\U{ord(letter):08X}"
 
 
-def hash_document(document):
+def hash_document(document: Mapping[str, Any]) -> str:
     """Give the SHA-256 of a document's values, whichever way its numbers are spelled."""
 
-    def spell(value):
+    def spell(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: spell(item) for key, item in value.items()}
         if isinstance(value, list):
@@ -100,7 +111,7 @@ def hash_document(document):
     return hash_json(spell(document))
 
 
-def read_values(path, repair):
+def read_values(path: Path, repair: str) -> dict[str, Any]:
     """Read a file of values as TOML, its fractions as Decimal.
 
     Parameters
@@ -128,7 +139,13 @@ def read_values(path, repair):
         raise StudyError(f"cannot read {path}: {error}; {repair}") from None
 
 
-def check_values(path, document, shape, tables, writer):
+def check_values(
+    path: Path,
+    document: dict[str, Any],
+    shape: Any,
+    tables: Mapping[str, Mapping[str, str]],
+    writer: str,
+) -> None:
     """Check a file's shape, the types of its rows, and the hash it states, which is taken out.
 
     Parameters
@@ -159,7 +176,9 @@ def check_values(path, document, shape, tables, writer):
         ) from None
 
 
-def check_parameters(study, path, expected, made, repair):
+def check_parameters(
+    study: Study, path: Path, expected: Mapping[str, Any], made: str, repair: str
+) -> None:
     """Refuse a file whose values were made with other parameters than the study has.
 
     Parameters
@@ -186,7 +205,7 @@ def check_parameters(study, path, expected, made, repair):
             )
 
 
-def _check_rows(document, tables):
+def _check_rows(document: Any, tables: Any) -> None:
     """Raise ValueError where a row has other columns than its table, or values of other types."""
     for key, columns in tables.items():
         for number, row in enumerate(document[key]):
@@ -196,7 +215,7 @@ def _check_rows(document, tables):
                     raise ValueError(f"{where}: {value!r}"[:200] + " is no value of such a column")
 
 
-def _fits(value, kind):
+def _fits(value: Any, kind: str | None) -> bool:
     """Whether a TOML value is one of a column's SQL type; None is no column."""
     if kind in ("varchar", "boolean"):
         return type(value) is (str if kind == "varchar" else bool)
@@ -209,11 +228,16 @@ def _fits(value, kind):
     return abs(Decimal(value)) < limit
 
 
-def _as_float(value):
+def _as_float(value: Any) -> Any:
     return float(value) if isinstance(value, Decimal) else value
 
 
-def create_table(connection, table, columns, rows):
+def create_table(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    columns: Mapping[str, str],
+    rows: Sequence[Any],
+) -> None:
     """Add a table of values to the raw schema of a build database.
 
     Parameters
@@ -235,5 +259,5 @@ def create_table(connection, table, columns, rows):
         )
 
 
-def _to_type(value, kind):
+def _to_type(value: Any, kind: str) -> Any:
     return float(value) if kind == "double" and value is not None else value

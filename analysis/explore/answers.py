@@ -1,9 +1,14 @@
 """SQL that a reader types: one query, that reads the warehouse and nothing else."""
 
+from __future__ import annotations
+
 import os
 import threading
 import weakref
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -52,22 +57,22 @@ class Desk:
     whatever else the page does.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: Path) -> None:
         settings = {
             "memory_limit": MOST_MEMORY,
             "temp_directory": "",
             "threads": max(1, (os.cpu_count() or 1) - 1),
         }
         self._connection = open_published(path, settings=settings)
-        self._questions = weakref.WeakSet()
+        self._questions: weakref.WeakSet[Any] = weakref.WeakSet()
 
-    def close(self):
+    def close(self) -> None:
         """End what still runs, and close the warehouse."""
         for question in list(self._questions):
             question.end()
         self._connection.close()
 
-    def ask(self, sql):
+    def ask(self, sql: str) -> Question:
         """Take a query; it runs when it is read.
 
         Parameters
@@ -102,16 +107,16 @@ class Question:
     sql : str
     """
 
-    def __init__(self, cursor, sql):
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, sql: str) -> None:
         self._cursor, self._sql = cursor, sql
         self._is_stopped, self._calling = False, threading.Lock()
 
-    def stop(self):
+    def stop(self) -> None:
         """End it, also where it has not begun; whoever reads it gets an error."""
         self._is_stopped = True
         self._cursor.interrupt()
 
-    def end(self):
+    def end(self) -> None:
         """End it, and wait until DuckDB has let go of it."""
         self.stop()
         # What begins just after it was told to stop does not hear of it.
@@ -120,7 +125,7 @@ class Question:
         self._cursor.close()
         self._calling.release()
 
-    def read(self):
+    def read(self) -> Answer:
         """Run it, and read the rows that are shown.
 
         Returns
@@ -136,7 +141,9 @@ class Question:
             return Answer(columns, rows[:MOST_ROWS], len(rows) > MOST_ROWS)
         return Answer([], [], False)
 
-    def read_batches(self, batch_rows=BATCH_ROWS, most_rows=MOST_SAVED_ROWS):
+    def read_batches(
+        self, batch_rows: int = BATCH_ROWS, most_rows: int = MOST_SAVED_ROWS
+    ) -> Iterator[Any]:
         """Run it, and yield the names of the columns and some rows, until there are no more.
 
         The first batch comes also where it has no rows.
@@ -162,14 +169,14 @@ class Question:
         except duckdb.Error as error:
             raise StudyError(str(error)) from None
 
-    def _call(self, act, *arguments):
+    def _call(self, act: Any, *arguments: Any) -> Any:
         with self._calling:
             if self._is_stopped:
                 raise StudyError("stopped")
             return act(*arguments)
 
 
-def check_query(connection, sql):
+def check_query(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
     """Give the one query that a text holds.
 
     Parameters

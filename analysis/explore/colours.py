@@ -1,8 +1,16 @@
 """Colours of a map that lies over a film: clear where nothing was done, full at a limit."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from upscale_audit.analysis import theme
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
 
 COLOUR_COUNT = 255
 _AMOUNT, _DISSIMILARITY = (213, 94, 0), (136, 46, 140)
@@ -14,7 +22,7 @@ MEANINGS = {
 """What the colours of a scale say."""
 
 
-def make_colours(scale):
+def make_colours(scale: str) -> npt.NDArray[np.uint8]:
     """Make the colours of a scale, from its low end to its high end.
 
     Parameters
@@ -38,13 +46,19 @@ def make_colours(scale):
     return np.column_stack([rgb, np.rint(255 * hides)]).astype(np.uint8)
 
 
-def find_range(scale, limit):
+def find_range(scale: str, limit: float) -> tuple[float, float]:
     """Values of the first and the last colour; `limit` is where a colour is full."""
     ranges = {"signed": (-limit, limit), "similarity": (1 - limit, 1.0), "amount": (0.0, limit)}
     return ranges[scale]
 
 
-def paint(values, ground, scale, limit, opacity=1.0):
+def paint(
+    values: npt.NDArray[np.float64],
+    ground: npt.NDArray[np.uint8],
+    scale: str,
+    limit: float,
+    opacity: float = 1.0,
+) -> npt.NDArray[np.uint8]:
     """Paint values over a picture.
 
     Parameters
@@ -69,4 +83,7 @@ def paint(values, ground, scale, limit, opacity=1.0):
         np.rint((COLOUR_COUNT - 1) * np.where(known, shares, 0)).astype(int)
     ]
     hides = np.where(known, opacity * colours[..., 3] / 255, 0)[..., None]
-    return np.rint(colours[..., :3] * hides + ground * (1 - hides)).astype(np.uint8)
+    found: npt.NDArray[np.uint8] = np.rint(colours[..., :3] * hides + ground * (1 - hides)).astype(
+        np.uint8
+    )
+    return found

@@ -1,6 +1,10 @@
 """What all pages of an explorer share: the warehouse, and what it says of itself."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode
 
 import numpy as np
@@ -23,6 +27,13 @@ from upscale_audit.analysis.marts import Marts, quote_text
 from upscale_audit.analysis.theme import count_noun
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.study import INFERENCE_PATHS
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from upscale_audit.analysis.explore.quantities import Quantity
+    from upscale_audit.ingest.study import Study
+
 
 KEPT_PLACES, KEPT_COLUMNS = 4096, 64
 """Images under a model whose place is kept; columns of one that stay in memory, 130 kB each at
@@ -59,7 +70,7 @@ class Explorer:
         There is no warehouse, it is of another version, or no image was measured.
     """
 
-    def __init__(self, study):
+    def __init__(self, study: Study) -> None:
         self.study, self._marts = study, Marts(study.warehouse)
         try:
             self._read()
@@ -68,10 +79,10 @@ class Explorer:
             self._marts.close()
             raise
         # Of this object, not of its class: what they keep goes with it.
-        self._find_place = lru_cache(KEPT_PLACES)(self._find_place)
-        self._read_column = lru_cache(KEPT_COLUMNS)(self._read_column)
+        self._find_place = lru_cache(KEPT_PLACES)(self._find_place)  # type: ignore[method-assign]  # this object's own
+        self._read_column = lru_cache(KEPT_COLUMNS)(self._read_column)  # type: ignore[method-assign]  # ditto
 
-    def _read(self):
+    def _read(self) -> None:
         marts = self._marts
         self.quantities = read_quantities(marts)
         self.models = {
@@ -96,14 +107,14 @@ class Explorer:
                 " name references and models in the study file, and run upscale-audit run"
             )
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.desk.close()
         self._marts.close()
 
-    def read_columns(self, table):
+    def read_columns(self, table: str) -> list[dict[str, Any]]:
         """Read name, type and description of a table's columns, one dictionary each."""
         return self._marts.rows(
             "select column_name, data_type, comment from duckdb_columns()"
@@ -111,15 +122,15 @@ class Explorer:
             " and database_name = current_database() order by column_index"
         )
 
-    def read_boxes(self, image_id):
+    def read_boxes(self, image_id: str) -> list[dict[str, Any]]:
         """Read the marks of an image: `analysis.explore.pixels.read_boxes`."""
         return read_boxes(self._marts, image_id)
 
-    def read_outlines(self, image_id):
+    def read_outlines(self, image_id: str) -> Any:
         """Read edges and names of its regions: `analysis.explore.outlines.read_outlines`."""
         return read_outlines(self._marts, image_id)
 
-    def read_films(self, view):
+    def read_films(self, view: View) -> Any:
         """Read reference and restored image of a view, each a `Film`."""
         reference = read_film(self._marts, self.study, view.image_id)
         restored = read_film(
@@ -127,21 +138,22 @@ class Explorer:
         )
         return reference, restored
 
-    def _find_place(self, model_id, image_id):
+    def _find_place(self, model_id: str, image_id: str) -> Any:
         rows, cols = self.images[image_id]
         first_row = self._starts.get((model_id, image_id))
         return find_place(self._marts, model_id, image_id, first_row, rows * cols)
 
-    def _read_column(self, model_id, image_id, column):
+    def _read_column(self, model_id: str, image_id: str, column: str) -> Any:
         place = self._find_place(model_id, image_id)
         return read_values(self._marts, place, self.images[image_id], column)
 
-    def read_values(self, view, quantity):
+    def read_values(self, view: View, quantity: Quantity) -> npt.NDArray[np.float64]:
         """Lay out a quantity of the view's blocks, (R, C) float64 array."""
         column = quantity.column(view.inference_path)
-        return self._read_column(view.model_id, view.image_id, column)
+        values: npt.NDArray[np.float64] = self._read_column(view.model_id, view.image_id, column)
+        return values
 
-    def read_block(self, view, block):
+    def read_block(self, view: View, block: tuple[int, int]) -> dict[str, Any] | None:
         """Read one block, a dictionary of all columns; None where there is none."""
         place = self._find_place(view.model_id, view.image_id)
         rows = self._marts.rows(
@@ -150,7 +162,7 @@ class Explorer:
         )
         return rows[0] if rows else None
 
-    def read_seen(self, view):
+    def read_seen(self, view: View) -> npt.NDArray[np.float64]:
         """Lay out what the map shows: the values of the brushed blocks, NaN elsewhere."""
         values = self.read_values(view, view.quantity)
         if not view.has_brush:
@@ -158,7 +170,7 @@ class Explorer:
         brushed = mark_brushed(self.read_values(view, view.brushed), view)
         return np.where(brushed, values, np.nan)
 
-    def describe_seen(self, view):
+    def describe_seen(self, view: View) -> str:
         """Say how many blocks a view shows, and by what they were chosen."""
         values = self.read_values(view, view.brushed if view.has_brush else view.quantity)
         seen = int(mark_brushed(values, view).sum())
@@ -170,7 +182,7 @@ class Explorer:
         unit = f" {view.brushed.unit}" if view.brushed.unit else ""
         return f"{count}: those whose {view.brushed.label} is {ends}{unit}.{others}"
 
-    def make_view(self, words):
+    def make_view(self, words: Mapping[str, str]) -> View:
         """Make a view of words that an address holds; what is unknown or left out is chosen.
 
         Parameters
@@ -195,16 +207,16 @@ class Explorer:
             high,
         )
 
-    def name_seen(self, view):
+    def name_seen(self, view: View) -> str:
         """Name the image that is seen and its model, as a heading does."""
         return f"{view.image_id} under {self.labels[view.model_id]}"
 
-    def find_limit(self, view):
+    def find_limit(self, view: View) -> float:
         """Find where the colours of a view are full; see `views.find_limit`."""
         return find_limit(self.read_values(view, view.quantity), view.quantity)
 
 
-def spell_address(view, **more):
+def spell_address(view: View, **more: Any) -> str:
     """Spell what `Explorer.make_view` reads, for an address."""
     words = {
         "model": view.model_id,
@@ -218,17 +230,17 @@ def spell_address(view, **more):
     return urlencode(words | more)
 
 
-def read_share(text, default):
+def read_share(text: str | None, default: Any) -> Any:
     """Read a number above 0 from an address."""
     number = _read_number(text)
     return number if number is not None and number > 0 else default
 
 
-def _choose(word, known):
+def _choose(word: Any, known: Any) -> Any:
     return word if word in known else next(iter(known))
 
 
-def _read_number(text):
+def _read_number(text: Any) -> Any:
     try:
         number = float(text)
     except (TypeError, ValueError):

@@ -1,5 +1,9 @@
 """What is seen as a figure for print: reference, restored under its map, and the map alone."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import altair as alt
 import numpy as np
 import vl_convert
@@ -16,13 +20,30 @@ from upscale_audit.analysis.explore.outlines import BLOCK_PX
 from upscale_audit.analysis.output import PRINT_DPI, draw_svg
 from upscale_audit.analysis.png import encode_png
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from upscale_audit.analysis.explore.pixels import Film
+    from upscale_audit.analysis.explore.views import View
+
+
 GAP_PT = 8
 TALLEST_PT = 320
 _LEGEND_STEPS = 25
 _BOX = theme.ORANGE
 
 
-def draw_figure(title, view, films, values, boxes, outlines, limit, opacity, note):
+def draw_figure(
+    title: str,
+    view: View,
+    films: tuple[Film, Film],
+    values: npt.NDArray[np.float64],
+    boxes: list[dict[str, Any]],
+    outlines: Any,
+    limit: float,
+    opacity: float,
+    note: str,
+) -> str:
     """Draw what is seen.
 
     Parameters
@@ -85,7 +106,7 @@ def draw_figure(title, view, films, values, boxes, outlines, limit, opacity, not
     return draw_svg(theme.finish(chart))
 
 
-def _place_frames(boxes, size, width_px):
+def _place_frames(boxes: Any, size: Any, width_px: int) -> Any:
     """Place boxes within a panel: sides in points."""
     points_per_px = size[0] / width_px
     return [
@@ -99,24 +120,26 @@ def _place_frames(boxes, size, width_px):
     ]
 
 
-def _spell_full(scale, limit):
+def _spell_full(scale: Any, limit: float) -> Any:
     low, high = find_range(scale, limit)
     sign = "\u00b1" if scale == "signed" else ""
     return f"{sign}{low if scale == 'similarity' else high:,g}".replace("-", "\u2212")
 
 
-def to_png(svg):
+def to_png(svg: str) -> bytes:
     """Draw an SVG of `draw_figure` as PNG bytes, 300 dpi at print size."""
     return vl_convert.svg_to_png(svg, ppi=PRINT_DPI)
 
 
-def _whiten(grey, shape):
+def _whiten(grey: Any, shape: tuple[int, int]) -> Any:
     if grey is None:
         grey = np.full(shape, 255, np.uint8)
     return np.stack([grey] * 3, axis=-1)
 
 
-def _draw_panel(pixels, title, size, frames, lines):
+def _draw_panel(
+    pixels: npt.NDArray[np.uint8], title: Any, size: Any, frames: Any, lines: Any
+) -> Any:
     width, height = size
     layers = [
         alt.Chart(theme.make_data([{"uri": encode_png(pixels)}]))
@@ -146,7 +169,7 @@ def _draw_panel(pixels, title, size, frames, lines):
     return alt.layer(*layers, width=width, height=height, title=_head(title))
 
 
-def _draw_lines(lines, size):
+def _draw_lines(lines: Any, size: Any) -> Any:
     """Draw lines of x1, y1, x2, y2 in points within a panel."""
     ends = ("x", "y", "x2", "y2")
     rows = [dict(zip(ends, (round(end, 2) for end in line), strict=True)) for line in lines]
@@ -163,11 +186,11 @@ def _draw_lines(lines, size):
     )
 
 
-def _head(title):
+def _head(title: Any) -> Any:
     return alt.TitleParams(title, fontSize=theme.TEXT_PT + 0.5, frame="group", offset=3)
 
 
-def _draw_scale(quantity, limit, size):
+def _draw_scale(quantity: Any, limit: float, size: Any) -> Any:
     low, high = find_range(quantity.scale, limit)
     steps = np.linspace(0, COLOUR_COUNT - 1, _LEGEND_STEPS).astype(int)
     colours = make_colours(quantity.scale)[steps].astype(float)

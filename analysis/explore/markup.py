@@ -1,8 +1,12 @@
 """The page's texts as markup: any text of a study is escaped here, and nowhere else."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from html import escape
 from importlib.resources import files
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from bokeh.core.templates import FILE, get_env
@@ -13,12 +17,19 @@ from upscale_audit.analysis.explore.views import spell_query
 from upscale_audit.analysis.pages import spell_text
 from upscale_audit.analysis.theme import count_noun
 
+if TYPE_CHECKING:
+    from upscale_audit.analysis.explore.explorer import Explorer
+    from upscale_audit.analysis.explore.pixels import Film
+    from upscale_audit.analysis.explore.quantities import Quantity
+    from upscale_audit.analysis.explore.views import View
+
+
 MOST_CHARACTERS = 1000
 """Of a value that a table shows."""
 _PACKAGE = "upscale_audit.analysis.explore"
 
 
-def _read_part(name):
+def _read_part(name: str) -> Any:
     return files(_PACKAGE).joinpath(name).read_text(encoding="utf-8")
 
 
@@ -26,7 +37,7 @@ INNER_STYLE = _read_part("inner.css")
 """Of what lies in a widget's own tree, which the page's style does not reach."""
 
 
-def dress(document, explorer):
+def dress(document: Any, explorer: Explorer) -> None:
     """Give a document the page around its parts."""
     models, images = len(explorer.models), len(explorer.images)
     counts = f"{count_noun(models, 'model')}, {count_noun(images, 'image')}"
@@ -40,36 +51,36 @@ def dress(document, explorer):
     )
 
 
-def group(quantities):
+def group(quantities: Iterable[Quantity]) -> Any:
     """Group quantities for a list of choices."""
-    groups = {}
+    groups: dict[Any, Any] = {}
     for item in quantities:
         groups.setdefault(item.group, []).append((item.stem, item.title))
     return groups
 
 
-def spell(text):
+def spell(text: object) -> str:
     """Spell any text as markup that shows it."""
     return escape(spell_text(str(text)))
 
 
-def paragraph(text):
+def paragraph(text: object) -> str:
     """Compose a paragraph."""
     return f"<p>{spell(text)}</p>"
 
 
-def alarm(text):
+def alarm(text: object) -> str:
     """Compose a message of what went wrong."""
     return f'<pre class="alarm" role="alert">{spell(text)}</pre>'
 
 
-def meaning(quantity, inference_path):
+def meaning(quantity: Quantity, inference_path: str) -> str:
     """Say what a quantity is: the words of the warehouse."""
     texts = quantity.descriptions[inference_path], MEANINGS[quantity.scale]
     return "".join(f'<p class="quiet">{spell(text)}</p>' for text in texts)
 
 
-def caption(view, label, films):
+def caption(view: View, label: str, films: tuple[Film, Film]) -> str:
     """Say what both films are, and why one is not shown."""
     text = (
         f"<p>Left: reference <b>{spell(view.image_id)}</b>. Right: <b>{spell(label)}</b>,"
@@ -79,7 +90,12 @@ def caption(view, label, films):
     return text + "".join(f'<p class="alarm" role="alert">{spell(item)}</p>' for item in problems)
 
 
-def tabulate_block(numbers, block, quantities, view):
+def tabulate_block(
+    numbers: Mapping[str, Any] | None,
+    block: tuple[int, int],
+    quantities: Iterable[Quantity],
+    view: View,
+) -> str:
     """Tabulate what the warehouse holds of a block."""
     place = f"row {block[0]}, column {block[1]}; pixels from {8 * block[0]}, {8 * block[1]}"
     if numbers is None:
@@ -105,7 +121,7 @@ def tabulate_block(numbers, block, quantities, view):
     )
 
 
-def spell_value(value):
+def spell_value(value: object) -> str:
     """Spell a value of the warehouse; a missing one is a dash, and only numbers have a minus."""
     if value is None:
         return "\u2013"
@@ -117,7 +133,7 @@ def spell_value(value):
     return spell(text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}\u2026")
 
 
-def list_files(view, address):
+def list_files(view: View, address: str) -> str:
     """List what can be saved of what is seen, and show its query."""
     links = {
         "Figure, PNG": f"/save/figure.png?{address}",
@@ -135,7 +151,7 @@ def list_files(view, address):
     )
 
 
-def describe_table(name, description, columns):
+def describe_table(name: str, description: str, columns: Sequence[Mapping[str, Any]]) -> str:
     """Describe a table and its columns: the words of the warehouse."""
     lines = "".join(
         f'<tr><th scope="row">{spell(item["column_name"])}</th><td>{spell(item["data_type"])}</td>'
@@ -150,7 +166,7 @@ def describe_table(name, description, columns):
     )
 
 
-def tabulate_answer(answer, sql):
+def tabulate_answer(answer: Any, sql: str) -> str:
     """Tabulate the rows of an answer, say how many there are, and offer all as CSV."""
     count = f"{count_noun(len(answer.rows), 'row')}."
     said = f"The first {MOST_ROWS} rows; there are more." if answer.has_more else count

@@ -1,13 +1,23 @@
 """Where regions of an image end: lines between blocks of different ones, and places for names."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from upscale_audit.analysis.marts import quote_text
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from upscale_audit.analysis.marts import Marts
+
+
 BLOCK_PX = 8
 
 
-def read_outlines(marts, image_id):
+def read_outlines(marts: Marts, image_id: str) -> Any:
     """Read the regions of an image as what is drawn of them.
 
     Parameters
@@ -43,7 +53,7 @@ def read_outlines(marts, image_id):
     return [tuple(BLOCK_PX * end for end in line) for line in lines], names
 
 
-def find_edges(grid):
+def find_edges(grid: npt.NDArray[np.integer]) -> list[tuple[int, int, int, int]]:
     """Find the straight lines between cells of different values.
 
     Parameters
@@ -68,7 +78,7 @@ def find_edges(grid):
     return down + across
 
 
-def find_middles(grid):
+def find_middles(grid: npt.NDArray[np.integer]) -> dict[int, tuple[int, int]]:
     """Find for each value the cell of it that is nearest to the mean place of its cells.
 
     Parameters
@@ -84,11 +94,12 @@ def find_middles(grid):
     for value in np.unique(grid):
         places = np.argwhere(grid == value)
         distances = ((places - places.mean(axis=0)) ** 2).sum(axis=1)
-        middles[int(value)] = tuple(int(end) for end in places[distances.argmin()])
+        row, col = places[distances.argmin()]
+        middles[int(value)] = int(row), int(col)
     return middles
 
 
-def _find_runs(flags):
+def _find_runs(flags: Any) -> Any:
     """Begin and end of each run of true flags."""
     steps = np.diff(np.concatenate([[0], flags.astype(np.int8), [0]]))
     begins, ends = (np.flatnonzero(steps == step).tolist() for step in (1, -1))

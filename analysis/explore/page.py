@@ -1,9 +1,12 @@
 """One page of the explorer: its controls, what they show, and what a reader does with them."""
 
+from __future__ import annotations
+
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from bokeh.events import ButtonClick, SelectionGeometry, Tap
 from bokeh.layouts import column, row
@@ -29,6 +32,11 @@ from upscale_audit.analysis.explore.views import (
 )
 from upscale_audit.ingest.errors import StudyError
 
+if TYPE_CHECKING:
+    from upscale_audit.analysis.explore.answers import Question
+    from upscale_audit.analysis.explore.explorer import Explorer
+
+
 PATH_NAMES = {"notta": "without augmentation (notta)", "tta": "with augmentation (tta)"}
 OPACITIES = [(f"{tenths / 10:g}", f"{10 * tenths} %") for tenths in (2, 4, 6, 8, 10)]
 SHOWN = ("Film", "Film and map", "Map")
@@ -48,11 +56,12 @@ class Page:
         Gets the page; its request's words choose what is seen first.
     """
 
-    def __init__(self, explorer, document):
+    def __init__(self, explorer: Explorer, document: Any) -> None:
         self._explorer, self._document = explorer, document
         words = _read_words(document)
         self._view = explorer.make_view(words)
-        self._block, self._question, self._is_setting = (0, 0), None, False
+        self._question: Question | None = None
+        self._block, self._is_setting = (0, 0), False
         self._films, self._histogram = Films(), Histogram()
         self._make_choices()
         self._make_look(words)
@@ -68,7 +77,7 @@ class Page:
 
     # ---- controls -----------------------------------------------------------------------------
 
-    def _make_choices(self):
+    def _make_choices(self) -> None:
         explorer, view = self._explorer, self._view
         quantities = explorer.quantities.values()
         labels = [(model, explorer.labels[model]) for model in explorer.models]
@@ -78,7 +87,7 @@ class Page:
         self._quantity = _select("Map shows", markup.group(quantities), view.quantity.stem)
         self._meaning, self._tables_meaning = _text(), _text()
 
-    def _make_look(self, words):
+    def _make_look(self, words: Any) -> None:
         self._over = [
             RadioGroup(labels=[*SHOWN], active=active, inline=True, name=name, **_look())
             for active, name in ((0, "Reference shows"), (1, "Restored shows"))
@@ -94,7 +103,7 @@ class Page:
             labels=["Finding boxes", "Edges of regions"], active=[0, 1], **_look()
         )
 
-    def _make_brush(self):
+    def _make_brush(self) -> None:
         numbers = [item for item in self._explorer.quantities.values() if not item.is_flag]
         self._by = _select("Brush by", markup.group(numbers), self._view.brushed.stem)
         self._low = NumericInput(title="from", mode="float", width=120, **_style())
@@ -102,7 +111,7 @@ class Page:
         self._clear = Button(label="All blocks", width=110, **_style())
         self._seen = _text()
 
-    def _make_block(self):
+    def _make_block(self) -> None:
         self._row = NumericInput(title="Block row", low=0, value=0, width=120, **_style())
         self._col = NumericInput(title="Block column", low=0, value=0, width=120, **_style())
         self._farthest = Button(label="Farthest of those seen", width=250, **_style())
@@ -110,7 +119,7 @@ class Page:
         self._whole = Button(label="Whole image", width=120, **_style())
         self._numbers, self._caption, self._files = _text(), _text(), _text()
 
-    def _make_sql(self):
+    def _make_sql(self) -> None:
         self._sql = TextAreaInput(
             title="SQL, one query",
             value=spell_query(self._view),
@@ -126,7 +135,7 @@ class Page:
         self._table = _select("Table", tables, "fct_blocks" if "fct_blocks" in tables else "")
         self._answer = _text()
 
-    def _lay_out(self):
+    def _lay_out(self) -> None:
         stretch = {"sizing_mode": "stretch_width"}
         over = [
             item for group in self._over for item in (_text(markup.paragraph(group.name)), group)
@@ -173,7 +182,7 @@ class Page:
             self._document.add_root(part)
         markup.dress(self._document, self._explorer)
 
-    def _listen(self):
+    def _listen(self) -> None:
         for control in (self._model, self._path, self._image):
             self._hear(control, "value", self._on_choice)
         self._hear(self._quantity, "value", self._on_quantity)
@@ -207,11 +216,11 @@ class Page:
         )
         self._document.on_session_destroyed(lambda _: self._stop_asking())
 
-    def _hear(self, control, name, act):
+    def _hear(self, control: Any, name: str, act: Any) -> None:
         """Act when a reader sets a control, and not when `_set` does."""
         control.on_change(name, lambda attr, old, new: None if self._is_setting else self._act(act))
 
-    def _act(self, act):
+    def _act(self, act: Any) -> None:
         """Act, and let the browser draw what came of it once."""
         self._document.hold("combine")
         try:
@@ -221,7 +230,7 @@ class Page:
 
     # ---- what a reader does -------------------------------------------------------------------
 
-    def _on_choice(self):
+    def _on_choice(self) -> None:
         paths = self._explorer.models[self._model.value]
         path = self._path.value if self._path.value in paths else paths[0]
         before, self._view = (
@@ -236,31 +245,31 @@ class Page:
         self._set(self._path, options=self._list_paths(), value=path)
         self._show_image(is_same_image=before.image_id == self._view.image_id)
 
-    def _on_quantity(self):
+    def _on_quantity(self) -> None:
         quantity = self._explorer.quantities[self._quantity.value]
         self._view = replace(self._view, quantity=quantity)
         self._set(self._full, value=self._explorer.find_limit(self._view))
         self._show_map()
 
-    def _on_full(self):
+    def _on_full(self) -> None:
         if not self._full.value:
             self._set(self._full, value=self._explorer.find_limit(self._view))
         self._show_map()
 
-    def _on_brushed_quantity(self):
+    def _on_brushed_quantity(self) -> None:
         brushed = self._explorer.quantities[self._by.value]
         self._view = replace(self._view, brushed=brushed)
         self._brush(None, None)
 
-    def _on_ends(self):
+    def _on_ends(self) -> None:
         if (self._low.value is None) == (self._high.value is None):
             self._brush(self._low.value, self._high.value)
 
-    def _on_selection(self, event):
+    def _on_selection(self, event: Any) -> None:
         if event.final:
             self._brush(event.geometry["x0"], event.geometry["x1"])
 
-    def _on_tap(self, event):
+    def _on_tap(self, event: Any) -> None:
         if event.x is None or event.y is None:
             return
         rows, cols = self._explorer.images[self._view.image_id]
@@ -268,33 +277,33 @@ class Page:
         if 0 <= block[0] < rows and 0 <= block[1] < cols:
             self._choose_block(block)
 
-    def _on_place(self):
+    def _on_place(self) -> None:
         self._choose_block((int(self._row.value or 0), int(self._col.value or 0)))
 
-    def _brush(self, low, high):
-        low, high = order_ends(low, high)
-        self._view = replace(self._view, low=low, high=high)
+    def _brush(self, low: float | None, high: float | None) -> None:
+        least, most = order_ends(low, high)
+        self._view = replace(self._view, low=least, high=most)
         self._show_brush()
         self._show_map()
 
-    def _choose_block(self, block):
+    def _choose_block(self, block: Any) -> None:
         self._place_block(block)
         self._show_block()
 
-    def _place_block(self, block):
+    def _place_block(self, block: Any) -> None:
         """Choose a block, or of a smaller image the nearest."""
         rows, cols = self._explorer.images[self._view.image_id]
         self._block = min(block[0], rows - 1), min(block[1], cols - 1)
         self._set(self._row, value=self._block[0])
         self._set(self._col, value=self._block[1])
 
-    def _choose_farthest(self):
+    def _choose_farthest(self) -> None:
         self._choose_block(find_farthest(self._explorer.read_seen(self._view), self._view.quantity))
 
-    def _put(self, sql):
+    def _put(self, sql: str) -> None:
         self._sql.value = sql
 
-    def _ask(self):
+    def _ask(self) -> None:
         if self._question is not None:
             return
         try:
@@ -306,7 +315,7 @@ class Page:
         self._answer.text = markup.paragraph("Running; Stop ends it.")
         _WORKERS.submit(self._wait_for, self._question, self._sql.value)
 
-    def _wait_for(self, question, sql):
+    def _wait_for(self, question: Any, sql: str) -> None:
         """Wait in a thread of its own; the page is touched only in its loop."""
         try:
             text = markup.tabulate_answer(question.read(), sql)
@@ -317,13 +326,13 @@ class Page:
             text = markup.alarm("failed: the terminal says how")
         self._document.add_next_tick_callback(partial(self._show_answer, text))
 
-    def _stop_asking(self):
+    def _stop_asking(self) -> None:
         if self._question is not None:
             self._question.stop()
 
     # ---- what is shown ------------------------------------------------------------------------
 
-    def _show_image(self, *, is_same_image=False):
+    def _show_image(self, *, is_same_image: bool = False) -> None:
         explorer, view = self._explorer, self._view
         rows, cols = explorer.images[view.image_id]
         films = explorer.read_films(view)
@@ -341,7 +350,7 @@ class Page:
         self._show_brush()
         self._show_map()
 
-    def _show_layers(self):
+    def _show_layers(self) -> None:
         for number, group in enumerate(self._over):
             shown = SHOWN[group.active]
             self._films.show_layers(
@@ -355,21 +364,21 @@ class Page:
             )
         self._show_files()
 
-    def _show_map(self):
+    def _show_map(self) -> None:
         view = self._view
         self._films.show_map(self._explorer.read_seen(view), view.quantity, self._full.value)
         self._meaning.text = markup.meaning(view.quantity, view.inference_path)
         self._show_files()
         self._show_block()
 
-    def _show_brush(self):
+    def _show_brush(self) -> None:
         view = self._view
         self._set(self._low, value=view.low)
         self._set(self._high, value=view.high)
         self._histogram.show(self._explorer.read_values(view, view.brushed), view)
         self._seen.text = markup.paragraph(self._explorer.describe_seen(view))
 
-    def _show_block(self):
+    def _show_block(self) -> None:
         explorer, view = self._explorer, self._view
         self._films.mark_block(self._block)
         numbers = explorer.read_block(view, self._block)
@@ -377,27 +386,27 @@ class Page:
             numbers, self._block, explorer.quantities.values(), view
         )
 
-    def _show_files(self):
+    def _show_files(self) -> None:
         view, look = self._view, {"opacity": self._opacity.value}
         if self._full.value:
             look["full"] = f"{self._full.value:g}"
         self._files.text = markup.list_files(view, spell_address(view, **look))
 
-    def _show_table(self):
+    def _show_table(self) -> None:
         name = self._table.value
         self._tables_meaning.text = markup.describe_table(
             name, self._explorer.tables.get(name, ""), self._explorer.read_columns(name)
         )
 
-    def _show_answer(self, text):
+    def _show_answer(self, text: Any) -> None:
         self._question = None
         self._run.disabled, self._stop.disabled = False, True
         self._answer.text = text
 
-    def _list_paths(self):
+    def _list_paths(self) -> Any:
         return [(path, PATH_NAMES[path]) for path in self._explorer.models[self._view.model_id]]
 
-    def _set(self, control, **values):
+    def _set(self, control: Any, **values: Any) -> None:
         """Set a control without hearing of it."""
         self._is_setting = True
         try:
@@ -406,28 +415,28 @@ class Page:
             self._is_setting = False
 
 
-def _read_words(document):
+def _read_words(document: Any) -> Any:
     context = document.session_context
     arguments = context.request.arguments if context is not None else {}
     return {key: values[-1].decode("utf-8", "replace") for key, values in arguments.items()}
 
 
-def _select(title, options, value):
+def _select(title: Any, options: Any, value: Any) -> Any:
     return Select(title=title, options=options, value=value, **_look())
 
 
-def _text(text=""):
+def _text(text: str = "") -> Any:
     return Div(text=text, disable_math=True, **_look())
 
 
-def _style():
+def _style() -> Any:
     return {"stylesheets": [markup.INNER_STYLE], "margin": (0, 8, 8, 0)}
 
 
-def _look():
+def _look() -> Any:
     return {"sizing_mode": "stretch_width", **_style()}
 
 
-def _row(*parts, **settings):
+def _row(*parts: Any, **settings: Any) -> Any:
     """Put parts side by side, and below each other where they do not fit."""
     return row(*parts, stylesheets=[":host { flex-wrap: wrap; }"], **settings)

@@ -1,7 +1,10 @@
 """The pixels behind the blocks, shown only where a file is still the one that was measured."""
 
+from __future__ import annotations
+
 import hashlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,6 +13,12 @@ from upscale_audit.ingest.errors import RejectedFileError
 from upscale_audit.ingest.images import decode_image, limit_bytes, read_bytes
 from upscale_audit.ingest.sizes import bring_to_size, find_size_problem
 from upscale_audit.ingest.windows import recall_display
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from upscale_audit.analysis.marts import Marts
+    from upscale_audit.ingest.study import Study
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +36,13 @@ class Film:
     problem: str = ""
 
 
-def read_film(marts, study, image_id, model_id=None, inference_path=None):
+def read_film(
+    marts: Marts,
+    study: Study,
+    image_id: str,
+    model_id: str | None = None,
+    inference_path: str | None = None,
+) -> Film:
     """Read a reference, or a restored image of it.
 
     Parameters
@@ -65,14 +80,17 @@ def read_film(marts, study, image_id, model_id=None, inference_path=None):
             f"{source['file_name']} is not the file that was measured (its SHA-256 differs): no"
             " pixels are shown. Run upscale-audit ingest and build to measure it.",
         )
-    return _decode(marts, study, image_id, path, data, source)
+    found: Film = _decode(marts, study, image_id, path, data, source)
+    return found
 
 
-def _find_source(marts, image_id, model_id, inference_path):
+def _find_source(
+    marts: Marts, image_id: str, model_id: str | None, inference_path: str | None
+) -> Any:
     role = "reference" if model_id is None else "restored"
     restored = (
         ""
-        if model_id is None
+        if model_id is None or inference_path is None
         else f" and model_id = {quote_text(model_id)}"
         f" and inference_path = {quote_text(inference_path)}"
     )
@@ -85,14 +103,14 @@ def _find_source(marts, image_id, model_id, inference_path):
     return rows[0] if rows else None
 
 
-def _find_folder(study, model_id, inference_path):
-    if model_id is None:
+def _find_folder(study: Study, model_id: str | None, inference_path: str | None) -> Path | None:
+    if model_id is None or inference_path is None:
         return study.references
     own = [model for model in study.models if model.model_id == model_id]
     return own[0].folder(inference_path) if own else None
 
 
-def _decode(marts, study, image_id, path, data, source):
+def _decode(marts: Marts, study: Study, image_id: str, path: Any, data: bytes, source: Any) -> Any:
     parameters = study.ingest_parameters
     (size,) = marts.rows(
         f"select height_px, width_px from dim_images where image_id = {quote_text(image_id)}"
@@ -118,7 +136,7 @@ def _decode(marts, study, image_id, path, data, source):
     return Film(grey)
 
 
-def read_boxes(marts, image_id):
+def read_boxes(marts: Marts, image_id: str) -> list[dict[str, Any]]:
     """Read the finding boxes of an image that are used.
 
     Parameters

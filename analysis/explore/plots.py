@@ -1,5 +1,9 @@
 """The plots of a page: two films that move together, and the histogram that is brushed."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from bokeh.layouts import column, gridplot
 from bokeh.models import (
@@ -25,6 +29,14 @@ from upscale_audit.analysis.explore.colours import find_range, make_colours
 from upscale_audit.analysis.explore.outlines import BLOCK_PX
 from upscale_audit.analysis.explore.views import count_bins
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from upscale_audit.analysis.explore.pixels import Film
+    from upscale_audit.analysis.explore.quantities import Quantity
+    from upscale_audit.analysis.explore.views import View
+
+
 ZOOM_BLOCKS = 12
 """Blocks around one that is zoomed to."""
 _GREYS = [f"#{grey:02x}{grey:02x}{grey:02x}" for grey in range(256)]
@@ -43,7 +55,7 @@ class Films:
         Both, side by side.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._x, self._y = Range1d(0, 1), Range1d(1, 0)
         self._mapper = LinearColorMapper(palette=_GREYS, nan_color=_CLEAR)
         self._map = ColumnDataSource({"image": [], "dw": [], "dh": []})
@@ -55,14 +67,15 @@ class Films:
         self._picked = ColumnDataSource({"left": [0], "right": [0], "top": [0], "bottom": [0]})
         self._cross = [Span(dimension=side, line_alpha=0.5) for side in ("height", "width")]
         self._films = [ColumnDataSource({"image": [], "dw": [], "dh": []}) for _ in range(2)]
-        self._layers, self.figures = [], []
+        self._layers: list[Any] = []
+        self.figures: list[Any] = []
         for source in self._films:
             self._add_figure(source)
         pair = gridplot([self.figures], sizing_mode="stretch_width", toolbar_location="above")
         pair.spacing, pair.toolbar.logo = 14, None
         self.layout = column(pair, self._make_bar(), sizing_mode="stretch_width")
 
-    def _make_bar(self):
+    def _make_bar(self) -> Any:
         """Make the map's scale, beside the figures: within one it would shrink the film."""
         bare = figure(height=52, toolbar_location=None, tools=[], x_range=(0, 1), y_range=(0, 1))
         bare.update(sizing_mode="stretch_width", min_border=0, outline_line_color=None)
@@ -82,7 +95,7 @@ class Films:
         bare.add_layout(self._bar)
         return bare
 
-    def _add_figure(self, source):
+    def _add_figure(self, source: Any) -> None:
         plot = figure(
             x_range=self._x,
             y_range=self._y,
@@ -142,7 +155,9 @@ class Films:
         self.figures.append(plot)
         self._layers.append((film, shown, boxes, outlines))
 
-    def show_films(self, films, shape, boxes):
+    def show_films(
+        self, films: tuple[Film, Film], shape: tuple[int, int], boxes: list[dict[str, Any]]
+    ) -> None:
         """Show the pixels of both images, white where there are none, and an image's marks."""
         height, width = (BLOCK_PX * length for length in shape)
         self._map_size = width, height
@@ -161,14 +176,23 @@ class Films:
         for plot in self.figures:
             plot.aspect_ratio = self._size[0] / self._size[1]
 
-    def show_outlines(self, lines, names):
+    def show_outlines(self, lines: Any, names: Any) -> None:
         """Show where regions end, and their names: `analysis.explore.outlines.read_outlines`."""
         ends = zip(*lines, strict=True) if lines else ([] for _ in range(4))
         self._edges.data = dict(zip(("x1", "y1", "x2", "y2"), map(list, ends), strict=True))
         columns = zip(*names, strict=True) if names else ([] for _ in range(3))
         self._regions.data = dict(zip(("name", "x", "y"), map(list, columns), strict=True))
 
-    def show_layers(self, number, *, has_film, has_map, opacity, has_boxes, has_outlines):
+    def show_layers(
+        self,
+        number: int,
+        *,
+        has_film: bool,
+        has_map: bool,
+        opacity: float,
+        has_boxes: bool,
+        has_outlines: bool,
+    ) -> None:
         """Show some layers of one of the figures."""
         film, shown, boxes, outlines = self._layers[number]
         film.visible, shown.visible = has_film, has_map
@@ -177,7 +201,7 @@ class Films:
             for mark in marks:
                 mark.visible = is_shown
 
-    def show_map(self, values, quantity, limit):
+    def show_map(self, values: npt.NDArray[np.float64], quantity: Quantity, limit: float) -> None:
         """Show values of blocks, (R, C) float64 array; NaN is clear."""
         low, high = find_range(quantity.scale, limit)
         palette = [
@@ -189,7 +213,7 @@ class Films:
         width, height = self._map_size
         self._map.data = {"image": [values.astype(np.float32)], "dw": [width], "dh": [height]}
 
-    def mark_block(self, block):
+    def mark_block(self, block: tuple[int, int]) -> None:
         """Frame one block."""
         top, left = (BLOCK_PX * place for place in block)
         self._picked.data = {
@@ -199,7 +223,7 @@ class Films:
             "bottom": [top + BLOCK_PX],
         }
 
-    def zoom_to(self, block):
+    def zoom_to(self, block: tuple[int, int]) -> None:
         """Show a block and what is around it."""
         reach = BLOCK_PX * ZOOM_BLOCKS / 2
         row_px, col_px = (BLOCK_PX * (place + 0.5) for place in block)
@@ -207,7 +231,7 @@ class Films:
         self._x.update(start=col_px - reach, end=col_px + reach)
         self._y.update(start=row_px + reach * ratio, end=row_px - reach * ratio)
 
-    def zoom_out(self):
+    def zoom_out(self) -> None:
         """Show the whole image."""
         width, height = self._size
         for side, start, end in ((self._x, 0, width), (self._y, height, 0)):
@@ -222,7 +246,7 @@ class Histogram:
     figure : object
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._bins = ColumnDataSource({"left": [], "right": [], "top": []})
         select = BoxSelectTool(dimensions="width")
         self.figure = figure(
@@ -253,7 +277,7 @@ class Histogram:
         self.figure.add_layout(self._range)
         self.figure.ygrid.grid_line_color = self.figure.xgrid.grid_line_color = "#ebebeb"
 
-    def show(self, values, view):
+    def show(self, values: npt.NDArray[np.float64], view: View) -> None:
         """Count values, and mark the range that the view's brush holds."""
         counts, edges = count_bins(values)
         self._bins.data = {"left": edges[:-1], "right": edges[1:], "top": counts}

@@ -1,8 +1,16 @@
 """What of a block can be shown: the columns of `fct_blocks` that each inference path has."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from upscale_audit.ingest.study import INFERENCE_PATHS
+
+if TYPE_CHECKING:
+    from upscale_audit.analysis.marts import Marts
+
 
 SCORES, LEDGER, LR, DIRECTIONS, MORE = (
     "Scores",
@@ -58,19 +66,19 @@ class Quantity:
     unit: str
     scale: str
     is_flag: bool
-    descriptions: dict
+    descriptions: dict[str, str]
 
     @property
-    def title(self):
+    def title(self) -> str:
         """Label and unit."""
         return f"{self.label}, {self.unit}" if self.unit else self.label
 
-    def column(self, inference_path):
+    def column(self, inference_path: str) -> str:
         """Name of its column in `fct_blocks`."""
         return f"{self.stem}_{inference_path}"
 
 
-def read_quantities(marts):
+def read_quantities(marts: Marts) -> dict[str, Quantity]:
     """Read what of a block can be shown.
 
     Parameters
@@ -89,7 +97,7 @@ def read_quantities(marts):
         " order by column_index"
     )
     components = {item["column_stem"]: item for item in marts.read_components()}
-    found = {}
+    found: dict[Any, Any] = {}
     for column in columns:
         stem, _, path = column["column_name"].rpartition("_")
         kind = column["data_type"].partition("(")[0]
@@ -98,13 +106,15 @@ def read_quantities(marts):
     whole = {stem: own for stem, own in found.items() if len(own[0]) == len(INFERENCE_PATHS)}
     order = [*LABELS, *components, *whole]
     return {
-        stem: _describe(stem, *whole[stem], components.get(stem))
+        stem: _describe(stem, whole[stem][0], whole[stem][1], components.get(stem))
         for stem in dict.fromkeys(order)
         if stem in whole
     }
 
 
-def _describe(stem, descriptions, kind, component):
+def _describe(
+    stem: str, descriptions: dict[str, str], kind: str, component: Mapping[str, Any] | None
+) -> Quantity:
     suffix = next((suffix for suffix in _UNITS if stem.endswith(suffix)), "")
     unit = _UNITS.get(suffix, "")
     scale = "signed" if stem in _SIGNED else "amount"

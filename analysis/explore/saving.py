@@ -1,9 +1,13 @@
 """What is seen, as files: figure, CSV, and the query that made it."""
 
+from __future__ import annotations
+
 import asyncio
 import csv
 import io
 import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler
@@ -13,6 +17,12 @@ from upscale_audit.analysis.explore.explorer import read_share
 from upscale_audit.analysis.explore.figure import draw_figure, to_png
 from upscale_audit.analysis.explore.views import spell_query
 from upscale_audit.ingest.errors import StudyError
+
+if TYPE_CHECKING:
+    from upscale_audit.analysis.explore.answers import Question
+    from upscale_audit.analysis.explore.explorer import Explorer
+    from upscale_audit.analysis.explore.views import View
+
 
 DEFAULT_OPACITY = 0.8
 _FORMULA = re.compile(r"'*[=+@\t\r-]")
@@ -27,11 +37,12 @@ _TYPES = {
 class Saved(RequestHandler):
     """Give a file of what an address describes: blocks.csv, blocks.sql, figure.png, answer.csv."""
 
-    def initialize(self, explorer):
+    def initialize(self, explorer: Explorer) -> None:
         """Take what all pages share."""
-        self._explorer, self._question = explorer, None
+        self._explorer = explorer
+        self._question: Question | None = None
 
-    async def get(self, name):
+    async def get(self, name: str) -> Any:
         """Write the file."""
         words = {key: self.get_query_argument(key) for key in self.request.query_arguments}
         kind = name.rpartition(".")[2]
@@ -50,12 +61,12 @@ class Saved(RequestHandler):
             return self.finish(await self._draw(view, words, kind))
         raise HTTPError(404)
 
-    def on_connection_close(self):
+    def on_connection_close(self) -> None:
         """End the query of whoever has gone."""
         if self._question is not None:
             self._question.stop()
 
-    async def _draw(self, view, words, kind):
+    async def _draw(self, view: View, words: Any, kind: Any) -> Any:
         """Draw the figure, without holding up whoever else looks."""
         explorer = self._explorer
         # Read here: the warehouse's connection is of this thread.
@@ -73,12 +84,12 @@ class Saved(RequestHandler):
         svg = await asyncio.to_thread(draw_figure, *seen)
         return await asyncio.to_thread(to_png, svg) if kind == "png" else svg
 
-    async def _write_rows(self, sql):
+    async def _write_rows(self, sql: str) -> None:
         """Write the rows of a query, without holding up whoever else looks."""
         try:
-            self._question = self._explorer.desk.ask(sql)
+            question = self._question = self._explorer.desk.ask(sql)
             # One more tells whether there are more.
-            batches = self._question.read_batches(most_rows=MOST_SAVED_ROWS + 1)
+            batches = question.read_batches(most_rows=MOST_SAVED_ROWS + 1)
             count = 0
             while (batch := await asyncio.to_thread(next, batches, None)) is not None:
                 columns, rows = batch
@@ -96,15 +107,15 @@ class Saved(RequestHandler):
             self.set_header("Content-Type", "text/plain; charset=utf-8")
             self.write(f"{error}\n")
         except StreamClosedError:
-            self._question.stop()
+            self.on_connection_close()
 
 
-def _spell_csv(rows):
+def _spell_csv(rows: Iterable[Sequence[Any]]) -> str:
     """Spell rows so that no text of them runs as a formula in a spreadsheet: docs/trust.md."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(map(_quieten, row) for row in rows)
     return text.getvalue()
 
 
-def _quieten(cell):
+def _quieten(cell: Any) -> Any:
     return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell

@@ -1,10 +1,14 @@
 """The explorer's server: this machine only, and only for the page that it serves itself."""
 
+from __future__ import annotations
+
 import asyncio
 import base64
 import hashlib
 import re
 import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from bokeh.resources import Resources
 from bokeh.server.server import BaseServer
@@ -18,13 +22,17 @@ from upscale_audit.analysis.explore.page import Page
 from upscale_audit.analysis.explore.saving import Saved
 from upscale_audit.ingest.errors import StudyError
 
+if TYPE_CHECKING:
+    from upscale_audit.ingest.study import Study
+
+
 ADDRESS = "127.0.0.1"
 MAX_HEADER_BYTES = 1 << 21
 """An address may hold the longest query that the page takes, each letter in twelve characters."""
 _INLINE_SCRIPT = re.compile(rb"<script(?![^>]*\bsrc=)[^>]*>(.*?)</script>", re.DOTALL)
 
 
-def serve(study, port, say):
+def serve(study: Study, port: int, say: Callable[[str], None]) -> None:
     """Serve the explorer of a study until it is interrupted.
 
     Parameters
@@ -53,7 +61,7 @@ def serve(study, port, say):
             server.io_loop.close()
 
 
-def make_server(explorer, port):
+def make_server(explorer: Explorer, port: int) -> Any:
     """Make the server; it answers once its loop runs.
 
     Parameters
@@ -98,16 +106,16 @@ class _LocalApplication(BokehTornado):
     that asks for something shows in Origin or in Sec-Fetch-Site.
     """
 
-    def __init__(self, hosts, *arguments, **settings):
+    def __init__(self, hosts: Any, *arguments: Any, **settings: Any) -> None:
         self._hosts = frozenset(hosts)
         super().__init__(*arguments, **settings)
 
-    def find_handler(self, request, **settings):
+    def find_handler(self, request: Any, **settings: Any) -> Any:
         if self._is_own(request):
             return super().find_handler(request, **settings)
         return self.get_handler_delegate(request, ErrorHandler, {"status_code": 403})
 
-    def _is_own(self, request):
+    def _is_own(self, request: Any) -> bool:
         origins = {None, *(f"http://{host}" for host in self._hosts)}
         return (
             request.headers.get("Host") in self._hosts
@@ -115,7 +123,7 @@ class _LocalApplication(BokehTornado):
             and request.headers.get("Sec-Fetch-Site") in (None, "none", "same-origin")
         )
 
-    def resources(self, absolute_url=None):
+    def resources(self, absolute_url: Any = None) -> Any:
         """Bokeh's scripts from this server, whatever the environment asks for."""
         return Resources(mode="server", root_url="/", components=["bokeh", "bokeh-widgets"])
 
@@ -123,7 +131,9 @@ class _LocalApplication(BokehTornado):
 class _Policy(OutputTransform):
     """Headers of every answer: its own scripts run, nothing is loaded from elsewhere."""
 
-    def transform_first_chunk(self, status_code, headers, chunk, finishing):
+    def transform_first_chunk(
+        self, status_code: int, headers: Any, chunk: bytes, finishing: bool
+    ) -> Any:
         scripts = " ".join(
             f"'sha256-{base64.b64encode(hashlib.sha256(script).digest()).decode()}'"
             for script in _INLINE_SCRIPT.findall(chunk)

@@ -1,11 +1,20 @@
 """What is looked at: one image under one model, which of its blocks, and the query for them."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from upscale_audit.analysis.explore.quantities import Quantity
 from upscale_audit.analysis.marts import quote_name, quote_text
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from upscale_audit.analysis.marts import Marts
+
 
 DIGITS = 6
 """Decimals of the fixed-point columns of `fct_blocks`; ends of a brush are rounded to them."""
@@ -40,12 +49,12 @@ class View:
     high: float | None = None
 
     @property
-    def has_brush(self):
+    def has_brush(self) -> bool:
         """Whether blocks are chosen by a range."""
         return self.low is not None and self.high is not None
 
 
-def spell_query(view):
+def spell_query(view: View) -> str:
     """Spell the query that gives the blocks that are seen, and what is seen of them.
 
     Parameters
@@ -69,7 +78,7 @@ def spell_query(view):
     return "\n".join([*lines, "order by block_row, block_col"])
 
 
-def spell_block_query(view, block):
+def spell_block_query(view: View, block: tuple[int, int]) -> str:
     """Spell the query that gives one block: all columns."""
     row, col = block
     return "\n".join(
@@ -83,21 +92,21 @@ def spell_block_query(view, block):
     )
 
 
-def _spell_place(view):
+def _spell_place(view: View) -> Any:
     return "where " + spell_names(view.model_id, view.image_id)
 
 
-def spell_names(model_id, image_id):
+def spell_names(model_id: str, image_id: str) -> str:
     """Spell the condition for an image's blocks under a model."""
     return f"model_id = {quote_text(model_id)}\n    and image_id = {quote_text(image_id)}"
 
 
-def quote_plainly(name):
+def quote_plainly(name: str) -> str:
     """Quote an SQL name where it needs it."""
     return name if name.isidentifier() and name.isascii() else quote_name(name)
 
 
-def read_starts(marts):
+def read_starts(marts: Marts) -> dict[tuple[str, str], int]:
     """Read at which stored row each image's blocks under each model begin.
 
     Parameters
@@ -121,7 +130,9 @@ def read_starts(marts):
     return {(row["model_id"], row["image_id"]): row["first_row"] for row in rows}
 
 
-def find_place(marts, model_id, image_id, first_row, count):
+def find_place(
+    marts: Marts, model_id: str, image_id: str, first_row: int | None, count: int
+) -> str:
     """Find where an image's blocks under a model lie, as a condition.
 
     Parameters
@@ -147,7 +158,9 @@ def find_place(marts, model_id, image_id, first_row, count):
     return place if found["rows"] == count else names
 
 
-def read_values(marts, place, shape, column):
+def read_values(
+    marts: Marts, place: str, shape: tuple[int, int], column: str
+) -> npt.NDArray[np.float64]:
     """Read one column of an image's blocks under a model, laid out as the blocks lie.
 
     Parameters
@@ -177,21 +190,22 @@ def read_values(marts, place, shape, column):
     return values
 
 
-def mark_brushed(values, view):
+def mark_brushed(values: npt.NDArray[np.float64], view: View) -> npt.NDArray[np.bool_]:
     """Mark the blocks that the brush holds, (R, C) bool array; all with a value without one."""
-    if not view.has_brush:
+    if view.low is None or view.high is None:
         return np.isfinite(values)
     return (values >= view.low) & (values <= view.high)
 
 
-def order_ends(low, high):
+def order_ends(low: float | None, high: float | None) -> tuple[float, float] | tuple[None, None]:
     """Round the ends of a brush to the columns' decimals, the lower first; None is none."""
     if low is None or high is None:
         return None, None
-    return tuple(sorted((round(float(low), DIGITS), round(float(high), DIGITS))))
+    least, most = sorted((round(float(low), DIGITS), round(float(high), DIGITS)))
+    return least, most
 
 
-def find_limit(values, quantity):
+def find_limit(values: npt.NDArray[np.float64], quantity: Quantity) -> float:
     """Find where a colour is full: what 99 of 100 blocks stay within, in two digits.
 
     Parameters
@@ -211,12 +225,14 @@ def find_limit(values, quantity):
     return max(float(f"{np.quantile(distances, _LIMIT_QUANTILE):.1e}"), 10.0**-DIGITS)
 
 
-def measure_distances(values, quantity):
+def measure_distances(
+    values: npt.NDArray[np.float64], quantity: Quantity
+) -> npt.NDArray[np.float64]:
     """Measure how far values are from that of a block restored exactly; at least 0."""
     return np.abs(1 - values if quantity.scale == "similarity" else values)
 
 
-def find_farthest(values, quantity):
+def find_farthest(values: npt.NDArray[np.float64], quantity: Quantity) -> tuple[int, int]:
     """Find the block that is farthest from one restored exactly: the first of equals.
 
     Parameters
@@ -234,7 +250,9 @@ def find_farthest(values, quantity):
     return int(row), int(col)
 
 
-def count_bins(values):
+def count_bins(
+    values: npt.NDArray[np.float64],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """Count values in bins of one width.
 
     Parameters

@@ -1,11 +1,22 @@
 """Figure of every restorer beside every other: who adds, who loses, and where."""
 
+from __future__ import annotations
+
 import textwrap
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from upscale_audit.analysis import theme
 from upscale_audit.analysis.canvas import Canvas, make_box, make_text
+
+if TYPE_CHECKING:
+    import altair as alt
+    import numpy.typing as npt
+
+    from upscale_audit.analysis.marts import Marts, _Labels
+
 
 TITLE = "Who adds, who loses, and where"
 # Of this component's sign are the groups of the figure.
@@ -18,7 +29,7 @@ NOT_KNOWN = "\u2013"
 PATHS = {"notta": "", "tta": "with TTA"}
 
 
-def draw_restorer_audit(marts):
+def draw_restorer_audit(marts: Marts) -> alt.LayerChart:
     """Draw a row per restorer and inference path, a column per direction of change.
 
     Parameters
@@ -37,7 +48,7 @@ def draw_restorer_audit(marts):
     return _draw_sheet(groups, marts.labels, rows, components, spreads, title)
 
 
-def read_restorers(marts, components):
+def read_restorers(marts: Marts, components: Sequence[dict[str, str]]) -> dict[Any, dict[str, Any]]:
     """Read what the figure says of each restorer.
 
     Parameters
@@ -79,7 +90,7 @@ def read_restorers(marts, components):
     return rows
 
 
-def _spell_means(names, path):
+def _spell_means(names: Sequence[str], path: str) -> str:
     """Spell the query of one inference path; sums of fixed point are exact."""
     inner = ", ".join(
         f"count(d_{name}_{path}) as count_{name}, sum(d_{name}_{path}) as sum_{name}"
@@ -103,7 +114,7 @@ def _spell_means(names, path):
     )
 
 
-def _read_spreads(marts):
+def _read_spreads(marts: Marts) -> dict[str, float]:
     """Read the robust spread of each component; None, or no entry, where it has none."""
     rows = marts.rows(
         "select component, max(robust_sd) as robust_sd from mart_direction_components"
@@ -112,7 +123,11 @@ def _read_spreads(marts):
     return {row["component"]: row["robust_sd"] for row in rows}
 
 
-def group_restorers(models, rows, components):
+def group_restorers(
+    models: Sequence[str],
+    rows: Mapping[Any, Mapping[str, Any]],
+    components: Sequence[dict[str, str]],
+) -> list[tuple[str, list[str]]]:
     """Part the models by what they did to the finest structure, most added first.
 
     Parameters
@@ -139,7 +154,7 @@ def group_restorers(models, rows, components):
     return [(head, names) for head, names in parted if names]
 
 
-def spell_change(row, name):
+def spell_change(row: Mapping[str, Any], name: str) -> str:
     """Spell a mean with its sign, in brackets where images differ in theirs.
 
     Parameters
@@ -161,7 +176,7 @@ def spell_change(row, name):
     return f"({text})" if row[f"{name}_low"] < 0 < row[f"{name}_high"] else text
 
 
-def _spell_places(row):
+def _spell_places(row: Mapping[str, Any]) -> list[str]:
     """Spell local SSIM, frame deficit in thousandths, and power above LR Nyquist."""
     ssim, deficit, gain = (row[name] for name in ("local_ssim", "deficit", "hf_gain"))
     texts = (
@@ -172,7 +187,9 @@ def _spell_places(row):
     return [NOT_KNOWN if text is None else text.replace("-", "\u2212") for text in texts]
 
 
-def _describe(marts, rows, components, spreads):
+def _describe(
+    marts: Marts, rows: Any, components: Sequence[dict[str, str]], spreads: Mapping[str, float]
+) -> list[str]:
     (clusters,) = marts.rows(
         "select count(distinct cluster_id) as count,"
         " string_agg(distinct cluster_unit || 's', ' and ' order by cluster_unit || 's') as unit"
@@ -205,7 +222,14 @@ def _describe(marts, rows, components, spreads):
     ]
 
 
-def _draw_sheet(groups, names, rows, components, spreads, title):
+def _draw_sheet(
+    groups: Sequence[tuple[str, list[str]]],
+    names: _Labels,
+    rows: Any,
+    components: Sequence[dict[str, str]],
+    spreads: Mapping[str, float],
+    title: alt.TitleParams,
+) -> alt.LayerChart:
     """Lay the rows out from the top, in points."""
     parts = [part["component"] for part in components]
     labels = [theme.break_label(names[model]) for _, models in groups for model in models]
@@ -230,7 +254,7 @@ def _draw_sheet(groups, names, rows, components, spreads, title):
     return canvas.draw(width, y + 4, title)
 
 
-def _place_columns(left, width, count):
+def _place_columns(left: float, width: int, count: int) -> list[tuple[float, float]]:
     """Place the columns: a left and a right end each, the last three a little apart."""
     gap = 6
     side = (width - left - gap) / (count + 3)
@@ -238,12 +262,14 @@ def _place_columns(left, width, count):
     return [(start, start + side) for start in starts]
 
 
-def _place_label(x, y, height, label, colour):
+def _place_label(x: float, y: float, height: float, label: str, colour: str) -> dict[str, Any]:
     # Canvas puts the middle of a text's first line where it is told.
     return make_text(x, y + height / 2 - label.count("\n") * (theme.TEXT_PT + 2) / 2, label, colour)
 
 
-def _draw_heads(canvas, columns, components):
+def _draw_heads(
+    canvas: Canvas, columns: Sequence[tuple[float, float]], components: Sequence[dict[str, str]]
+) -> float:
     heads = [f"{part['label']}\n{part['unit']}" for part in components]
     heads += ["Local SSIM\n", "Frame\n\u00d7 1000", "Above LR Nyquist\nratio"]
     heads = ["\n".join(_wrap_head(*head.split("\n"))) for head in heads]
@@ -257,18 +283,26 @@ def _draw_heads(canvas, columns, components):
     return bottom + 2
 
 
-def _wrap_head(label, *unit):
+def _wrap_head(label: str, *unit: str) -> list[str]:
     return [*textwrap.wrap(label, HEAD_CHARACTERS), *(word for word in unit if word)]
 
 
-def _draw_row(canvas, y, height, columns, row, names, spreads):
+def _draw_row(
+    canvas: Canvas,
+    y: float,
+    height: float,
+    columns: Sequence[tuple[float, float]],
+    row: Mapping[str, Any],
+    names: Sequence[str],
+    spreads: Mapping[str, float],
+) -> None:
     """Draw a row's cells: a mean over its colour, then the numbers that have none."""
     values = [None if row is None else row[name] for name in names]
-    shares = [
+    ratios = [
         np.nan if value is None or spreads.get(name) is None else value / spreads[name]
         for name, value in zip(names, values, strict=True)
     ]
-    shares = np.array(shares, dtype=float) / LIMIT_SPREADS
+    shares = np.array(ratios, dtype=float) / LIMIT_SPREADS
     texts = [NOT_KNOWN if row is None else spell_change(row, name) for name in names]
     texts += [NOT_KNOWN] * 3 if row is None else _spell_places(row)
     colours = [*paint_cells(shares), *["#FFFFFF"] * 3]
@@ -282,7 +316,7 @@ def _draw_row(canvas, y, height, columns, row, names, spreads):
     canvas.add_texts(words, align="center", size=NUMBER_PT)
 
 
-def paint_cells(shares):
+def paint_cells(shares: npt.NDArray[np.float64]) -> list[str]:
     """Choose the colours of values in -1..1; NaN has the grey of what is not known.
 
     Parameters
@@ -302,7 +336,7 @@ def paint_cells(shares):
     ]
 
 
-def _draw_legend(canvas, right):
+def _draw_legend(canvas: Canvas, right: int) -> None:
     length, y = 110, 4
     step = length / LEGEND_STEPS
     start = right - length - 8

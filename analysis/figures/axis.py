@@ -1,9 +1,18 @@
 """Figures of the axis itself: how its scores are spread, and what it is made of."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
 import altair as alt
 
 from upscale_audit.analysis import theme
 from upscale_audit.analysis.marts import ORIGIN
+
+if TYPE_CHECKING:
+    from upscale_audit.analysis.marts import Marts
+
 
 DISTRIBUTION_TITLE = "Distribution of Axis1"
 BASIS_TITLE = "The axis: loadings, spectrum and how far the models share it"
@@ -12,7 +21,7 @@ SMALL_PANEL_PT, SPECTRUM_PT = 100, 190
 PATH_COLOURS = {"notta": theme.BLACK, "tta": theme.GREEN}
 
 
-def draw_axis1_distribution(marts):
+def draw_axis1_distribution(marts: Marts) -> alt.FacetChart:
     """Draw the distribution of Axis1 by model and inference path.
 
     Parameters
@@ -57,8 +66,8 @@ def draw_axis1_distribution(marts):
     return faceted.resolve_axis(x="independent") if len(models) % columns else faceted
 
 
-def _count_curves(marts, rows, models):
-    totals = {}
+def _count_curves(marts: Marts, rows: Sequence[dict[str, Any]], models: Sequence[str]) -> list[str]:
+    totals: dict[Any, Any] = {}
     for row in rows:
         key = row["model_id"], row["inference_path"]
         totals[key] = totals.get(key, 0) + row["block_count"]
@@ -74,7 +83,12 @@ def _count_curves(marts, rows, models):
     ]
 
 
-def _layer_curves(rows, headers, paths, bin_width):
+def _layer_curves(
+    rows: Sequence[dict[str, Any]],
+    headers: Mapping[str, str],
+    paths: Sequence[str],
+    bin_width: float,
+) -> alt.LayerChart:
     colour = alt.Color(
         "inference_path:N",
         title="Inference path:",
@@ -102,7 +116,7 @@ def _layer_curves(rows, headers, paths, bin_width):
     return alt.layer(area, zero, lines, *([] if top is None else [_name_cut(curves, top, x)]))
 
 
-def _find_top(rows):
+def _find_top(rows: Sequence[dict[str, Any]]) -> float | None:
     """Find where to cut the bin that begins at 0, of which unchanged blocks can fill nearly all.
 
     None where nothing is cut: it is at most twice as tall as any other.
@@ -112,7 +126,7 @@ def _find_top(rows):
     return 1.15 * others if at_zero > 2 * others > 0 else None
 
 
-def _name_cut(curves, top, x):
+def _name_cut(curves: alt.Chart, top: float, x: alt.X) -> alt.Chart:
     """Write beside a bin that is cut what it holds."""
     return (
         curves.transform_filter(f"datum.inference_path === 'notta' && datum.block_pct > {top}")
@@ -122,7 +136,9 @@ def _name_cut(curves, top, x):
     )
 
 
-def _fill_bins(rows, headers, bin_width):
+def _fill_bins(
+    rows: Sequence[dict[str, Any]], headers: Mapping[str, str], bin_width: float
+) -> list[dict[str, Any]]:
     """Add the empty bins, so that no line bridges a gap, and one at each end."""
     known = {(row["model_id"], row["inference_path"], row["bin"]): row for row in rows}
     first = min(row["bin"] for row in rows) - 1
@@ -143,7 +159,7 @@ def _fill_bins(rows, headers, bin_width):
     ]
 
 
-def _head_panel(rows, model, label):
+def _head_panel(rows: Sequence[dict[str, Any]], model: str, label: str) -> str:
     shares = []
     for path in PATH_COLOURS:
         bins = [row for row in rows if (row["model_id"], row["inference_path"]) == (model, path)]
@@ -153,7 +169,7 @@ def _head_panel(rows, model, label):
     return f"{theme.break_label(label, 26)}\nAxis1 \u2265 0: {', '.join(shares)}"
 
 
-def draw_pca_basis(marts):
+def draw_pca_basis(marts: Marts) -> alt.VConcatChart:
     """Draw the basis of the scores: loadings, eigenvalues with their gap, alignment by model.
 
     Parameters
@@ -206,7 +222,9 @@ def draw_pca_basis(marts):
     return alt.vconcat(loadings, below, spacing=12, title=theme.make_title(BASIS_TITLE, caption))
 
 
-def _draw_loadings(rows, shared):
+def _draw_loadings(
+    rows: Sequence[dict[str, Any]], shared: Sequence[dict[str, Any]]
+) -> alt.FacetChart:
     drawn = [row for row in shared if row["pc_number"] <= COMPONENTS_DRAWN]
     own = [row for row in rows if row["basis_id"].startswith("model:") and row["pc_number"] == 1]
     total = sum({row["pc_number"]: row["eigenvalue"] for row in shared}.values())
@@ -242,7 +260,7 @@ def _draw_loadings(rows, shared):
     )
 
 
-def _draw_spectrum(rows):
+def _draw_spectrum(rows: Sequence[dict[str, Any]]) -> alt.LayerChart:
     spectrum = {}
     for row in rows:
         if not row["is_scoring"] and row["basis_id"] == "pooled":
@@ -273,7 +291,7 @@ def _draw_spectrum(rows):
     return alt.layer(*layers, title=_make_small_title("Spectrum")).properties(width=SPECTRUM_PT)
 
 
-def _write(lines, colour, top_pt):
+def _write(lines: Sequence[str], colour: str, top_pt: int) -> alt.Chart:
     """Write in a panel's upper right corner: a legend would take more room."""
     return (
         alt.Chart(theme.make_data([{"text": "\n".join(lines)}]))
@@ -282,13 +300,15 @@ def _write(lines, colour, top_pt):
     )
 
 
-def _make_small_title(text):
+def _make_small_title(text: str) -> alt.TitleParams:
     return alt.TitleParams(
         text, fontSize=theme.TEXT_PT + 0.5, fontWeight="normal", frame="group", offset=3
     )
 
 
-def _draw_alignment(rows, models, least):
+def _draw_alignment(
+    rows: Sequence[dict[str, Any]], models: Mapping[str, str], least: float
+) -> alt.LayerChart:
     drawn = _list_alignments(rows, models, least)
     values = [row["alignment"] for row in drawn if row["alignment"] is not None]
     low = min([0.8, *(int(10 * value) / 10 for value in values)])
@@ -322,7 +342,9 @@ def _draw_alignment(rows, models, least):
     )
 
 
-def _list_alignments(rows, models, least):
+def _list_alignments(
+    rows: Sequence[dict[str, Any]], models: Mapping[str, str], least: float
+) -> list[dict[str, Any]]:
     own = {row["basis_id"]: row for row in rows if row["pc_number"] == 1}
     named = {f"model:{model}": theme.break_label(name) for model, name in models.items()}
     if "pooled" in own and not own["pooled"]["is_scoring"]:

@@ -1,7 +1,12 @@
 """Maps of Axis1 over one image: where a model added and where it took away."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import altair as alt
 import numpy as np
@@ -14,6 +19,14 @@ from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file
 from upscale_audit.ingest.images import decode_image
 from upscale_audit.ingest.windows import PLAIN, recall_display
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import polars as pl
+
+    from upscale_audit.analysis.marts import Marts
+    from upscale_audit.ingest.windows import Display
+
 
 TITLE = "Axis1, block by block"
 REFERENCE_PX = 640
@@ -35,11 +48,11 @@ class ColourScale:
     high: float
 
     @property
-    def is_signed(self):
+    def is_signed(self) -> bool:
         """Whether 0 is the middle."""
         return self.low == -self.high
 
-    def paint(self, values):
+    def paint(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
         """Paint values of any shape; NaN is grey. The shape with 3 added, uint8, sRGB."""
         values = np.asarray(values, dtype=float)
         if self.is_signed:
@@ -48,13 +61,13 @@ class ColourScale:
         return theme.diverging_colours(-share.clip(0, 1))
 
     @property
-    def ticks(self):
+    def ticks(self) -> list[float]:
         """The values that the legend names."""
         count = 5 if self.is_signed else 3
         return [float(value) for value in np.linspace(self.low, self.high, count)]
 
 
-def choose_images(marts):
+def choose_images(marts: Marts) -> list[str]:
     """Choose the images to map: the most changed one and a typical one.
 
     Parameters
@@ -78,7 +91,7 @@ def choose_images(marts):
     return list(dict.fromkeys([ranked[0], ranked[len(ranked) // 2]])) if ranked else []
 
 
-def find_limit(marts, images):
+def find_limit(marts: Marts, images: Sequence[str]) -> float:
     """Find the end of the colour scale that all maps share: the largest |Axis1| among them."""
     if not images:
         return 0.1
@@ -90,7 +103,7 @@ def find_limit(marts, images):
     return max(0.1, math.ceil((row["largest"] or 0) * 10) / 10)
 
 
-def draw_blockmap(marts, references, image_id, limit):
+def draw_blockmap(marts: Marts, references: Path, image_id: str, limit: float) -> alt.ConcatChart:
     """Draw the reference of an image beside the map of Axis1 of each model.
 
     Parameters
@@ -147,7 +160,9 @@ def draw_blockmap(marts, references, image_id, limit):
     )
 
 
-def find_display(marts, image_id, role="reference", model_id=None):
+def find_display(
+    marts: Marts, image_id: str, role: str = "reference", model_id: str | None = None
+) -> Display:
     """Find how a file of an image was shown when it was measured."""
     model = "is null" if model_id is None else f"= {quote_text(model_id)}"
     rows = marts.rows(
@@ -158,7 +173,9 @@ def find_display(marts, image_id, role="reference", model_id=None):
     return recall_display(rows[0]) if rows else PLAIN
 
 
-def read_reference(references, image, display, whole=False):
+def read_reference(
+    references: Path, image: Mapping[str, Any], display: Display, whole: bool = False
+) -> npt.NDArray[np.uint8]:
     """Read a reference for display: grey, padded to whole blocks, shrunk to print size.
 
     Parameters
@@ -201,7 +218,9 @@ def read_reference(references, image, display, whole=False):
     return np.asarray(shrunk)
 
 
-def paint_blocks(blocks, block_rows, block_cols, limit):
+def paint_blocks(
+    blocks: pl.DataFrame, block_rows: int, block_cols: int, limit: float
+) -> npt.NDArray[np.uint8]:
     """Paint the scores of one image and model, each block as a square of pixels.
 
     Parameters
@@ -221,7 +240,9 @@ def paint_blocks(blocks, block_rows, block_cols, limit):
     return paint_values(blocks, "axis1", (block_rows, block_cols), scale)
 
 
-def paint_values(blocks, column, shape, scale):
+def paint_values(
+    blocks: pl.DataFrame, column: str, shape: tuple[int, int], scale: ColourScale
+) -> npt.NDArray[np.uint8]:
     """Paint a column of one image and model, each block as a square of pixels.
 
     Parameters
@@ -246,7 +267,13 @@ def paint_values(blocks, column, shape, scale):
     return scale.paint(values).repeat(side, axis=0).repeat(side, axis=1)
 
 
-def draw_panel(pixels, size_pt, name, summary, scale=None):
+def draw_panel(
+    pixels: npt.NDArray[np.uint8],
+    size_pt: tuple[int, int],
+    name: str,
+    summary: str,
+    scale: ColourScale | None = None,
+) -> alt.LayerChart:
     """Draw pixels under their name and a line; with a scale, its legend goes above all panels."""
     uri = encode_png(pixels)
     width, height = size_pt
@@ -282,7 +309,7 @@ def draw_panel(pixels, size_pt, name, summary, scale=None):
     return alt.layer(*layers, title=title, width=width, height=height)
 
 
-def _draw_scale(scale, width, height):
+def _draw_scale(scale: ColourScale, width: int, height: int) -> alt.Chart:
     steps = np.linspace(scale.low, scale.high, LEGEND_STEPS)
     colours = alt.Scale(
         # Of six digits, for a domain in full would not be told from its neighbour's.
@@ -312,7 +339,7 @@ def _draw_scale(scale, width, height):
     )
 
 
-def _summarise(blocks):
+def _summarise(blocks: pl.DataFrame) -> str:
     known = blocks["axis1"].drop_nulls()
     if known.is_empty():
         return "not measured"
@@ -320,7 +347,9 @@ def _summarise(blocks):
     return f"mean {known.mean():+.2f}, {positive:.0f} % positive".replace("-", "\u2212")
 
 
-def _make_title(image_id, image, blocks, limit, axis):
+def _make_title(
+    image_id: str, image: Mapping[str, Any], blocks: pl.DataFrame, limit: float, axis: str
+) -> alt.TitleParams:
     size = f"{image['width_px']} \u00d7 {image['height_px']} px"
     count = image["block_rows"] * image["block_cols"]
     missing = blocks["axis1"].null_count()

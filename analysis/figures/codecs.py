@@ -1,9 +1,13 @@
 """Figures of the learned codecs: a training curve, and what the audit of a codec study says."""
 
+from __future__ import annotations
+
 import csv
 import io
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import altair as alt
 import numpy as np
@@ -15,6 +19,10 @@ from upscale_audit.analysis.output import write_chart
 from upscale_audit.analysis.png import encode_png
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import write_text
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
 
 CURVE_STEM, AUDIT_STEM = "training", "codecs"
 NETWORK_ONLY = "net"
@@ -40,7 +48,7 @@ _PANEL_PT, _HEIGHT_PT, _CROP_PX, _CROP_PT = 118, 84, 96, 117
 _DETAIL_TARGETS = (NETWORK_ONLY, "25", "97")
 
 
-def write_training_curve(path, title):
+def write_training_curve(path: Path, title: str) -> list[Path]:
     """Draw a training curve beside its CSV.
 
     Parameters
@@ -91,7 +99,7 @@ def write_training_curve(path, title):
     return write_chart(theme.finish(chart), path.parent, f"{path.stem}_{CURVE_STEM}")
 
 
-def write_codec_figure(warehouse, codes, references, folder):
+def write_codec_figure(warehouse: Path, codes: Path, references: Path, folder: Path) -> list[Path]:
     """Draw the audit of a codec study, and write the numbers in it.
 
     Parameters
@@ -134,7 +142,7 @@ def write_codec_figure(warehouse, codes, references, folder):
     return [*paths, table]
 
 
-def read_audit(marts, codes):
+def read_audit(marts: Marts, codes: Sequence[dict[str, str]]) -> list[dict[str, Any]]:
     """Read the means that the figure shows.
 
     Parameters
@@ -161,7 +169,7 @@ def read_audit(marts, codes):
         " blockiness_ratio_16, psnr order by model_id, image_id"
     )
     sizes = {(row["model_id"], row["image_id"]): row for row in codes}
-    grouped = {}
+    grouped: dict[Any, Any] = {}
     for row in rows:
         match = _MODEL.fullmatch(row["model_id"])
         size = sizes.get((row["model_id"], row["image_id"]))
@@ -177,12 +185,12 @@ def read_audit(marts, codes):
     return [_summarise(key, grouped[key]) for key in order]
 
 
-def _read_sizes(size):
+def _read_sizes(size: Mapping[str, str]) -> dict[str, float]:
     names = ("ratio", "ratio_float32", "ratio_with_decoder", "latent_bytes", "residual_bytes")
     return {name: float(size[name]) for name in names}
 
 
-def _summarise(key, images):
+def _summarise(key: tuple[str, str], images: Sequence[dict[str, Any]]) -> dict[str, Any]:
     row = {"codec": key[0], "target": key[1], "image_count": len(images)}
     plain = ("ratio", "ratio_float32", "ratio_with_decoder", "latent_bytes", "residual_bytes")
     blockiness = tuple(f"blockiness_ratio_{period}" for period in (4, 8, 16))
@@ -195,16 +203,16 @@ def _summarise(key, images):
     return row
 
 
-def _average(values):
+def _average(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
 
 
-def _place(target):
+def _place(target: str) -> float:
     return 0.0 if target == NETWORK_ONLY else float(target)
 
 
-def _read_codes(path):
+def _read_codes(path: Path) -> list[dict[str, str]]:
     try:
         with open(path, encoding="utf-8", newline="") as file:
             return list(csv.DictReader(file))
@@ -214,18 +222,20 @@ def _read_codes(path):
         ) from None
 
 
-def _label_target(target):
+def _label_target(target: str) -> str:
     return "none" if target == NETWORK_ONLY else target
 
 
-def _draw_panels(rows):
+def _draw_panels(rows: Sequence[dict[str, Any]]) -> alt.VConcatChart:
     panels = [_draw_panel(rows, *panel) for panel in PANELS]
     half = len(panels) // 2
     upper, lower = alt.hconcat(*panels[:half], spacing=16), alt.hconcat(*panels[half:], spacing=16)
     return alt.vconcat(upper, lower, spacing=10)
 
 
-def _draw_panel(rows, measure, title, unit):
+def _draw_panel(
+    rows: Sequence[dict[str, Any]], measure: str, title: str, unit: str
+) -> alt.LayerChart:
     labels = [CODECS[name][1] for name in CODECS if any(row["codec"] == name for row in rows)]
     drawn = [style for style in CODECS.values() if style[1] in labels]
     colour = alt.Color(
@@ -259,7 +269,7 @@ def _draw_panel(rows, measure, title, unit):
     return alt.layer(*layers, title=head)
 
 
-def _make_point(row, measure):
+def _make_point(row: Mapping[str, Any], measure: str) -> dict[str, Any]:
     return {
         "codec": CODECS[row["codec"]][1],
         "target": _label_target(row["target"]),
@@ -269,7 +279,9 @@ def _make_point(row, measure):
     }
 
 
-def _make_channels(rows, measure, unit, labels):
+def _make_channels(
+    rows: Sequence[dict[str, Any]], measure: str, unit: str, labels: Sequence[str]
+) -> tuple[alt.X, alt.XOffset, dict[str, Any]]:
     """Horizontal place, its offset by codec, and what all vertical places share."""
     targets = sorted({row["target"] for row in rows}, key=_place)
     x = alt.X(
@@ -288,7 +300,7 @@ def _make_channels(rows, measure, unit, labels):
     return x, offset, {"title": unit, "scale": scale, "axis": alt.Axis(tickCount=5)}
 
 
-def _choose_detail(references):
+def _choose_detail(references: Path) -> tuple[str, int, int]:
     """Choose the square with the strongest fine structure that is not the frame.
 
     Returns
@@ -312,7 +324,9 @@ def _choose_detail(references):
     return best[1]
 
 
-def _draw_details(rows, references, restored, detail):
+def _draw_details(
+    rows: Sequence[dict[str, Any]], references: Path, restored: Path, detail: tuple[str, int, int]
+) -> alt.VConcatChart:
     image_id, row, col = detail
     reference = _cut(Path(references) / f"{image_id}.png", row, col)
     window = int(reference.min()), max(1, int(reference.max()) - int(reference.min()))
@@ -335,12 +349,12 @@ def _draw_details(rows, references, restored, detail):
     return alt.vconcat(*lines, spacing=6)
 
 
-def _cut(path, row, col):
+def _cut(path: Path, row: int, col: int) -> npt.NDArray[np.uint8]:
     grey = np.asarray(Image.open(path).convert("L"))
     return grey[row : row + _CROP_PX, col : col + _CROP_PX]
 
 
-def _draw_tile(pixels, window, label):
+def _draw_tile(pixels: npt.NDArray[np.uint8], window: tuple[int, int], label: str) -> alt.Chart:
     low, span = window
     shown = np.clip(np.rint((pixels.astype(float) - low) * 255 / span), 0, 255).astype(np.uint8)
     uri = encode_png(shown.repeat(4, axis=0).repeat(4, axis=1))
@@ -362,7 +376,7 @@ def _draw_tile(pixels, window, label):
     )
 
 
-def _caption(rows, detail):
+def _caption(rows: Sequence[dict[str, Any]], detail: tuple[str, int, int]) -> list[str]:
     images = theme.count_span([row["image_count"] for row in rows], "image")
     image_id, row, col = detail
     return [

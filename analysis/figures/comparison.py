@@ -1,9 +1,20 @@
 """Figure of paired comparisons: every model less the baseline, quantity by quantity."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import altair as alt
+
 from upscale_audit.analysis import theme
 from upscale_audit.analysis.figures.intervals import facet_intervals
 from upscale_audit.analysis.figures.lesions import encode_evidence, judge_difference
 from upscale_audit.analysis.marts import quote_text
+
+if TYPE_CHECKING:
+    from upscale_audit.analysis.marts import Marts
+
 
 TITLE = "How each model differs from the baseline on the same images"
 # Quantity: its name and unit, what lies above 0.
@@ -23,13 +34,13 @@ QUANTITIES = {
 }
 
 
-def find_baseline(marts):
+def find_baseline(marts: Marts) -> str | None:
     """Name the model that others are compared with; None where the study has it not."""
     rows = marts.rows("select model_id from dim_models where is_baseline")
     return rows[0]["model_id"] if rows else None
 
 
-def draw_model_pairs(marts, baseline):
+def draw_model_pairs(marts: Marts, baseline: str | None) -> alt.FacetChart:
     """Draw the paired difference of each model to the baseline, a panel for each quantity.
 
     Parameters
@@ -70,7 +81,7 @@ def draw_model_pairs(marts, baseline):
     )
 
 
-def _read_differences(marts, baseline):
+def _read_differences(marts: Marts, baseline: str) -> list[dict[str, Any]]:
     """Read the pairs with the baseline, turned so that each is a model less the baseline."""
     name = quote_text(baseline)
     quantities = ", ".join(map(quote_text, QUANTITIES))
@@ -93,7 +104,9 @@ def _read_differences(marts, baseline):
     return rows
 
 
-def _describe(rows, baseline, without, level):
+def _describe(
+    rows: Sequence[dict[str, Any]], baseline: str, without: Sequence[Any], level: float
+) -> list[str]:
     families = sorted({row["family_size"] for row in rows if row["family_size"] is not None})
     images = theme.count_span([row["image_count"] for row in rows], "image")
     corrected = ""

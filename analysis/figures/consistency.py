@@ -1,5 +1,11 @@
 """Figures of what restored images say of the LR images they were made of."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import altair as alt
 import numpy as np
 from PIL import Image
@@ -10,6 +16,14 @@ from upscale_audit.analysis.marts import quote_text
 from upscale_audit.analysis.png import encode_png
 from upscale_audit.ingest.files import hash_file
 from upscale_audit.ingest.images import decode_image
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import polars as pl
+
+    from upscale_audit.analysis.marts import Marts
+    from upscale_audit.ingest.windows import Display
+
 
 TITLE = "Held against the LR image: what is contradicted, and what it could not decide"
 MAP_TITLE = "Where the LR image is contradicted"
@@ -26,13 +40,13 @@ WINDOW_PX = 96
 PANEL_PX, MODELS_A_ROW, GAP_PT = 288, 5, 6
 
 
-def has_consistency(marts):
+def has_consistency(marts: Marts) -> bool:
     """Whether any image was held against its LR image."""
     (row,) = marts.rows("select count(*) as rows from mart_consistency")
-    return row["rows"] > 0
+    return bool(row["rows"] > 0)
 
 
-def draw_consistency(marts):
+def draw_consistency(marts: Marts) -> alt.HConcatChart:
     """Draw the share of contradicted blocks, and the error by what the LR image says of it.
 
     Parameters
@@ -67,7 +81,7 @@ def draw_consistency(marts):
     return chart.resolve_scale(color="independent")
 
 
-def _describe(rows):
+def _describe(rows: Sequence[dict[str, Any]]) -> list[str]:
     images = theme.count_span([row["image_count"] for row in rows], "image")
     blocks = theme.count_span([row["judged_block_count"] for row in rows], "block")
     floor = max(row["rounding_floor_dn2"] for row in rows)
@@ -85,15 +99,15 @@ def _describe(rows):
     ]
 
 
-def _order(labels):
+def _order(labels: Sequence[str]) -> alt.Y:
     return alt.Y("row:N", sort=labels, title=None, axis=theme.make_model_axis())
 
 
-def _hidden(labels):
+def _hidden(labels: Sequence[str]) -> alt.Y:
     return alt.Y("row:N", sort=labels, title=None, axis=None)
 
 
-def _draw_shares(rows, labels):
+def _draw_shares(rows: Sequence[dict[str, Any]], labels: Sequence[str]) -> alt.LayerChart:
     data = [
         {
             "row": row["row"],
@@ -119,11 +133,11 @@ def _draw_shares(rows, labels):
     return alt.layer(lines.transform_filter("datum.low != null"), points)
 
 
-def _percent(ratio):
+def _percent(ratio: float) -> float:
     return None if ratio is None else 100 * ratio
 
 
-def _draw_composition(rows, labels):
+def _draw_composition(rows: Sequence[dict[str, Any]], labels: Sequence[str]) -> alt.LayerChart:
     bars, numbers = [], []
     for row in rows:
         total = sum(row[f"{kind}_dn2"] for kind in KINDS)
@@ -161,7 +175,7 @@ def _draw_composition(rows, labels):
     return alt.layer(drawn, written)
 
 
-def _draw_invented(rows, labels):
+def _draw_invented(rows: Sequence[dict[str, Any]], labels: Sequence[str]) -> alt.LayerChart:
     data = [
         {
             "row": row["row"],
@@ -186,7 +200,7 @@ def _draw_invented(rows, labels):
     return alt.layer(floor, lines.transform_filter("datum.low != null"), points)
 
 
-def choose_contradicted(marts):
+def choose_contradicted(marts: Marts) -> str | None:
     """Choose the image to map: the one with the median share of contradicted blocks.
 
     Returns
@@ -204,7 +218,9 @@ def choose_contradicted(marts):
     return ranked[len(ranked) // 2] if ranked else None
 
 
-def draw_contradictions(marts, references, image_id, folders=None):
+def draw_contradictions(
+    marts: Marts, references: Path, image_id: str, folders: Mapping[str, Path] | None = None
+) -> alt.ConcatChart:
     """Draw an image under every model, enlarged where most is contradicted, and the whole map.
 
     Parameters
@@ -254,7 +270,7 @@ def draw_contradictions(marts, references, image_id, folders=None):
     )
 
 
-def _find_files(marts, image_id):
+def _find_files(marts: Marts, image_id: str) -> Any:
     """Names and hashes of an image's notta files, by model."""
     return {
         row["model_id"]: row
@@ -266,7 +282,9 @@ def _find_files(marts, image_id):
     }
 
 
-def _choose_window(blocks, image, shape):
+def _choose_window(
+    blocks: pl.DataFrame, image: Mapping[str, Any], shape: tuple[int, int]
+) -> tuple[int, int]:
     """Choose the upper left pixel of the window in which most is contradicted, where it shows.
 
     A contradicted LR pixel counts as much as the reference's standard deviation in its block.
@@ -291,7 +309,15 @@ def _choose_window(blocks, image, shape):
     return min(8 * row, max(0, shape[0] - WINDOW_PX)), min(8 * col, max(0, shape[1] - WINDOW_PX))
 
 
-def _gather(marts, image, reference, blocks, files, folders, corner):
+def _gather(
+    marts: Marts,
+    image: Mapping[str, Any],
+    reference: npt.NDArray[np.uint8],
+    blocks: pl.DataFrame,
+    files: Any,
+    folders: Mapping[str, Path],
+    corner: tuple[int, int],
+) -> list[list[tuple[npt.NDArray[np.uint8], tuple[str, str]]]]:
     """List the columns of pictures: pixels, and the words above them."""
     scale = image["lr_scale"]
     first = [(_cut(reference, corner, WINDOW_PX), ("Reference", "enlarged"))]
@@ -323,7 +349,9 @@ def _gather(marts, image, reference, blocks, files, folders, corner):
     return columns
 
 
-def read_measured(folder, name, sha256, display):
+def read_measured(
+    folder: Path | None, name: str, sha256: str, display: Display
+) -> npt.NDArray[np.uint8] | None:
     """Read an image for display, if it is there and is the file that was measured."""
     if folder is None or name is None or not (folder / name).is_file():
         return None
@@ -333,7 +361,7 @@ def read_measured(folder, name, sha256, display):
     return decode_image(path.read_bytes(), path.suffix.lower(), 1 << 28, "reduce", display).grey
 
 
-def _cut(pixels, corner, side):
+def _cut(pixels: npt.NDArray[np.uint8], corner: Sequence[int], side: int) -> npt.NDArray[np.uint8]:
     """Cut a window and enlarge it without smoothing."""
     row, col = corner
     window = pixels[row : row + side, col : col + side]
@@ -341,7 +369,9 @@ def _cut(pixels, corner, side):
     return window.repeat(times, axis=0).repeat(times, axis=1)
 
 
-def _paint(blocks, image, shape):
+def _paint(
+    blocks: pl.DataFrame, image: Mapping[str, Any], shape: tuple[int, int]
+) -> npt.NDArray[np.uint8]:
     """Paint the share of contradicted LR pixels of each block: white none, red all."""
     share = np.full((image["block_rows"], image["block_cols"]), np.nan)
     known = blocks.drop_nulls("contradicted")
@@ -352,7 +382,7 @@ def _paint(blocks, image, shape):
     return painted[: shape[0], : shape[1]]
 
 
-def _frame(pixels, corner):
+def _frame(pixels: npt.NDArray[np.uint8], corner: tuple[int, int]) -> npt.NDArray[np.uint8]:
     """Shrink a whole picture to print size, and draw the window's frame into it."""
     picture = Image.fromarray(pixels).convert("RGB")
     shrink = max(picture.size) / PANEL_PX
@@ -365,14 +395,14 @@ def _frame(pixels, corner):
         min(limit - 1, int((place + WINDOW_PX) / max(shrink, 1)))
         for place, limit in zip(corner, drawn.shape, strict=False)
     )
-    for line in (np.s_[top, left:right], np.s_[bottom, left:right]):
-        drawn[line] = 0
-    for line in (np.s_[top:bottom, left], np.s_[top : bottom + 1, right]):
-        drawn[line] = 0
+    for row in (top, bottom):
+        drawn[row, left:right] = 0
+    drawn[top:bottom, left] = 0
+    drawn[top : bottom + 1, right] = 0
     return drawn
 
 
-def _summarise(blocks):
+def _summarise(blocks: pl.DataFrame) -> str:
     known = blocks.drop_nulls("contradicted")
     if known.is_empty():
         return "not judged"
@@ -380,7 +410,7 @@ def _summarise(blocks):
     return f"{share:.3g} % of blocks"
 
 
-def _draw_picture(pixels, side, name, summary):
+def _draw_picture(pixels: npt.NDArray[np.uint8], side: int, name: str, summary: str) -> alt.Chart:
     height = max(1, round(side * pixels.shape[0] / pixels.shape[1]))
     title = alt.TitleParams(
         name,
@@ -406,7 +436,7 @@ def _draw_picture(pixels, side, name, summary):
     )
 
 
-def _describe_map(image, image_id, corner):
+def _describe_map(image: Mapping[str, Any], image_id: str, corner: tuple[int, int]) -> list[str]:
     row, col = (int(place) for place in corner)
     return [
         "Maps: of each 8 \u00d7 8 px block restored without test-time augmentation the share of LR"

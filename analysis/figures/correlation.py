@@ -1,11 +1,22 @@
 """Figure of how the per-image metrics go together."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from upscale_audit.analysis import theme
 from upscale_audit.analysis.canvas import Canvas, make_box, make_text
 from upscale_audit.analysis.figures.rules import make_title
 from upscale_audit.analysis.marts import quote_text
+
+if TYPE_CHECKING:
+    import altair as alt
+
+    from upscale_audit.analysis.marts import Marts
+
 
 TITLE = "How the per-image metrics go together"
 STRONG = 0.7
@@ -16,7 +27,7 @@ DARK = 0.65
 LEGEND_STEPS = 41
 
 
-def draw_metric_correlation(marts, source):
+def draw_metric_correlation(marts: Marts, source: str) -> alt.LayerChart:
     """Draw the lower triangle of the correlation matrix of the per-image metrics.
 
     Parameters
@@ -53,7 +64,7 @@ def draw_metric_correlation(marts, source):
     return _draw_matrix(metrics, pairs, make_title(TITLE, source, _describe(rows, metrics, pairs)))
 
 
-def _order_metrics(rows):
+def _order_metrics(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Order metrics as published: each is the first of its pairs with all later ones."""
     later = {row[name]: 0 for row in rows for name in ("first_metric", "second_metric")}
     for row in rows:
@@ -61,7 +72,7 @@ def _order_metrics(rows):
     return sorted(later, key=lambda name: -later[name])
 
 
-def _describe(rows, metrics, pairs):
+def _describe(rows: Sequence[dict[str, Any]], metrics: Sequence[str], pairs: Any) -> list[str]:
     known = [row for row in rows if row["correlation"] is not None]
     strong = sum(abs(row["correlation"]) > STRONG for row in known)
     empty = [
@@ -83,7 +94,7 @@ def _describe(rows, metrics, pairs):
     ]
 
 
-def _draw_matrix(metrics, pairs, title):
+def _draw_matrix(metrics: Sequence[str], pairs: Any, title: alt.TitleParams) -> alt.LayerChart:
     names = [theme.text_width(name) * 0.92 for name in metrics]
     left = 6 + max(names)
     width = theme.DOUBLE_COLUMN_PT - 12
@@ -121,14 +132,14 @@ def _draw_matrix(metrics, pairs, title):
     return canvas.draw(width, top + side * count + 4, title)
 
 
-def format_r(value):
+def format_r(value: float) -> str:
     """Write a correlation with two decimals, no leading zero and a true minus sign."""
     text = f"{value:+.2f}"
     sign = "\u2212" if text[0] == "-" and float(text) != 0 else ""
     return sign + (text[1:] if text[1] == "1" else text[2:])
 
 
-def _paint(values):
+def _paint(values: Sequence[float | None]) -> list[str]:
     numbers = np.array([np.nan if value is None else value for value in values], dtype=float)
     colours = theme.to_hex(theme.diverging_colours(numbers))
     return [
@@ -137,7 +148,7 @@ def _paint(values):
     ]
 
 
-def _draw_legend(canvas, x):
+def _draw_legend(canvas: Canvas, x: int) -> None:
     length, y = 110, 4
     steps = np.linspace(-1, 1, LEGEND_STEPS)
     step = length / LEGEND_STEPS

@@ -1,8 +1,17 @@
 """Figure of what is missing: blocks measured, and the cause of each that is not."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import altair as alt
 
 from upscale_audit.analysis import theme
+
+if TYPE_CHECKING:
+    from upscale_audit.analysis.marts import Marts
+
 
 TITLE = "Blocks measured, and why others were not"
 CAUSES = {
@@ -15,17 +24,17 @@ CAUSES = {
 }
 
 
-def is_complete(marts):
+def is_complete(marts: Marts) -> bool:
     """Whether every declared image was measured in full, so that there is nothing to draw."""
     (row,) = marts.rows(
         "select coalesce(bool_and(partial_block_count + missing_block_count"
         " + ambiguous_block_count + rejected_block_count + reference_rejected_image_count = 0),"
         " true) as is_complete from mart_coverage"
     )
-    return row["is_complete"]
+    return bool(row["is_complete"])
 
 
-def draw_coverage(marts):
+def draw_coverage(marts: Marts) -> alt.TopLevelMixin:
     """Draw the share of blocks measured and missing by cause, model and inference path.
 
     Parameters
@@ -69,7 +78,7 @@ def draw_coverage(marts):
     return _draw_bars(drawn, models, theme.make_title(TITLE, caption))
 
 
-def _draw_bars(rows, models, title):
+def _draw_bars(rows: Sequence[dict[str, Any]], models: Any, title: Any) -> Any:
     labels = [theme.break_label(label) for label in models.values()]
     used = [pair for pair in CAUSES.values() if any(row["cause"] == pair[1] for row in rows)]
     width = round((theme.DOUBLE_COLUMN_PT - theme.label_width(labels) - 34) / 2)

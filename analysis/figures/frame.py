@@ -1,11 +1,19 @@
 """Figures of place: block SSIM by distance to the frame, and to the seams between tiles."""
 
+from __future__ import annotations
+
 import textwrap
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import altair as alt
 
 from upscale_audit.analysis import theme
 from upscale_audit.analysis.figures.axis import PATH_COLOURS
+
+if TYPE_CHECKING:
+    from upscale_audit.analysis.marts import Marts
+
 
 FRAME_TITLE = "Block SSIM from the frame inwards, by side"
 SEAM_TITLE = "Block SSIM at the seams of a tiled upscaler"
@@ -17,7 +25,7 @@ SEAM_COLUMNS = 3
 HEAD_CHARACTERS = int(theme.DOUBLE_COLUMN_PT / (theme.CHARACTER_EM * (theme.TEXT_PT + 0.5)))
 
 
-def draw_frame_profile(marts):
+def draw_frame_profile(marts: Marts) -> alt.VConcatChart:
     """Draw mean block SSIM by distance to the frame, side by side, a row per model.
 
     Parameters
@@ -57,7 +65,14 @@ def draw_frame_profile(marts):
     return alt.vconcat(*strips, spacing=4, title=title).resolve_legend(color="shared")
 
 
-def _draw_strip(rows, head, paths, extent, is_first, is_last):
+def _draw_strip(
+    rows: Sequence[dict[str, Any]],
+    head: Sequence[str],
+    paths: Sequence[str],
+    extent: tuple[int, int],
+    is_first: bool,
+    is_last: bool,
+) -> alt.FacetChart:
     """Draw one model: a panel per side, all on one vertical scale."""
     farthest, height = extent
     room = theme.DOUBLE_COLUMN_PT - LABEL_PT - 30 - PANEL_GAP_PT * (len(SIDES) - 1)
@@ -114,7 +129,7 @@ def _draw_strip(rows, head, paths, extent, is_first, is_last):
     )
 
 
-def _head_strip(model, label, paths, effects):
+def _head_strip(model: str, label: str, paths: Sequence[str], effects: Any) -> list[str]:
     """Say a model's name and its frame effect, less the baseline's where there is one."""
     parts = []
     for path in paths:
@@ -129,7 +144,7 @@ def _head_strip(model, label, paths, effects):
     return textwrap.wrap(text, HEAD_CHARACTERS, subsequent_indent="    ")
 
 
-def _spell_effect(row, name):
+def _spell_effect(row: Mapping[str, Any], name: str) -> str:
     """Spell an effect in thousandths of SSIM, with its interval."""
     value, low, high = (row[key] for key in (name, f"{name}_low", f"{name}_high"))
     text = f"{1000 * value:+.1f}"
@@ -138,7 +153,9 @@ def _spell_effect(row, name):
     return text.replace("-", "\u2212")
 
 
-def _describe_frame(marts, rows, models):
+def _describe_frame(
+    marts: Marts, rows: Sequence[dict[str, Any]], models: Sequence[str]
+) -> list[str]:
     outermost = [row for row in rows if row["distance_blocks"] == 0 and row["frame_side"] == "all"]
     blocks = theme.count_span([row["block_count"] for row in outermost], "block")
     without = [model for model in marts.models if model not in models]
@@ -155,7 +172,7 @@ def _describe_frame(marts, rows, models):
     ]
 
 
-def _describe_bands(rows, low, what):
+def _describe_bands(rows: Sequence[dict[str, Any]], low: str, what: str) -> str:
     return (
         theme.describe_intervals(rows, low)
         .replace("Bars", what)
@@ -163,7 +180,7 @@ def _describe_bands(rows, low, what):
     )
 
 
-def draw_seam_profile(marts):
+def draw_seam_profile(marts: Marts) -> alt.Chart:
     """Draw the difference in block SSIM by distance to the nearest seam, model by model.
 
     Parameters
@@ -214,7 +231,7 @@ def draw_seam_profile(marts):
     return faceted.resolve_axis(x="independent") if len(models) % columns else faceted
 
 
-def _layer_seams(rows, paths, reach):
+def _layer_seams(rows: Sequence[dict[str, Any]], paths: Any, reach: Any) -> Any:
     colour = alt.Color(
         "inference_path:N",
         title="Inference path:",
@@ -239,7 +256,7 @@ def _layer_seams(rows, paths, reach):
     return alt.layer(band, zero, line.encode(x=x, y=y, color=colour))
 
 
-def _describe_seams(rows):
+def _describe_seams(rows: Sequence[dict[str, Any]]) -> Any:
     at_seam = [row for row in rows if row["distance_blocks"] == 0]
     blocks = theme.count_span([row["block_count"] for row in at_seam], "block")
     return [

@@ -1,7 +1,11 @@
 """Figure of one network: its impulse responses, their profiles, and power by frequency."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
+from typing import TYPE_CHECKING, Any
 
 import altair as alt
 import numpy as np
@@ -9,6 +13,12 @@ import numpy as np
 from upscale_audit.analysis import theme
 from upscale_audit.analysis.marts import quote_text
 from upscale_audit.analysis.png import encode_png
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from upscale_audit.analysis.marts import Marts
+
 
 SHOWN_CELLS = 6
 """LR pixels drawn on each side of the impulse."""
@@ -26,13 +36,13 @@ _SPECTRA = {
 _SUMMARY = ("hyra_lin_contrast", "best_linear_contrast", "restored_hf_gain", "hf_correlation")
 
 
-def list_hyra_models(marts):
+def list_hyra_models(marts: Marts) -> list[str]:
     """List the models whose networks were analysed."""
     rows = marts.rows("select model_id from mart_hyra_networks group by model_id")
     return marts.order_models([row["model_id"] for row in rows])
 
 
-def draw_hyra(marts, model_id):
+def draw_hyra(marts: Marts, model_id: str) -> alt.VConcatChart:
     """Draw what is known of one network.
 
     Parameters
@@ -57,11 +67,11 @@ def draw_hyra(marts, model_id):
         {"frequency": frequency} | _average(list(rows), _SPECTRA)
         for frequency, rows in groupby(spectra, key=lambda row: row["frequency"])
     ]
-    images = marts.rows(
+    measured = marts.rows(
         f"select hyra_lin_energy, {', '.join(_SUMMARY)} from mart_hyra {where} order by image_id"
     )
-    images = _average(images, _SUMMARY) | {
-        "image_count": sum(row["hyra_lin_energy"] is not None for row in images)
+    images = _average(measured, _SUMMARY) | {
+        "image_count": sum(row["hyra_lin_energy"] is not None for row in measured)
     }
     maps = [
         _draw_map(response, offsets, network)
@@ -77,7 +87,7 @@ def draw_hyra(marts, model_id):
     )
 
 
-def _average(rows, names):
+def _average(rows: Sequence[Mapping[str, Any]], names: Iterable[str]) -> dict[str, float | None]:
     """Average columns by exact sums, which no order of rows changes; None where none is known."""
     known = {name: [row[name] for row in rows if row[name] is not None] for name in names}
     return {
@@ -85,7 +95,7 @@ def _average(rows, names):
     }
 
 
-def _read_response(marts, where, network):
+def _read_response(marts: Marts, where: str, network: Mapping[str, Any]) -> npt.NDArray[np.float64]:
     reach = (SHOWN_CELLS + 0.5) * network["scale"]
     rows = marts.rows(
         f"select response from mart_hyra_impulses {where} and step_dn = {network['step_dn']}"
@@ -96,7 +106,9 @@ def _read_response(marts, where, network):
     return np.array([row["response"] for row in rows]).reshape(side, side)
 
 
-def _draw_map(response, offsets, network):
+def _draw_map(
+    response: npt.NDArray[np.float64], offsets: npt.NDArray[np.float64], network: Mapping[str, Any]
+) -> alt.LayerChart:
     width = round((theme.DOUBLE_COLUMN_PT - 3 * _AXIS_PT - 2 * _GAP_PT) / _MAPS_DRAWN)
     peak = np.abs(response).max()
     pixels = theme.diverging_colours(np.sign(response) * np.sqrt(np.abs(response) / peak))
@@ -135,7 +147,11 @@ def _draw_map(response, offsets, network):
     return alt.layer(image, title=title).properties(width=width, height=width)
 
 
-def _draw_profiles(responses, offsets, networks):
+def _draw_profiles(
+    responses: Sequence[npt.NDArray[np.float64]],
+    offsets: npt.NDArray[np.float64],
+    networks: Sequence[dict[str, Any]],
+) -> alt.LayerChart:
     scale = networks[0]["scale"]
     middle = np.flatnonzero(np.abs(offsets) < 0.75)
     names = [f"\u00b1{network['step_dn']:g} dn" for network in networks]
@@ -180,14 +196,16 @@ def _draw_profiles(responses, offsets, networks):
     )
 
 
-def _list_points(curve, offsets, values):
+def _list_points(
+    curve: str, offsets: npt.NDArray[np.float64], values: npt.NDArray[np.float64]
+) -> list[dict[str, Any]]:
     return [
         {"curve": curve, "offset": round(float(offset), 4), "value": round(float(value), 6)}
         for offset, value in zip(offsets, values, strict=True)
     ]
 
 
-def _draw_spectra(spectra, scale):
+def _draw_spectra(spectra: Sequence[dict[str, float]], scale: int) -> alt.LayerChart:
     truth = [row["reference_power"] for row in spectra if row["reference_power"]]
     # Three decades below the least of the reference lies what float32 rounds away.
     floor = float(10.0 ** np.floor(np.log10(min(truth)) - 3)) if truth else 1e-3
@@ -245,13 +263,15 @@ def _draw_spectra(spectra, scale):
     )
 
 
-def _make_small_title(text):
+def _make_small_title(text: str) -> alt.TitleParams:
     return alt.TitleParams(
         text, fontSize=theme.TEXT_PT + 0.5, fontWeight="normal", frame="group", offset=3
     )
 
 
-def _make_title(label, networks, images):
+def _make_title(
+    label: str, networks: Sequence[dict[str, Any]], images: Mapping[str, Any]
+) -> alt.TitleParams:
     first = networks[0]
     caption = [
         f"What one LR pixel does to the restored image (scale {first['scale']}), on a grey of"
@@ -279,10 +299,10 @@ def _make_title(label, networks, images):
     return theme.make_title(f"HyRA of {label} [OWN]", caption)
 
 
-def _say_crossing(network):
+def _say_crossing(network: Mapping[str, Any]) -> str:
     crossing = network["zero_crossing_px"]
     return "none" if crossing is None else f"{crossing:.2f} px"
 
 
-def _say(text, value):
+def _say(text: str, value: float) -> str:
     return "" if value is None else text.format(value).replace("-", "\u2212")

@@ -1,5 +1,10 @@
 """Figure of what each rule's flags say, as a table to be read at a glance."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
 from upscale_audit.analysis import theme
 from upscale_audit.analysis.canvas import Canvas, make_box, make_text
 from upscale_audit.analysis.figures.rules import (
@@ -11,6 +16,12 @@ from upscale_audit.analysis.figures.rules import (
     shorten_rule,
 )
 from upscale_audit.analysis.marts import quote_text
+
+if TYPE_CHECKING:
+    import altair as alt
+
+    from upscale_audit.analysis.marts import Marts
+
 
 TITLE = "Which flags carry information"
 ROW_PT, GROUP_GAP_PT, HEAD_PT = 11, 5, 24
@@ -27,7 +38,7 @@ ASSESSMENTS = {
 DUPLICATE = ("duplicate", "#EBCFDF", theme.BLACK)
 
 
-def draw_rule_information(marts, source):
+def draw_rule_information(marts: Marts, source: str) -> alt.LayerChart:
     """Draw what `mart_rule_information` says of each current rule.
 
     Parameters
@@ -65,12 +76,14 @@ def draw_rule_information(marts, source):
     return _draw_table(rules, cells, populations, make_title(TITLE, source, caption))
 
 
-def _explain_populations(populations):
+def _explain_populations(populations: Sequence[str]) -> str:
     named = [f"{name.replace('_', ' ')}: {POPULATIONS[name]}" for name in populations[1:]]
     return f"Thresholds {'; '.join(named)}." if named else ""
 
 
-def _draw_table(rules, cells, populations, title):
+def _draw_table(
+    rules: Sequence[dict[str, Any]], cells: Any, populations: Sequence[str], title: alt.TitleParams
+) -> alt.LayerChart:
     left = 8 + max(0.5 * theme.TEXT_PT * len(rule["label"]) for rule in rules)
     places = place_rules(rules, HEAD_PT, ROW_PT, GROUP_GAP_PT)
     starts = [left, left + RATE_PT, left + RATE_PT + SOLE_PT]
@@ -102,7 +115,13 @@ def _draw_table(rules, cells, populations, title):
     return canvas.draw(max(starts[-1], 380), height, title)
 
 
-def _draw_rates(canvas, rules, rows, places, left):
+def _draw_rates(
+    canvas: Canvas,
+    rules: Sequence[dict[str, Any]],
+    rows: Any,
+    places: Mapping[str, float],
+    left: float,
+) -> None:
     """Draw the flagged share as a bar, its fixed rate as a tick, and the counts behind it."""
     bars, ticks, texts = [], [], []
     shares = [row["flagged_count"] / (row["evaluated_count"] or 1) for row in rows.values()]
@@ -124,7 +143,13 @@ def _draw_rates(canvas, rules, rows, places, left):
     canvas.add_texts(texts)
 
 
-def _draw_numbers(canvas, rules, rows, places, starts):
+def _draw_numbers(
+    canvas: Canvas,
+    rules: Sequence[dict[str, Any]],
+    rows: Any,
+    places: Mapping[str, float],
+    starts: Sequence[float],
+) -> None:
     short = {rule["rule_id"]: shorten_rule(rule) for rule in rules}
     alone, nearest = [], []
     for name, row in rows.items():
@@ -139,7 +164,13 @@ def _draw_numbers(canvas, rules, rows, places, starts):
     canvas.add_texts(nearest)
 
 
-def _draw_assessments(canvas, cells, populations, places, starts):
+def _draw_assessments(
+    canvas: Canvas,
+    cells: Any,
+    populations: Sequence[str],
+    places: Mapping[str, float],
+    starts: Sequence[float],
+) -> None:
     boxes, texts = [], []
     for population, x in zip(populations, starts, strict=False):
         for rule, y in places.items():

@@ -1,8 +1,17 @@
 """Figures of means and their intervals: what changed by how much, model by model."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
 import altair as alt
 
 from upscale_audit.analysis import theme
+
+if TYPE_CHECKING:
+    from upscale_audit.analysis.marts import Marts
+
 
 POLARITIES = {
     "positive": (theme.VERMILLION, "triangle-up"),
@@ -25,7 +34,7 @@ AGAINST_LR = {
 COLUMNS = 3
 
 
-def draw_direction_components(marts):
+def draw_direction_components(marts: Marts) -> alt.FacetChart:
     """Draw the mean of each direction component by polarity and model, with intervals.
 
     Parameters
@@ -72,7 +81,7 @@ def draw_direction_components(marts):
     )
 
 
-def draw_tta_effect(marts):
+def draw_tta_effect(marts: Marts) -> alt.FacetChart:
     """Draw the mean change that test-time augmentation made, by quantity and model.
 
     Parameters
@@ -121,7 +130,9 @@ def draw_tta_effect(marts):
     )
 
 
-def _describe_effects(rows, panels, without):
+def _describe_effects(
+    rows: Sequence[dict[str, Any]], panels: Mapping[str, str], without: str
+) -> list[str]:
     pairs = theme.count_span([row["pair_count"] for row in rows], "block")
     known = {row["quantity"] for row in rows}
     missing = [name.split("\n")[0] for key, name in panels.items() if key not in known]
@@ -133,13 +144,13 @@ def _describe_effects(rows, panels, without):
     ]
 
 
-def _judge(row):
+def _judge(row: Mapping[str, Any]) -> str:
     if row["low"] is None:
         return "no interval"
     return "interval includes 0" if row["low"] <= 0 <= row["high"] else "interval excludes 0"
 
 
-def _name_quantities(marts):
+def _name_quantities(marts: Marts) -> dict[str, str]:
     names = {
         "local_ssim": "Block SSIM (dimensionless)\n→ more similar",
         "abs_pc1": "|PC1| (dimensionless)\n→ farther from the axis's origin",
@@ -150,12 +161,12 @@ def _name_quantities(marts):
     return names | (AGAINST_LR if row["rows"] else {})
 
 
-def _make_header(component):
+def _make_header(component: Mapping[str, str]) -> str:
     return f"{component['label']}\n← {component['negative_means']}\n→ {component['positive_means']}"
 
 
-def _count_blocks(rows):
-    totals = {}
+def _count_blocks(rows: Sequence[dict[str, Any]]) -> str:
+    totals: dict[Any, Any] = {}
     for row in rows:
         key = row["model_id"], row["polarity"]
         totals[key] = max(row["measured_count"], totals.get(key, 0))
@@ -164,7 +175,7 @@ def _count_blocks(rows):
     return f"n = {counts} per model and polarity, {theme.count_noun(models, 'model')}."
 
 
-def _name_undrawn(rows, components):
+def _name_undrawn(rows: Sequence[dict[str, Any]], components: Sequence[dict[str, str]]) -> str:
     """Name what has no standardised mean, and say why."""
     labels = {part["component"]: part["label"] for part in components}
     flat = {row["component"] for row in rows if row["robust_sd"] is None}
@@ -181,7 +192,7 @@ def _name_undrawn(rows, components):
     return text.strip()
 
 
-def _encode_polarity(rows):
+def _encode_polarity(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     names = [name for name in POLARITIES if any(row["polarity"] == name for row in rows)]
     colours = alt.Scale(domain=names, range=[POLARITIES[name][0] for name in names])
     shapes = alt.Scale(domain=names, range=[POLARITIES[name][1] for name in names])
@@ -193,7 +204,13 @@ def _encode_polarity(rows):
     }
 
 
-def _draw_rows(rows, models, x_title, tick_count, **encodings):
+def _draw_rows(
+    rows: Sequence[dict[str, Any]],
+    models: Mapping[str, str],
+    x_title: str,
+    tick_count: int,
+    **encodings: alt.TopLevelMixin,
+) -> alt.LayerChart:
     """Draw a zero line, intervals and points, one row per model."""
     for row in rows:
         row["model"] = theme.break_label(models[row["model_id"]])
@@ -225,7 +242,14 @@ def _draw_rows(rows, models, x_title, tick_count, **encodings):
     return alt.layer(zero, interval, points)
 
 
-def facet_intervals(rows, panels, models, title, encodings, shared=True):
+def facet_intervals(
+    rows: Sequence[dict[str, Any]],
+    panels: Sequence[str],
+    models: Mapping[str, str],
+    title: alt.TitleParams,
+    encodings: Mapping[str, Any],
+    shared: bool = True,
+) -> alt.FacetChart:
     """Draw points with their intervals, one panel per quantity and one row per model.
 
     Parameters

@@ -1,8 +1,17 @@
 """Figure of the ledger: of each model's squared error, what it invented, lost or exaggerated."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
 import altair as alt
 
 from upscale_audit.analysis import theme
+
+if TYPE_CHECKING:
+    from upscale_audit.analysis.marts import Marts, _Labels
+
 
 TITLE = "The ledger: what the squared error is made of, scale by scale"
 KINDS = {
@@ -14,7 +23,7 @@ KINDS = {
 GAP_PT, ROW_PT, BAR_PT = 10, 11, 8
 
 
-def draw_ledger(marts):
+def draw_ledger(marts: Marts) -> alt.HConcatChart:
     """Draw one bar a model and inference path, split by kind, in a panel for each scale.
 
     Parameters
@@ -57,12 +66,12 @@ def draw_ledger(marts):
     return alt.hconcat(*charts, spacing=GAP_PT, title=title)
 
 
-def _label_row(names, row):
+def _label_row(names: _Labels, row: Mapping[str, Any]) -> str:
     tta = ", tta" if row["inference_path"] == "tta" else ""
     return theme.break_label(names[row["model_id"]] + tta, 26)
 
 
-def _describe(marts, rows):
+def _describe(marts: Marts, rows: Sequence[dict[str, Any]]) -> list[str]:
     counts = [row["image_count"] for row in rows]
     (baseline,) = marts.rows("select max(baseline_energy_dn2) as energy from mart_ledger")
     return [
@@ -78,7 +87,7 @@ def _describe(marts, rows):
     ]
 
 
-def _draw_panel(name, rows, names, is_first):
+def _draw_panel(name: str, rows: Sequence[dict[str, Any]], names: Any, is_first: bool) -> alt.Chart:
     data = [
         {
             "scale": name,

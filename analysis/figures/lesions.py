@@ -1,11 +1,20 @@
 """Figures of lesions: whether blocks inside a finding's box are changed otherwise than the rest."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import altair as alt
 
 from upscale_audit.analysis import theme
 from upscale_audit.analysis.figures.axis import PATH_COLOURS
 from upscale_audit.analysis.figures.intervals import facet_intervals
 from upscale_audit.analysis.marts import quote_text
+
+if TYPE_CHECKING:
+    from upscale_audit.analysis.marts import Marts
+
 
 TITLE = "Blocks inside a finding's box against the rest of the same image"
 # Quantity: short name, name and unit, what lies above 0.
@@ -20,7 +29,7 @@ UNION = "any"
 MOST_FINDINGS, FINDING_CHARACTERS = 14, 34
 
 
-def plan_lesion_figures(marts):
+def plan_lesion_figures(marts: Marts) -> dict[str, str | None]:
     """Say which figures of lesions a study has.
 
     Parameters
@@ -38,7 +47,7 @@ def plan_lesion_figures(marts):
     return {f"lesion_risk_{quantity}": quantity for quantity in QUANTITIES}
 
 
-def draw_lesion_risk(marts, quantity):
+def draw_lesion_risk(marts: Marts, quantity: str | None) -> alt.Chart:
     """Draw the difference of a quantity inside less outside, by finding and model.
 
     Parameters
@@ -52,7 +61,7 @@ def draw_lesion_risk(marts, quantity):
     altair.TopLevelMixin
     """
     if quantity is None:
-        return theme.draw_message(TITLE, [], _find_reason(marts))
+        return theme.draw_message(TITLE, [], _find_reason(marts) or "")
     short, name, above = QUANTITIES[quantity]
     rows = marts.rows(
         "select model_id, inference_path, finding, cluster_unit, cluster_count, image_count,"
@@ -89,7 +98,7 @@ def draw_lesion_risk(marts, quantity):
     )
 
 
-def _find_reason(marts):
+def _find_reason(marts: Marts) -> str | None:
     """Why there is nothing to draw, or None."""
     (row,) = marts.rows(
         "select count(*) as row_count, coalesce(max(cluster_count), 0) as patients,"
@@ -108,20 +117,20 @@ def _find_reason(marts):
     return None
 
 
-def _count_patients(rows):
-    counts = {}
+def _count_patients(rows: Sequence[dict[str, Any]]) -> Any:
+    counts: dict[Any, Any] = {}
     for row in rows:
         counts[row["finding"]] = max(row["cluster_count"], counts.get(row["finding"], 0))
     return counts
 
 
-def _head_panel(finding, patients):
+def _head_panel(finding: Any, patients: Any) -> str:
     name = "any finding (union of boxes)" if finding == UNION else finding
     name = theme.break_label(name, FINDING_CHARACTERS)
     return f"{name}\n{patients:,} patients"
 
 
-def _count_findings(count):
+def _count_findings(count: int) -> str:
     if count <= MOST_FINDINGS:
         return ""
     return (
@@ -130,14 +139,14 @@ def _count_findings(count):
     )
 
 
-def judge_difference(p_holm, level):
+def judge_difference(p_holm: float | None, level: float) -> str:
     """Name the evidence for a difference: its corrected p, None where it was not tested."""
     if p_holm is None:
         return "no test"
     return f"corrected p < {level:g}" if p_holm < level else f"corrected p \u2265 {level:g}"
 
 
-def encode_evidence(rows, level):
+def encode_evidence(rows: Sequence[dict[str, Any]], level: float) -> dict[str, Any]:
     """Encode differences by their `evidence` and, where there are both, by inference path.
 
     Parameters
@@ -173,7 +182,9 @@ def encode_evidence(rows, level):
     return encodings
 
 
-def _describe(rows, few, heading, level):
+def _describe(
+    rows: Sequence[dict[str, Any]], few: Any, heading: tuple[str, str], level: float
+) -> Any:
     name, above = heading
     family = max((row["family_size"] or 0 for row in rows), default=0)
     units = {row["cluster_unit"] for row in rows}

@@ -1,8 +1,17 @@
 """Figure of the multiverse: the type of each model under every way to choose the axis."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
 import altair as alt
 
 from upscale_audit.analysis import theme
+
+if TYPE_CHECKING:
+    from upscale_audit.analysis.marts import Marts
+
 
 TITLE = "Types A and B, had the axis been chosen otherwise"
 SPACES = {"phi5": "\u03a65, signed", "phi6": "\u03a66, mixed", "phi3": "\u03a63, of SSIM"}
@@ -27,7 +36,7 @@ NO_HEAD = "\u00a0"
 """Keeps a line's height."""
 
 
-def draw_axis1_multiverse(marts):
+def draw_axis1_multiverse(marts: Marts) -> alt.HConcatChart:
     """Draw models by choices, coloured by type, twice: by the rule, and by the contrasts alone.
 
     Parameters
@@ -62,7 +71,7 @@ def draw_axis1_multiverse(marts):
     return alt.hconcat(*panels, counts, spacing=GAP_PT, title=title)
 
 
-def _read(marts):
+def _read(marts: Marts) -> list[dict[str, Any]]:
     """Read the choices that have an axis; as returned only where that turns one of them."""
     rows = marts.rows(
         "select model_id, feature_space, is_scaled, basis, origin, axis_sign, is_scoring,"
@@ -81,7 +90,7 @@ def _read(marts):
     return [row for row in rows if row["axis_sign"] == "anchored" or row["column"] in turned]
 
 
-def _list_columns(rows):
+def _list_columns(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """One row of each choice, the standard basis first, then the pooled one."""
     order = ["standard", "pooled", "own"]
     found = {row["column"]: row for row in rows}
@@ -97,7 +106,7 @@ def _list_columns(rows):
     )
 
 
-def _describe(rows, columns):
+def _describe(rows: Sequence[dict[str, Any]], columns: Sequence[dict[str, Any]]) -> list[str]:
     count = theme.count_noun(len(columns), "choice")
     scoring = any(row["is_scoring"] for row in rows)
     return [
@@ -114,7 +123,7 @@ def _describe(rows, columns):
     ]
 
 
-def _scale_columns(columns, space):
+def _scale_columns(columns: Sequence[dict[str, Any]], space: str) -> alt.X:
     return alt.X(
         "column:O",
         scale=alt.Scale(
@@ -126,7 +135,15 @@ def _scale_columns(columns, space):
     )
 
 
-def _draw_cells(rows, columns, space, band, labels, step, height):
+def _draw_cells(
+    rows: Sequence[dict[str, Any]],
+    columns: Sequence[dict[str, Any]],
+    space: str,
+    band: str,
+    labels: Mapping[str, str],
+    step: float,
+    height: int,
+) -> alt.LayerChart:
     supported = "is_type_supported" if band == "axis1_type" else "is_contrast_supported"
     data = [
         {
@@ -171,7 +188,7 @@ def _draw_cells(rows, columns, space, band, labels, step, height):
     )
 
 
-def _head(lines):
+def _head(lines: Sequence[str]) -> alt.TitleParams:
     return alt.TitleParams(
         lines,
         fontSize=theme.TEXT_PT + 0.5,
@@ -182,7 +199,7 @@ def _head(lines):
     )
 
 
-def _draw_marks(columns, space, step):
+def _draw_marks(columns: Sequence[dict[str, Any]], space: str, step: float) -> alt.Chart:
     chosen = [row for row in columns if row["feature_space"] == space]
     data = [
         {"column": row["column"], "mark": name}
@@ -207,7 +224,9 @@ def _draw_marks(columns, space, step):
     )
 
 
-def _draw_counts(rows, band, labels, height):
+def _draw_counts(
+    rows: Sequence[dict[str, Any]], band: str, labels: Mapping[str, str], height: int
+) -> alt.Chart:
     data = []
     for model, label in labels.items():
         found = [row[band] for row in rows if row["model_id"] == model]

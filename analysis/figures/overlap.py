@@ -1,6 +1,10 @@
 """Figure of which rules fire together: exact combinations as bars over a matrix of dots."""
 
+from __future__ import annotations
+
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from upscale_audit.analysis import theme
 from upscale_audit.analysis.canvas import Canvas, make_box, make_point, make_text
@@ -17,12 +21,18 @@ from upscale_audit.analysis.figures.rules import (
 )
 from upscale_audit.analysis.marts import quote_text
 
+if TYPE_CHECKING:
+    import altair as alt
+
+    from upscale_audit.analysis.marts import Marts
+
+
 TITLE = "Which rules fire together"
 MOST_COMBINATIONS = 18
 BAR_PT, COLUMN_PT, ROW_PT, GROUP_GAP_PT, TOTAL_PT = 80, 12.75, 9.5, 5, 42
 
 
-def draw_rule_overlap(marts, source):
+def draw_rule_overlap(marts: Marts, source: str) -> alt.LayerChart:
     """Draw the most frequent exact combinations of rules, and the total of each rule.
 
     Parameters
@@ -62,7 +72,9 @@ def draw_rule_overlap(marts, source):
     return _draw_matrix(drawn, rules, totals, (classes, len(images)), title)
 
 
-def _rank_combinations(images, rule_ids):
+def _rank_combinations(
+    images: Any, rule_ids: Sequence[str]
+) -> tuple[list[tuple[tuple[str, ...], int]], int]:
     """Count exact combinations, the most frequent and then the smallest first; none apart."""
     order = {rule: number for number, rule in enumerate(rule_ids)}
     counts = Counter(tuple(sorted(row["rule_ids"] or [], key=order.__getitem__)) for row in images)
@@ -74,7 +86,9 @@ def _rank_combinations(images, rule_ids):
     return ranked, none
 
 
-def _describe(images, ranked, none, totals):
+def _describe(
+    images: Any, ranked: Sequence[tuple[tuple[str, ...], int]], none: int, totals: Any
+) -> list[str]:
     shown = ranked[:MOST_COMBINATIONS]
     covered = sum(count for _, count in shown)
     partial = any(row["evaluated_count"] < len(images) for row in totals.values())
@@ -94,7 +108,13 @@ def _describe(images, ranked, none, totals):
     ]
 
 
-def _draw_matrix(drawn, rules, totals, images, title):
+def _draw_matrix(
+    drawn: Sequence[tuple[tuple[str, ...], int]],
+    rules: Sequence[dict[str, Any]],
+    totals: Any,
+    images: tuple[dict[str, int], int],
+    title: alt.TitleParams,
+) -> alt.LayerChart:
     classes, image_count = images
     left = 8 + max(0.5 * theme.TEXT_PT * len(rule["label"]) for rule in rules)
     right = left + COLUMN_PT * len(drawn)
@@ -115,7 +135,12 @@ def _draw_matrix(drawn, rules, totals, images, title):
     return canvas.draw(width, max(places.values()) + ROW_PT, title)
 
 
-def _draw_bars(canvas, drawn, classes, corner):
+def _draw_bars(
+    canvas: Canvas,
+    drawn: Sequence[tuple[tuple[str, ...], int]],
+    classes: Mapping[str, int],
+    corner: tuple[float, int],
+) -> None:
     left, top = corner
     most = max(count for _, count in drawn)
     bars, texts = [], []
@@ -129,7 +154,12 @@ def _draw_bars(canvas, drawn, classes, corner):
     canvas.add_texts([make_text(left - 4, top - 5 - BAR_PT / 2, "Images")], align="right")
 
 
-def _draw_dots(canvas, drawn, places, left):
+def _draw_dots(
+    canvas: Canvas,
+    drawn: Sequence[tuple[tuple[str, ...], int]],
+    places: Mapping[str, float],
+    left: float,
+) -> None:
     empty, dots, links = [], [], []
     for number, (names, _) in enumerate(drawn):
         x = left + COLUMN_PT * (number + 0.5)
@@ -144,7 +174,13 @@ def _draw_dots(canvas, drawn, places, left):
     canvas.add_points(dots, 18, stroke=None)
 
 
-def _draw_totals(canvas, rules, totals, places, layout):
+def _draw_totals(
+    canvas: Canvas,
+    rules: Sequence[dict[str, Any]],
+    totals: Any,
+    places: Mapping[str, float],
+    layout: tuple[float, float, int],
+) -> None:
     left, start, image_count = layout
     most = max((row["flagged_count"] for row in totals.values()), default=0) or 1
     labels, bars, texts = [], [], []
@@ -169,7 +205,12 @@ def _draw_totals(canvas, rules, totals, places, layout):
     canvas.add_texts([make_text(start, min(places.values()) - ROW_PT, "Images flagged")])
 
 
-def _draw_key(canvas, drawn, classes, x):
+def _draw_key(
+    canvas: Canvas,
+    drawn: Sequence[tuple[tuple[str, ...], int]],
+    classes: Mapping[str, int],
+    x: float,
+) -> None:
     used = {name_class(len(names), classes) for names, _ in drawn}
     labels = label_classes(classes)
     entries = [(COLOURS[name], label) for name, label in labels.items() if name in used]

@@ -1,11 +1,20 @@
 """Figures of what each number finds of known truth: a matrix by kinds, free-response curves."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import altair as alt
 import numpy as np
 
 from upscale_audit.analysis import theme
 from upscale_audit.analysis.canvas import Canvas, make_box, make_text
 from upscale_audit.analysis.marts import quote_text
+
+if TYPE_CHECKING:
+    from upscale_audit.analysis.marts import Marts
+
 
 ARMS = {
     "auditor": "drawn into the restored image",
@@ -35,7 +44,7 @@ CURVE_COLOURS = (
 CURVE_MARGIN_PT = 38
 
 
-def list_detector_figures(marts):
+def list_detector_figures(marts: Marts) -> list[Any]:
     """List the arms and models that have a figure.
 
     Returns
@@ -50,7 +59,7 @@ def list_detector_figures(marts):
     return [(row["arm"], row["model_id"]) for row in rows]
 
 
-def draw_detectors(marts, arm, model_id):
+def draw_detectors(marts: Marts, arm: str, model_id: str) -> alt.TopLevelMixin:
     """Draw the area under the ROC curve of each detector, a column for each kind.
 
     Parameters
@@ -74,7 +83,7 @@ def draw_detectors(marts, arm, model_id):
     return _draw_matrix(cells, detectors, columns, head)
 
 
-def _read_cells(marts, arm, model_id):
+def _read_cells(marts: Marts, arm: Any, model_id: str) -> Any:
     """Read the cells, by detector and column, each detector read without its sign."""
     rows = marts.rows(
         "select kind, signal_part, contrast_dn, detector, reading, auc, auc_low, auc_high,"
@@ -95,18 +104,18 @@ def _read_cells(marts, arm, model_id):
     return cells, contrast
 
 
-def _order_columns(cells):
+def _order_columns(cells: Any) -> Any:
     """Order the columns: kinds in full from large to small, then their parts."""
     columns = {column for _, column in cells}
     return sorted(columns, key=lambda item: (item[1] != "full", KINDS.index(item[0]), item[1]))
 
 
-def _mean_area(cells, detector, columns):
+def _mean_area(cells: Any, detector: str, columns: Any) -> Any:
     areas = [cells[detector, c]["auc"] for c in columns if (detector, c) in cells]
     return sum(areas) / len(areas)
 
 
-def _describe(cells, contrast, arm):
+def _describe(cells: Any, contrast: Any, arm: Any) -> Any:
     place = "image" if arm in OF_IMAGES else "place"
     rows = list(cells.values())
     drawn = theme.count_span([row["drawn_count"] for row in rows] or [0], place)
@@ -129,7 +138,7 @@ def _describe(cells, contrast, arm):
     ]
 
 
-def _draw_matrix(cells, detectors, columns, title):
+def _draw_matrix(cells: Any, detectors: Any, columns: Any, title: Any) -> Any:
     left = 10 + max((theme.text_width(name) for name in detectors), default=0)
     width = theme.DOUBLE_COLUMN_PT - 12
     side = min(48, (width - left) / max(1, len(columns)))
@@ -168,20 +177,20 @@ def _draw_matrix(cells, detectors, columns, title):
     return canvas.draw(width, top + ROW_PT * len(detectors) + 4, title)
 
 
-def _fade(cell):
+def _fade(cell: Any) -> Any:
     """Give the area by which a cell is coloured: nearer to one half where that is possible."""
     area, low = cell["auc"], cell["auc_low"]
     is_possible = low is not None and low <= HALF <= cell["auc_high"]
     return HALF + (area - HALF) * PALE if is_possible else area
 
 
-def _write(area):
+def _write(area: Any) -> Any:
     """Write an area with two decimals and no leading zero; 1.00 only where it is 1."""
     text = f"{min(area, 0.99) if area < 1 else 1:.2f}"
     return text.removeprefix("0") if area < 1 else "1"
 
 
-def _paint(areas):
+def _paint(areas: Any) -> Any:
     numbers = np.array([np.nan if area is None else 2 * area - 1 for area in areas], dtype=float)
     colours = theme.to_hex(theme.diverging_colours(numbers))
     return [
@@ -190,7 +199,7 @@ def _paint(areas):
     ]
 
 
-def _draw_legend(canvas, x):
+def _draw_legend(canvas: Canvas, x: Any) -> None:
     length, y = 110, 2
     steps = np.linspace(0, 1, LEGEND_STEPS)
     step = length / LEGEND_STEPS
@@ -205,7 +214,7 @@ def _draw_legend(canvas, x):
     canvas.add_texts([make_text(x - 6, y + 4, "area")], align="right")
 
 
-def list_free_response_figures(marts):
+def list_free_response_figures(marts: Marts) -> list[Any]:
     """List the models that have a figure of free-response curves.
 
     Returns
@@ -220,7 +229,7 @@ def list_free_response_figures(marts):
     return [row["model_id"] for row in rows]
 
 
-def draw_free_response(marts, model_id):
+def draw_free_response(marts: Marts, model_id: str) -> alt.TopLevelMixin:
     """Draw what is found against false positives an image, a panel for each kind.
 
     Parameters
@@ -262,7 +271,7 @@ def draw_free_response(marts, model_id):
     return alt.concat(*panels, columns=columns, spacing=8, title=theme.make_title(title, caption))
 
 
-def _describe_curves(rows, contrast):
+def _describe_curves(rows: Sequence[dict[str, Any]], contrast: Any) -> Any:
     drawn = theme.count_span([row["drawn_count"] for row in rows] or [0], "place")
     images = theme.count_span([row["image_count"] for row in rows] or [0], "image")
     return [
@@ -275,7 +284,7 @@ def _describe_curves(rows, contrast):
     ]
 
 
-def _draw_curves(rows, kind, size):
+def _draw_curves(rows: Sequence[dict[str, Any]], kind: Any, size: Any) -> Any:
     names = list(CURVES.values())
     rates = sorted({row["false_positive_rate"] for row in rows})
     name, _, radius = kind.partition("_")

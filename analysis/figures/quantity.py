@@ -1,6 +1,11 @@
 """Map of any number of a block over one image: the reference beside each model."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import altair as alt
 import numpy as np
@@ -20,6 +25,13 @@ from upscale_audit.analysis.output import Print, read_caption, write_chart
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import write_text
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import polars as pl
+
+    from upscale_audit.ingest.study import Study
+
+
 NAME, CAPTIONS = "quantity_map", "captions.txt"
 COLUMN_MM, MODELS_DRAWN = 100, 15
 WITHIN_RATIO = 0.99
@@ -37,7 +49,7 @@ UNITS = {
 _NUMERIC = ("tinyint", "smallint", "integer", "bigint", "float", "double")
 
 
-def list_quantities(marts, inference_path):
+def list_quantities(marts: Marts, inference_path: str) -> dict[str, Any]:
     """List the numbers of a block that can be mapped.
 
     Parameters
@@ -67,8 +79,14 @@ def list_quantities(marts, inference_path):
 
 
 def draw_quantity_map(
-    marts, references, image_id, quantity, inference_path, models, width_pt=theme.DOUBLE_COLUMN_PT
-):
+    marts: Marts,
+    references: Path,
+    image_id: str,
+    quantity: str,
+    inference_path: str,
+    models: Sequence[str],
+    width_pt: float = theme.DOUBLE_COLUMN_PT,
+) -> alt.TopLevelMixin:
     """Draw the reference of an image beside the map of a quantity under each model.
 
     Parameters
@@ -125,8 +143,16 @@ def draw_quantity_map(
 
 
 def write_quantity_map(
-    study, image_id, quantity, folder, *, path="notta", model_id=None, plain=False, width_mm=None
-):
+    study: Study,
+    image_id: str,
+    quantity: str,
+    folder: Path,
+    *,
+    path: str = "notta",
+    model_id: str | None = None,
+    plain: bool = False,
+    width_mm: int | None = None,
+) -> tuple[list[Path], dict[str, str]]:
     """Draw a map as `draw_quantity_map` does, into a folder of its own.
 
     Parameters
@@ -151,9 +177,10 @@ def write_quantity_map(
     sources : dict
         SHA-256 of the reference, by its name within the study.
     """
-    is_column = width_mm is not None and width_mm < COLUMN_MM
-    width_pt = width_mm / 25.4 * 72 if is_column else theme.DOUBLE_COLUMN_PT
-    form = Print(plain, None if is_column else width_mm)
+    width_pt: float = theme.DOUBLE_COLUMN_PT
+    form = Print(plain, width_mm)
+    if width_mm is not None and width_mm < COLUMN_MM:
+        width_pt, form = width_mm / 25.4 * 72, Print(plain, None)
     with Marts(study.warehouse) as marts:
         if study.references is None:
             raise StudyError(f"{study.path} names no images; a map needs [study] references")
@@ -172,7 +199,7 @@ def write_quantity_map(
     return paths, {f"reference/{image['file_name']}": image["file_sha256"]}
 
 
-def find_unit(marts, quantity):
+def find_unit(marts: Marts, quantity: str) -> str:
     """Name the unit of a quantity: that of its direction component, else of its name's end."""
     for part in marts.read_components():
         if part["column_stem"] == quantity:
@@ -181,7 +208,7 @@ def find_unit(marts, quantity):
     return next((unit for end, unit in UNITS.items() if stem.endswith(end)), "dimensionless")
 
 
-def choose_scale(title, values):
+def choose_scale(title: str, values: npt.NDArray[np.float64]) -> ColourScale:
     """Choose the colours of some values: around 0 where they have two signs, else of magnitudes.
 
     Parameters
@@ -208,14 +235,14 @@ def choose_scale(title, values):
     return ColourScale(title, *(float(f"{end:.6g}") for end in ends))
 
 
-def _round_out(limit, is_signed=False):
+def _round_out(limit: float, is_signed: bool = False) -> Any:
     """Give the ends of a scale: its upper one rounded up to two digits, 1 where it is 0."""
     step = 10.0 ** (math.floor(math.log10(limit)) - 1) if limit else 1.0
     high = float(f"{math.ceil(limit / step) * step:.6g}") if limit else 1.0
     return (-high if is_signed else 0.0), high
 
 
-def _find_column(marts, quantity, inference_path):
+def _find_column(marts: Marts, quantity: Any, inference_path: str) -> Any:
     known = list_quantities(marts, inference_path)
     if quantity not in known:
         raise StudyError(
@@ -224,7 +251,7 @@ def _find_column(marts, quantity, inference_path):
     return known[quantity]
 
 
-def _find_image(marts, image_id):
+def _find_image(marts: Marts, image_id: str) -> Any:
     rows = marts.rows(
         "select file_name, file_sha256, width_px, height_px, block_rows, block_cols"
         f" from dim_images where image_id = {quote_text(image_id)}"
@@ -234,7 +261,7 @@ def _find_image(marts, image_id):
     return rows[0]
 
 
-def _lay_out(image, panel_count, width_pt):
+def _lay_out(image: Mapping[str, Any], panel_count: Any, width_pt: float) -> Any:
     """Size of a panel, and how many stand side by side."""
     most = max(1, int(width_pt // LEAST_PANEL_PT))
     columns = min(panel_count, most, 3 if panel_count <= 6 else 4)
@@ -244,17 +271,23 @@ def _lay_out(image, panel_count, width_pt):
     return (width, max(1, round(width * ratio))), columns
 
 
-def _summarise(known):
+def _summarise(known: Any) -> str:
     if known.is_empty():
         return "not measured"
     return f"mean {_spell(known.mean())}, median {_spell(known.median())}"
 
 
-def _spell(value):
+def _spell(value: Any) -> Any:
     return f"{value:.3g}".replace("-", "\u2212")
 
 
-def _describe(image, blocks, values, scale, inference_path):
+def _describe(
+    image: Mapping[str, Any],
+    blocks: pl.DataFrame,
+    values: npt.NDArray[np.float64],
+    scale: Any,
+    inference_path: str,
+) -> Any:
     path = {"notta": "without", "tta": "with"}[inference_path]
     size = f"{image['width_px']} \u00d7 {image['height_px']} px"
     count = theme.count_noun(image["block_rows"] * image["block_cols"], "block")

@@ -1,6 +1,10 @@
 """Figure of how often each rule fires, model by model."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from upscale_audit.analysis import theme
 from upscale_audit.analysis.canvas import Canvas, make_box, make_point, make_text
@@ -13,6 +17,12 @@ from upscale_audit.analysis.figures.rules import (
     read_rules,
 )
 from upscale_audit.analysis.marts import quote_text
+
+if TYPE_CHECKING:
+    import altair as alt
+
+    from upscale_audit.analysis.marts import Marts
+
 
 TITLE = "How often each rule fires"
 OVERALL = [
@@ -34,7 +44,7 @@ MOST_COLUMNS, WIDEST_PANEL_PT = 5, 180
 NOT_EVALUATED = "not evaluated"
 
 
-def draw_flag_rates(marts, source):
+def draw_flag_rates(marts: Marts, source: str) -> alt.LayerChart:
     """Draw the share of images that each rule flags, by model, with intervals.
 
     Parameters
@@ -69,7 +79,7 @@ def draw_flag_rates(marts, source):
     return _draw_panels(models, rows, rules, title)
 
 
-def _judge(row, nominal):
+def _judge(row: Mapping[str, Any], nominal: float | None) -> str | None:
     if row["ratio"] is None:
         return None
     if row["low"] is None:
@@ -82,7 +92,9 @@ def _judge(row, nominal):
     return "below" if row["high"] < nominal - 1e-9 else "includes"
 
 
-def _describe(rows, rules, population):
+def _describe(
+    rows: Sequence[dict[str, Any]], rules: Sequence[dict[str, Any]], population: str
+) -> list[str]:
     rates = sorted({rule["nominal_ratio"] for rule in rules if rule["nominal_ratio"]})
     fixed = " or ".join(f"{100 * rate:g}" for rate in rates)
     counts = _count_images(rows)
@@ -107,14 +119,19 @@ def _describe(rows, rules, population):
     ]
 
 
-def _count_images(rows):
-    counts = {}
+def _count_images(rows: Sequence[dict[str, Any]]) -> dict[str, int]:
+    counts: dict[Any, Any] = {}
     for row in rows:
         counts[row["model_id"]] = max(row["evaluated_count"], counts.get(row["model_id"], 0))
     return counts
 
 
-def _draw_panels(models, rows, rules, title):
+def _draw_panels(
+    models: Mapping[str, str],
+    rows: Sequence[dict[str, Any]],
+    rules: Sequence[dict[str, Any]],
+    title: alt.TitleParams,
+) -> alt.LayerChart:
     bands = -(-len(models) // MOST_COLUMNS)
     columns = -(-len(models) // bands)
     left = 8 + max(0.5 * theme.TEXT_PT * len(rule["label"]) for rule in rules)
@@ -124,7 +141,9 @@ def _draw_panels(models, rows, rules, title):
     head = 6 + (theme.TEXT_PT + 2) * max(text.count("\n") + 1 for text in heads.values())
     body = ROW_PT * len(rules) + GROUP_GAP_PT * (len({rule["family"] for rule in rules}) - 1)
     key = 14
-    marks = {name: [] for name in ("bands", "lines", "fixed", "bars", "points", "texts", "heads")}
+    marks: dict[Any, list[Any]] = {
+        name: [] for name in ("bands", "lines", "fixed", "bars", "points", "texts", "heads")
+    }
     for number, model in enumerate(models):
         x = left + (number % columns) * (width + PANEL_GAP_PT)
         y = key + (number // columns) * (head + body + AXIS_PT) + head
@@ -144,7 +163,7 @@ def _draw_panels(models, rows, rules, title):
     return _compose(marks).draw(theme.DOUBLE_COLUMN_PT - 12, height, title)
 
 
-def _compose(marks):
+def _compose(marks: Any) -> Canvas:
     canvas = Canvas()
     canvas.add_boxes(marks["bands"])
     canvas.add_lines(marks["lines"], 0.5)
@@ -158,11 +177,11 @@ def _compose(marks):
     return canvas
 
 
-def _place(ratio, x, width):
+def _place(ratio: float, x: float, width: float) -> float:
     return x + INSET_PT + (width - 2 * INSET_PT) * math.sqrt(ratio)
 
 
-def _draw_frame(marks, places, frame):
+def _draw_frame(marks: Any, places: Mapping[str, float], frame: tuple[float, ...]) -> None:
     x, y, width, body = frame
     for middle in list(places.values())[::2]:
         marks["bands"].append(make_box(x, middle - ROW_PT / 2, width, ROW_PT, "#F6F6F6"))
@@ -173,7 +192,14 @@ def _draw_frame(marks, places, frame):
     marks["ticks"].append(make_text(x + width / 2, y + body + 15, "Images (%)"))
 
 
-def _draw_model(rows, rules, places, x, width, marks):
+def _draw_model(
+    rows: Sequence[dict[str, Any]],
+    rules: Sequence[dict[str, Any]],
+    places: Mapping[str, float],
+    x: float,
+    width: float,
+    marks: Any,
+) -> None:
     images = max(row["evaluated_count"] for row in rows)
     known = {row["rule_id"]: row for row in rows}
     for rule in rules:
@@ -197,7 +223,7 @@ def _draw_model(rows, rules, places, x, width, marks):
             marks["texts"].append(make_text(start, y, text, theme.GREY))
 
 
-def _draw_key(marks, rows, x):
+def _draw_key(marks: Any, rows: Sequence[dict[str, Any]], x: float) -> None:
     marks["fixed"].append(make_box(x, 0, 0, 8, "#A6A6A6"))
     marks["texts"].append(make_text(x + 5, 4, "fixed rate"))
     x += 56

@@ -1,11 +1,20 @@
 """Figures of regions: what each model did in lungs, heart, body and background."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import altair as alt
 
 from upscale_audit.analysis import theme
 from upscale_audit.analysis.figures.axis import PATH_COLOURS
 from upscale_audit.analysis.figures.intervals import facet_intervals
 from upscale_audit.analysis.marts import quote_text
+
+if TYPE_CHECKING:
+    from upscale_audit.analysis.marts import Marts
+
 
 TITLE = "What models did in each region"
 # Quantity: short name, name and unit.
@@ -16,7 +25,7 @@ QUANTITIES = {
 }
 
 
-def plan_region_figures(marts):
+def plan_region_figures(marts: Marts) -> dict[str, Any]:
     """Say which figures of regions a study has.
 
     Parameters
@@ -32,7 +41,7 @@ def plan_region_figures(marts):
     return {f"regions_{quantity}": quantity for quantity in QUANTITIES} if row["compared"] else {}
 
 
-def draw_regions(marts, quantity):
+def draw_regions(marts: Marts, quantity: str) -> alt.TopLevelMixin:
     """Draw a quantity's mean in each region, by model.
 
     Parameters
@@ -71,7 +80,7 @@ def draw_regions(marts, quantity):
     )
 
 
-def _encode(rows):
+def _encode(rows: Sequence[dict[str, Any]]) -> Any:
     paths = [name for name in PATH_COLOURS if any(row["inference_path"] == name for row in rows)]
     if len(paths) == 1:
         return {"fill": alt.value(theme.BLACK)}
@@ -83,7 +92,7 @@ def _encode(rows):
     }
 
 
-def _describe(rows, name, tested):
+def _describe(rows: Sequence[dict[str, Any]], name: str, tested: float) -> Any:
     units = {row["cluster_unit"] for row in rows}
     unit = "patients" if units == {"patient"} else "patients, or images without one"
     blocks = theme.count_span([row["block_count"] for row in rows], "block")

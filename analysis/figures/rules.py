@@ -1,9 +1,19 @@
 """What the figures of rules share: sources, rules, populations and verdict classes by name."""
 
+from __future__ import annotations
+
 import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from upscale_audit.analysis import theme
 from upscale_audit.analysis.marts import quote_text
+
+if TYPE_CHECKING:
+    import altair as alt
+
+    from upscale_audit.analysis.marts import Marts
+
 
 CURRENT = "v2_current"
 # How the rules look where test-time augmentation took no part or is not known.
@@ -22,13 +32,13 @@ COLOURS = {
 }
 
 
-def list_sources(marts, table):
+def list_sources(marts: Marts, table: str) -> list[str]:
     """List the sources for which a table has rows: images, or labels of published files."""
     rows = marts.rows(f"select source_id from {table} group by source_id order by source_id")
     return [row["source_id"] for row in rows]
 
 
-def name_files(sources):
+def name_files(sources: Sequence[str]) -> dict[str, str]:
     """Name a part of a file name for each source.
 
     Parameters
@@ -53,13 +63,13 @@ def name_files(sources):
     return names
 
 
-def make_title(title, source, caption):
+def make_title(title: str, source: str, caption: Sequence[str]) -> alt.TitleParams:
     """Make the title of a figure about one source."""
     name = "images measured here" if source == "images" else source
     return theme.make_title(f"{title}: {name}", caption)
 
 
-def read_rules(marts):
+def read_rules(marts: Marts) -> list[dict[str, Any]]:
     """Read the current rules in published order.
 
     Returns
@@ -73,20 +83,21 @@ def read_rules(marts):
     )
 
 
-def shorten_rule(rule):
+def shorten_rule(rule: Mapping[str, Any]) -> str:
     """Name a rule in a word or two: P4, or Low SSIM."""
     label = rule["label"]
-    return rule["rule_id"] if rule["family"] == "pattern" else label.removeprefix("Single: ")
+    found: str = rule["rule_id"] if rule["family"] == "pattern" else label.removeprefix("Single: ")
+    return found
 
 
-def read_least_counts(marts):
+def read_least_counts(marts: Marts) -> dict[str, int]:
     """Read how many rules fire on an image of each verdict class at least, the most first."""
     limited = ("High", "Medium", "Low")
     least = {name: int(marts.read_constant(f"verdict_{name.lower()}")) for name in limited}
     return least | {"Normal": 0}
 
 
-def name_class(count, least):
+def name_class(count: int, least: Mapping[str, int]) -> str:
     """Name the verdict class of an image on which so many rules fired.
 
     Parameters
@@ -102,7 +113,7 @@ def name_class(count, least):
     return next(name for name, limit in least.items() if count >= limit)
 
 
-def label_classes(least):
+def label_classes(least: Mapping[str, int]) -> dict[str | None, str]:
     """Label each verdict class, and what was not evaluated (None), with its numbers of rules."""
     labels, above = {}, None
     for name, limit in least.items():
@@ -111,7 +122,7 @@ def label_classes(least):
     return labels | {None: "not evaluated"}
 
 
-def _spell_counts(first, above):
+def _spell_counts(first: int, above: int | None) -> str:
     if above is None:
         return f"{first} rules or more"
     counts = range(first, above)
@@ -121,7 +132,9 @@ def _spell_counts(first, above):
     return joint.join(dict.fromkeys((str(counts[0]), str(counts[-1]))))
 
 
-def place_rules(rules, top, row_pt, gap_pt):
+def place_rules(
+    rules: Sequence[dict[str, Any]], top: float, row_pt: float, gap_pt: int
+) -> dict[str, float]:
     """Place rules under each other, with a gap between families.
 
     Returns

@@ -1,7 +1,18 @@
 """Figure of block states: how many blocks of each zone are beyond a limit, model by model."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
 from upscale_audit.analysis import theme
 from upscale_audit.analysis.canvas import Canvas, make_box, make_text
+
+if TYPE_CHECKING:
+    import altair as alt
+
+    from upscale_audit.analysis.marts import Marts
+
 
 TITLE = "Blocks beyond a limit, with and without test-time augmentation, by zone"
 STATES = {
@@ -19,7 +30,7 @@ WIDTH_PT, ZONE_PT, NUMBERS_PT, TICK_COUNT = theme.DOUBLE_COLUMN_PT - 12, 70, 172
 COLUMNS_PT = (8, 46, 130)
 
 
-def draw_tier3_states(marts):
+def draw_tier3_states(marts: Marts) -> alt.LayerChart:
     """Draw the composition of states of each model, indicator and zone, and what SSIM cannot see.
 
     A model without images of both paths has the half that its notta images show.
@@ -39,7 +50,7 @@ def draw_tier3_states(marts):
         " cluster_count from mart_tier3_states"
         " where block_count is not null order by model_id, indicator, judged_paths, zone, state"
     )
-    known = {}
+    known: dict[Any, Any] = {}
     for row in rows:
         # `both` comes before `notta`, and where it is known is all that is drawn.
         indicators = known.setdefault(row["model_id"], {})
@@ -53,7 +64,7 @@ def draw_tier3_states(marts):
     return _draw_bars(marts.name_models(models), known, theme.make_title(TITLE, caption))
 
 
-def _list_zones(known):
+def _list_zones(known: Any) -> Any:
     """List rows of each zone, by state: of every model and indicator."""
     return [
         states
@@ -63,7 +74,7 @@ def _list_zones(known):
     ]
 
 
-def _describe(marts, known, without):
+def _describe(marts: Marts, known: Any, without: Sequence[Any]) -> list[str]:
     (limits,) = marts.rows(
         "select max(tau) as tau, max(error_limit_dn2) as error_limit_dn2 from mart_limits"
     )
@@ -94,9 +105,9 @@ def _describe(marts, known, without):
     ]
 
 
-def _describe_measured(known):
+def _describe_measured(known: Any) -> str:
     """Say what a phantom study found of the limits, where the study names its file."""
-    shares = {}
+    shares: dict[Any, Any] = {}
     for indicators in known.values():
         for indicator, (_, zones) in indicators.items():
             row = next(row for states in zones.values() for row in states.values())
@@ -116,13 +127,13 @@ def _describe_measured(known):
     )
 
 
-def _span(ratios):
+def _span(ratios: Any) -> Any:
     """Spell the least and the greatest of some shares, %."""
     ends = sorted({f"{100 * ratio:.3g}" for ratio in ratios}, key=float)
     return ends[0] if len(ends) == 1 else f"{ends[0]} to {ends[-1]}"
 
 
-def _draw_bars(models, known, title):
+def _draw_bars(models: Mapping[str, str], known: Any, title: alt.TitleParams) -> alt.LayerChart:
     canvas = Canvas()
     heads = {model: theme.break_label(label, 22) for model, label in models.items()}
     left = max(60.0, *(theme.label_width([head]) - 2 for head in heads.values()))
@@ -165,7 +176,9 @@ def _draw_bars(models, known, title):
     return canvas.draw(WIDTH_PT, bottom + 24, title)
 
 
-def _draw_scale(canvas, start, width, bottom, scale):
+def _draw_scale(
+    canvas: Canvas, start: float, width: float, bottom: int, scale: tuple[float, list[float]]
+) -> None:
     end, ticks = scale
     lines, centred = [], [make_text(start + width / 2, bottom + 18, "Blocks of the zone (%)")]
     for tick in ticks:
@@ -176,7 +189,7 @@ def _draw_scale(canvas, start, width, bottom, scale):
     canvas.add_lines(lines, 0.5)
 
 
-def _make_bars(states, start, y, scale):
+def _make_bars(states: Any, start: float, y: int, scale: float) -> list[dict[str, Any]]:
     bars, x = [], start
     for state, (colour, _) in STATES.items():
         length = scale * (states[state]["zone_ratio"] or 0) if state in states else 0
@@ -186,11 +199,11 @@ def _make_bars(states, start, y, scale):
     return bars
 
 
-def _find_first(states):
+def _find_first(states: Any) -> dict[str, Any]:
     return next(states[state] for state in FIRST if state in states)
 
 
-def _make_whisker(states, start, middle, scale):
+def _make_whisker(states: Any, start: float, middle: float, scale: float) -> list[dict[str, Any]]:
     """Make the first state's interval; none where no block is in it: its bar is not there."""
     row = _find_first(states)
     if not row["block_count"] or row["zone_low_ratio"] is None:
@@ -199,7 +212,7 @@ def _make_whisker(states, start, middle, scale):
     return [make_box(low, middle, high - low, 0, theme.BLACK)]
 
 
-def _find_reach(states):
+def _find_reach(states: Any) -> float:
     """How far a zone's bars and line go."""
     row = _find_first(states)
     ends = [sum(states[state]["zone_ratio"] or 0 for state in STATES if state in states)]
@@ -208,7 +221,7 @@ def _find_reach(states):
     return max(ends)
 
 
-def _choose_end(most):
+def _choose_end(most: float) -> tuple[float, list[float]]:
     """End of the scale, and its ticks."""
     for end in (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0):
         if most <= end:
@@ -216,7 +229,7 @@ def _choose_end(most):
     return end, [end * number / TICK_COUNT for number in range(TICK_COUNT + 1)]
 
 
-def _list_numbers(zone, states):
+def _list_numbers(zone: str, states: Any) -> list[str]:
     """Blocks, and of the hidden zone the silent share of its first state and of all of it."""
     blocks = f"{sum(row['block_count'] for row in states.values()):,}"
     if zone != "hidden":
@@ -234,7 +247,7 @@ def _list_numbers(zone, states):
     return [blocks, silent, "" if share is None else f"{100 * share:.1f} %"]
 
 
-def _draw_key(canvas, states):
+def _draw_key(canvas: Canvas, states: set[str]) -> None:
     x, boxes, labels = 0.0, [], []
     for colour, label in [STATES[state] for state in STATES if state in states]:
         boxes.append(make_box(x, 2, 8, 7, colour))

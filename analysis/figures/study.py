@@ -1,11 +1,15 @@
 """The figures of a study, drawn from its published warehouse."""
 
+from __future__ import annotations
+
 import logging
 import os
 import re
 import shutil
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from upscale_audit.analysis import theme
 from upscale_audit.analysis.figures.audit import draw_restorer_audit
@@ -52,6 +56,10 @@ from upscale_audit.analysis.output import (
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import sync, write_text
 from upscale_audit.ingest.manifests import MANIFEST
+
+if TYPE_CHECKING:
+    from upscale_audit.analysis.output import Print
+
 
 MODELS_A_PICTURE, MODELS_AN_AUDIT = 15, 40
 """So many models are drawn on one picture; of more, each picture has a part."""
@@ -110,14 +118,14 @@ logger = logging.getLogger(__name__)
 
 
 def draw_figures(
-    warehouse_path,
-    references,
-    folder,
-    progress=None,
-    language="en",
-    folders=None,
-    form=AS_LAID_OUT,
-):
+    warehouse_path: str | Path,
+    references: str | Path | None,
+    folder: str | Path,
+    progress: Callable[..., None] | None = None,
+    language: str = "en",
+    folders: Mapping[str, Path] | None = None,
+    form: Print = AS_LAID_OUT,
+) -> list[Path]:
     """Draw every figure of a study as PNG, SVG, PDF and self-contained HTML.
 
     Parameters
@@ -182,7 +190,12 @@ def draw_figures(
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def plan_figures(marts, references, language="en", folders=None):
+def plan_figures(
+    marts: Marts,
+    references: str | Path | None,
+    language: str = "en",
+    folders: Mapping[str, Path] | None = None,
+) -> dict[str, Callable[..., Any] | partial]:
     """Say which figures a study has.
 
     Parameters
@@ -208,12 +221,12 @@ def plan_figures(marts, references, language="en", folders=None):
             figure, drawn = f"{name}_{files[source]}", partial(draw, source=source)
             models = _list_models(marts, table, source) if name in MODELS_APART else []
             figures |= _share_out(marts, figure, drawn, models)
-    for drawn in dict.fromkeys(["en", language]):
-        figures |= _plan_lfv_figures(marts, drawn)
+    for spoken in dict.fromkeys(["en", language]):
+        figures |= _plan_lfv_figures(marts, spoken)
     return figures
 
 
-def _plan_lfv_figures(marts, language):
+def _plan_lfv_figures(marts: Marts, language: str) -> dict[str, partial]:
     """Plan the LFV proof of each source and path, in folders as `published_form/` has them."""
     sources = [Source(*listed, language) for listed in list_lfv_sources(marts)]
     places = {
@@ -231,7 +244,9 @@ def _plan_lfv_figures(marts, language):
     }
 
 
-def _plan_study_figures(marts, references, folders):
+def _plan_study_figures(
+    marts: Marts, references: str | Path | None, folders: Mapping[str, Path] | None
+) -> dict[str, Callable[..., Any] | partial]:
     if references is None:
         raise StudyError(
             "the warehouse has images of models, but no folder of references was given;"
@@ -260,7 +275,7 @@ def _plan_study_figures(marts, references, folders):
         planned[f"axis1_blockmap_{files[image_id]}"] = partial(
             draw_blockmap, references=Path(references), image_id=image_id, limit=limit
         )
-    figures = {}
+    figures: dict[Any, Any] = {}
     for name, draw in planned.items():
         most_drawn = len(marts.models) if name in OVERVIEWS else MODELS_IN_DETAIL
         figures |= _share_out(marts, name, draw, marts.models, most_drawn=most_drawn)
@@ -278,14 +293,14 @@ def _plan_study_figures(marts, references, folders):
     return figures
 
 
-def _list_models(marts, table, source):
+def _list_models(marts: Marts, table: str, source: str) -> list[str]:
     rows = marts.rows(
         f"select model_id from {table} where source_id = {quote_text(source)} group by model_id"
     )
     return marts.order_models([row["model_id"] for row in rows])
 
 
-def _plan_hyra_figures(models):
+def _plan_hyra_figures(models: Sequence[Any]) -> dict[str, Any]:
     """Plan a picture for each analysed network, of many for the first, and say so."""
     note = ""
     if len(models) > MODELS_IN_DETAIL:
@@ -299,12 +314,19 @@ def _plan_hyra_figures(models):
     }
 
 
-def _draw_network(marts, model_id, note):
+def _draw_network(marts: Marts, model_id: str, note: Any) -> Any:
     chart = draw_hyra(marts, model_id)
     return theme.add_sentence(chart, note) if note else chart
 
 
-def _share_out(marts, name, draw, models, most=MODELS_A_PICTURE, most_drawn=None):
+def _share_out(
+    marts: Marts,
+    name: str,
+    draw: Callable[..., Any] | partial,
+    models: Sequence[str],
+    most: int = MODELS_A_PICTURE,
+    most_drawn: int | None = None,
+) -> dict[str, Callable[..., Any] | partial]:
     """Plan one picture of all models, or several of about as many each, of the first in order.
 
     Of more than a few, the tallest are measured: they fit on a page.
@@ -325,7 +347,9 @@ def _share_out(marts, name, draw, models, most=MODELS_A_PICTURE, most_drawn=None
         count = min(len(drawn), max(count + 1, int(count * height / TALLEST_PT)))
 
 
-def _plan_parts(name, draw, models, last, count):
+def _plan_parts(
+    name: str, draw: Callable[..., Any] | partial, models: Sequence[str], last: int, count: int
+) -> dict[str, Callable[..., Any] | partial]:
     """Plan so many pictures of the first models, or one that has no number."""
     if count == 1:
         return {name: draw}
@@ -345,7 +369,15 @@ def _plan_parts(name, draw, models, last, count):
     }
 
 
-def _draw_part(marts, draw, models, start, stop, last, is_one_scale):
+def _draw_part(
+    marts: Marts,
+    draw: Callable[..., Any] | partial,
+    models: Sequence[str],
+    start: int,
+    stop: int,
+    last: int,
+    is_one_scale: Any,
+) -> Any:
     """Draw some of the models, and say which; what all models share stays that of all."""
     part = models[start:stop]
     with marts.narrowed(part):
@@ -361,12 +393,12 @@ def _draw_part(marts, draw, models, start, stop, last, is_one_scale):
     return theme.add_sentence(chart, f"{which}; {others}{scales}.")
 
 
-def _draw_no_map(_):
+def _draw_no_map(_: object) -> Any:
     message = "No block has a score: Axis1 is not identifiable in this study."
     return theme.draw_message(TITLE, [], message)
 
 
-def _put_in_place(fresh, folder, paths):
+def _put_in_place(fresh: Path, folder: Path, paths: Sequence[Path]) -> list[Path]:
     """Move drawn files to where they belong; from here on, an older manifest holds no longer."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
@@ -380,7 +412,7 @@ def _put_in_place(fresh, folder, paths):
     return placed
 
 
-def _remove_stale(folder, paths):
+def _remove_stale(folder: Path, paths: Sequence[Path]) -> None:
     for path in [*folder.iterdir(), *folder.glob(f"{LFV_FOLDER}*/*/*")]:
         stem = PART.sub("", path.stem)
         is_ours = stem in VARYING or stem.startswith(VARYING_STARTS)

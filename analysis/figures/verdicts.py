@@ -1,5 +1,10 @@
 """Figure of verdict classes: how much the choice of rules and of thresholds decides."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
 from upscale_audit.analysis import theme
 from upscale_audit.analysis.canvas import Canvas, make_box, make_text
 from upscale_audit.analysis.figures.rules import (
@@ -12,13 +17,19 @@ from upscale_audit.analysis.figures.rules import (
 )
 from upscale_audit.analysis.marts import quote_text
 
+if TYPE_CHECKING:
+    import altair as alt
+
+    from upscale_audit.analysis.marts import Marts
+
+
 TITLE = "The same images under other rules and thresholds"
 RULE_SETS = ("v2_current", "v1_documented", "gui_suspects", "gui_clean")
 COLUMN_GAP_PT, BAR_PT, HEADING_PT = 22, 9, 13
 HIGH = COLOURS["High"]
 
 
-def draw_verdicts(marts, source):
+def draw_verdicts(marts: Marts, source: str) -> alt.LayerChart:
     """Draw the share of each verdict class by model, rule set and population.
 
     Parameters
@@ -41,7 +52,8 @@ def draw_verdicts(marts, source):
     if not rows:
         message = "No image was measured without test-time augmentation."
         return theme.draw_message(f"{TITLE}: {source}", [], message)
-    counts, totals = {}, {}
+    counts: dict[Any, Any] = {}
+    totals: dict[Any, Any] = {}
     for row in rows:
         bar = row["rule_set"], row["population"], row["model_id"]
         counts.setdefault(bar, {})[row["confidence"]] = row["image_count"]
@@ -61,7 +73,12 @@ def draw_verdicts(marts, source):
     return _draw_bars((models, labels), counts, totals, make_title(TITLE, source, caption))
 
 
-def _draw_bars(named, counts, totals, title):
+def _draw_bars(
+    named: tuple[Mapping[str, str], Mapping[str | None, str]],
+    counts: Any,
+    totals: Any,
+    title: alt.TitleParams,
+) -> alt.LayerChart:
     models, classes = named
     labels = {model: theme.break_label(label) for model, label in models.items()}
     left = theme.label_width(labels.values()) + COLUMN_GAP_PT
@@ -69,9 +86,12 @@ def _draw_bars(named, counts, totals, title):
     room = theme.DOUBLE_COLUMN_PT - 12 - left
     width = min(180, (room + COLUMN_GAP_PT) / len(sets) - COLUMN_GAP_PT)
     row_pt = theme.row_height(list(labels.values()), BAR_PT + 2.5)
-    canvas, y = Canvas(), 27
+    canvas = Canvas()
+    y: float = 27
     lefts = {name: left + number * (width + COLUMN_GAP_PT) for number, name in enumerate(sets)}
-    bars, numbers, names, headings = [], [], [], []
+    bars: list[Any] = []
+    numbers: list[Any] = []
+    names, headings = [], []
     for population in [name for name in POPULATIONS if any(bar[1] == name for bar in counts)]:
         headings.append(make_text(lefts[sets[0]], y + 5, f"Thresholds {POPULATIONS[population]}"))
         y += HEADING_PT
@@ -94,7 +114,13 @@ def _draw_bars(named, counts, totals, title):
     return canvas.draw(theme.DOUBLE_COLUMN_PT - 12, y + 20, title)
 
 
-def _stack(classes, total, place, bars, numbers):
+def _stack(
+    classes: Mapping[str | None, int],
+    total: int,
+    place: tuple[float, float, float],
+    bars: list[dict[str, Any]],
+    numbers: list[dict[str, Any]],
+) -> None:
     x, y, width = place
     middle = y + BAR_PT / 2
     if total:
@@ -111,7 +137,7 @@ def _stack(classes, total, place, bars, numbers):
         x += part
 
 
-def _add_labels(canvas, names):
+def _add_labels(canvas: Canvas, names: Sequence[dict[str, Any]]) -> None:
     """Write each line of a broken name by itself, so that the lines lie about the middle."""
     lines = []
     for name in names:
@@ -124,7 +150,7 @@ def _add_labels(canvas, names):
     canvas.add_texts(lines, align="right")
 
 
-def _draw_ticks(canvas, lefts, width, y):
+def _draw_ticks(canvas: Canvas, lefts: Mapping[str, float], width: float, y: float) -> None:
     lines, texts = [], []
     for left in lefts.values():
         for tick in (0, 25, 50, 75, 100):
@@ -136,7 +162,7 @@ def _draw_ticks(canvas, lefts, width, y):
     canvas.add_texts(texts, align="center")
 
 
-def _draw_key(canvas, counts, labels, x):
+def _draw_key(canvas: Canvas, counts: Any, labels: Mapping[str | None, str], x: float) -> None:
     used = {name for classes in counts.values() for name in classes}
     boxes, texts = [], []
     for name, label in labels.items():

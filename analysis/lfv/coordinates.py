@@ -1,10 +1,25 @@
 """LFV proof 3: rows, columns and rings of the worst blocks against uniform placement."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
 from upscale_audit.analysis import theme
 from upscale_audit.analysis.canvas import Canvas, make_box, make_text
 from upscale_audit.analysis.lfv.places import find_span, read_places
 from upscale_audit.analysis.lfv.proof import WIDTH_PT, Panel, make_title, read_proof, spell
 from upscale_audit.analysis.lqd.texts import measure_text
+
+if TYPE_CHECKING:
+    import altair as alt
+    import numpy as np
+    import numpy.typing as npt
+
+    from upscale_audit.analysis.lfv.places import Places
+    from upscale_audit.analysis.lfv.proof import Source
+    from upscale_audit.analysis.marts import Marts
+
 
 MOST_BARS = 128
 LAST_RING = 15
@@ -12,7 +27,7 @@ PANEL_PT, LEFT_PT, GAP_PT, TOP_PT = 112, 24, 10, 43
 BAND, EXPECTED = "#D9D9D9", theme.VERMILLION
 
 
-def draw_coordinate_distribution(marts, source):
+def draw_coordinate_distribution(marts: Marts, source: Source) -> alt.LayerChart:
     """Draw how the worst blocks of LFV images spread over rows, columns and rings.
 
     Parameters
@@ -53,7 +68,14 @@ def draw_coordinate_distribution(marts, source):
     return canvas.draw(WIDTH_PT, TOP_PT + PANEL_PT + 38, title)
 
 
-def _draw_bars(canvas, frame, total, counted, x_title, texts):
+def _draw_bars(
+    canvas: Canvas,
+    frame: tuple[float, float],
+    total: int,
+    counted: tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], int],
+    x_title: str,
+    texts: Any,
+) -> None:
     """Draw counts as bars, the span of chance behind them and what is expected before them."""
     found, shares, step = counted
     starts = range(0, len(found), step)
@@ -86,29 +108,31 @@ def _draw_bars(canvas, frame, total, counted, x_title, texts):
     panel.draw_frame(canvas)
 
 
-def _spell_count(value):
+def _spell_count(value: float) -> str:
     return f"{value:,.0f}" if value == int(value) else ""
 
 
-def _count_ends(texts, found, shares, is_ring):
+def _count_ends(
+    texts: Any, found: npt.NDArray[np.int64], shares: npt.NDArray[np.float64], is_ring: bool
+) -> str:
     """Say how many lie in the outermost lines or ring, and beyond the last ring drawn."""
     total = int(found.sum())
 
-    def count(places):
+    def count(places: Sequence[int] | set[int]) -> dict[str, str]:
         expected = total * float(sum(shares[place] for place in places))
         return {
             "count": f"{int(sum(found[place] for place in places)):,}",
             "expected": spell(expected, 1),
         }
 
-    outermost = texts["outermost"].format(**count([0] if is_ring else {0, len(found) - 1}))
+    outermost: str = texts["outermost"].format(**count([0] if is_ring else {0, len(found) - 1}))
     if not is_ring or not shares[-1]:
         return outermost
     farther = texts["farther"].format(last=len(found) - 2, **count([len(found) - 1]))
     return f"{outermost}\n{farther}"
 
 
-def _draw_key(canvas, y, texts):
+def _draw_key(canvas: Canvas, y: int, texts: Any) -> None:
     x, boxes, labels = 0.0, [], []
     for colour, label, height in (
         (theme.BLUE, texts["found"], 7),
@@ -125,7 +149,7 @@ def _draw_key(canvas, y, texts):
     canvas.add_texts(labels)
 
 
-def _describe(source, pooled, places):
+def _describe(source: Source, pooled: Mapping[str, Any], places: Places) -> list[str]:
     if not places.total:
         return []
     texts = source.texts

@@ -1,9 +1,18 @@
 """Where worst blocks lie, and what uniform placement on the same grids would give."""
 
+from __future__ import annotations
+
 from collections import Counter
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from upscale_audit.analysis.lfv.proof import Source
+    from upscale_audit.analysis.marts import Marts
 
 
 @dataclass(frozen=True)
@@ -19,24 +28,25 @@ class Places:
     counts: dict
 
     @property
-    def total(self):
+    def total(self) -> int:
         """Images in all."""
         return sum(self.counts.values())
 
     @property
-    def grids(self):
+    def grids(self) -> Counter[Any]:
         """Images by grid: (block_rows, block_cols) to count."""
-        grids = Counter()
+        grids: Counter[Any] = Counter()
         for (rows, cols, _, _), count in self.counts.items():
             grids[rows, cols] += count
         return grids
 
     @property
-    def grid(self):
+    def grid(self) -> tuple[int, int]:
         """The most frequent grid, of equally frequent ones the largest."""
-        return max(self.grids.items(), key=lambda item: (item[1], item[0]))[0]
+        found: tuple[int, int] = max(self.grids.items(), key=lambda item: (item[1], item[0]))[0]
+        return found
 
-    def count_places(self):
+    def count_places(self) -> npt.NDArray[np.int64]:
         """Count worst blocks on the most frequent grid.
 
         Returns
@@ -50,7 +60,7 @@ class Places:
             counts[place] += count
         return counts
 
-    def expect_lines(self, axis):
+    def expect_lines(self, axis: int) -> npt.NDArray[np.float64]:
         """Expect, under uniform placement, the share of each row (axis 0) or column (axis 1).
 
         Returns
@@ -65,7 +75,7 @@ class Places:
                 shares[stretch(line, lines, self.grid[axis])] += count / lines
         return shares / self.total
 
-    def count_rings(self, last):
+    def count_rings(self, last: int) -> npt.NDArray[np.int64]:
         """Count worst blocks by their distance to the frame; `last` stands for farther, too."""
         counts = np.zeros(last + 1, np.int64)
         for (rows, cols, row, col), count in self.counts.items():
@@ -73,7 +83,7 @@ class Places:
             counts[min(distance, last)] += count
         return counts
 
-    def expect_rings(self, last):
+    def expect_rings(self, last: int) -> npt.NDArray[np.float64]:
         """Expect, under uniform placement, the share of each ring, as `count_rings` counts them.
 
         Notes
@@ -90,14 +100,14 @@ class Places:
         return shares / self.total
 
 
-def stretch(index, count, onto):
+def stretch(index: int, count: int, onto: int) -> int:
     """Map a line of `count` onto one of `onto`: first onto first, last onto last."""
     if count == 1:
         return 0
     return (2 * index * (onto - 1) + count - 1) // (2 * (count - 1))
 
 
-def find_span(total, share, level=0.95):
+def find_span(total: int, share: float, level: float = 0.95) -> tuple[int, int]:
     """Find the central span of a binomial count.
 
     Parameters
@@ -130,7 +140,7 @@ def find_span(total, share, level=0.95):
     return low, high
 
 
-def read_places(marts, source, is_lfv):
+def read_places(marts: Marts, source: Source, is_lfv: bool) -> Places:
     """Read where the worst blocks of a source lie.
 
     Parameters

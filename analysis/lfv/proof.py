@@ -1,7 +1,11 @@
 """What the three figures share: a source's proof, its words, its table."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import altair as alt
 
@@ -9,6 +13,11 @@ from upscale_audit.analysis import theme
 from upscale_audit.analysis.canvas import make_box, make_text
 from upscale_audit.analysis.lqd.texts import get_texts, wrap_text
 from upscale_audit.analysis.marts import quote_text
+
+if TYPE_CHECKING:
+    from upscale_audit.analysis.canvas import Canvas
+    from upscale_audit.analysis.marts import Marts
+
 
 WIDTH_PT = theme.DOUBLE_COLUMN_PT - 12
 ROW_PT = 9.5
@@ -25,7 +34,7 @@ class Source:
     language: str = "en"
 
     @property
-    def where(self):
+    def where(self) -> str:
         """SQL condition of the source's rows."""
         return (
             f"source_id = {quote_text(self.source_id)}"
@@ -33,17 +42,17 @@ class Source:
         )
 
     @property
-    def is_measured(self):
+    def is_measured(self) -> bool:
         """Whether this study measured the images, or a published file did."""
         return self.inference_path != "unstated"
 
     @property
-    def texts(self):
+    def texts(self) -> dict[str, Any]:
         """Every word of the figures, by key."""
         return get_texts(self.language, "upscale_audit.analysis.lfv")
 
 
-def list_lfv_sources(marts):
+def list_lfv_sources(marts: Marts) -> list[tuple[str, str]]:
     """List each source and inference path with a proof, in order.
 
     Parameters
@@ -61,7 +70,7 @@ def list_lfv_sources(marts):
     return [(row["source_id"], row["inference_path"]) for row in rows]
 
 
-def read_proof(marts, source):
+def read_proof(marts: Marts, source: Source) -> list[dict[str, Any]]:
     """Read the rows of a source: all models together first, then each.
 
     Parameters
@@ -91,7 +100,7 @@ def read_proof(marts, source):
     return rows
 
 
-def limit_rows(source, rows):
+def limit_rows(source: Source, rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], str]:
     """Leave so many models in a table as a page holds, and say so.
 
     Parameters
@@ -108,12 +117,12 @@ def limit_rows(source, rows):
     """
     count = len(rows) - 1
     if count <= MOST_MODELS:
-        return rows, ""
+        return list(rows), ""
     note = source.texts["rows_cut"].format(shown=MOST_MODELS, count=f"{count:,}")
-    return rows[: MOST_MODELS + 1], note
+    return list(rows[: MOST_MODELS + 1]), note
 
 
-def make_title(source, key, caption):
+def make_title(source: Source, key: str, caption: Sequence[str]) -> alt.TitleParams:
     """Make a figure's title and caption in the source's language.
 
     Parameters
@@ -141,17 +150,18 @@ def make_title(source, key, caption):
     return alt.TitleParams(heads[0] if len(heads) == 1 else heads, subtitle=lines or [""])
 
 
-def describe_clusters(source, row):
+def describe_clusters(source: Source, row: Mapping[str, Any]) -> str:
     """Say what the intervals of a row resample, or that there are too few clusters."""
     texts = source.texts
     unit = texts["units"].get(row["cluster_unit"], row["cluster_unit"])
     has_interval = row["correlation_low"] is not None
     has_interval |= row["centred_boundary_bias_index_low"] is not None
     key = "intervals" if has_interval else "no_intervals"
-    return texts[key].format(count=f"{row['cluster_count']:,}", unit=unit)
+    found: str = texts[key].format(count=f"{row['cluster_count']:,}", unit=unit)
+    return found
 
 
-def spell(value, digits):
+def spell(value: float | None, digits: int) -> str:
     """Spell a number with a fixed count of digits and a true minus sign; a dash for None."""
     if value is None:
         return NONE
@@ -161,7 +171,7 @@ def spell(value, digits):
     return text.replace("-", "\u2212")
 
 
-def spell_p(value):
+def spell_p(value: float) -> str:
     """Spell a p-value: three digits, or its power of ten; never 0 for one above 0."""
     if value is None:
         return NONE
@@ -174,17 +184,22 @@ def spell_p(value):
     )
 
 
-def spell_interval(low, high, digits):
+def spell_interval(low: float | None, high: float | None, digits: int) -> str:
     """Spell an interval in brackets; empty without one."""
     return "" if low is None else f" [{spell(low, digits)}, {spell(high, digits)}]"
 
 
-def spell_pct(ratio):
+def spell_pct(ratio: float) -> str:
     """Spell a ratio as a percentage."""
     return NONE if ratio is None else f"{spell(100 * ratio, 1)} %"
 
 
-def draw_table(canvas, y, groups, rows):
+def draw_table(
+    canvas: Canvas,
+    y: float,
+    groups: Sequence[tuple[str, list[tuple[str, int]]]],
+    rows: Sequence[list[str]],
+) -> float:
     """Draw a table with grouped heads over the whole width.
 
     Parameters
@@ -235,13 +250,13 @@ def draw_table(canvas, y, groups, rows):
     return body + ROW_PT * len(rows)
 
 
-def cut(text, width_pt):
+def cut(text: str, width_pt: int) -> str:
     """Cut a text that would be wider than a column, and say so by three dots."""
     most = int(width_pt / (theme.CHARACTER_EM * theme.TEXT_PT))
     return text if len(text) <= most else f"{text[: most - 1]}\u2026"
 
 
-def find_ticks(low, high, count=4):
+def find_ticks(low: float, high: float, count: int = 4) -> list[float]:
     """Find round values inside a range.
 
     Parameters
@@ -277,15 +292,22 @@ class Panel:
     low_y: float
     high_y: float
 
-    def place_x(self, value):
+    def place_x(self, value: float) -> float:
         """Place a value, in points."""
         return self.x + self.width * (value - self.low_x) / (self.high_x - self.low_x)
 
-    def place_y(self, value):
+    def place_y(self, value: float) -> float:
         """Place a value, in points."""
         return self.y + self.height * (self.high_y - value) / (self.high_y - self.low_y)
 
-    def draw_axes(self, canvas, x_title, y_title, spell_x=None, spell_y=None):
+    def draw_axes(
+        self,
+        canvas: Canvas,
+        x_title: str,
+        y_title: str,
+        spell_x: Callable[[float], str] | None = None,
+        spell_y: Callable[..., Any] | None = None,
+    ) -> None:
         """Draw the frame, ticks, and titles: that of the vertical axis above it."""
         # At tick distances a number is told from the next one by its shortest form.
         spell_x, spell_y = spell_x or _spell_tick, spell_y or _spell_tick
@@ -309,7 +331,7 @@ class Panel:
         )
         canvas.add_texts([make_text(self.x, self.y - 7, y_title)], size=theme.TEXT_PT + 0.5)
 
-    def draw_frame(self, canvas):
+    def draw_frame(self, canvas: Canvas) -> None:
         """Draw the four sides."""
         right, bottom = self.x + self.width, self.y + self.height
         sides = [
@@ -321,5 +343,5 @@ class Panel:
         canvas.add_lines(sides, 0.5)
 
 
-def _spell_tick(value):
+def _spell_tick(value: float) -> str:
     return f"{value:.6g}".replace("-", "\u2212")

@@ -1,5 +1,10 @@
 """LFV proof 2: where the worst blocks lie, against what chance would give."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from upscale_audit.analysis import theme
@@ -21,13 +26,22 @@ from upscale_audit.analysis.lfv.proof import (
 )
 from upscale_audit.analysis.lqd.texts import measure_text
 
+if TYPE_CHECKING:
+    import altair as alt
+    import numpy.typing as npt
+
+    from upscale_audit.analysis.lfv.places import Places
+    from upscale_audit.analysis.lfv.proof import Source
+    from upscale_audit.analysis.marts import Marts
+
+
 # A cell smaller than this on paper would not be seen.
 MOST_CELLS = 64
 PANEL_PT, TALLEST_PT, GAP_PT, HEAD_PT = 212, 230, 24, 12
 LABEL_PT = 80
 
 
-def draw_spatial_dependency(marts, source):
+def draw_spatial_dependency(marts: Marts, source: Source) -> alt.LayerChart:
     """Draw the map of worst blocks and the published and corrected tests of their place.
 
     Parameters
@@ -62,7 +76,7 @@ def draw_spatial_dependency(marts, source):
     return canvas.draw(WIDTH_PT, bottom + 2, title)
 
 
-def _draw_map(canvas, x, y, places, texts):
+def _draw_map(canvas: Canvas, x: int, y: int, places: Places, texts: Any) -> float:
     """Draw the counts of a grid with the published zone; return where it ends."""
     rows, cols = places.grid
     side = min(PANEL_PT / cols, TALLEST_PT / rows)
@@ -90,20 +104,23 @@ def _draw_map(canvas, x, y, places, texts):
     return bottom + 15
 
 
-def _pool(counts, step):
+def _pool(counts: npt.NDArray[np.int64], step: int) -> npt.NDArray[np.int64]:
     """Sum squares of step x step blocks; the last may be cut by the grid."""
     pad = [(0, -size % step) for size in counts.shape]
     padded = np.pad(counts, pad)
     rows, cols = padded.shape
-    return padded.reshape(rows // step, step, cols // step, step).sum(axis=(1, 3))
+    found: npt.NDArray[np.int64] = padded.reshape(rows // step, step, cols // step, step).sum(
+        axis=(1, 3)
+    )
+    return found
 
 
-def _shade(counts, most):
+def _shade(counts: Sequence[int], most: int) -> list[str]:
     shares = np.sqrt(np.asarray(counts, float) / most)
     return theme.to_hex(theme.diverging_colours(-0.1 - 0.9 * shares))
 
 
-def _draw_zone(canvas, x, y, side, grid):
+def _draw_zone(canvas: Canvas, x: int, y: int, side: float, grid: tuple[int, int]) -> None:
     """Outline the published centre (definitions D.1): rows and columns R / 4 to 3 R / 4."""
     (top, bottom), (left, right) = ((-(-size // 4), 3 * size // 4 + 1) for size in grid)
     lines = [
@@ -117,7 +134,7 @@ def _draw_zone(canvas, x, y, side, grid):
     canvas.add_lines(lines, 0.8)
 
 
-def _draw_bar(canvas, x, y, most, texts):
+def _draw_bar(canvas: Canvas, x: int, y: float, most: int, texts: Any) -> None:
     steps = min(most, 12)
     values = [max(1, round(most * ((n + 1) / steps) ** 2)) for n in range(steps)]
     width = 84 / steps
@@ -136,7 +153,9 @@ def _draw_bar(canvas, x, y, most, texts):
     canvas.add_texts([make_text(start + 133, y + 4, texts["zone"])])
 
 
-def _draw_statistics(canvas, y, source, rows):
+def _draw_statistics(
+    canvas: Canvas, y: float, source: Source, rows: Sequence[dict[str, Any]]
+) -> float:
     texts = source.texts
     heads = texts["spatial_table"]
     groups = [
@@ -156,7 +175,7 @@ def _draw_statistics(canvas, y, source, rows):
     return draw_table(canvas, y, groups, [_list_cells(source, row) for row in rows])
 
 
-def _list_cells(source, row):
+def _list_cells(source: Source, row: Mapping[str, Any]) -> list[str]:
     strength = source.texts["strengths"].get(row["spatial_dependency_strength"], NONE)
     published = NONE
     if row["boundary_bias_index"] is not None:
@@ -191,7 +210,9 @@ def _list_cells(source, row):
     ]
 
 
-def _describe(source, pooled, lfv, drawn):
+def _describe(
+    source: Source, pooled: Mapping[str, Any], lfv: Places, drawn: Sequence[tuple[str, str, Places]]
+) -> list[str]:
     texts = source.texts
     places = drawn[0][2]
     rows, cols = places.grid

@@ -1,6 +1,10 @@
 """LFV proof 1: the worst block against texture as published, and the mean block beside it."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +27,14 @@ from upscale_audit.analysis.lfv.proof import (
 from upscale_audit.analysis.lqd.texts import measure_text
 from upscale_audit.ingest.model_facts import DEFAULT_COLOURS
 
+if TYPE_CHECKING:
+    import altair as alt
+    import numpy.typing as npt
+
+    from upscale_audit.analysis.lfv.proof import Source
+    from upscale_audit.analysis.marts import Marts
+
+
 # More points than this are counted in cells.
 MOST_POINTS = 2000
 CELLS = 60, 44
@@ -34,7 +46,7 @@ MINIMUM = "texture_complexity", "local_ssim_min"
 LABEL_PT = 92
 
 
-def draw_texture_dependency(marts, source):
+def draw_texture_dependency(marts: Marts, source: Source) -> alt.LayerChart:
     """Draw the published texture proof and its correction.
 
     Parameters
@@ -84,7 +96,7 @@ def draw_texture_dependency(marts, source):
     return canvas.draw(WIDTH_PT, bottom + 2, title)
 
 
-def _read_samples(marts, source, x, y):
+def _read_samples(marts: Marts, source: Source, x: str, y: str) -> Any:
     """Points or counts of cells, with the range and the least-squares line; None without any."""
     pairs = (
         f"select model_id, image_id, cast({x} as double) as x, cast({y} as double) as y"
@@ -96,7 +108,11 @@ def _read_samples(marts, source, x, y):
     summary = _summarise(known["x"].to_numpy(), known["y"].to_numpy())
     low_x, high_x = _widen(summary["low_x"], summary["high_x"])
     low_y, high_y = _widen(summary["low_y"], summary["high_y"])
-    samples = summary | {"range": (low_x, high_x, low_y, high_y), "cells": None, "points": None}
+    samples: dict[str, Any] = summary | {
+        "range": (low_x, high_x, low_y, high_y),
+        "cells": None,
+        "points": None,
+    }
     if summary["n"] <= MOST_POINTS:
         samples["points"] = marts.rows(
             f"select model_id, x, y from ({pairs}) order by image_id, model_id"
@@ -111,7 +127,7 @@ def _read_samples(marts, source, x, y):
     return samples
 
 
-def _summarise(x, y):
+def _summarise(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> dict[str, Any]:
     """Count, ends, means and slope; sums are exact, so that the order of rows changes no digit."""
     mean_x, mean_y = math.fsum(x) / len(x), math.fsum(y) / len(y)
     squares = math.fsum((x - mean_x) ** 2)
@@ -127,12 +143,12 @@ def _summarise(x, y):
     }
 
 
-def _widen(low, high):
+def _widen(low: float, high: float) -> tuple[float, float]:
     margin = 0.04 * (high - low) or 0.5
     return low - margin, high + margin
 
 
-def _choose_colours(marts, rows):
+def _choose_colours(marts: Marts, rows: Sequence[dict[str, Any]]) -> dict[str, str]:
     """Colour of each model of some rows; of one that is not the study's, a free one in turn."""
     models = [row["model_id"] for row in rows if row["population"] == "per_model"]
     if len(models) > MOST_COLOURED:
@@ -142,7 +158,7 @@ def _choose_colours(marts, rows):
     return {model: known.get(model) or next(free) for model in models}
 
 
-def _draw_samples(canvas, panel, samples, colours):
+def _draw_samples(canvas: Canvas, panel: Panel, samples: Any, colours: Mapping[str, str]) -> None:
     if samples["points"] is not None:
         size = 9 if samples["n"] > 300 else 16
         points = [
@@ -158,7 +174,9 @@ def _draw_samples(canvas, panel, samples, colours):
     across, up = panel.width / CELLS[0], panel.height / CELLS[1]
     most = np.log1p(max(cell["n"] for cell in samples["cells"]))
     shades = theme.to_hex(
-        theme.diverging_colours([-0.15 - 0.85 * np.log1p(c["n"]) / most for c in samples["cells"]])
+        theme.diverging_colours(
+            np.array([-0.15 - 0.85 * np.log1p(c["n"]) / most for c in samples["cells"]])
+        )
     )
     bottom = panel.y + panel.height
     canvas.add_boxes(
@@ -169,7 +187,7 @@ def _draw_samples(canvas, panel, samples, colours):
     )
 
 
-def _draw_fit(canvas, panel, samples, pooled):
+def _draw_fit(canvas: Canvas, panel: Panel, samples: Any, pooled: Mapping[str, Any] | None) -> None:
     """Draw the least-squares line, and thin ones at the ends of the slope's interval."""
     slopes = [(samples["slope"], 1.2)]
     if pooled is not None and pooled["slope_texture_mean_low"] is not None:
@@ -183,7 +201,7 @@ def _draw_fit(canvas, panel, samples, pooled):
         canvas.add_lines([line], width)
 
 
-def _clip(panel, mean_x, mean_y, slope):
+def _clip(panel: Panel, mean_x: float, mean_y: float, slope: float) -> list[tuple[float, float]]:
     """Cut the line through the means off at the panel's sides; return its ends."""
     ends = []
     for x in (panel.low_x, panel.high_x):
@@ -193,7 +211,7 @@ def _clip(panel, mean_x, mean_y, slope):
     return ends
 
 
-def _draw_threshold(canvas, panel, threshold, label):
+def _draw_threshold(canvas: Canvas, panel: Panel, threshold: float, label: str) -> None:
     """Draw the dashed line, and say above the panel what it is: within, points would hide it."""
     y = panel.place_y(threshold)
     step = panel.width / 60
@@ -203,7 +221,7 @@ def _draw_threshold(canvas, panel, threshold, label):
     canvas.add_texts([make_text(right, panel.y - 7, text, theme.VERMILLION)], align="right")
 
 
-def _draw_key(canvas, marts, y, colours):
+def _draw_key(canvas: Canvas, marts: Marts, y: int, colours: Mapping[str, str]) -> int:
     """Draw which model has which colour; return where the key ends."""
     x, points, texts = 0.0, [], []
     for model, colour in colours.items() if len(colours) > 1 else ():
@@ -219,7 +237,9 @@ def _draw_key(canvas, marts, y, colours):
     return y + (12 if x else 0)
 
 
-def _draw_statistics(canvas, y, source, rows):
+def _draw_statistics(
+    canvas: Canvas, y: int, source: Source, rows: Sequence[dict[str, Any]]
+) -> float:
     texts = source.texts
     heads = texts["texture_table"]
     groups = [
@@ -238,7 +258,7 @@ def _draw_statistics(canvas, y, source, rows):
     return draw_table(canvas, y, groups, [_list_cells(source, row) for row in rows])
 
 
-def _list_cells(source, row):
+def _list_cells(source: Source, row: Mapping[str, Any]) -> list[str]:
     strengths, too_few = source.texts["strengths"], source.texts["too_few"]
     published = (
         f"{spell(row['correlation_texture_localmin'], 3)}, {spell_p(row['correlation_p_value'])}"
@@ -259,14 +279,14 @@ def _list_cells(source, row):
     ]
 
 
-def _spell_slope(row, name):
+def _spell_slope(row: Mapping[str, Any], name: str) -> str:
     """Spell a slope and its interval in thousandths of SSIM per dn."""
     values = [row[name], row[f"{name}_low"], row[f"{name}_high"]]
     value, low, high = (None if each is None else 1000 * each for each in values)
     return spell(value, 1) + spell_interval(low, high, 1)
 
 
-def _describe(source, pooled, minimum, mean):
+def _describe(source: Source, pooled: Mapping[str, Any], minimum: Any, mean: Any) -> list[str]:
     texts = source.texts
     counts = {
         "n": f"{pooled['image_count']:,}",

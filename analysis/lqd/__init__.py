@@ -3,6 +3,12 @@
 Each map and each contact sheet is written into a folder of its own.
 """
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 from upscale_audit.analysis.lqd.classes import PALETTES
 from upscale_audit.analysis.lqd.files import write_published
 from upscale_audit.analysis.lqd.marks import read_marks
@@ -13,21 +19,25 @@ from upscale_audit.analysis.lqd.scene import load_scene
 from upscale_audit.analysis.lqd.sheet import draw_worst
 from upscale_audit.analysis.lqd.texts import name_place
 
+if TYPE_CHECKING:
+    from upscale_audit.ingest.study import Study
+
+
 __all__ = ["draw_map", "draw_worst"]
 
 
 def draw_map(
-    study,
-    image_id,
-    model_id,
-    inference_path="notta",
+    study: Study,
+    image_id: str,
+    model_id: str,
+    inference_path: str = "notta",
     *,
-    patch_px=8,
-    language="en",
-    also=(),
-    folder=None,
-    mark=None,
-):
+    patch_px: int = 8,
+    language: str = "en",
+    also: Sequence[str] = (),
+    folder: Path | None = None,
+    mark: Mapping[str, Any] | None = None,
+) -> tuple[list[Path], dict[str, str]]:
     """Write the LQD map of one image: data, picture for papers, interactive page.
 
     Parameters

@@ -1,8 +1,15 @@
 """The five published quality classes, their colours, and how a map falls into them."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
 
 NULL_COLOUR = (140, 140, 140)
 HALLUCINATION = 4
@@ -41,7 +48,7 @@ PALETTES = {
 }
 
 
-def classify(local_ssim):
+def classify(local_ssim: float | npt.NDArray[np.float64]) -> npt.NDArray[np.int8]:
     """Put local SSIM into the five classes.
 
     Parameters
@@ -62,18 +69,18 @@ def classify(local_ssim):
     rounded = np.round(np.asarray(local_ssim, np.float64), DECIMALS)
     index = np.full(rounded.shape, HALLUCINATION, np.int8)
     for number in reversed(range(HALLUCINATION)):
-        index[rounded >= CLASSES[number].lower_bound] = number
+        index[rounded >= (CLASSES[number].lower_bound or 0.0)] = number
     index[np.isnan(rounded)] = -1
     return index
 
 
-def count_classes(local_ssim):
+def count_classes(local_ssim: npt.NDArray[np.float64]) -> tuple[int, ...]:
     """Count the measured patches of each class, in the order of `CLASSES`."""
     index = classify(local_ssim)
     return tuple(int((index == number).sum()) for number in range(len(CLASSES)))
 
 
-def paint(local_ssim, palette="published"):
+def paint(local_ssim: npt.NDArray[np.float64], palette: str = "published") -> npt.NDArray[np.uint8]:
     """Paint local SSIM with the published gradient.
 
     Parameters
@@ -97,10 +104,11 @@ def paint(local_ssim, palette="published"):
     filled = np.where(np.isnan(values), 0.0, values).clip(0, 1)
     painted = np.stack([np.interp(filled, STOPS, channel) for channel in channels], axis=-1)
     painted[np.isnan(values)] = NULL_COLOUR
-    return np.rint(painted).astype(np.uint8)
+    found: npt.NDArray[np.uint8] = np.rint(painted).astype(np.uint8)
+    return found
 
 
-def trace_outline(mask):
+def trace_outline(mask: npt.NDArray[np.bool_]) -> list[tuple[int, int, int, int]]:
     """Trace the border between patches that are marked and those that are not.
 
     Parameters
@@ -123,10 +131,11 @@ def trace_outline(mask):
     return segments
 
 
-def _find_runs(flags):
+def _find_runs(flags: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
     return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
 
 
-def _parse_hex(colour):
-    return tuple(int(colour[start : start + 2], 16) for start in (1, 3, 5))
+def _parse_hex(colour: str) -> tuple[int, int, int]:
+    red, green, blue = (int(colour[start : start + 2], 16) for start in (1, 3, 5))
+    return red, green, blue

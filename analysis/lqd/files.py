@@ -1,12 +1,23 @@
 """The published data file of a map and its statistics, byte for byte in format."""
 
+from __future__ import annotations
+
 import csv
 import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import write_text
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from upscale_audit.analysis.lqd.measure import QualityMap
+
 
 DATA_NAME = "p6_local_quality_data.csv"
 STATISTICS_NAME = "p6_local_quality_data_statistics.csv"
@@ -32,7 +43,7 @@ STATISTICS_COLUMNS = (
 )
 
 
-def fill_published(quality_map):
+def fill_published(quality_map: QualityMap) -> npt.NDArray[np.float64]:
     """Local SSIM as the published file has it, where no cell is empty.
 
     Parameters
@@ -59,7 +70,7 @@ def fill_published(quality_map):
     return values
 
 
-def write_published(quality_map, folder):
+def write_published(quality_map: QualityMap, folder: Path) -> list[Path]:
     """Write the data file and the statistics file of a map.
 
     Parameters
@@ -85,7 +96,7 @@ def write_published(quality_map, folder):
     return paths
 
 
-def spell_data(values, patch_px):
+def spell_data(values: npt.NDArray[np.float64], patch_px: int) -> str:
     """Spell a map, (R, C) float64, as the text of the published data file."""
     lines = [",".join(DATA_COLUMNS)]
     for (row, col), value in np.ndenumerate(np.round(values, 6)):
@@ -96,7 +107,7 @@ def spell_data(values, patch_px):
     return "\n".join(lines) + "\n"
 
 
-def spell_statistics(values, patch_px):
+def spell_statistics(values: npt.NDArray[np.float64], patch_px: int) -> str:
     """Spell the statistics of a map, (R, C) float64, as the text of the published file."""
     moments = (values.mean(), values.std(), values.min(), values.max(), np.median(values))
     cells = [repr(float(value)) for value in moments]
@@ -104,7 +115,7 @@ def spell_statistics(values, patch_px):
     return ",".join(STATISTICS_COLUMNS) + "\n" + ",".join(cells) + "\n"
 
 
-def read_published(path):
+def read_published(path: Path) -> tuple[npt.NDArray[np.float64], int]:
     """Read a published data file.
 
     Parameters
@@ -150,10 +161,10 @@ def read_published(path):
                 " export it again"
             )
         cells[row, col] = value
-    return _assemble(path, cells), patch_px
+    return _assemble(path, cells), patch_px or 0
 
 
-def _assemble(path, cells):
+def _assemble(path: Path, cells: Mapping[tuple[int, int], float]) -> npt.NDArray[np.float64]:
     rows = 1 + max((row for row, _ in cells), default=-1)
     cols = 1 + max((col for _, col in cells), default=-1)
     if not cells or len(cells) != rows * cols:

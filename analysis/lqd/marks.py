@@ -1,12 +1,20 @@
 """Blocks of an image beyond a limit of one number, and what is known of that limit."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from upscale_audit.analysis.lqd.scene import check_name
 from upscale_audit.analysis.marts import Marts, quote_text
 from upscale_audit.ingest.errors import StudyError
+
+if TYPE_CHECKING:
+    from upscale_audit.ingest.study import Study
+
 
 READINGS = {"value": "{}", "negated": "-({})", "absolute": "abs({})"}
 DERIVED = {"d_variance_dn2": "variance_dn2_{path} - variance_dn2_reference"}
@@ -42,8 +50,15 @@ class Marks:
 
 
 def read_marks(
-    study, image_id, model_id, inference_path, detector, reading=None, limit=None, level=None
-):
+    study: Study,
+    image_id: str,
+    model_id: str,
+    inference_path: str,
+    detector: str,
+    reading: str | None = None,
+    limit: float | None = None,
+    level: float | None = None,
+) -> Marks:
     """Read which blocks of an image lie beyond a limit.
 
     Parameters
@@ -100,7 +115,7 @@ def read_marks(
     return Marks(detector, reading, limit, is_beyond, count, chosen)
 
 
-def _spell_value(marts, study, detector, inference_path):
+def _spell_value(marts: Marts, study: Study, detector: str, inference_path: str) -> str:
     """Spell a detector's value as SQL of `fct_blocks`; only names of its columns get there."""
     ending = f"_{inference_path}"
     columns = marts.rows(
@@ -114,7 +129,9 @@ def _spell_value(marts, study, detector, inference_path):
     return known[detector]
 
 
-def _read_limits(marts, model_id, inference_path, detector):
+def _read_limits(
+    marts: Marts, model_id: str, inference_path: str, detector: str
+) -> list[dict[str, Any]]:
     """Read what was measured of a detector's limits: carried to this study, or found in it."""
     of_model = (
         f"where model_id = {quote_text(model_id)} and inference_path = {quote_text(inference_path)}"
@@ -132,7 +149,9 @@ def _read_limits(marts, model_id, inference_path, detector):
     )
 
 
-def _choose(limits, limit, level):
+def _choose(
+    limits: Sequence[dict[str, Any]], limit: float | None, level: float | None
+) -> dict[str, Any] | None:
     """Choose the row of a level, or the one whose limit is nearest below; None where none is."""
     if limit is None:
         found = [row for row in limits if abs(row["level_ratio"] - level) <= TOLERANCE]
@@ -141,7 +160,9 @@ def _choose(limits, limit, level):
     return max(below, key=lambda row: (row["limit_score"], -row["level_ratio"]), default=None)
 
 
-def _say_unknown(study, detector, reading, level, limits):
+def _say_unknown(
+    study: Study, detector: str, reading: str, level: float | None, limits: Sequence[dict[str, Any]]
+) -> StudyError:
     levels = ", ".join(f"{row['level_ratio']:g}" for row in limits)
     if levels:
         return StudyError(

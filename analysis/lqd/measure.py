@@ -1,13 +1,20 @@
 """Local SSIM of an image pair, patch by patch, with the terms that explain it."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import njit
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.kernel import C1, C2
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
 
 PATCH_SIZES_PX = (8, 16, 32, 64)
 WINDOW_PX = 7
@@ -43,7 +50,7 @@ class QualityMap:
     structure: np.ndarray
 
     @cached_property
-    def is_partial(self):
+    def is_partial(self) -> npt.NDArray[np.bool_]:
         """Whether the image's frame cuts a patch, (R, C) bool array."""
         rows, cols = self.clipped_ssim.shape
         cut_rows = (np.arange(rows) + 1) * self.patch_px > self.height_px
@@ -51,12 +58,14 @@ class QualityMap:
         return cut_rows[:, None] | cut_cols[None, :]
 
     @cached_property
-    def local_ssim(self):
+    def local_ssim(self) -> npt.NDArray[np.float64]:
         """Local SSIM of the whole patches, (R, C) float64 array; NaN where a patch is partial."""
         return np.where(self.is_partial, np.nan, self.clipped_ssim)
 
 
-def measure_map(reference, restored, *, patch_px):
+def measure_map(
+    reference: npt.NDArray[np.uint8], restored: npt.NDArray[np.uint8], *, patch_px: int
+) -> QualityMap:
     """Measure the local quality distribution of an image pair.
 
     Parameters
@@ -108,12 +117,14 @@ def measure_map(reference, restored, *, patch_px):
     return QualityMap(patch_px, height_px, width_px, clipped, *terms)
 
 
-def has_whole_patch(shape, patch_px):
+def has_whole_patch(shape: tuple[int, int], patch_px: int) -> bool:
     """Whether at least one patch of this size fits into an image of this shape."""
     return min(shape) >= patch_px
 
 
-def _check_inputs(reference, restored, patch_px):
+def _check_inputs(
+    reference: npt.NDArray[np.uint8], restored: npt.NDArray[np.uint8], patch_px: int
+) -> None:
     if patch_px not in PATCH_SIZES_PX:
         sizes = ", ".join(map(str, PATCH_SIZES_PX))
         raise StudyError(f"patch size {patch_px!r}; expected one of {sizes}")
@@ -129,7 +140,9 @@ def _check_inputs(reference, restored, patch_px):
         )
 
 
-def _measure_terms(reference, restored, patch_px):
+def _measure_terms(
+    reference: npt.NDArray[np.uint8], restored: npt.NDArray[np.uint8], patch_px: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Terms l, c, s of the whole patches, from exact integer sums."""
     rows, cols = (side // patch_px for side in reference.shape)
     height, width = rows * patch_px, cols * patch_px
@@ -137,8 +150,11 @@ def _measure_terms(reference, restored, patch_px):
     y = restored[:height, :width].astype(np.int64)
     count = patch_px * patch_px
 
-    def add(values):
-        return values.reshape(rows, patch_px, cols, patch_px).sum(axis=(1, 3))
+    def add(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        found: npt.NDArray[np.int64] = values.reshape(rows, patch_px, cols, patch_px).sum(
+            axis=(1, 3)
+        )
+        return found
 
     sum_x, sum_y = add(x), add(y)
     spread_x = count * add(x * x) - sum_x * sum_x
@@ -153,7 +169,7 @@ def _measure_terms(reference, restored, patch_px):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _map_windows(reference, restored):
+def _map_windows(reference: npt.NDArray[np.uint8], restored: Any) -> Any:
     """SSIM of the 7x7 window that starts at each pixel, (M - 6, N - 6) float64 array."""
     rows, cols = reference.shape
     out = np.empty((rows - WINDOW_PX + 1, cols - WINDOW_PX + 1), np.float64)
@@ -179,7 +195,7 @@ def _map_windows(reference, restored):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _slide_across(column, out):
+def _slide_across(column: Any, out: Any) -> None:
     sums = np.zeros(4, np.int64)
     for col in range(column.shape[1]):
         for kind in range(4):
@@ -197,7 +213,7 @@ def _slide_across(column, out):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _pool_windows(windows, height_px, width_px, patch_px):
+def _pool_windows(windows: Any, height_px: Any, width_px: int, patch_px: int) -> Any:
     """Mean over the windows that lie in each patch, (R, C); NaN where none does."""
     rows, cols = -(-height_px // patch_px), -(-width_px // patch_px)
     pooled = np.full((rows, cols), np.nan)

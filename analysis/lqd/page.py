@@ -1,9 +1,14 @@
 """The interactive page of a map: one file that works offline."""
 
+from __future__ import annotations
+
 import base64
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
+from pathlib import Path
 from string import Template
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +28,12 @@ from upscale_audit.analysis.pages import compose_page
 from upscale_audit.analysis.png import encode_png
 from upscale_audit.ingest.files import write_text
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from upscale_audit.analysis.lqd.scene import Scene, View
+
+
 NAME = "p6_local_quality_heatmap.html"
 SSIM_STEP, TERM_STEP = 1e-6, 1e-4
 # The page's packed arrays name a missing value by the least integer of their type.
@@ -31,7 +42,7 @@ _COLOURS = 1001
 _DIFFERENCE_COLOURS = 511
 
 
-def write_page(scene, folder, *, patch_px=8, language="en"):
+def write_page(scene: Scene, folder: Path, *, patch_px: int = 8, language: str = "en") -> Path:
     """Write the interactive page of a scene.
 
     Parameters
@@ -66,7 +77,7 @@ def write_page(scene, folder, *, patch_px=8, language="en"):
     return folder / NAME
 
 
-def describe_scene(scene, patch_px, language):
+def describe_scene(scene: Scene, patch_px: int, language: str) -> dict[str, Any]:
     """Collect all that the page shows, as a JSON value."""
     texts = get_texts(language)
     height_px, width_px = scene.reference.shape
@@ -100,14 +111,14 @@ def describe_scene(scene, patch_px, language):
     }
 
 
-def _describe_palette(name):
+def _describe_palette(name: str) -> Any:
     return {
         "colours": _pack_colours(paint(np.arange(_COLOURS) / (_COLOURS - 1), name)),
         "classes": list(reversed(PALETTES[name][:-1])),
     }
 
 
-def _describe_components(scene, texts):
+def _describe_components(scene: Scene, texts: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Labels of the direction components, and the step in which each is packed."""
     described = []
     for number, item in enumerate(scene.components):
@@ -132,7 +143,13 @@ def _describe_components(scene, texts):
     return described
 
 
-def _describe_view(scene, view, sizes, components, texts):
+def _describe_view(
+    scene: Scene,
+    view: View,
+    sizes: Sequence[int],
+    components: Sequence[dict[str, Any]],
+    texts: Mapping[str, str],
+) -> Any:
     maps = {}
     for size in sizes:
         measured = measure_map(scene.reference, view.restored, patch_px=size)
@@ -158,7 +175,9 @@ def _describe_view(scene, view, sizes, components, texts):
     }
 
 
-def pack_numbers(values, step, dtype):
+def pack_numbers(
+    values: npt.NDArray[np.float64], step: float | npt.NDArray[np.float64], dtype: str
+) -> str:
     """Pack numbers as base64 of little-endian integers.
 
     Parameters
@@ -183,9 +202,9 @@ def pack_numbers(values, step, dtype):
     return base64.b64encode(packed.tobytes()).decode("ascii")
 
 
-def _pack_colours(colours):
+def _pack_colours(colours: npt.NDArray[np.uint8]) -> str:
     return base64.b64encode(colours.tobytes()).decode("ascii")
 
 
-def _read_part(name):
+def _read_part(name: str) -> str:
     return files("upscale_audit.analysis.lqd").joinpath(name).read_text(encoding="utf-8")

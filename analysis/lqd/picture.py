@@ -1,5 +1,11 @@
 """A map for papers: reference, restored image, difference and LQD map on one page."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from upscale_audit.analysis import theme
@@ -16,6 +22,14 @@ from upscale_audit.analysis.lqd.classes import (
 from upscale_audit.analysis.lqd.svg import Drawing, shrink, spread_patches, write_drawing
 from upscale_audit.analysis.lqd.texts import font_family, get_texts
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from upscale_audit.analysis.lqd.marks import Marks
+    from upscale_audit.analysis.lqd.measure import QualityMap
+    from upscale_audit.analysis.lqd.scene import Scene
+
+
 NAME = "p6_local_quality_heatmap"
 RASTER_PX = 1024
 MARK_COLOUR = theme.ORANGE
@@ -26,7 +40,14 @@ WITHIN_RATIO = 0.995
 _GAP_PT, _HEADER_PT, _BAR_PT, _TALLEST_PT = 12, 14, 24, 300
 
 
-def draw_picture(scene, quality_map, folder, language="en", palette="published", marks=None):
+def draw_picture(
+    scene: Scene,
+    quality_map: QualityMap,
+    folder: Path,
+    language: str = "en",
+    palette: str = "published",
+    marks: Marks | None = None,
+) -> list[Path]:
     """Draw a map with its images as PNG, SVG and PDF.
 
     Parameters
@@ -85,7 +106,7 @@ def draw_picture(scene, quality_map, folder, language="en", palette="published",
     return write_drawing(drawing, bottom + 4, folder, name)
 
 
-def choose_limit(difference):
+def choose_limit(difference: npt.NDArray[np.int16]) -> int:
     """Choose the end of the difference scale.
 
     Parameters
@@ -104,7 +125,14 @@ def choose_limit(difference):
     return DIFFERENCE_LIMITS_DN[-1]
 
 
-def draw_ssim_bar(drawing, x, y, width, text, palette="published"):
+def draw_ssim_bar(
+    drawing: Drawing,
+    x: float,
+    y: float,
+    width: float,
+    text: Mapping[str, str],
+    palette: str = "published",
+) -> None:
     """Draw the colour bar of local SSIM, 0 to 1, with the class limits."""
     stops = list(zip(STOPS, PALETTES[palette], strict=True))
     drawing.add_gradient_bar(x, y, width, 6, stops)
@@ -117,7 +145,13 @@ def draw_ssim_bar(drawing, x, y, width, text, palette="published"):
     drawing.add_text(x + width * 0.35, y + 14, text["local_ssim"], 6.5, "middle")
 
 
-def _caption(text, quality_map, difference, limit, palette):
+def _caption(
+    text: Mapping[str, str],
+    quality_map: QualityMap,
+    difference: npt.NDArray[np.int16],
+    limit: int,
+    palette: str,
+) -> str:
     measured = quality_map.local_ssim[~quality_map.is_partial]
     numbers = {
         "patch": quality_map.patch_px,
@@ -131,7 +165,7 @@ def _caption(text, quality_map, difference, limit, palette):
         "count": f"{int(quality_map.is_partial.sum()):,}",
         "limit": limit,
         "beyond": f"{100 * (np.abs(difference) > limit).mean():.2f}",
-        "largest": spell(difference.flat[np.abs(difference).argmax()], 0, sign="+"),
+        "largest": spell(int(difference.flat[np.abs(difference).argmax()]), 0, sign="+"),
     }
     colours = "caption_colours" if palette == "published" else f"caption_colours_{palette}"
     keys = ["caption_method", "caption_n", colours, "caption_difference"]
@@ -140,7 +174,7 @@ def _caption(text, quality_map, difference, limit, palette):
     return text["between"].join(text[key].format(**numbers) for key in keys)
 
 
-def describe_marks(text, marks):
+def describe_marks(text: Mapping[str, str], marks: Marks) -> str:
     """Say what is framed, and what is known of the limit.
 
     Parameters
@@ -183,61 +217,94 @@ def describe_marks(text, marks):
     return framed + text["between"] + text["caption_marks_known"].format(**known)
 
 
-def _spell_limit(limit):
+def _spell_limit(limit: float) -> str:
     return f"{limit:.6g}".replace("-", "\u2212")
 
 
-def _frame_marks(drawing, place, size, marks, width_px):
+def _frame_marks(
+    drawing: Drawing,
+    place: tuple[float, float],
+    size: tuple[float, float],
+    marks: Marks,
+    width_px: int,
+) -> None:
     """Frame the marked blocks over a panel."""
     scale = size[0] * 8 / width_px
     segments = trace_outline(marks.is_beyond)
     drawing.add_outline(*place, scale, segments, (size[1], size[0]), 0.5, MARK_COLOUR)
 
 
-def spell(value, digits=4, sign=""):
+def spell(value: float | int, digits: int = 4, sign: str = "") -> str:
     """Spell a number with a fixed count of digits and a true minus sign."""
     return f"{value:{sign}.{digits}f}".replace("-", "\u2212")
 
 
-def _panel_size(quality_map):
+def _panel_size(quality_map: QualityMap) -> tuple[float, float]:
     width = (theme.DOUBLE_COLUMN_PT - _GAP_PT) / 2
     height = width * quality_map.height_px / quality_map.width_px
     scale = min(1, _TALLEST_PT / height)
     return width * scale, height * scale
 
 
-def _panel(drawing, x, y, size, letter, name, pixels, is_blocks=False):
+def _panel(
+    drawing: Drawing,
+    x: float,
+    y: float,
+    size: tuple[float, float],
+    letter: str,
+    name: str,
+    pixels: npt.NDArray[np.uint8],
+    is_blocks: bool = False,
+) -> None:
     drawing.add_text(x, y + 9, letter, theme.CAPTION_PT + 0.5, bold=True)
     drawing.add_text(x + 9, y + 9, name, theme.CAPTION_PT)
     drawing.add_raster(x, y + _HEADER_PT, *size, pixels, is_blocks)
 
 
-def _map_panel(drawing, x, y, size, quality_map, text, palette):
+def _map_panel(
+    drawing: Drawing,
+    x: float,
+    y: float,
+    size: tuple[float, float],
+    quality_map: QualityMap,
+    text: Mapping[str, str],
+    palette: str,
+) -> None:
     name = text["map_patch"].format(patch=quality_map.patch_px)
     _panel(drawing, x, y, size, "d", name, raster_map(quality_map, RASTER_PX, palette), True)
     colour = OUTLINES[palette]
     draw_outline(drawing, x, y + _HEADER_PT, size, quality_map, colour=colour)
 
 
-def raster_map(quality_map, longest_px, palette="published"):
+def raster_map(
+    quality_map: QualityMap, longest_px: int, palette: str = "published"
+) -> npt.NDArray[np.uint8]:
     """Paint a map at about the given size, cut to the image's shape, (M, N, 3) uint8."""
     painted = paint(quality_map.local_ssim, palette)
     shape = quality_map.height_px, quality_map.width_px
     return spread_patches(painted, quality_map.patch_px, *shape, longest_px)
 
 
-def draw_outline(drawing, x, y, size, quality_map, width=0.6, colour=OUTLINES["published"]):
+def draw_outline(
+    drawing: Drawing,
+    x: float,
+    y: float,
+    size: tuple[float, float],
+    quality_map: QualityMap,
+    width: float = 0.6,
+    colour: str = OUTLINES["published"],
+) -> None:
     """Outline the patches below 0.70 over a panel of this size."""
     segments = trace_outline(classify(quality_map.local_ssim) == HALLUCINATION)
     scale = size[0] * quality_map.patch_px / quality_map.width_px
     drawing.add_outline(x, y, scale, segments, (size[1], size[0]), width, colour)
 
 
-def _shrink_colours(painted):
+def _shrink_colours(painted: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return np.stack([shrink(channel, RASTER_PX) for channel in np.moveaxis(painted, 2, 0)], -1)
 
 
-def _difference_bar(drawing, x, y, width, limit):
+def _difference_bar(drawing: Drawing, x: float, y: float, width: float, limit: int) -> None:
     ends = np.linspace(-1, 1, 21)
     colours = theme.to_hex(theme.diverging_colours(ends))
     drawing.add_gradient_bar(x, y, width, 6, zip((ends + 1) / 2, colours, strict=True))
@@ -255,7 +322,9 @@ def _difference_bar(drawing, x, y, width, limit):
     drawing.add_text(x + width, y + 21, "dn", 6, "end")
 
 
-def _shares(drawing, y, quality_map, text, palette):
+def _shares(
+    drawing: Drawing, y: float, quality_map: QualityMap, text: Mapping[str, str], palette: str
+) -> float:
     """Draw the share of each class as a bar with its legend; return where it ends."""
     counts = count_classes(quality_map.local_ssim)
     total = sum(counts)

@@ -1,8 +1,13 @@
 """Finding and decoding the images of a map, and what the warehouse knows of them."""
 
+from __future__ import annotations
+
 import difflib
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +20,13 @@ from upscale_audit.ingest.sizes import bring_to_size, check_size
 from upscale_audit.ingest.sources import name_source
 from upscale_audit.ingest.study import INFERENCE_PATHS
 from upscale_audit.ingest.windows import Display
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from upscale_audit.ingest.images import DecodedImage
+    from upscale_audit.ingest.pairing import Pair, Pairing
+    from upscale_audit.ingest.study import Study
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +75,15 @@ class Scene:
 
 
 def load_scene(
-    study, image_id, model_id, inference_path, also=(), *, with_directions=True, pairing=None
-):
+    study: Study,
+    image_id: str,
+    model_id: str,
+    inference_path: str,
+    also: Sequence[str] = (),
+    *,
+    with_directions: bool = True,
+    pairing: Pairing | None = None,
+) -> Scene:
     """Decode a reference and its restored images.
 
     Parameters
@@ -103,17 +122,19 @@ def load_scene(
     wanted = [asked] + [
         (name, path) for name in dict.fromkeys((model_id, *also)) for path in INFERENCE_PATHS
     ]
-    files = {key: pairs[key].file for key in dict.fromkeys(wanted) if pairs[key].file}
+    files = {key: file for key in dict.fromkeys(wanted) if (file := pairs[key].file)}
     known = _read_warehouse(study, image_id, tuple(files) if with_directions else ())
     folders = {(m.model_id, path): m.folder(path) for m in study.models for path in INFERENCE_PATHS}
     labels = {model.model_id: model.label for model in study.models}
     sources, views = {}, []
 
-    def decode(file, display, *key):
-        role, name, path = key
-        data = _read(file, study, known.hashes.get(key))
+    def decode(
+        file: Path, display: Display, role: str, name: str | None, path: str | None
+    ) -> DecodedImage:
+        data = _read(file, study, known.hashes.get((role, name, path)))
         row = {"role": role, "model_id": name, "inference_path": path}
-        folder = folders.get((name, path), study.references)
+        own = None if name is None or path is None else folders.get((name, path))
+        folder = own or study.reference_folder
         source = name_source(row | {"file_name": name_within(file, folder)})
         sources[source] = hashlib.sha256(data).hexdigest()
         return _decode(file, data, study, display)
@@ -122,19 +143,19 @@ def load_scene(
     image = decode(pairing.references[image_id], display, "reference", None, None)
     reference = image.grey
     for (name, path), file in files.items():
-        restored = decode(file, image.display, "restored", name, path)
-        restored = _fit(reference.shape, restored, file, study.size_rule)
+        decoded = decode(file, image.display, "restored", name, path)
+        restored = _fit(reference.shape, decoded, file, study.size_rule)
         directions = known.directions.get((name, path))
         views.append(View(name, path, labels[name], restored, directions))
     return Scene(image_id, reference, tuple(views), known.components, sources)
 
 
-def check_name(kind, name, valid, study):
+def check_name(kind: str, name: str, valid: Sequence[str], study: Study) -> None:
     """Refuse a name that the study does not have, giving the nearest that it has."""
     if name in valid:
         return
     near = difflib.get_close_matches(name, valid, n=3, cutoff=0.5)
-    near = near or [other for other in valid if name and name in other][:3] or valid[:3]
+    near = near or [other for other in valid if name and name in other][:3] or list(valid[:3])
     more = "" if len(valid) == len(near) else f" ({len(valid)} in all)"
     listed = ", ".join(near) or "none"
     raise StudyError(f"no {kind} {name!r} in {study.path}; the nearest: {listed}{more}")
@@ -144,12 +165,12 @@ def check_name(kind, name, valid, study):
 class _Known:
     """What the warehouse holds of an image: hashes by file, directions by view."""
 
-    hashes: dict
-    directions: dict
-    components: tuple
+    hashes: dict[tuple[str, str | None, str | None], str]
+    directions: dict[tuple[str, str], Any]
+    components: tuple[dict[str, Any], ...]
 
 
-def pair_images(study):
+def pair_images(study: Study) -> Pairing:
     """Pair the study's images; one that has none is an error."""
     if study.references is None:
         raise StudyError(
@@ -158,7 +179,7 @@ def pair_images(study):
     return pair_study(study)
 
 
-def _check_status(pair, study):
+def _check_status(pair: Pair, study: Study) -> None:
     name = f"{pair.model_id} {pair.inference_path}"
     if pair.status == "not_declared":
         raise StudyError(
@@ -178,7 +199,7 @@ def _check_status(pair, study):
         )
 
 
-def _read(path, study, expected):
+def _read(path: Path, study: Study, expected: str | None) -> bytes:
     """Read an image file; `expected` is the SHA-256 of the one that was measured, or None."""
     try:
         data = read_bytes(path, limit_bytes(study.ingest_parameters.max_image_px))
@@ -192,7 +213,9 @@ def _read(path, study, expected):
     return data
 
 
-def _fit(shape, restored, file, rule):
+def _fit(
+    shape: tuple[int, int], restored: DecodedImage, file: Path, rule: Any
+) -> npt.NDArray[np.uint8]:
     """Bring a restored image to its reference's size by the study's rule, as ingest does."""
     try:
         check_size(restored, shape, rule)
@@ -207,7 +230,7 @@ def _fit(shape, restored, file, rule):
     return fitted
 
 
-def _decode(path, data, study, display):
+def _decode(path: Path, data: bytes, study: Study, display: Display) -> DecodedImage:
     parameters = study.ingest_parameters
     try:
         return decode_image(
@@ -217,7 +240,7 @@ def _decode(path, data, study, display):
         raise StudyError(f"cannot measure {path}: {error}; replace the file") from None
 
 
-def _read_warehouse(study, image_id, views):
+def _read_warehouse(study: Study, image_id: str, views: tuple[tuple[str, str], ...]) -> _Known:
     """Hashes and direction components; both empty before the first build."""
     if not study.warehouse.is_file():
         return _Known({}, {}, ())
@@ -240,7 +263,13 @@ def _read_warehouse(study, image_id, views):
     return _Known(hashes, directions, components)
 
 
-def _read_directions(marts, components, image_id, model_id, inference_path):
+def _read_directions(
+    marts: Marts,
+    components: tuple[dict[str, str], ...],
+    image_id: str,
+    model_id: str,
+    inference_path: str,
+) -> npt.NDArray[np.float64] | None:
     columns = [f"{item['column_stem']}_{inference_path}" for item in components]
     values = ", ".join(f"cast({name} as double) as {name}" for name in columns)
     blocks = marts.frame(

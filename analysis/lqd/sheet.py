@@ -1,6 +1,11 @@
 """Contact sheet of the images a model restored worst."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +18,13 @@ from upscale_audit.analysis.lqd.texts import font_family, get_texts, name_place
 from upscale_audit.analysis.marts import Marts, quote_text
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.study import INFERENCE_PATHS
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from upscale_audit.analysis.lqd.scene import Scene
+    from upscale_audit.ingest.study import Study
+
 
 COLUMNS = 2
 RASTER_PX = 340
@@ -31,7 +43,9 @@ class WorstImage:
     local_ssim: np.ndarray
 
 
-def rank_images(marts, model_id, inference_path, count):
+def rank_images(
+    marts: Marts, model_id: str, inference_path: str, count: int
+) -> tuple[list[WorstImage], int]:
     """Rank a model's images by mean local SSIM, worst first.
 
     Parameters
@@ -71,7 +85,14 @@ def rank_images(marts, model_id, inference_path, count):
     return worst, len(ranked)
 
 
-def draw_worst(study, model_id, inference_path="notta", count=12, language="en", folder=None):
+def draw_worst(
+    study: Study,
+    model_id: str,
+    inference_path: str = "notta",
+    count: int = 12,
+    language: str = "en",
+    folder: Path | None = None,
+) -> tuple[list[Path], dict[str, str]]:
     """Draw the contact sheet of a model's worst images as PNG and SVG.
 
     Parameters
@@ -121,7 +142,8 @@ def draw_worst(study, model_id, inference_path="notta", count=12, language="en",
     caption = text["worst_caption"].format(shown=len(worst), n=f"{total:,}")
     y = drawing.add_paragraph(0, theme.TITLE_PT + 2, caption, drawing.width_pt) + 8
     draw_ssim_bar(drawing, drawing.width_pt - 200, y, 200, text)
-    bottom, sources = y + 26, {}
+    sources: dict[Any, Any] = {}
+    bottom = y + 26
     width = (drawing.width_pt - 12 * (COLUMNS - 1)) / COLUMNS
     for start in range(0, len(worst), COLUMNS):
         top = bottom
@@ -146,7 +168,14 @@ def draw_worst(study, model_id, inference_path="notta", count=12, language="en",
     return write_drawing(drawing, bottom, folder, f"worst_{model_id}_{inference_path}"), sources
 
 
-def _draw_image(drawing, place, rank, scene, image, text):
+def _draw_image(
+    drawing: Drawing,
+    place: tuple[float, float, float],
+    rank: str,
+    scene: Scene,
+    image: WorstImage,
+    text: Mapping[str, str],
+) -> float:
     """Draw the three thumbnails of an image and its numbers; return where they end."""
     x, y, width = place
     drawing.add_text(x, y + 8, f"{rank}  {image.image_id}", theme.TEXT_PT + 0.5, bold=True)
@@ -167,10 +196,18 @@ def _draw_image(drawing, place, rank, scene, image, text):
     drawing.add_raster(lefts[0], top, *size, shrink(scene.reference, RASTER_PX))
     drawing.add_raster(lefts[1], top, *size, shrink(scene.views[0].restored, RASTER_PX))
     _draw_map(drawing, lefts[2], top, size, image.local_ssim, scene.reference.shape)
-    return top + size[1] + _ROW_GAP_PT
+    found: float = top + size[1] + _ROW_GAP_PT
+    return found
 
 
-def _draw_map(drawing, x, y, size, local_ssim, shape):
+def _draw_map(
+    drawing: Drawing,
+    x: float,
+    y: float,
+    size: tuple[float, float],
+    local_ssim: npt.NDArray[np.float64],
+    shape: tuple[int, int],
+) -> None:
     raster = spread_patches(paint(local_ssim), 8, *shape, 4 * RASTER_PX)
     drawing.add_raster(x, y, *size, raster, is_blocks=True)
     segments = trace_outline(classify(local_ssim) == HALLUCINATION)

@@ -1,6 +1,11 @@
 """Small SVG drawings in points: text, rasters, outlines; written as SVG and PNG."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
 from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import vl_convert
@@ -15,6 +20,10 @@ from upscale_audit.analysis.pdf import draw_pdf
 from upscale_audit.analysis.png import encode_png
 from upscale_audit.ingest.files import replacing, write_text
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+
 MARGIN_PT = 3
 
 
@@ -28,15 +37,25 @@ class Drawing:
         CSS font family.
     """
 
-    def __init__(self, width_pt, family):
+    def __init__(self, width_pt: float, family: str) -> None:
         self.width_pt, self._family = width_pt, family
-        self._parts, self._definitions = [], []
+        self._parts: list[Any] = []
+        self._definitions: list[Any] = []
 
-    def add(self, part):
+    def add(self, part: str) -> None:
         """Add a piece of SVG."""
         self._parts.append(part)
 
-    def add_text(self, x, y, text, size=theme.TEXT_PT, anchor="start", bold=False, fill="#222"):
+    def add_text(
+        self,
+        x: float,
+        y: float,
+        text: str,
+        size: float = theme.TEXT_PT,
+        anchor: str = "start",
+        bold: bool = False,
+        fill: str = "#222",
+    ) -> None:
         """Write one line with its baseline at `y`."""
         weight = ' font-weight="bold"' if bold else ""
         self.add(
@@ -44,21 +63,33 @@ class Drawing:
             f'{weight} fill="{fill}">{escape(spell_text(text), quote=False)}</text>'
         )
 
-    def add_paragraph(self, x, y, text, width, size=theme.CAPTION_PT):
+    def add_paragraph(
+        self, x: float, y: float, text: str, width: float, size: float = theme.CAPTION_PT
+    ) -> float:
         """Write wrapped lines; return where the last one ends."""
         for line in wrap_text(text, width, size):
             y += size + 2.5
             self.add_text(x, y, line, size, fill="#333")
         return y
 
-    def add_rect(self, x, y, width, height, fill, stroke="none"):
+    def add_rect(
+        self, x: float, y: float, width: float, height: float, fill: str, stroke: str = "none"
+    ) -> None:
         """Draw a rectangle."""
         self.add(
             f'<rect x="{_n(x)}" y="{_n(y)}" width="{_n(width)}" height="{_n(height)}"'
             f' fill="{fill}" stroke="{stroke}" stroke-width="0.5"/>'
         )
 
-    def add_raster(self, x, y, width, height, pixels, is_blocks=False):
+    def add_raster(
+        self,
+        x: float,
+        y: float,
+        width: float,
+        height: float,
+        pixels: npt.NDArray[np.uint8],
+        is_blocks: bool = False,
+    ) -> None:
         """Put an image, stretched to the rectangle; blocks keep their edges."""
         crisp = (
             ' image-rendering="optimizeSpeed" style="image-rendering:pixelated"'
@@ -71,7 +102,16 @@ class Drawing:
         )
         self.add_rect(x, y, width, height, "none", theme.PALE_GREY)
 
-    def add_outline(self, x, y, scale, segments, limits, width=0.6, colour="#FF0000"):
+    def add_outline(
+        self,
+        x: float,
+        y: float,
+        scale: float,
+        segments: Sequence[tuple[int, ...]],
+        limits: tuple[float, float],
+        width: float = 0.6,
+        colour: str = "#FF0000",
+    ) -> None:
         """Draw segments (row, col, row, col), `scale` points each, inside `limits`."""
         bottom, right = limits
         path = "".join(
@@ -85,7 +125,14 @@ class Drawing:
                 ' stroke-linecap="square"/>'
             )
 
-    def add_gradient_bar(self, x, y, width, height, colours):
+    def add_gradient_bar(
+        self,
+        x: float,
+        y: float,
+        width: float,
+        height: int,
+        colours: Sequence[tuple[float, str]] | Iterable[Any],
+    ) -> None:
         """Draw a horizontal colour bar of (offset 0..1, CSS colour) stops."""
         name = f"gradient{len(self._definitions)}"
         stops = "".join(
@@ -94,7 +141,7 @@ class Drawing:
         self._definitions.append(f'<linearGradient id="{name}">{stops}</linearGradient>')
         self.add_rect(x, y, width, height, f"url(#{name})", "#888")
 
-    def to_svg(self, height_pt):
+    def to_svg(self, height_pt: float) -> str:
         """Spell the drawing."""
         width, height = _n(self.width_pt + 2 * MARGIN_PT), _n(height_pt + 2 * MARGIN_PT)
         family = choose_family(self._parts, self._family)
@@ -108,7 +155,7 @@ class Drawing:
         )
 
 
-def write_drawing(drawing, height_pt, folder, name):
+def write_drawing(drawing: Drawing, height_pt: float, folder: Path, name: str) -> list[Path]:
     """Write a drawing as PNG (300 dpi at print size), SVG and PDF, each whole or absent.
 
     Parameters
@@ -135,7 +182,7 @@ def write_drawing(drawing, height_pt, folder, name):
     return paths
 
 
-def shrink(grey, longest_px):
+def shrink(grey: npt.NDArray[np.uint8], longest_px: int) -> npt.NDArray[np.uint8]:
     """Shrink a grey image, (M, N) uint8, so that no side is longer than `longest_px`."""
     if max(grey.shape) <= longest_px:
         return grey
@@ -144,7 +191,9 @@ def shrink(grey, longest_px):
     return np.asarray(image)
 
 
-def spread_patches(painted, patch_px, height_px, width_px, longest_px):
+def spread_patches(
+    painted: npt.NDArray[np.uint8], patch_px: int, height_px: int, width_px: int, longest_px: int
+) -> npt.NDArray[np.uint8]:
     """Repeat each patch's colour, (R, C, 3), over its pixels, cut to the image.
 
     Parameters
@@ -163,5 +212,5 @@ def spread_patches(painted, patch_px, height_px, width_px, longest_px):
     return raster[: round(height_px * side / patch_px), : round(width_px * side / patch_px)]
 
 
-def _n(value, digits=2):
+def _n(value: float, digits: int = 2) -> str:
     return f"{value:.{digits}f}".rstrip("0").rstrip(".")

@@ -3,7 +3,9 @@
 import json
 import re
 import unicodedata
+from collections.abc import Sequence
 from importlib.resources import files
+from typing import Any
 
 from upscale_audit.analysis.fonts import can_draw_japanese as can_draw_japanese
 from upscale_audit.analysis.fonts import font_family as font_family
@@ -25,7 +27,7 @@ _OPENING = "\uff08\u300c\u300e\u3010("
 _PIECE = re.compile(rf"[{WIDE}]|(?:[^\s{WIDE}]|\u00a0)+|\s")
 
 
-def get_texts(language, package="upscale_audit.analysis.lqd"):
+def get_texts(language: str, package: str = "upscale_audit.analysis.lqd") -> dict[str, str]:
     """Give the words of a language, by key.
 
     Parameters
@@ -42,21 +44,22 @@ def get_texts(language, package="upscale_audit.analysis.lqd"):
     if language not in LANGUAGES:
         raise StudyError(f"language {language!r}; expected one of {', '.join(LANGUAGES)}")
     part = files(package).joinpath(f"texts_{language}.json")
-    return json.loads(part.read_text(encoding="utf-8"))
+    found: dict[str, str] = json.loads(part.read_text(encoding="utf-8"))
+    return found
 
 
-def name_place(name, language):
+def name_place(name: str, language: str) -> str:
     """Name the folder of what is drawn in a language, beside that of the English."""
     return name if language == "en" else f"{name}_{language}"
 
 
-def measure_text(text, size_pt):
+def measure_text(text: str, size_pt: float) -> float:
     """Estimate the width of a text in points: wide characters 1 em, others 0.53 em."""
     wide = sum(unicodedata.east_asian_width(character) in "WF" for character in text)
     return size_pt * (wide + CHARACTER_EM * (len(text) - wide))
 
 
-def wrap_text(text, width_pt, size_pt):
+def wrap_text(text: str, width_pt: float, size_pt: float) -> list[str]:
     """Break a text into lines: at spaces, and between Japanese characters.
 
     Parameters
@@ -70,7 +73,8 @@ def wrap_text(text, width_pt, size_pt):
     """
     # A number stays on the line of its unit.
     text = re.sub(r"(?<=\d) (?=%|dn|px)", "\u00a0", text)
-    lines, line = [], []
+    line: list[Any] = []
+    lines = []
     for piece in _PIECE.findall(text):
         is_full = measure_text("".join([*line, piece]).rstrip(), size_pt) > width_pt
         if is_full and "".join(line).strip() and not piece.isspace():
@@ -83,7 +87,7 @@ def wrap_text(text, width_pt, size_pt):
     return [*lines, last] if last else lines
 
 
-def _find_break(pieces):
+def _find_break(pieces: Sequence[str]) -> int:
     """Find the last place at which a line may end and the next begin; 0 where there is none."""
     for place in range(len(pieces) - 1, 0, -1):
         if pieces[place][0] not in _CLOSING and pieces[place - 1][-1] not in _OPENING:

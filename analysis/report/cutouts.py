@@ -1,6 +1,11 @@
 """The worst block of each model as pictures: reference, restored, and what is between them."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -8,6 +13,12 @@ from upscale_audit.analysis import theme
 from upscale_audit.analysis.figures.blockmap import find_display
 from upscale_audit.analysis.figures.consistency import read_measured
 from upscale_audit.analysis.marts import quote_text
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from upscale_audit.analysis.marts import Marts
+
 
 MODELS_SHOWN = 8
 SIDE_PX = 64
@@ -46,7 +57,9 @@ class Cutout:
     frame: tuple
 
 
-def cut_worst_blocks(marts, references, folders):
+def cut_worst_blocks(
+    marts: Marts, references: Path | None, folders: Mapping[str, Path]
+) -> tuple[list[Cutout], dict[str, str]]:
     """Cut the block with the largest squared error of each model, without augmentation.
 
     Parameters
@@ -99,7 +112,7 @@ def cut_worst_blocks(marts, references, folders):
     return cutouts, sources
 
 
-def _find_worst(marts, model_id):
+def _find_worst(marts: Marts, model_id: str) -> dict[str, Any] | None:
     of_model = f"from fct_blocks where model_id = {quote_text(model_id)}"
     rows = marts.rows(
         "select image_id, block_row, block_col, cast(mse_dn2_notta as double) as mse,"
@@ -110,7 +123,7 @@ def _find_worst(marts, model_id):
     return rows[0] if rows else None
 
 
-def _find_files(marts, model_id, image_id):
+def _find_files(marts: Marts, model_id: str, image_id: str) -> list[dict[str, str]]:
     return marts.rows(
         "select role, file_name, file_sha256 from dim_source_files"
         f" where image_id = {quote_text(image_id)} and (role = 'reference'"
@@ -118,7 +131,11 @@ def _find_files(marts, model_id, image_id):
     )
 
 
-def _cut(reference, restored, corner):
+def _cut(
+    reference: npt.NDArray[np.uint8] | None,
+    restored: npt.NDArray[np.uint8] | None,
+    corner: tuple[int, int],
+) -> tuple[tuple[npt.NDArray[np.uint8], ...], tuple[int, int]]:
     """Cut both images around a block, and paint their difference."""
     if reference is None or restored is None or reference.shape != restored.shape:
         return (), (0, 0)
@@ -130,5 +147,5 @@ def _cut(reference, restored, corner):
     before, after = reference[window], restored[window]
     difference = after.astype(float) - before.astype(float)
     painted = theme.diverging_colours(np.clip(difference / DIFFERENCE_DN, -1, 1))
-    frame = tuple(place - start for place, start in zip(corner, starts, strict=True))
+    frame = corner[0] - starts[0], corner[1] - starts[1]
     return (before, after, painted), frame

@@ -1,8 +1,16 @@
 """What a report says, read from the marts of a published warehouse."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from upscale_audit.analysis.marts import quote_text
+
+if TYPE_CHECKING:
+    from upscale_audit.analysis.marts import Marts
+
 
 MODELS_SHOWN = 40
 """Rows of the first table; of more models the first in order, and the page says so."""
@@ -80,7 +88,7 @@ class Facts:
     coverage: tuple
 
 
-def read_facts(marts):
+def read_facts(marts: Marts) -> Facts:
     """Read what a report says.
 
     Parameters
@@ -122,15 +130,15 @@ def read_facts(marts):
     )
 
 
-def _own(row):
+def _own(row: Mapping[str, Any]) -> tuple[str, str]:
     return row["model_id"], row["inference_path"]
 
 
-def _read_means(marts, models):
+def _read_means(marts: Marts, models: Sequence[str]) -> Any:
     if not models:
         return {}
     names, quantities = (", ".join(map(quote_text, texts)) for texts in (models, _MEANS))
-    found = {}
+    found: dict[Any, Any] = {}
     for row in marts.rows(
         "select model_id, inference_path, quantity, mean, mean_low, mean_high from mart_model_means"
         f" where source_id = 'images' and subgroup_kind = 'all' and quantity in ({quantities})"
@@ -141,7 +149,7 @@ def _read_means(marts, models):
     return found
 
 
-def _read_judged(marts, models):
+def _read_judged(marts: Marts, models: Sequence[str]) -> Any:
     found = {}
     for row in marts.rows("select * from mart_consistency where judged_block_count > 0"):
         if row["model_id"] in models:
@@ -151,7 +159,12 @@ def _read_judged(marts, models):
     return found
 
 
-def _make_row(coverage, means, judged, has_lr):
+def _make_row(
+    coverage: Mapping[str, Any],
+    means: Mapping[str, Estimate],
+    judged: Mapping[str, Estimate],
+    has_lr: bool,
+) -> Row:
     # One page speaks of one split of the error: that of the LR image wherever the study has one.
     split = judged if has_lr else means
     return Row(

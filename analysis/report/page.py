@@ -1,8 +1,13 @@
 """Writing the report: one offline page without scripts, for the screen and for A4."""
 
+from __future__ import annotations
+
 import base64
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +29,14 @@ from upscale_audit.analysis.report.sentences import (
 )
 from upscale_audit.ingest.files import write_text
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from upscale_audit.analysis.report.cutouts import Cutout
+    from upscale_audit.analysis.report.facts import Facts
+    from upscale_audit.ingest.study import Study
+
+
 _PACKAGE = "upscale_audit.analysis.report"
 FIGURES = (
     "consistency",
@@ -44,7 +57,9 @@ FRAME_RGB = (230, 120, 0)
 _MEANS = ("mse_dn2", "local_ssim", "axis1", "invented_dn2", "lost_dn2", "bent_dn2")
 
 
-def write_report(study, path, folders, language="en"):
+def write_report(
+    study: Study, path: Path, folders: Mapping[str, Path], language: str = "en"
+) -> dict[str, str]:
     """Write a study's report.
 
     Parameters
@@ -67,7 +82,8 @@ def write_report(study, path, folders, language="en"):
     StudyError
         No warehouse, one of another version, or references that are not where they were measured.
     """
-    text, sources = get_texts(language, _PACKAGE), {}
+    sources: dict[Any, Any] = {}
+    text = get_texts(language, _PACKAGE)
     with Marts(study.warehouse) as marts:
         facts = read_facts(marts)
         parts = [_write_head(facts, text)]
@@ -89,7 +105,7 @@ def write_report(study, path, folders, language="en"):
     return sources
 
 
-def _write_head(facts, text):
+def _write_head(facts: Facts, text: Mapping[str, str]) -> str:
     title = text["title"].format(study=facts.study["study_name"])
     lead = text["lead" if facts.cluster_unit == "patient" else "lead_images"].format(
         images=f"{facts.image_count:,}",
@@ -101,14 +117,14 @@ def _write_head(facts, text):
     return f"<h1>{_spell(title)}</h1>\n{shown}"
 
 
-def _write_warnings(facts, text):
+def _write_warnings(facts: Facts, text: Mapping[str, str]) -> str:
     said = say_warnings(facts, text)
     if not said:
         return _section(text["warnings"], _paragraph(text["no_warnings"]))
     return _section(text["warnings"], f'<div class="warnings">{_list(said)}</div>')
 
 
-def _write_table(facts, text):
+def _write_table(facts: Facts, text: Mapping[str, str]) -> str:
     """Write a row a model and path; a column that no row has is left out."""
     columns = [name for name in _MEANS if any(getattr(row, name) for row in facts.rows)]
     heads = [text[name] for name in ("model", "path", "images", *columns)]
@@ -131,7 +147,7 @@ def _write_table(facts, text):
     return _section(text["each_model"], table + _paragraph(note, "note"))
 
 
-def _write_worst(worst, facts, text):
+def _write_worst(worst: Sequence[Cutout], facts: Facts, text: Mapping[str, str]) -> str:
     shown = []
     for cutout in worst:
         key = "block" if cutout.judged_px is None else "block_lr"
@@ -162,7 +178,7 @@ def _write_worst(worst, facts, text):
     return _section(text["worst"], body)
 
 
-def _frame(cutout):
+def _frame(cutout: Cutout) -> Iterator[npt.NDArray[np.uint8]]:
     """Enlarge a cutout's pictures without smoothing, and draw a frame around the block."""
     row, col = (ENLARGED * place for place in cutout.frame)
     side = ENLARGED * 8
@@ -179,7 +195,9 @@ def _frame(cutout):
         yield drawn
 
 
-def _write_figures(marts, references, folders, text):
+def _write_figures(
+    marts: Marts, references: Path | None, folders: Mapping[str, Path], text: Mapping[str, str]
+) -> str:
     """Draw the figures that matter; of one that has parts, the first."""
     planned = plan_figures(marts, references, folders=folders)
     parts, left = [], MOST_BYTES
@@ -202,11 +220,11 @@ def _write_figures(marts, references, folders, text):
     return _section(text["figures"], "".join(parts)) if parts else ""
 
 
-def _starts(name, wanted):
+def _starts(name: str, wanted: str) -> bool:
     return wanted.endswith("_") and name.startswith(wanted)
 
 
-def _write_coverage(facts, text):
+def _write_coverage(facts: Facts, text: Mapping[str, str]) -> str:
     missing = [row for row in facts.coverage if row["measured_image_count"] < row["image_count"]]
     missing = [row for row in missing if row["not_declared_image_count"] < row["image_count"]]
     if not missing:
@@ -231,7 +249,7 @@ def _write_coverage(facts, text):
     return _section(text["coverage"], _table(heads, rows, text["coverage"]) + note)
 
 
-def _write_method(facts, text):
+def _write_method(facts: Facts, text: Mapping[str, str]) -> str:
     study = facts.study
     words = {
         "basis": study["axis_basis"] or "\u2013",
@@ -256,24 +274,24 @@ def _write_method(facts, text):
     return _section(text["method"], method) + _section(text["cite"], cite)
 
 
-def _spell(text):
+def _spell(text: str) -> str:
     """Spell any text as markup that shows it."""
     return escape(spell_text(str(text)))
 
 
-def _paragraph(text, name=None):
+def _paragraph(text: str, name: str | None = None) -> str:
     return f"<p{f' class={chr(34)}{name}{chr(34)}' if name else ''}>{_spell(text)}</p>"
 
 
-def _list(texts):
+def _list(texts: Sequence[str]) -> str:
     return "<ul>" + "".join(f"<li>{_spell(text)}</li>" for text in texts) + "</ul>"
 
 
-def _section(title, body):
+def _section(title: str, body: str) -> str:
     return f"<section>\n<h2>{_spell(title)}</h2>\n{body}\n</section>"
 
 
-def _table(heads, rows, name):
+def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]], name: str) -> str:
     """Compose a table; a row's first heads it, and a cell of two texts shows the second below.
 
     Where a window is too narrow for it, a keyboard scrolls it too.
@@ -287,6 +305,6 @@ def _table(heads, rows, name):
     return f"<div {scrolled}><table><tr>{first}</tr>{body}</table></div>"
 
 
-def _write_cell(cell):
+def _write_cell(cell: str | tuple[str, str]) -> str:
     value, below = (cell, "") if isinstance(cell, str) else cell
     return f"<td>{_spell(value)}{f'<span>{_spell(below)}</span>' if below else ''}</td>"

@@ -6,7 +6,17 @@ the constant `significance`; otherwise the sentence says what was found and that
 not shown.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
 from upscale_audit.analysis.marts import quote_text
+
+if TYPE_CHECKING:
+    from upscale_audit.analysis.marts import Marts
+    from upscale_audit.analysis.report.facts import Estimate, Facts, Row
+
 
 DN2 = "\u00a0dn\u00b2"
 PERCENT = 100, "\u00a0%"
@@ -15,7 +25,7 @@ _NAMES = 6
 """So many models are named in a sentence; of more, how many there are."""
 
 
-def say_findings(marts, facts, text):
+def say_findings(marts: Marts, facts: Facts, text: Mapping[str, str]) -> list[str]:
     """Say what each model invented, lost and bent.
 
     Parameters
@@ -44,60 +54,60 @@ def say_findings(marts, facts, text):
     return [*said, *_say_error(marts, rows, facts.tested_count, text), *_say_axis(rows, text)]
 
 
-def _say_contradicted(rows, facts, text):
+def _say_contradicted(rows: Sequence[Row], facts: Facts, text: Mapping[str, str]) -> Iterator[str]:
     if not facts.has_lr:
         yield text["no_lr"]
         return
-    judged = [row for row in rows if row.contradicted_ratio is not None]
-    judged.sort(key=lambda row: (-row.contradicted_ratio.value, row.model_id))
-    worst = [row for row in judged if row.contradicted_ratio.value > 0]
+    judged = [(row, share) for row in rows if (share := row.contradicted_ratio) is not None]
+    judged.sort(key=lambda item: (-item[1].value, item[0].model_id))
+    worst = [(row, share) for row, share in judged if share.value > 0]
     if worst:
         shares = [
-            text["share_of"].format(
-                model=row.label, share=spell(row.contradicted_ratio, text, *PERCENT)
-            )
-            for row in worst[:_NAMES]
+            text["share_of"].format(model=row.label, share=spell(share, text, *PERCENT))
+            for row, share in worst[:_NAMES]
         ]
         yield text["contradicted"].format(shares=text["and"].join(shares))
         if worst[_NAMES:]:
             yield text["more_contradict"].format(count=len(worst) - _NAMES)
-    never = [row.label for row in judged if row.contradicted_ratio.value == 0]
+    never = [row.label for row, share in judged if share.value == 0]
     if never:
         yield text["never_contradicted"].format(models=_list_names(never, text))
 
 
-def _say_invented(rows, text):
-    known = [row for row in rows if row.invented_dn2 is not None]
+def _say_invented(rows: Sequence[Row], text: Mapping[str, str]) -> Iterator[str]:
+    known = [(row, energy) for row in rows if (energy := row.invented_dn2) is not None]
     if len(known) < 2:
         return
-    most = max(known, key=lambda row: (row.invented_dn2.value, row.model_id))
-    least = min(known, key=lambda row: (row.invented_dn2.value, row.model_id))
+    most, most_dn2 = max(known, key=lambda item: (item[1].value, item[0].model_id))
+    least, least_dn2 = min(known, key=lambda item: (item[1].value, item[0].model_id))
     yield text["invented"].format(
         most=most.label,
-        most_value=spell(most.invented_dn2, text, unit=DN2),
+        most_value=spell(most_dn2, text, unit=DN2),
         least=least.label,
-        least_value=spell(least.invented_dn2, text, unit=DN2),
+        least_value=spell(least_dn2, text, unit=DN2),
     )
 
 
-def _say_error(marts, rows, tested, text):
+def _say_error(
+    marts: Marts, rows: Sequence[Row], tested: int, text: Mapping[str, str]
+) -> Iterator[str]:
     known = sorted(
-        (row for row in rows if row.mse_dn2 is not None),
-        key=lambda row: (row.mse_dn2.value, row.model_id),
+        ((row, error) for row in rows if (error := row.mse_dn2) is not None),
+        key=lambda item: (item[1].value, item[0].model_id),
     )
     if len(known) < 2:
         return
-    first, second = known[:2]
+    (first, first_dn2), (second, second_dn2) = known[:2]
     yield text["error"].format(
         least=first.label,
-        least_value=spell(first.mse_dn2, text, unit=DN2),
+        least_value=spell(first_dn2, text, unit=DN2),
         second=second.label,
-        second_value=spell(second.mse_dn2, text, unit=DN2),
+        second_value=spell(second_dn2, text, unit=DN2),
         tested=_say_test(marts, (first.model_id, second.model_id), tested, text),
     )
 
 
-def _say_test(marts, models, tested, text):
+def _say_test(marts: Marts, models: tuple[str, str], tested: int, text: Mapping[str, str]) -> str:
     """Say whether the difference of two models' squared errors is shown."""
     one, two = map(quote_text, models)
     rows = marts.rows(
@@ -113,14 +123,14 @@ def _say_test(marts, models, tested, text):
     return text[key].format(p=f"= {spell_number(p, 2)}" if p >= 0.001 else "< 0.001")
 
 
-def _say_axis(rows, text):
-    known = [row for row in rows if row.axis1 is not None]
-    signs = {"up": [], "down": []}
-    for row in known:
-        if row.axis1.low is not None and row.axis1.low > 0:
-            signs["up"].append(row.label)
-        elif row.axis1.high is not None and row.axis1.high < 0:
-            signs["down"].append(row.label)
+def _say_axis(rows: Sequence[Row], text: Mapping[str, str]) -> Iterator[str]:
+    known = [(row.label, axis) for row in rows if (axis := row.axis1) is not None]
+    signs: dict[str, list[str]] = {"up": [], "down": []}
+    for label, axis in known:
+        if axis.low is not None and axis.low > 0:
+            signs["up"].append(label)
+        elif axis.high is not None and axis.high < 0:
+            signs["down"].append(label)
     for sign, names in signs.items():
         if names:
             yield text[f"axis_{sign}"].format(models=_list_names(names, text))
@@ -128,7 +138,7 @@ def _say_axis(rows, text):
         yield text["axis_open"]
 
 
-def say_warnings(facts, text):
+def say_warnings(facts: Facts, text: Mapping[str, str]) -> list[str]:
     """Say what a reader must know first, a sentence a warning.
 
     Parameters
@@ -151,13 +161,13 @@ def say_warnings(facts, text):
     return said
 
 
-def _list_names(names, text):
+def _list_names(names: Sequence[str], text: Mapping[str, str]) -> str:
     listed = text["and"].join(names[:_NAMES])
     more = len(names) - _NAMES
     return listed if more <= 0 else text["and_more"].format(names=listed, count=more)
 
 
-def spell_number(value, digits=3):
+def spell_number(value: float, digits: int = 3) -> str:
     """Spell a number to so many significant digits, without an exponent; the minus is a minus."""
     if value == 0:
         return "0"
@@ -167,7 +177,9 @@ def spell_number(value, digits=3):
     return rounded.replace("-", "\u2212")
 
 
-def spell_parts(estimate, text, scale=1, unit=""):
+def spell_parts(
+    estimate: Estimate, text: Mapping[str, str], scale: int = 1, unit: str = ""
+) -> tuple[str, str]:
     """Spell an estimate and, apart, its interval; the latter empty where there is none."""
     if estimate is None:
         return "\u2013", ""
@@ -178,6 +190,6 @@ def spell_parts(estimate, text, scale=1, unit=""):
     return value, text["interval"].format(low=low, high=high)
 
 
-def spell(estimate, text, scale=1, unit=""):
+def spell(estimate: Estimate, text: Mapping[str, str], scale: int = 1, unit: str = "") -> str:
     """Spell an estimate with its interval: ``12.3 (11.9 to 12.8)``."""
     return text["gap"].join(filter(None, spell_parts(estimate, text, scale, unit)))

@@ -3,6 +3,7 @@
 The published generator's columns stand beside sound companions of this project.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 GENERATOR = "A.1 generator"
@@ -34,7 +35,10 @@ class Metric:
     source : str
         "A.1 generator", "A.3 own" or "F.2 paper": the section of the definitions.
     description : str
-        One line.
+        One line; it ends in when there is no value, where that is.
+    null_when : str or None
+        When there is no value, in words that follow "NULL"; None where only too small images have
+        none.
     """
 
     name: str
@@ -46,18 +50,25 @@ class Metric:
     looks_at: str
     source: str
     description: str
-
-    @property
-    def null_when(self):
-        """When there is no value, as the description says after "NULL"; None if it does not."""
-        return self.description.partition("; NULL ")[2] or None
+    null_when: str | None = None
 
 
-def _declare(name, unit, bounds, decimals, polarity, looks_at, description, source=GENERATOR):
-    return Metric(name, unit, *bounds, decimals, polarity, looks_at, source, description)
+def _declare(
+    name: str,
+    unit: str,
+    bounds: tuple[float | None, float | None],
+    decimals: int | None,
+    polarity: str,
+    looks_at: str,
+    description: str,
+    source: str = GENERATOR,
+    null_when: str | None = None,
+) -> Metric:
+    text = description if null_when is None else f"{description}; NULL {null_when}"
+    return Metric(name, unit, *bounds, decimals, polarity, looks_at, source, text, null_when)
 
 
-def _declare_blockiness(period):
+def _declare_blockiness(period: int) -> tuple[Metric, Metric]:
     where = f"across lines of period {period} px"
     return (
         _declare(
@@ -79,11 +90,14 @@ METRICS = (
     _declare("ssim", "", (-1.0, 1.0), 4, _HIGH, _BOTH,
              "SSIM, Gaussian window 11 px, sigma 1.5, mean over channels"),
     _declare("ms_ssim", "", (0.0, 1.0), 4, _HIGH, _BOTH,
-             "Multi-scale SSIM over five scales; NULL unless both sides exceed 160 px"),
+             "Multi-scale SSIM over five scales",
+             null_when="unless both sides exceed 160 px"),
     _declare("psnr", "dB", _SIGNED, 2, _HIGH, _BOTH,
-             "Peak signal-to-noise ratio over all samples; NULL for identical images"),
+             "Peak signal-to-noise ratio over all samples",
+             null_when="for identical images"),
     _declare("lpips", "", _POSITIVE, 4, _LOW, _BOTH,
-             "LPIPS v0.1, AlexNet; NULL without weights, or where a side is under 31 px"),
+             "LPIPS v0.1, AlexNet",
+             null_when="without weights, or where a side is under 31 px"),
     _declare("sharpness", "dn2", _POSITIVE, 2, _NEUTRAL, _ONE,
              "Variance of the 8-neighbour Laplacian divided by 16"),
     _declare("sharpness_diff_pct", "%", _PERCENT, 1, _NEUTRAL, _BOTH,
@@ -91,7 +105,8 @@ METRICS = (
     _declare("contrast", "dn", (0.0, 127.5), 2, _NEUTRAL, _ONE,
              "Population standard deviation of the grey levels"),
     _declare("contrast_diff_pct", "%", _PERCENT, 1, _NEUTRAL, _BOTH,
-             "Change of contrast against the reference; NULL if the reference has none"),
+             "Change of contrast against the reference",
+             null_when="if the reference has none"),
     _declare("entropy", "bit", (0.0, 8.0), 3, _NEUTRAL, _ONE,
              "Shannon entropy of the grey histogram"),
     _declare("noise", "% of 255 dn", _POSITIVE, 2, _LOW, _ONE,
@@ -119,7 +134,8 @@ METRICS = (
     _declare("local_quality_min", "", (-1.0, 1.0), 4, _HIGH, _BOTH,
              "Smallest block SSIM"),
     _declare("histogram_corr", "", (-1.0, 1.0), 4, _HIGH, _BOTH,
-             "Pearson correlation of the two grey histograms; NULL if one is uniform"),
+             "Pearson correlation of the two grey histograms",
+             null_when="if one is uniform"),
     _declare("lab_L_mean", "L* times 2.55", (0.0, 255.0), None, _NEUTRAL, _ONE,
              "Mean of OpenCV's 8-bit L channel"),
     _declare("total_score", "points", (0.0, 100.0), 1, _HIGH, _ONE,
@@ -132,14 +148,14 @@ METRICS = (
              "Noise sigma from the median absolute finest diagonal db2 coefficient", COMPANION),
     *(metric for period in BLOCKINESS_PERIODS_PX for metric in _declare_blockiness(period)),
     _declare("ringing_fr", "dn", _POSITIVE, None, _LOW, _BOTH,
-             "RMS high-passed error 2 to 5 px from a reference edge; NULL without edges",
-             COMPANION),
+             "RMS high-passed error 2 to 5 px from a reference edge",
+             null_when="without edges", source=COMPANION),
     _declare("fsds", "dB", _SIGNED, None, _HIGH, _BOTH,
-             "Frequency spectrum distribution similarity; NULL if identical or constant",
-             PAPER),
+             "Frequency spectrum distribution similarity",
+             null_when="if identical or constant", source=PAPER),
     _declare("haarpsi", "", (0.0, 1.0), None, _HIGH, _BOTH,
-             "Haar wavelet perceptual similarity of the grey images; NULL if both are black",
-             COMPANION),
+             "Haar wavelet perceptual similarity of the grey images",
+             null_when="if both are black", source=COMPANION),
 )
 # fmt: on
 """Every metric, in the order of the published CSV, then the companions."""
@@ -149,7 +165,7 @@ PUBLISHED_NAMES = tuple(PUBLISHED_DECIMALS)
 """Names of the generator's metrics, in order."""
 
 
-def round_published(values):
+def round_published(values: Mapping[str, float | None]) -> dict[str, float | None]:
     """Round metrics as the published CSV does.
 
     Parameters
@@ -178,6 +194,6 @@ def round_published(values):
     }
 
 
-def round_value(value, decimals):
+def round_value(value: float | None, decimals: int | None) -> float | None:
     """Round as the published CSV does; None stays None, and no decimals mean unrounded."""
     return value if value is None or decimals is None else round(value, decimals)

@@ -8,9 +8,13 @@ cube root. The published columns follow the generator's torch/kornia path, in fl
 Named in the docstrings: x is the reference, y the restored image, "dn" a grey level (0..255).
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, TypeVar
 
 import cv2
 import numpy as np
@@ -39,6 +43,10 @@ from upscale_audit.ingest.metrics.image_loops import (
     sum_steps_by_line,
 )
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+
 _GAUSSIAN_PX = 11
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _MS_SSIM_MIN_PX = 161
@@ -50,6 +58,9 @@ _SOBEL_SCALE = 8 * 255
 _EDGE_SQUARE = (0.1**2 - 1e-6) * _SOBEL_SCALE**2
 _ROOT_FLOOR = 1e-6 * 255**2
 _MAD_TO_SIGMA = 0.6745
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,25 +96,27 @@ class ImageProfile:
     edges: np.ndarray
     spectrum: np.ndarray
     pyramids: tuple
-    measures: dict
+    measures: dict[str, float | None]
 
     @cached_property
-    def ring_mask(self):
+    def ring_mask(self) -> npt.NDArray[np.uint8]:
         """(M, N) uint8: 1 at a Chebyshev distance of 2 to 5 px from an edge, else 0."""
         return mark_ringing_pixels(self.grey, _CANNY_LOW, _CANNY_HIGH)
 
     @cached_property
-    def lab(self):
+    def lab(self) -> npt.NDArray[np.float64]:
         """(3, M, N) float64: CIE L*, a*, b* under D65."""
-        return convert_to_lab(*spread(self.planes, 3), linearise_srgb())
+        found: npt.NDArray[np.float64] = convert_to_lab(*spread(self.planes, 3), linearise_srgb())
+        return found
 
     @cached_property
-    def haar(self):
+    def haar(self) -> npt.NDArray[np.int16]:
         """(2, 3, ceil(M / 2), ceil(N / 2)) int16: magnitudes of HaarPSI's Haar coefficients."""
-        return filter_haar(halve_sums(self.grey))
+        found: npt.NDArray[np.int16] = filter_haar(halve_sums(self.grey))
+        return found
 
     @cached_property
-    def plane_spectra(self):
+    def plane_spectra(self) -> tuple[npt.NDArray[np.complex128], ...]:
         """One complex128 array a plane: real FFT of the plane less the mean of all planes.
 
         Where M is odd, a row of zeros is added below the image first.
@@ -116,7 +129,9 @@ class ImageProfile:
         return tuple(np.fft.rfft2(np.concatenate([plane - mean, below])) for plane in self.planes)
 
 
-def profile_image(grey, rgb=None):
+def profile_image(
+    grey: npt.NDArray[np.uint8], rgb: npt.NDArray[np.uint8] | None = None
+) -> ImageProfile:
     """Measure one image and keep what comparisons with it need.
 
     Parameters
@@ -141,7 +156,7 @@ def profile_image(grey, rgb=None):
     grey = np.ascontiguousarray(grey)
     planes = _split_planes(grey, rgb)
     histogram = count_levels(grey)
-    edges = cv2.Canny(grey, _CANNY_LOW, _CANNY_HIGH)
+    edges = np.asarray(cv2.Canny(grey, _CANNY_LOW, _CANNY_HIGH), np.uint8)
     spectrum = np.fft.rfft2(grey)
     spectrum[0, 0] = 0.0
     return ImageProfile(
@@ -155,7 +170,7 @@ def profile_image(grey, rgb=None):
     )
 
 
-def _check_image(grey, rgb):
+def _check_image(grey: npt.NDArray[np.uint8], rgb: npt.NDArray[np.uint8] | None) -> None:
     for name, image, wanted in (("grey", grey, "(M, N)"), ("rgb", rgb, "(M, N, 3)")):
         if image is None and name == "rgb":
             continue
@@ -168,7 +183,9 @@ def _check_image(grey, rgb):
         raise ValueError(f"rgb: expected {(*grey.shape, 3)}, found {rgb.shape}")
 
 
-def _split_planes(grey, rgb):
+def _split_planes(
+    grey: npt.NDArray[np.uint8], rgb: npt.NDArray[np.uint8] | None
+) -> tuple[npt.NDArray[np.uint8], ...]:
     if rgb is None:
         return (grey,)
     planes = tuple(np.ascontiguousarray(rgb[..., channel]) for channel in range(3))
@@ -179,15 +196,21 @@ def _split_planes(grey, rgb):
     return (grey,)
 
 
-def spread(planes, count):
+def spread(planes: tuple[T, ...], count: int) -> tuple[T, ...]:
     """Repeat a single plane `count` times; leave several as they are."""
     return planes * count if len(planes) == 1 else planes
 
 
-def _measure_image(grey, planes, histogram, edges, spectrum):
+def _measure_image(
+    grey: npt.NDArray[np.uint8],
+    planes: tuple[npt.NDArray[np.uint8], ...],
+    histogram: npt.NDArray[np.int64],
+    edges: npt.NDArray[np.uint8],
+    spectrum: npt.NDArray[np.complex128],
+) -> dict[str, float | None]:
     """Compute the metrics that look at one image only."""
     steps = sum_steps_by_line(grey)
-    measures = {
+    measures: dict[str, float | None] = {
         "sharpness": measure_sharpness(grey),
         "contrast": measure_contrast(histogram),
         "entropy": measure_entropy(histogram),
@@ -210,7 +233,7 @@ def _measure_image(grey, planes, histogram, edges, spectrum):
     return measures
 
 
-def measure_sharpness(grey):
+def measure_sharpness(grey: npt.NDArray[np.uint8]) -> float | None:
     """Sharpness as published: variance of the 8-neighbour Laplacian, dn2, >= 0.
 
     Parameters
@@ -235,7 +258,7 @@ def measure_sharpness(grey):
     return scatter / (count * (count - 1) * 256)
 
 
-def measure_contrast(histogram):
+def measure_contrast(histogram: npt.NDArray[np.int64]) -> float:
     """Measure the population standard deviation of the grey levels, dn, 0..127.5.
 
     Parameters
@@ -254,7 +277,7 @@ def measure_contrast(histogram):
     )
 
 
-def measure_entropy(histogram):
+def measure_entropy(histogram: npt.NDArray[np.int64]) -> float:
     """Shannon entropy of the grey levels, bit, 0..8.
 
     Parameters
@@ -270,7 +293,7 @@ def measure_entropy(histogram):
     return math.fsum(count / total * math.log2(total / count) for count in counts)
 
 
-def measure_noise(grey):
+def measure_noise(grey: npt.NDArray[np.uint8]) -> float:
     """Noise as published: 100 times the mean of ``|K * y|``, y in 0..1; >= 0.
 
     Parameters
@@ -290,7 +313,7 @@ def measure_noise(grey):
     return 100 * int(magnitude) / (255 * grey.size)
 
 
-def measure_edge_density(grey):
+def measure_edge_density(grey: npt.NDArray[np.uint8]) -> float:
     """Share of pixels on an edge, %, 0..100.
 
     Parameters
@@ -311,7 +334,7 @@ def measure_edge_density(grey):
     return 100 * int(count) / grey.size
 
 
-def measure_texture(grey):
+def measure_texture(grey: npt.NDArray[np.uint8]) -> float | None:
     """Texture complexity as published: mean Sobel magnitude at a quarter size, dn, >= 0.255.
 
     Parameters
@@ -336,10 +359,13 @@ def measure_texture(grey):
     quads = cells.sum(axis=(1, 3), dtype=np.int16)
     padded = pad(quads, 1, cv2.BORDER_REPLICATE)
     # The sums of four stand for 4 y, Sobel / 8 for another 8: 32 in all, squared.
-    return float(sum_gradients(padded, _ROOT_FLOOR * 1024)) / (32 * quads.size)
+    found: float | None = float(sum_gradients(padded, _ROOT_FLOOR * 1024)) / (32 * quads.size)
+    return found
 
 
-def measure_block_artifact(steps, shape):
+def measure_block_artifact(
+    steps: tuple[npt.NDArray[np.int64], ...], shape: tuple[int, int]
+) -> float:
     """Block artefact as published, dn, >= 0.
 
     Parameters
@@ -364,7 +390,7 @@ def measure_block_artifact(steps, shape):
     return int(down[boundary].sum()) / cols + int(across[boundary].sum()) / rows
 
 
-def measure_ringing_artifact(grey, edges):
+def measure_ringing_artifact(grey: npt.NDArray[np.uint8], edges: npt.NDArray[np.uint8]) -> float:
     """Ringing artefact as published: deviation of grey levels near edges, dn, 0..127.5.
 
     Parameters
@@ -387,7 +413,9 @@ def measure_ringing_artifact(grey, edges):
     return _deviation(int(count), int(total), int(total_sq)) if count else 0.0
 
 
-def measure_high_frequencies(spectrum, shape, histogram):
+def measure_high_frequencies(
+    spectrum: npt.NDArray[np.complex128], shape: tuple[int, int], histogram: npt.NDArray[np.int64]
+) -> float | None:
     """Share of Fourier amplitude beyond a third of the half-band, 0..1.
 
     Parameters
@@ -414,7 +442,9 @@ def measure_high_frequencies(spectrum, shape, histogram):
     return high / (low + high) if low + high > 0 else None
 
 
-def measure_lightness(planes, histogram):
+def measure_lightness(
+    planes: tuple[npt.NDArray[np.uint8], ...], histogram: npt.NDArray[np.int64]
+) -> float:
     """Mean of OpenCV's 8-bit L channel, 0..255 (L* times 2.55).
 
     Parameters
@@ -435,10 +465,11 @@ def measure_lightness(planes, histogram):
     else:
         lab = cv2.cvtColor(cv2.merge(planes), cv2.COLOR_RGB2LAB)
         total = int(lab[..., 0].sum(dtype=np.int64))
-    return total / planes[0].size
+    found: float = total / planes[0].size
+    return found
 
 
-def score_total(measures):
+def score_total(measures: Mapping[str, float | None]) -> float | None:
     """Total score as published, 0..100.
 
     Parameters
@@ -463,9 +494,10 @@ def score_total(measures):
         "texture_complexity",
     )  # fmt: skip
     rounded = [round_value(measures[name], PUBLISHED_DECIMALS[name]) for name in inputs]
-    if None in rounded:
+    known = [value for value in rounded if value is not None]
+    if len(known) < len(rounded):
         return None
-    sharpness, contrast, entropy, noise, artifact, edges, texture = rounded
+    sharpness, contrast, entropy, noise, artifact, edges, texture = known
     terms = (
         min(sharpness / 5, 100),
         min(contrast, 100),
@@ -478,13 +510,13 @@ def score_total(measures):
     return sum(terms) / len(terms)
 
 
-def _total_artifact(measures):
+def _total_artifact(measures: Mapping[str, float | None]) -> float | None:
     names = ("artifact_block", "artifact_ringing")
     block, ringing = (round_value(measures[name], PUBLISHED_DECIMALS[name]) for name in names)
-    return block + ringing
+    return None if block is None or ringing is None else block + ringing
 
 
-def estimate_noise_immerkaer(grey):
+def estimate_noise_immerkaer(grey: npt.NDArray[np.uint8]) -> float | None:
     """Noise sigma from Immerkaer's mask, dn, >= 0.
 
     Parameters
@@ -509,10 +541,13 @@ def estimate_noise_immerkaer(grey):
     rows, cols = grey.shape
     if min(rows, cols) < 3:
         return None
-    return math.sqrt(math.pi / 2) * int(sum_noise_mask(grey)) / (6 * (rows - 2) * (cols - 2))
+    found: float | None = (
+        math.sqrt(math.pi / 2) * int(sum_noise_mask(grey)) / (6 * (rows - 2) * (cols - 2))
+    )
+    return found
 
 
-def estimate_noise_mad(grey):
+def estimate_noise_mad(grey: npt.NDArray[np.uint8]) -> float | None:
     """Noise sigma from the finest diagonal wavelet band, dn, >= 0.
 
     Parameters
@@ -543,7 +578,9 @@ def estimate_noise_mad(grey):
     return float(np.median(filter_diagonal(padded))) / _MAD_TO_SIGMA
 
 
-def measure_blockiness(steps, shape, period):
+def measure_blockiness(
+    steps: tuple[npt.NDArray[np.int64], ...], shape: tuple[int, int], period: int
+) -> tuple[float | None, float | None]:
     """Blocking effect factor (dn2, >= 0) and step ratio (>= 0, 1 = none) of one period.
 
     Parameters
@@ -589,40 +626,44 @@ def measure_blockiness(steps, shape, period):
     return factor, ratio
 
 
-def _deviation(count, total, total_sq):
+def _deviation(count: int, total: int, total_sq: int) -> float:
     """Take the population standard deviation from exact integer sums."""
     return math.sqrt(count * total_sq - total**2) / count
 
 
-def _mean_of_planes(planes):
+def _mean_of_planes(planes: tuple[npt.NDArray[np.uint8], ...]) -> float:
     return sum(int(sum_plane(plane)[0]) for plane in planes) / (len(planes) * planes[0].size)
 
 
-def pad(image, border, rule):
+def pad(image: npt.NDArray[np.integer], border: int, rule: int) -> npt.NDArray[np.integer]:
     """Widen an image on all four sides by an OpenCV border rule."""
-    return cv2.copyMakeBorder(image, border, border, border, border, rule, value=0)
+    wide = cv2.copyMakeBorder(image, border, border, border, border, rule, value=0)
+    return np.asarray(wide, image.dtype)
 
 
-def _dilate(mask, radius):
+def _dilate(mask: npt.NDArray[np.uint8], radius: int) -> npt.NDArray[np.uint8]:
     side = 2 * radius + 1
-    return cv2.dilate(mask, np.ones((side, side), np.uint8))
+    return np.asarray(cv2.dilate(mask, np.ones((side, side), np.uint8)), np.uint8)
 
 
 @lru_cache(maxsize=1)
-def linearise_srgb():
+def linearise_srgb() -> npt.NDArray[np.float64]:
     """(256,) float64: linear light of each 8-bit sRGB level, 0..1."""
     shares = [level / 255 for level in range(256)]
     return np.array([((s + 0.055) / 1.055) ** 2.4 if s > 0.04045 else s / 12.92 for s in shares])
 
 
 @lru_cache(maxsize=1)
-def _grey_lightness():
+def _grey_lightness() -> list[int]:
     """OpenCV's 8-bit L of each grey level."""
     ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
-    return cv2.cvtColor(ramp, cv2.COLOR_RGB2LAB)[0, :, 0].tolist()
+    found: list[int] = cv2.cvtColor(ramp, cv2.COLOR_RGB2LAB)[0, :, 0].tolist()
+    return found
 
 
-def build_pyramid(plane):
+def build_pyramid(
+    plane: npt.NDArray[np.uint8],
+) -> tuple[tuple[npt.NDArray[np.number], npt.NDArray[np.float64], npt.NDArray[np.float64]], ...]:
     """Reduce a plane to the scales of MS-SSIM and filter each with the Gaussian window.
 
     Parameters

@@ -3,8 +3,12 @@
 Named in the docstrings: x is the reference, y the restored image, "dn" a grey level (0..255).
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -24,12 +28,25 @@ from upscale_audit.ingest.metrics.pair_loops import (
     sum_table,
 )
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from upscale_audit.ingest.metrics.image import ImageProfile
+
+
 _BLOCK_PX, _BLOCK_WINDOW_PX = 8, 7
 _HIGH_PASS_PX = 9
 _HIGH_PASS_AREA = _HIGH_PASS_PX**2
 
 
-def compare_images(reference, restored, local_ssim, *, ring_mask=None, lpips=None):
+def compare_images(
+    reference: ImageProfile,
+    restored: ImageProfile,
+    local_ssim: npt.NDArray[np.float32],
+    *,
+    ring_mask: npt.NDArray[np.uint8] | None = None,
+    lpips: float | None = None,
+) -> dict[str, float | None]:
     """Compute every declared metric of an image pair, unrounded.
 
     Parameters
@@ -82,13 +99,30 @@ def compare_images(reference, restored, local_ssim, *, ring_mask=None, lpips=Non
     return {name: values[name] for name in METRIC_NAMES}
 
 
-def _pair_planes(reference, restored):
+def _pair_planes(
+    reference: tuple[
+        npt.NDArray[np.generic]
+        | tuple[
+            tuple[npt.NDArray[np.number], npt.NDArray[np.float64], npt.NDArray[np.float64]], ...
+        ],
+        ...,
+    ],
+    restored: tuple[
+        npt.NDArray[np.generic]
+        | tuple[
+            tuple[npt.NDArray[np.number], npt.NDArray[np.float64], npt.NDArray[np.float64]], ...
+        ],
+        ...,
+    ],
+) -> Iterable[Any]:
     """Planes of two images side by side, a grey image standing for each of R, G and B."""
     count = max(len(reference), len(restored))
     return zip(spread(reference, count), spread(restored, count), strict=True)
 
 
-def measure_ssim(reference, restored):
+def measure_ssim(
+    reference: ImageProfile, restored: ImageProfile
+) -> tuple[float | None, float | None]:
     """SSIM and multi-scale SSIM, (-1, 1] and 0..1.
 
     Parameters
@@ -130,7 +164,7 @@ def measure_ssim(reference, restored):
     return _mean(singles), _mean(multiples)
 
 
-def measure_error(reference, restored):
+def measure_error(reference: ImageProfile, restored: ImageProfile) -> tuple[float, float | None]:
     """Mean absolute error (dn, 0..255) and PSNR (dB) over all samples.
 
     Parameters
@@ -157,7 +191,7 @@ def measure_error(reference, restored):
     return total / count, psnr
 
 
-def measure_colour_difference(reference, restored):
+def measure_colour_difference(reference: ImageProfile, restored: ImageProfile) -> float:
     """Mean CIE 1976 colour difference, >= 0.
 
     Parameters
@@ -182,7 +216,9 @@ def measure_colour_difference(reference, restored):
     return float(total) / reference.grey.size
 
 
-def correlate_histograms(reference, restored):
+def correlate_histograms(
+    reference: npt.NDArray[np.int64], restored: npt.NDArray[np.int64]
+) -> float | None:
     """Pearson correlation of two grey histograms, -1..1.
 
     Parameters
@@ -202,10 +238,13 @@ def correlate_histograms(reference, restored):
     if scatter_x == 0 or scatter_y == 0:
         return None
     mixed = bins * sum(v * w for v, w in zip(x, y, strict=True)) - sum_x * sum_y
-    return mixed / (math.sqrt(scatter_x) * math.sqrt(scatter_y))
+    found: float | None = mixed / (math.sqrt(scatter_x) * math.sqrt(scatter_y))
+    return found
 
 
-def measure_ringing_error(reference, restored, mask):
+def measure_ringing_error(
+    reference: npt.NDArray[np.uint8], restored: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8]
+) -> float | None:
     """RMS of the high-passed error beside reference edges, dn, >= 0.
 
     Parameters
@@ -245,7 +284,7 @@ def measure_ringing_error(reference, restored, mask):
     return math.sqrt(energy / (count * _HIGH_PASS_AREA**2))
 
 
-def measure_fsds(reference, restored):
+def measure_fsds(reference: ImageProfile, restored: ImageProfile) -> float | None:
     """Frequency spectrum distribution similarity, dB; higher is more alike.
 
     Parameters
@@ -277,7 +316,12 @@ def measure_fsds(reference, restored):
     return compare_spectra(reference.plane_spectra, restored.plane_spectra, *deviations)
 
 
-def compare_spectra(reference, restored, reference_deviation, restored_deviation):
+def compare_spectra(
+    reference: tuple[npt.NDArray[np.complex128], ...],
+    restored: tuple[npt.NDArray[np.complex128], ...],
+    reference_deviation: float,
+    restored_deviation: float,
+) -> float | None:
     """Compute FSDS from the spectra of two images, dB.
 
     Parameters
@@ -300,7 +344,9 @@ def compare_spectra(reference, restored, reference_deviation, restored_deviation
     return -10 * math.log10(difference / energy) if difference and energy else None
 
 
-def measure_haarpsi(reference, restored):
+def measure_haarpsi(
+    reference: npt.NDArray[np.int16], restored: npt.NDArray[np.int16]
+) -> float | None:
     """Haar wavelet-based perceptual similarity index, 0..1; 1 = alike.
 
     Parameters
@@ -336,7 +382,9 @@ def measure_haarpsi(reference, restored):
     return min((math.log(similar / dissimilar) / HAAR_ALPHA) ** 2, 1.0)
 
 
-def compare_edge_blocks(reference, restored):
+def compare_edge_blocks(
+    reference: npt.NDArray[np.uint8], restored: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.float32]:
     """Block SSIM of the blocks that the frame clips to exactly 7 px on a side or two.
 
     Parameters
@@ -370,27 +418,30 @@ def compare_edge_blocks(reference, restored):
     return np.concatenate(values)
 
 
-def _compare_windows(x, y):
+def _compare_windows(x: npt.NDArray[np.uint8], y: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     """SSIM of (R, C, H, W) blocks: the mean of all 7x7 windows that fit in each."""
     area = _BLOCK_WINDOW_PX**2
-    x, y = (
+    left, right = (
         np.lib.stride_tricks.sliding_window_view(
             image.astype(np.int64), (_BLOCK_WINDOW_PX, _BLOCK_WINDOW_PX), axis=(2, 3)
         )
         for image in (x, y)
     )
-    sum_x, sum_y = x.sum(axis=(4, 5)), y.sum(axis=(4, 5))
-    square = (x * x).sum(axis=(4, 5)) + (y * y).sum(axis=(4, 5))
-    cross = (x * y).sum(axis=(4, 5))
+    sum_x, sum_y = left.sum(axis=(4, 5)), right.sum(axis=(4, 5))
+    square = (left * left).sum(axis=(4, 5)) + (right * right).sum(axis=(4, 5))
+    cross = (left * right).sum(axis=(4, 5))
     # Both fractions times the area squared, so that all but the constants are whole numbers.
     luminance = (2 * sum_x * sum_y + C1 * area**2) / (sum_x**2 + sum_y**2 + C1 * area**2)
     spread = area * square - sum_x**2 - sum_y**2
     c2 = C2 * area * (area - 1)
     structure = (2 * (area * cross - sum_x * sum_y) + c2) / (spread + c2)
-    return (luminance * structure).mean(axis=(2, 3))
+    found: npt.NDArray[np.float64] = (luminance * structure).mean(axis=(2, 3))
+    return found
 
 
-def summarise_local_ssim(local_ssim, edge=None):
+def summarise_local_ssim(
+    local_ssim: npt.NDArray[np.float32], edge: npt.NDArray[np.float32] | None = None
+) -> dict[str, float | None]:
     """Mean, population standard deviation and minimum of the block SSIM.
 
     Parameters
@@ -430,10 +481,12 @@ def summarise_local_ssim(local_ssim, edge=None):
     return dict(zip(names, (mean, deviation, float(blocks.min())), strict=True))
 
 
-def _compare_measures(reference, restored):
+def _compare_measures(
+    reference: Mapping[str, float | None], restored: Mapping[str, float | None]
+) -> dict[str, float | None]:
     """Percent changes from the reference's measures to the restored image's."""
     pairs = (("sharpness", 0.0), ("contrast", None), ("edge_density", 0.0))
-    changes = {}
+    changes: dict[str, float | None] = {}
     for name, otherwise in pairs:
         column = "edge_diff_pct" if name == "edge_density" else f"{name}_diff_pct"
         before, after = reference[name], restored[name]
@@ -444,11 +497,11 @@ def _compare_measures(reference, restored):
     return changes
 
 
-def _mean(values):
+def _mean(values: Sequence[float]) -> float | None:
     return math.fsum(values) / len(values) if values else None
 
 
-def _sample_deviation(planes, channels):
+def _sample_deviation(planes: tuple[npt.NDArray[np.uint8], ...], channels: int) -> float:
     """Take the standard deviation (divisor n - 1) over `channels` planes, one plane repeated."""
     count, total, total_sq = 0, 0, 0
     for plane in spread(planes, channels):
@@ -461,8 +514,9 @@ def _sample_deviation(planes, channels):
 
 
 @lru_cache(maxsize=1)
-def _grey_difference():
+def _grey_difference() -> npt.NDArray[np.float64]:
     """(256, 256) float64: CIE76 difference of each pair of grey levels."""
     ramp = np.arange(256, dtype=np.uint8)[None]
     lab = convert_to_lab(ramp, ramp, ramp, linearise_srgb())[:, 0]
-    return np.sqrt(((lab[:, :, None] - lab[:, None, :]) ** 2).sum(axis=0))
+    found: npt.NDArray[np.float64] = np.sqrt(((lab[:, :, None] - lab[:, None, :]) ** 2).sum(axis=0))
+    return found

@@ -1,10 +1,14 @@
 """Codecs as restorers: each image coded by networks that never saw it, as a study to audit."""
 
+from __future__ import annotations
+
 import csv
 import json
 import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import locked, write_text
@@ -22,6 +26,12 @@ from upscale_audit.restore.codec.models import load_codec, save_codec
 from upscale_audit.restore.codec.networks import CodecDesign
 from upscale_audit.restore.codec.streams import SUFFIX, read_stream
 from upscale_audit.restore.codec.training import describe_training, train_codec, write_curve
+
+if TYPE_CHECKING:
+    from upscale_audit.restore.codec.images import GreyImage
+    from upscale_audit.restore.codec.models import Codec
+    from upscale_audit.restore.codec.training import TrainingParameters
+
 
 VARIANTS = (("ae", "mse"), ("ae", "ssim"), ("ae", "mixed"), ("vae", "mse"))
 RATIOS = (10.0, 25.0, 60.0, 97.0, 122.0)
@@ -54,7 +64,13 @@ class StudyReport:
     unreached: list = field(default_factory=list)
 
 
-def make_codec_study(source, folder, ratios, parameters, progress=None):
+def make_codec_study(
+    source: str | Path,
+    folder: Path,
+    ratios: Sequence[float],
+    parameters: TrainingParameters,
+    progress: Callable[..., None] | None = None,
+) -> StudyReport:
     """Train the codecs, code every image at every ratio, and write a study of the results.
 
     Parameters
@@ -106,19 +122,19 @@ def make_codec_study(source, folder, ratios, parameters, progress=None):
     return report
 
 
-def name_codec(variant):
+def name_codec(variant: tuple[str, str] | None) -> str:
     """Name a variant: its kind and loss, as ``ae_mse``; ``zfp`` where there is no network."""
     return ZFP_ALONE if variant is None else "_".join(variant)
 
 
-def _check_ratios(ratios):
+def _check_ratios(ratios: Sequence[float]) -> None:
     names = [f"{ratio:g}" for ratio in ratios]
     for name, ratio in zip(names, ratios, strict=True):
         if not 0 < ratio < float("inf") or names.count(name) > 1:
             raise StudyError(f"--ratio {name}; expected numbers above 0, each of them once")
 
 
-def _check_own(path):
+def _check_own(path: Path) -> None:
     """Refuse to write over a study file that someone else wrote."""
     if path.exists() and not path.read_bytes().startswith(_FIRST_LINE.encode()):
         raise StudyError(
@@ -127,9 +143,11 @@ def _check_own(path):
         )
 
 
-def _list_models(ratios):
+def _list_models(
+    ratios: Sequence[float],
+) -> list[tuple[str, tuple[tuple[str, str] | None, float | None]]]:
     """List every model: its name, and its variant and target ratio (None: no residual)."""
-    models = []
+    models: list[tuple[str, tuple[tuple[str, str] | None, float | None]]] = []
     for variant in (*VARIANTS, None):
         name = name_codec(variant)
         models += [(f"{name}_r{ratio:g}", (variant, ratio)) for ratio in ratios]
@@ -138,7 +156,14 @@ def _list_models(ratios):
     return models
 
 
-def _train(images, folder, variant, fold, parameters, report):
+def _train(
+    images: Sequence[GreyImage],
+    folder: Path,
+    variant: tuple[str, str],
+    fold: int,
+    parameters: TrainingParameters,
+    report: StudyReport,
+) -> Codec:
     """Train a codec on the images that are not of a fold, or keep the one that is there."""
     held_out, kept = images[fold::2], images[1 - fold :: 2]
     path = folder / "weights" / f"{name_codec(variant)}_fold{fold}.npz"
@@ -156,7 +181,14 @@ def _train(images, folder, variant, fold, parameters, report):
     return codec
 
 
-def _code_images(images, folder, codecs, ratios, report, progress):
+def _code_images(
+    images: Sequence[GreyImage],
+    folder: Path,
+    codecs: Any,
+    ratios: Sequence[float],
+    report: StudyReport,
+    progress: Callable[..., None] | None,
+) -> None:
     known = _read_known(folder / "codes.csv")
     rows = []
     jobs = [(number, variant) for variant in (*VARIANTS, None) for number in range(len(images))]
@@ -173,7 +205,15 @@ def _code_images(images, folder, codecs, ratios, report, progress):
     write_rows(folder / "codes.csv", STUDY_COLUMNS, rows)
 
 
-def _code_image(image, codec, shared_by, targets, folder, known, report):
+def _code_image(
+    image: GreyImage,
+    codec: Codec | None,
+    shared_by: int,
+    targets: Sequence[str],
+    folder: Path,
+    known: Mapping[tuple[str, str], Any],
+    report: StudyReport,
+) -> list[dict[str, Any]]:
     coder, rows = None, []
     for model_id in targets:
         name, _, target = model_id.rpartition("_")
@@ -205,7 +245,9 @@ def _code_image(image, codec, shared_by, targets, folder, known, report):
     return rows
 
 
-def _is_current(row, image, codec, stream, restored):
+def _is_current(
+    row: Mapping[str, str], image: GreyImage, codec: Codec | None, stream: Path, restored: Path
+) -> bool:
     decoder = "" if codec is None else codec.sha256.hex()
     return (
         row["image_sha256"] == image.sha256
@@ -215,14 +257,14 @@ def _is_current(row, image, codec, stream, restored):
     )
 
 
-def _read_coded(path, codec):
+def _read_coded(path: Path, codec: Codec | None) -> CodedImage:
     """Read back what was coded: its measures are taken anew, never from the list of them."""
     data = path.read_bytes()
     pixels = decode_stream(data, codec, str(path))
     return CodedImage(data, read_stream(data, str(path)), pixels)
 
 
-def _read_known(path):
+def _read_known(path: Path) -> dict[tuple[str, str], Any]:
     """Rows of an earlier run, by model and image."""
     if not path.is_file():
         return {}
@@ -234,12 +276,16 @@ def _read_known(path):
         return {(row["model_id"], row["image_id"]): row for row in whole}
 
 
-def _merge(rows, known):
+def _merge(
+    rows: Sequence[dict[str, Any]], known: dict[tuple[str, str], Any]
+) -> list[dict[str, Any]]:
     made = {(row["model_id"], row["image_id"]): row for row in rows}
     return list((known | made).values())
 
 
-def _format_study(folder, references, models, ratios):
+def _format_study(
+    folder: Path, references: Path, models: Sequence[str], ratios: Sequence[float]
+) -> str:
     relative = Path(os.path.relpath(references, folder.resolve())).as_posix()
     lines = [
         f"{_FIRST_LINE} codes.csv beside this file has the sizes.",

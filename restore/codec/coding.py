@@ -1,8 +1,12 @@
 """Coding one image to a stated ratio, and decoding it to the same pixels anywhere."""
 
+from __future__ import annotations
+
 import math
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -29,13 +33,20 @@ from upscale_audit.restore.codec.streams import (
     write_stream,
 )
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from upscale_audit.restore.codec.models import Codec
+
+
 LATENT_STEPS = (1.0, 2.0, 4.0)
 """Latent steps that the search tries, besides the one that needs no residual."""
 COARSEST_STEP_TRIED = 16.0
 RATIO_TOLERANCE, _AIM = 0.02, 0.005
 """How far a ratio may be off its target, and how near the search tries to come."""
 # The last predictions by decoder and latent: a stream that was just made is read back at once.
-_DECODED, _MOST_DECODED = {}, 12
+_DECODED: dict[Any, Any] = {}
+_MOST_DECODED = 12
 _MAX_BISECTIONS, _MAX_FILL_BISECTIONS = 30, 10
 
 
@@ -57,7 +68,7 @@ class CodedImage:
     pixels: np.ndarray
 
     @property
-    def ratio(self):
+    def ratio(self) -> float:
         """Bytes of the raw image, 8 bits a pixel and one channel, over bytes of the file."""
         return self.pixels.size / len(self.data)
 
@@ -78,7 +89,7 @@ class ImageCoder:
         A side is too long for the format.
     """
 
-    def __init__(self, codec, grey):
+    def __init__(self, codec: Codec | None, grey: npt.NDArray[np.uint8]) -> None:
         if max(grey.shape) > MAX_SIDE_PX:
             raise StudyError(
                 f"expected sides up to {MAX_SIDE_PX} px, found {grey.shape[1]}x{grey.shape[0]};"
@@ -86,9 +97,9 @@ class ImageCoder:
             )
         self._codec, self._grey = codec, grey
         self._latent = None if codec is None else encode_latent(codec, grey)
-        self._latents = {}
+        self._latents: dict[float, tuple[int, bytes, npt.NDArray[Any]]] = {}
 
-    def code(self, step, tolerance_dn):
+    def code(self, step: float, tolerance_dn: float | None) -> CodedImage:
         """Code the image.
 
         Parameters
@@ -126,7 +137,7 @@ class ImageCoder:
         )
         return CodedImage(write_stream(stream), stream, pixels)
 
-    def reach(self, ratio):
+    def reach(self, ratio: float) -> CodedImage:
         """Code the image to a ratio.
 
         Parameters
@@ -167,9 +178,9 @@ class ImageCoder:
             raise _make_ratio_error(ratio, bounds)
         return min(found, key=lambda coded: self._measure(coded.pixels))
 
-    def _fill(self, ratio):
+    def _fill(self, ratio: float) -> float:
         """Latent step, 1 to 16, at which header and latent come nearest to a ratio."""
-        best = None
+        best: tuple[float, float] | None = None
         low, high = math.log2(LATENT_STEPS[0]), math.log2(COARSEST_STEP_TRIED)
         for number in range(_MAX_FILL_BISECTIONS):
             middle = low if number == 0 else (low + high) / 2
@@ -181,12 +192,12 @@ class ImageCoder:
                 break  # the finest step leaves room for a residual
             if number:
                 low, high = (middle, high) if reached < ratio else (low, middle)
-        return best[0]
+        return LATENT_STEPS[0] if best is None else best[0]
 
-    def _pack(self, step):
+    def _pack(self, step: float) -> tuple[int, bytes, npt.NDArray[Any]]:
         """Packing, packed latent and latent (C, M, N) int8 at a latent step."""
         if step not in self._latents:
-            if self._codec is None:
+            if self._latent is None:
                 latent = np.rint(self._grey.mean(dtype=np.float64)).astype(np.uint8)
                 self._latents[step] = (0, latent.tobytes(), latent)
             else:
@@ -195,14 +206,14 @@ class ImageCoder:
                 self._latents[step] = (*pack(latent.tobytes()), latent)
         return self._latents[step]
 
-    def _predict(self, step):
+    def _predict(self, step: float) -> npt.NDArray[np.float32]:
         """Prediction (M, N) float32 at a latent step, by the decoder that a receiver runs."""
         latent = self._pack(step)[2]
         if self._codec is None:
             return np.full(self._grey.shape, latent, np.float32)
         return _predict_from(self._codec, latent, step, self._grey.shape)
 
-    def _bisect(self, step, ratio):
+    def _bisect(self, step: float, ratio: float) -> tuple[CodedImage | None, float]:
         """Code at the tolerance that gives a ratio; None and the nearest ratio if none does."""
         best = self.code(step, MAX_TOLERANCE_DN)
         low, high = math.log2(MIN_TOLERANCE_DN), math.log2(MAX_TOLERANCE_DN)
@@ -216,17 +227,18 @@ class ImageCoder:
                 best = coded
         return (best if abs(best.ratio / ratio - 1) <= RATIO_TOLERANCE else None), best.ratio
 
-    def _measure(self, pixels):
+    def _measure(self, pixels: npt.NDArray[np.uint8]) -> float:
         loss = "mse" if self._codec is None else self._codec.design.loss
         first, second = (
             torch.from_numpy(image.astype(np.float32) / 255 - 0.5)[None, None]
             for image in (pixels, self._grey)
         )
         variance = max(float(self._grey.var()) / 255**2, 1e-12)
-        return measure_loss(first, second, loss=loss, variance=variance).item()
+        found: float = measure_loss(first, second, loss=loss, variance=variance).item()
+        return found
 
 
-def encode_latent(codec, grey):
+def encode_latent(codec: Codec, grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """Latent of an image before it is rounded.
 
     Parameters
@@ -247,10 +259,15 @@ def encode_latent(codec, grey):
     padding = [(0, -length % stride) for length in grey.shape]
     padded = np.pad(grey, padding, mode="edge").astype(np.float32) / 255 - np.float32(0.5)
     with torch.no_grad():
-        return codec.encoder(torch.from_numpy(padded)[None, None])[0][0].numpy()
+        found: npt.NDArray[np.float32] = codec.encoder(torch.from_numpy(padded)[None, None])[0][
+            0
+        ].numpy()
+        return found
 
 
-def decode_stream(data, codec, name="the stream"):
+def decode_stream(
+    data: bytes, codec: Codec | None, name: str = "the stream"
+) -> npt.NDArray[np.uint8]:
     """Decode the bytes of a coded image's file.
 
     Parameters
@@ -287,7 +304,9 @@ def decode_stream(data, codec, name="the stream"):
     return pixels
 
 
-def measure_quality(pixels, grey):
+def measure_quality(
+    pixels: npt.NDArray[np.uint8], grey: npt.NDArray[np.uint8]
+) -> tuple[float | None, float | None, int]:
     """PSNR in dB (None where equal), SSIM in -1..1 (None below 11 px), largest error in dn."""
     difference = pixels.astype(np.int64) - grey
     mean_square = np.mean(difference**2)
@@ -299,7 +318,7 @@ def measure_quality(pixels, grey):
     return psnr_db, ssim, int(np.abs(difference).max())
 
 
-def _check_model(stream, codec, name):
+def _check_model(stream: Stream, codec: Codec | None, name: str) -> None:
     if stream.model == NO_MODEL:
         return
     given = None if codec is None else codec.sha256[:MODEL_BYTES]
@@ -311,7 +330,7 @@ def _check_model(stream, codec, name):
         )
 
 
-def _decode_prediction(stream, codec, name):
+def _decode_prediction(stream: Stream, codec: Codec | None, name: str) -> npt.NDArray[np.float32]:
     rows, cols = stream.shape
     limit = IngestParameters().max_image_px
     if rows * cols > limit:
@@ -320,6 +339,8 @@ def _decode_prediction(stream, codec, name):
         level = unpack(stream.latent_packing, stream.latent, 1)
         _check_latent(level, 1, name)
         return np.full(stream.shape, level[0], np.float32)
+    if codec is None:  # `_check_model` has refused it
+        raise TypeError(f"{name}: a latent without its decoder")
     stride = codec.design.stride_px
     shape = (codec.design.latent_channels, -(-rows // stride), -(-cols // stride))
     data = unpack(stream.latent_packing, stream.latent, math.prod(shape))
@@ -328,7 +349,7 @@ def _decode_prediction(stream, codec, name):
     return _predict_from(codec, latent, stream.step, stream.shape)
 
 
-def _check_latent(data, expected, name):
+def _check_latent(data: bytes, expected: int, name: str) -> None:
     if len(data) != expected:
         raise StudyError(
             f"{name}: expected a latent of {expected} bytes, found {len(data)}; encode the image"
@@ -336,24 +357,27 @@ def _check_latent(data, expected, name):
         )
 
 
-def _predict_from(codec, latent, step, shape):
+def _predict_from(
+    codec: Codec, latent: npt.NDArray[np.int8], step: float, shape: tuple[int, int]
+) -> npt.NDArray[np.float32]:
     key = codec.sha256, latent.tobytes(), latent.shape, step
     if key not in _DECODED:
         while len(_DECODED) >= _MOST_DECODED:
             _DECODED.pop(next(iter(_DECODED)))
         _DECODED[key] = run_decoder(codec.layers, latent, step)
-    return _DECODED[key][: shape[0], : shape[1]]
+    found: npt.NDArray[np.float32] = _DECODED[key][: shape[0], : shape[1]]
+    return found
 
 
-def _round_pixels(values):
+def _round_pixels(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
-def _is_nearer(ratio, other, target):
+def _is_nearer(ratio: float, other: float, target: float) -> bool:
     return abs(math.log(ratio / target)) < abs(math.log(other / target))
 
 
-def _make_ratio_error(ratio, bounds):
+def _make_ratio_error(ratio: float, bounds: Sequence[float]) -> StudyError:
     highest, lowest = max(bounds), min(bounds)
     if ratio > highest:
         reach = f"at most {highest:.4g}: header and latent alone take the rest"

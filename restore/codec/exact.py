@@ -5,8 +5,12 @@ counts. Here weights and activations are integers held in float64 and no partial
 so that every product and sum is exact and no order matters.
 """
 
+from __future__ import annotations
+
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,6 +20,10 @@ from torch.nn import functional
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import canonical_json
 from upscale_audit.restore.codec.networks import NEGATIVE_SLOPE
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
 
 ACTIVATION_BITS, WEIGHT_BITS = 14, 12
 """Binary digits after the point of activations and weights."""
@@ -49,7 +57,7 @@ class Layer:
     bias: np.ndarray
 
 
-def round_decoder(decoder):
+def round_decoder(decoder: torch.nn.Sequential) -> tuple[Layer, ...]:
     """Bring a trained decoder to fixed point.
 
     Parameters
@@ -85,7 +93,7 @@ def round_decoder(decoder):
     return tuple(layers)
 
 
-def dump_layers(design, layers):
+def dump_layers(design: Mapping[str, Any], layers: tuple[Layer, ...]) -> bytes:
     """Spell what a receiver needs to decode: the design as JSON, then weights and biases.
 
     Parameters
@@ -104,12 +112,12 @@ def dump_layers(design, layers):
     return b"".join(parts)
 
 
-def hash_layers(design, layers):
+def hash_layers(design: Mapping[str, Any], layers: tuple[Layer, ...]) -> bytes:
     """SHA-256 of `dump_layers`, 32 bytes: what a stream names its model by."""
     return hashlib.sha256(dump_layers(design, layers)).digest()
 
 
-def check_exact(layers):
+def check_exact(layers: tuple[Layer, ...]) -> None:
     """Make sure that no sum can reach 2^53, whatever the latent.
 
     Raises
@@ -128,7 +136,9 @@ def check_exact(layers):
             )
 
 
-def run_decoder(layers, latent, step):
+def run_decoder(
+    layers: tuple[Layer, ...], latent: npt.NDArray[np.int8], step: float
+) -> npt.NDArray[np.float32]:
     """Decode a quantised latent.
 
     Parameters
@@ -169,7 +179,9 @@ def run_decoder(layers, latent, step):
     return np.concatenate(parts)
 
 
-def _run_strip(layers, start):
+def _run_strip(
+    layers: tuple[Layer, ...], start: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float32]:
     values = torch.from_numpy(start)[None]
     with torch.no_grad():
         for number, layer in enumerate(layers, start=1):
@@ -180,10 +192,13 @@ def _run_strip(layers, start):
             values = values.clamp(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
     scaled = values[0, 0].numpy() * (255 * LEVELS_PER_DN) / (1 << ACTIVATION_BITS)
     levels = np.rint(scaled + 127.5 * LEVELS_PER_DN)
-    return (np.clip(levels, 0, 255 * LEVELS_PER_DN) / LEVELS_PER_DN).astype(np.float32)
+    found: npt.NDArray[np.float32] = (
+        np.clip(levels, 0, 255 * LEVELS_PER_DN) / LEVELS_PER_DN
+    ).astype(np.float32)
+    return found
 
 
-def _convolve(values, layer):
+def _convolve(values: torch.Tensor, layer: Layer) -> torch.Tensor:
     weight = torch.from_numpy(layer.weight.astype(np.float64))
     bias = torch.from_numpy(layer.bias.astype(np.float64) * (1 << WEIGHT_BITS))
     if layer.is_transposed:

@@ -1,6 +1,7 @@
 """Which images a codec command reads: a study's references, or a folder."""
 
 import fnmatch
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,7 @@ class GreyImage:
     sha256: str
 
 
-def read_images(source, patterns=("*",)):
+def read_images(source: str | Path, patterns: Sequence[str] = ("*",)) -> list[GreyImage]:
     """Read the images of a study or a folder, in the order of their names.
 
     Parameters
@@ -68,7 +69,7 @@ def read_images(source, patterns=("*",)):
     return images
 
 
-def find_folder(source):
+def find_folder(source: str | Path) -> Path:
     """Folder of a study's references, or the folder itself.
 
     Raises
@@ -87,12 +88,12 @@ def find_folder(source):
     return source
 
 
-def is_matched(image_id, patterns):
+def is_matched(image_id: str, patterns: Sequence[str]) -> bool:
     """Whether an image_id matches one of several shell patterns."""
     return any(fnmatch.fnmatchcase(image_id, pattern) for pattern in patterns)
 
 
-def _read(path):
+def _read(path: Path) -> GreyImage:
     limit = IngestParameters().max_image_px
     try:
         data = read_bytes(path, limit_bytes(limit))

@@ -1,9 +1,13 @@
 """What the codec commands do: train one codec, code a folder of images, decode a folder."""
 
+from __future__ import annotations
+
 import csv
 import hashlib
 import io
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
@@ -16,6 +20,16 @@ from upscale_audit.restore.codec.models import load_codec, save_codec
 from upscale_audit.restore.codec.networks import CodecDesign
 from upscale_audit.restore.codec.streams import MAX_STREAM_BYTES, OVERHEAD_BYTES, SUFFIX
 from upscale_audit.restore.codec.training import train_codec, write_curve
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from upscale_audit.restore.codec.coding import CodedImage
+    from upscale_audit.restore.codec.images import GreyImage
+    from upscale_audit.restore.codec.models import Codec
+    from upscale_audit.restore.codec.training import TrainingParameters
+
 
 CODE_COLUMNS = (
     "image_id",
@@ -40,7 +54,15 @@ CODE_COLUMNS = (
 )
 
 
-def train_from(source, kind, loss, weights, hold_out, parameters, progress=None):
+def train_from(
+    source: str | Path,
+    kind: str,
+    loss: str,
+    weights: Path,
+    hold_out: Sequence[str],
+    parameters: TrainingParameters,
+    progress: Callable[..., None] | None = None,
+) -> tuple[Codec, list[dict[str, float | None]]]:
     """Train a codec on a study's references or a folder; write its weights and its curve.
 
     Parameters
@@ -90,7 +112,14 @@ def train_from(source, kind, loss, weights, hold_out, parameters, progress=None)
     return codec, curve
 
 
-def encode_images(source, weights, folder, choose, patterns=("*",), progress=None):
+def encode_images(
+    source: str | Path,
+    weights: Path | None,
+    folder: Path,
+    choose: Callable[..., Any],
+    patterns: Sequence[str] = ("*",),
+    progress: Callable[..., None] | None = None,
+) -> list[dict[str, Any]]:
     """Code images to files, and list their sizes.
 
     Parameters
@@ -125,7 +154,9 @@ def encode_images(source, weights, folder, choose, patterns=("*",), progress=Non
     return rows
 
 
-def decode_images(source, weights, folder, progress=None):
+def decode_images(
+    source: Path, weights: Path | None, folder: Path, progress: Callable[..., None] | None = None
+) -> list[Path]:
     """Decode a coded image, or a folder of them, to PNG.
 
     Parameters
@@ -154,7 +185,7 @@ def decode_images(source, weights, folder, progress=None):
     return written
 
 
-def decode_file(path, codec, folder):
+def decode_file(path: Path, codec: Codec | None, folder: Path) -> Path:
     """Decode one file to a PNG of the same name in a folder; another image there is an error."""
     try:
         data = read_bounded(path, MAX_STREAM_BYTES)
@@ -175,7 +206,9 @@ def decode_file(path, codec, folder):
     return target
 
 
-def describe_code(image, coded, codec, shared_by):
+def describe_code(
+    image: GreyImage, coded: CodedImage, codec: Codec | None, shared_by: int
+) -> dict[str, Any]:
     """Row of `CODE_COLUMNS` about one coded image.
 
     Parameters
@@ -217,7 +250,7 @@ def describe_code(image, coded, codec, shared_by):
     }
 
 
-def write_rows(path, columns, rows):
+def write_rows(path: Path, columns: tuple[str, ...], rows: Sequence[dict[str, Any]]) -> None:
     """Write rows as CSV, whole or not at all; None is empty."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -226,25 +259,25 @@ def write_rows(path, columns, rows):
     write_text(path, text.getvalue())
 
 
-def write_bytes(path, data):
+def write_bytes(path: Path, data: bytes) -> None:
     """Write a file whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_bytes(data)
 
 
-def encode_png(grey):
+def encode_png(grey: npt.NDArray[np.uint8]) -> bytes:
     """Encode 8-bit grey levels as the bytes of a PNG file."""
     buffer = io.BytesIO()
     Image.fromarray(grey).save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def write_png(path, grey):
+def write_png(path: Path, grey: npt.NDArray[np.uint8]) -> str:
     """Write 8-bit grey levels as PNG; returns the file's SHA-256."""
     write_bytes(path, encode_png(grey))
     return hash_file(path)
 
 
-def is_file_of(path, sha256):
+def is_file_of(path: Path, sha256: str) -> bool:
     """Whether a file is there and its bytes have a hash."""
     return Path(path).is_file() and hash_file(path) == sha256

@@ -7,7 +7,7 @@ WINDOW_PX, WINDOW_SIGMA_PX = 11, 1.5
 SSIM_K1, SSIM_K2 = 0.01, 0.03
 
 
-def measure_ssim(first, second, *, data_range):
+def measure_ssim(first: torch.Tensor, second: torch.Tensor, *, data_range: float) -> torch.Tensor:
     """Mean structural similarity of two batches, in their own precision.
 
     Parameters
@@ -55,7 +55,7 @@ def measure_ssim(first, second, *, data_range):
     return (luminance * structure).mean()
 
 
-def _blur(images):
+def _blur(images: torch.Tensor) -> torch.Tensor:
     offset = torch.arange(WINDOW_PX, dtype=images.dtype, device=images.device) - WINDOW_PX // 2
     window = torch.exp(-(offset**2) / (2 * WINDOW_SIGMA_PX**2))
     window = (window / window.sum()).expand(images.shape[1], 1, 1, WINDOW_PX)
@@ -64,7 +64,9 @@ def _blur(images):
     return functional.conv2d(rows, window.transpose(2, 3), groups=groups)
 
 
-def measure_loss(restored, images, *, loss, variance):
+def measure_loss(
+    restored: torch.Tensor, images: torch.Tensor, *, loss: str, variance: float
+) -> torch.Tensor:
     """Distance of a batch from its references, dimensionless.
 
     Parameters
@@ -93,7 +95,7 @@ def measure_loss(restored, images, *, loss, variance):
     return (functional.mse_loss(restored, images) / variance + dissimilarity) / 2
 
 
-def measure_divergence(mean, log_variance):
+def measure_divergence(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:
     """Kullback-Leibler divergence of the latent's normals from the standard normal.
 
     Parameters

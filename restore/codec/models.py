@@ -1,5 +1,7 @@
 """A trained codec and its file: encoder in float32, decoder in fixed point, how it was trained."""
 
+from __future__ import annotations
+
 import io
 import json
 import math
@@ -7,6 +9,7 @@ import zipfile
 import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,6 +24,10 @@ from upscale_audit.restore.codec.exact import (
     round_decoder,
 )
 from upscale_audit.restore.codec.networks import CodecDesign, Encoder, make_decoder
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
 
 FORMAT = "upscale-audit-codec-1"
 MAX_FILE_BYTES = 64 * 2**20
@@ -55,20 +62,22 @@ class Codec:
     design: CodecDesign
     encoder: Encoder
     layers: tuple[Layer, ...]
-    training: dict
+    training: dict[str, Any]
 
     @property
-    def sha256(self):
+    def sha256(self) -> bytes:
         """SHA-256 of the decoder, 32 bytes; streams name their model by it."""
         return hash_layers(asdict(self.design), self.layers)
 
     @property
-    def decoder_bytes(self):
+    def decoder_bytes(self) -> int:
         """Bytes of what a receiver needs besides the streams."""
         return len(dump_layers(asdict(self.design), self.layers))
 
 
-def make_codec(design, encoder, decoder, training):
+def make_codec(
+    design: CodecDesign, encoder: Encoder, decoder: torch.nn.Sequential, training: dict[str, Any]
+) -> Codec:
     """Make a codec of a trained encoder and decoder.
 
     Parameters
@@ -87,7 +96,7 @@ def make_codec(design, encoder, decoder, training):
     return Codec(design, encoder.eval(), layers, training)
 
 
-def save_codec(codec, path):
+def save_codec(codec: Codec, path: str | Path) -> None:
     """Write a codec as a NumPy archive, whole or not at all.
 
     Parameters
@@ -100,7 +109,7 @@ def save_codec(codec, path):
     The same codec gives the same bytes. Reading it runs no code: no pickle is involved.
     """
     header = {"format": FORMAT, "design": asdict(codec.design), "training": codec.training}
-    arrays = {_HEADER: np.frombuffer(canonical_json(header).encode(), np.uint8)}
+    arrays: dict[str, Any] = {_HEADER: np.frombuffer(canonical_json(header).encode(), np.uint8)}
     for number, layer in enumerate(codec.layers):
         arrays[f"decoder.{number}.weight"] = layer.weight
         arrays[f"decoder.{number}.bias"] = layer.bias
@@ -108,11 +117,11 @@ def save_codec(codec, path):
         arrays[f"encoder.{name}"] = value.numpy()
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
-    with replacing(path) as temporary:
+    with replacing(Path(path)) as temporary:
         temporary.write_bytes(buffer.getvalue())
 
 
-def load_codec(path):
+def load_codec(path: str | Path) -> Codec:
     """Read a codec's file.
 
     Parameters
@@ -143,7 +152,7 @@ def load_codec(path):
     return Codec(design, encoder.eval(), layers, training)
 
 
-def _fill_networks(design, arrays):
+def _fill_networks(design: CodecDesign, arrays: Any) -> tuple[Encoder, tuple[Layer, ...]]:
     """Put arrays into an encoder and a decoder; ValueError where they are not the design's."""
     encoder, template = Encoder(design), round_decoder(make_decoder(design))
     state = encoder.state_dict()
@@ -169,7 +178,7 @@ def _fill_networks(design, arrays):
     return encoder, layers
 
 
-def _read_array(data, name):
+def _read_array(data: bytes, name: str) -> npt.NDArray[np.number]:
     """Read an array whose header claims as many bytes as there are; ValueError where it does not.
 
     `numpy.load` makes room for what the header claims before it reads.
@@ -185,11 +194,11 @@ def _read_array(data, name):
     begin, claimed = file.tell(), math.prod(shape) * kind.itemsize
     if kind.hasobject or claimed != len(data) - begin:
         raise ValueError(f"{name} claims {claimed} bytes and has {len(data) - begin}")
-    order = "F" if is_fortran else "C"
-    return np.frombuffer(data[begin:], kind).reshape(shape, order=order).copy()
+    flat = np.frombuffer(data[begin:], kind)
+    return flat.reshape(shape, order="F" if is_fortran else "C").copy()
 
 
-def _read_arrays(path):
+def _read_arrays(path: Path) -> Any:
     try:
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:

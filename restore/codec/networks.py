@@ -40,7 +40,7 @@ class CodecDesign:
     stride_px: int = 16
     latent_channels: int = 8
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, allowed in (("kind", KINDS), ("loss", LOSSES), ("stride_px", STRIDES_PX)):
             if getattr(self, name) not in allowed:
                 expected = ", ".join(map(str, allowed))
@@ -53,7 +53,7 @@ class CodecDesign:
             )
 
     @property
-    def stages(self):
+    def stages(self) -> int:
         """How often the encoder halves the image."""
         return self.stride_px.bit_length() - 1
 
@@ -66,7 +66,7 @@ class Encoder(nn.Module):
     design : CodecDesign
     """
 
-    def __init__(self, design):
+    def __init__(self, design: CodecDesign) -> None:
         super().__init__()
         self.is_variational = design.kind == "vae"
         widths = (1, *_WIDTHS[: design.stages])
@@ -76,7 +76,7 @@ class Encoder(nn.Module):
         channels = design.latent_channels * (2 if self.is_variational else 1)
         self.body = nn.Sequential(*layers, nn.Conv2d(widths[-1], channels, 3, padding=1))
 
-    def forward(self, images):
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Encode images.
 
         Parameters
@@ -98,7 +98,7 @@ class Encoder(nn.Module):
         return _bound(mean), log_variance.clamp(-12, 4)
 
 
-def make_decoder(design):
+def make_decoder(design: CodecDesign) -> torch.nn.Sequential:
     """Make the decoder: a 3x3 convolution, 4x4 transposed convolutions that double, one 3x3.
 
     Parameters
@@ -117,9 +117,9 @@ def make_decoder(design):
     return nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 3, padding=1))
 
 
-def _rectify():
+def _rectify() -> torch.nn.LeakyReLU:
     return nn.LeakyReLU(NEGATIVE_SLOPE)
 
 
-def _bound(latent):
+def _bound(latent: torch.Tensor) -> torch.Tensor:
     return LATENT_LIMIT * torch.tanh(latent / LATENT_LIMIT)

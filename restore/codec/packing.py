@@ -3,6 +3,7 @@
 import bz2
 import lzma
 import zlib
+from typing import Any
 
 from upscale_audit.ingest.errors import StudyError
 
@@ -10,7 +11,7 @@ RAW, DEFLATE, LZMA, BZIP2 = range(4)
 _FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9, "dict_size": 1 << 20, "lc": 0, "pb": 0}]
 
 
-def pack(data):
+def pack(data: bytes) -> tuple[int, bytes]:
     """Pack bytes by the method that makes them shortest.
 
     Parameters
@@ -33,7 +34,7 @@ def pack(data):
     return min(choices, key=lambda choice: len(choice[1]))
 
 
-def unpack(method, packed, max_bytes):
+def unpack(method: int, packed: bytes, max_bytes: int) -> bytes:
     """Unpack bytes, never to more than `max_bytes`.
 
     Raises
@@ -54,9 +55,11 @@ def unpack(method, packed, max_bytes):
     return data
 
 
-def _unpack(method, packed, limit):
+def _unpack(method: int, packed: bytes, limit: int) -> bytes:
     if method == RAW:
         return packed
+    machine: Any
+    data: bytes
     if method == DEFLATE:
         machine = zlib.decompressobj(-15)
         data = machine.decompress(packed, limit)

@@ -1,7 +1,15 @@
 """The residual: what the decoder left over, coded by zfp to a stated largest error."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import zfpy
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
 
 MIN_TOLERANCE_DN, MAX_TOLERANCE_DN = 0.25, 4096.0
 _BLOCK_PX = 4
@@ -10,7 +18,7 @@ _MAX_BLOCK_BYTES = 67
 _SPARE_BYTES = 64
 
 
-def encode_residual(residual, tolerance_dn):
+def encode_residual(residual: npt.NDArray[np.float32], tolerance_dn: float) -> bytes:
     """Code a residual so that no pixel is off by more than a tolerance.
 
     Parameters
@@ -38,10 +46,13 @@ def encode_residual(residual, tolerance_dn):
     2674-2683. https://doi.org/10.1109/TVCG.2014.2346458
     """
     scaled = np.ascontiguousarray(residual, np.float32) / np.float32(tolerance_dn)
-    return zfpy.compress_numpy(scaled, tolerance=1.0, write_header=False)
+    found: bytes = zfpy.compress_numpy(scaled, tolerance=1.0, write_header=False)
+    return found
 
 
-def decode_residual(data, shape, tolerance_dn):
+def decode_residual(
+    data: bytes, shape: tuple[int, int], tolerance_dn: float
+) -> npt.NDArray[np.float32]:
     """Decode a residual.
 
     Parameters
@@ -62,10 +73,11 @@ def decode_residual(data, shape, tolerance_dn):
     """
     padded = data + bytes(max_residual_bytes(shape) - len(data) + _SPARE_BYTES)
     scaled = zfpy._decompress(padded, zfpy.type_float, shape, tolerance=1.0)
-    return scaled * np.float32(tolerance_dn)
+    found: npt.NDArray[np.float32] = scaled * np.float32(tolerance_dn)
+    return found
 
 
-def max_residual_bytes(shape):
+def max_residual_bytes(shape: tuple[int, int]) -> int:
     """Bytes of the longest zfp stream of a shape."""
     blocks = -(-shape[0] // _BLOCK_PX) * -(-shape[1] // _BLOCK_PX)
     return blocks * _MAX_BLOCK_BYTES + 8

@@ -51,7 +51,7 @@ class Stream:
     residual: bytes
 
 
-def write_stream(stream):
+def write_stream(stream: Stream) -> bytes:
     """Spell a stream as the bytes of its file.
 
     Notes
@@ -77,7 +77,7 @@ def write_stream(stream):
     return body + _CHECKSUM.pack(zlib.crc32(body))
 
 
-def read_stream(data, name="the stream"):
+def read_stream(data: bytes, name: str = "the stream") -> Stream:
     """Read the bytes of a coded image's file, and check that they are whole.
 
     Parameters
@@ -136,7 +136,7 @@ def read_stream(data, name="the stream"):
     )
 
 
-def _make_damage_error(name, expected, found):
+def _make_damage_error(name: str, expected: str, found: str) -> StudyError:
     return StudyError(
         f"{name} is damaged: expected {expected}, found {found}; copy it again or encode the"
         " image again"

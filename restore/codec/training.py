@@ -1,10 +1,15 @@
 """Training a codec on crops of a few images, in minutes on a processor."""
 
+from __future__ import annotations
+
 import contextlib
 import csv
 import io
 import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,6 +19,14 @@ from upscale_audit.ingest.files import write_text
 from upscale_audit.restore.codec.losses import measure_divergence, measure_loss, measure_ssim
 from upscale_audit.restore.codec.models import make_codec
 from upscale_audit.restore.codec.networks import FINEST_STEP, LATENT_LIMIT, Encoder, make_decoder
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from upscale_audit.restore.codec.images import GreyImage
+    from upscale_audit.restore.codec.models import Codec
+    from upscale_audit.restore.codec.networks import CodecDesign
+
 
 COARSEST_TRAINED_STEP = 4.0
 """Autoencoders see latents rounded to steps from `FINEST_STEP` to this one, log-uniformly."""
@@ -60,7 +73,7 @@ class TrainingParameters:
     threads: int = 1
     report_steps: int = 50
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         limits = {"steps": 1, "batch_size": 1, "crop_px": 16, "threads": 1, "report_steps": 1}
         for name, least in limits.items():
             if getattr(self, name) < least:
@@ -69,7 +82,9 @@ class TrainingParameters:
             raise StudyError(f"crop_px = {self.crop_px}; expected a multiple of 16")
 
 
-def describe_training(images, held_out, parameters):
+def describe_training(
+    images: Sequence[GreyImage], held_out: Sequence[GreyImage], parameters: TrainingParameters
+) -> dict[str, Any]:
     """Say what decides a codec's weights besides its design.
 
     Parameters
@@ -90,7 +105,13 @@ def describe_training(images, held_out, parameters):
     }
 
 
-def train_codec(design, images, held_out, parameters, progress=None):
+def train_codec(
+    design: CodecDesign,
+    images: Sequence[GreyImage],
+    held_out: Sequence[GreyImage],
+    parameters: TrainingParameters,
+    progress: Callable[..., None] | None = None,
+) -> tuple[Codec, list[dict[str, float | None]]]:
     """Train an encoder and a decoder together.
 
     Parameters
@@ -144,7 +165,7 @@ def train_codec(design, images, held_out, parameters, progress=None):
         return make_codec(design, encoder, decoder, training), curve
 
 
-def write_curve(curve, path):
+def write_curve(curve: Sequence[dict[str, float | None]], path: Path) -> None:
     """Write a training curve as CSV with `CURVE_COLUMNS`; missing is empty."""
     text = io.StringIO()
     writer = csv.DictWriter(text, CURVE_COLUMNS, lineterminator="\n")
@@ -153,7 +174,15 @@ def write_curve(curve, path):
     write_text(path, text.getvalue())
 
 
-def _learn(networks, design, images, held_out, parameters, variance, progress):
+def _learn(
+    networks: tuple[Encoder, torch.nn.Sequential],
+    design: CodecDesign,
+    images: Sequence[GreyImage],
+    held_out: Sequence[GreyImage],
+    parameters: TrainingParameters,
+    variance: float,
+    progress: Callable[..., None] | None,
+) -> list[dict[str, float | None]]:
     encoder, decoder = networks
     weights = [*encoder.parameters(), *decoder.parameters()]
     optimizer = torch.optim.Adam(weights, lr=parameters.learning_rate)
@@ -184,7 +213,7 @@ def _learn(networks, design, images, held_out, parameters, variance, progress):
         schedule.step()
         losses.append(loss.item())
         if step % parameters.report_steps == 0 or step == parameters.steps:
-            row = {"step": step, "train_loss": _average(losses)}
+            row: dict[str, float | None] = {"step": step, "train_loss": _average(losses)}
             row["train_divergence_nats_per_px"] = _average(divergences) if divergences else None
             curve.append(row | _judge(networks, scenes, design, variance))
             losses, divergences = [], []
@@ -193,7 +222,7 @@ def _learn(networks, design, images, held_out, parameters, variance, progress):
     return curve
 
 
-def _disturb(mean, log_variance):
+def _disturb(mean: torch.Tensor, log_variance: torch.Tensor | None) -> torch.Tensor:
     if log_variance is not None:
         return mean + torch.exp(log_variance / 2) * torch.randn_like(mean)
     octaves = math.log2(COARSEST_TRAINED_STEP / FINEST_STEP)
@@ -201,7 +230,12 @@ def _disturb(mean, log_variance):
     return mean + (torch.rand_like(mean) - 0.5) * step
 
 
-def _judge(networks, scenes, design, variance):
+def _judge(
+    networks: tuple[Encoder, torch.nn.Sequential],
+    scenes: Sequence[torch.Tensor],
+    design: CodecDesign,
+    variance: float,
+) -> dict[str, float | None]:
     encoder, decoder = networks
     if not scenes:
         return {"held_out_loss": None, "held_out_psnr_db": None, "held_out_ssim": None}
@@ -221,43 +255,45 @@ def _judge(networks, scenes, design, variance):
     }
 
 
-def _share_rate(step, steps):
+def _share_rate(step: int, steps: int) -> float:
     warm = max(1, steps // 10)
     if step < warm:
         return (step + 1) / warm
     return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
-def _draw_crops(planes, parameters):
+def _draw_crops(
+    planes: Sequence[npt.NDArray[np.float32]], parameters: TrainingParameters
+) -> Iterator[torch.Tensor]:
     """Yield batches (B, 1, P, P) of random crops in random orientations."""
     generator = np.random.default_rng(parameters.seed)
     side = parameters.crop_px
     for _ in range(parameters.steps):
         crops = []
         for _ in range(parameters.batch_size):
-            plane = planes[generator.integers(len(planes))]
-            row, col = (generator.integers(length - side + 1) for length in plane.shape)
-            crop = np.rot90(plane[row : row + side, col : col + side], generator.integers(4))
+            plane = planes[int(generator.integers(len(planes)))]
+            row, col = (int(generator.integers(length - side + 1)) for length in plane.shape)
+            crop = np.rot90(plane[row : row + side, col : col + side], int(generator.integers(4)))
             crops.append(crop[::-1] if generator.integers(2) else crop)
         yield torch.from_numpy(np.stack(crops))[:, None]
 
 
-def _cut_centre(grey, stride_px):
+def _cut_centre(grey: npt.NDArray[np.uint8], stride_px: int) -> torch.Tensor:
     rows, cols = (min(_HELD_OUT_SIDE_PX, length // stride_px * stride_px) for length in grey.shape)
     top, left = (grey.shape[0] - rows) // 2, (grey.shape[1] - cols) // 2
     return torch.from_numpy(_scale(grey[top : top + rows, left : left + cols]))[None, None]
 
 
-def _scale(grey):
-    return grey.astype(np.float32) / 255 - np.float32(0.5)
+def _scale(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    return np.asarray(grey.astype(np.float32) / 255 - np.float32(0.5), np.float32)
 
 
-def _average(values):
+def _average(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
 @contextlib.contextmanager
-def _fixed_state(parameters):
+def _fixed_state(parameters: TrainingParameters) -> Iterator[None]:
     """Seed torch and fix its threads, and put both back."""
     threads = torch.get_num_threads()
     torch.set_num_threads(parameters.threads)

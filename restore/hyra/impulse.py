@@ -4,12 +4,21 @@ A network has biases and clamps, so it is asked around a mid-grey instead of on 
 ``h = (N(b + a delta) - N(b)) / a``.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from upscale_audit.ingest.errors import StudyError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from upscale_audit.restore.networks import Network
+
 
 GREY_WEIGHTS = (0.299, 0.587, 0.114)
 """Rec. 601, as images are reduced to grey everywhere here (definitions A.0)."""
@@ -44,7 +53,7 @@ class ImpulseParameters:
     radius_px: int = 16
     guard_px: int = 8
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         ordered = [0.0, *self.steps, min(self.base, 1 - self.base)]
         if not self.steps or sorted(ordered) != ordered or 0.0 in self.steps:
             raise ValueError(
@@ -93,7 +102,7 @@ class Impulse:
     tail_energy_ratio: float
 
 
-def run_network(network, grey):
+def run_network(network: Network, grey: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Run a network on a grey image as on a radiograph.
 
     Parameters
@@ -132,7 +141,7 @@ def run_network(network, grey):
     return np.tensordot(GREY_WEIGHTS, output, axes=1)
 
 
-def measure_impulses(network, parameters):
+def measure_impulses(network: Network, parameters: ImpulseParameters) -> tuple[Impulse, ...]:
     """Measure a network's impulse response at each height of the impulse.
 
     Parameters
@@ -148,7 +157,7 @@ def measure_impulses(network, parameters):
     return tuple(measure_impulse(network, parameters, step) for step in parameters.steps)
 
 
-def measure_impulse(network, parameters, step):
+def measure_impulse(network: Network, parameters: ImpulseParameters, step: float) -> Impulse:
     """Measure a network's impulse response [OWN].
 
     Parameters
@@ -189,16 +198,16 @@ def measure_impulse(network, parameters, step):
             kept = _crop_cells(whole, first + row, first + col, radius, scale)
             tails.append(((whole**2).sum(), (kept**2).sum()))
             responses.append(kept)
-    responses = np.array(responses).reshape(len(_POSITIONS), 2, *responses[0].shape)
-    response = responses.mean(axis=(0, 1))
+    stacked = np.array(responses).reshape(len(_POSITIONS), 2, *responses[0].shape)
+    response = stacked.mean(axis=(0, 1))
     norm = float(np.linalg.norm(response))
     if norm == 0:
         raise StudyError(
             f"network {type(network).__name__}: a step of {step:g} on"
             f" {parameters.base:g} changes nothing in its output; load other weights"
         )
-    apart = responses.mean(axis=1) - response
-    up_down = responses[:, 0] - responses[:, 1]
+    apart = stacked.mean(axis=1) - response
+    up_down = stacked[:, 0] - stacked[:, 1]
     energy, kept_energy = np.sum(tails, axis=0)
     return Impulse(
         response=response,
@@ -213,23 +222,26 @@ def measure_impulse(network, parameters, step):
     )
 
 
-def _crop_cells(whole, row, col, radius, scale):
+def _crop_cells(
+    whole: npt.NDArray[np.float64], row: int, col: int, radius: int, scale: int
+) -> npt.NDArray[np.float64]:
     top, left, side = (row - radius) * scale, (col - radius) * scale, (2 * radius + 1) * scale
     return whole[top : top + side, left : left + side]
 
 
-def _fold_phases(flat, first, scale):
+def _fold_phases(flat: npt.NDArray[np.float64], first: int, scale: int) -> npt.NDArray[np.float64]:
     """Mean by phase over the cells in which impulses were set."""
     side = _POSITIONS_SIDE
     cells = flat[first * scale : (first + side) * scale, first * scale : (first + side) * scale]
-    return cells.reshape(side, scale, side, scale).mean(axis=(0, 2))
+    found: npt.NDArray[np.float64] = cells.reshape(side, scale, side, scale).mean(axis=(0, 2))
+    return found
 
 
-def _root_mean_norm(arrays):
+def _root_mean_norm(arrays: npt.NDArray[np.float64]) -> float:
     return math.sqrt((arrays**2).sum(axis=(1, 2)).mean())
 
 
-def measure_phase_gains(impulse):
+def measure_phase_gains(impulse: Impulse) -> npt.NDArray[np.float64]:
     """Measure what each output phase makes of a constant.
 
     Parameters
@@ -243,10 +255,13 @@ def measure_phase_gains(impulse):
         the phases differ, a flat area gets a pattern of period `scale`.
     """
     side, scale = 2 * impulse.radius_px + 1, impulse.scale
-    return impulse.response.reshape(side, scale, side, scale).sum(axis=(0, 2))
+    found: npt.NDArray[np.float64] = impulse.response.reshape(side, scale, side, scale).sum(
+        axis=(0, 2)
+    )
+    return found
 
 
-def list_offsets(impulse):
+def list_offsets(impulse: Impulse) -> npt.NDArray[np.float64]:
     """List the distances of the response's rows (and columns) from the LR pixel's centre.
 
     Returns
@@ -255,10 +270,11 @@ def list_offsets(impulse):
         Restored pixels; halves where the scale is even.
     """
     count = impulse.response.shape[0]
-    return np.arange(count) - impulse.radius_px * impulse.scale - (impulse.scale - 1) / 2
+    rows = np.arange(count) - impulse.radius_px * impulse.scale
+    return np.asarray(rows - (impulse.scale - 1) / 2, np.float64)
 
 
-def take_profiles(impulse):
+def take_profiles(impulse: Impulse) -> npt.NDArray[np.float64]:
     """Take the response along the row and the column through the LR pixel's centre.
 
     Returns
@@ -273,7 +289,9 @@ def take_profiles(impulse):
     return np.array([response[middle].mean(axis=0), response[:, middle].mean(axis=1)])
 
 
-def find_zero_crossings(profile, offsets):
+def find_zero_crossings(
+    profile: npt.NDArray[np.float64], offsets: npt.NDArray[np.float64]
+) -> list[list[float]]:
     """Find where a profile's lobes end, outwards from the centre.
 
     Parameters
@@ -296,8 +314,12 @@ def find_zero_crossings(profile, offsets):
     return sides
 
 
-def _cross_one_side(distances, values, least):
-    crossings, sign, place = [], None, None
+def _cross_one_side(
+    distances: npt.NDArray[np.float64], values: npt.NDArray[np.float64], least: float
+) -> list[float]:
+    crossings: list[float] = []
+    sign: float | None = None
+    place = 0
     for index in np.flatnonzero(np.abs(values) >= least):
         if sign is not None and np.sign(values[index]) != sign:
             # The sign changes somewhere between the last and this lobe, at a step that crosses.
@@ -307,11 +329,11 @@ def _cross_one_side(distances, values, least):
             crossings.append(
                 float(distances[step] + share * (distances[step + 1] - distances[step]))
             )
-        sign, place = np.sign(values[index]), index
+        sign, place = float(np.sign(values[index])), int(index)
     return crossings
 
 
-def describe_impulse(impulse):
+def describe_impulse(impulse: Impulse) -> dict[str, float | None]:
     """Say in numbers what the response looks like.
 
     Parameters

@@ -5,12 +5,22 @@ the non-linear part is the rest. Beside it stands the best linear part: the filt
 most of this very image, whatever the network does to a single pixel on a flat grey.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.restore.hyra.impulse import run_network
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from upscale_audit.restore.hyra.impulse import Impulse
+    from upscale_audit.restore.networks import Network
+
 
 FIT_RADIUS_PX = 4
 """Reach of the best linear filter: 9 x 9 LR pixels, as far as Lanczos with four lobes."""
@@ -34,7 +44,7 @@ class Parts:
     margin_px: int
 
 
-def superpose(impulse, grey):
+def superpose(impulse: Impulse, grey: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Add up the responses to all LR pixels: a transposed convolution.
 
     Parameters
@@ -78,7 +88,7 @@ def superpose(impulse, grey):
     return linear[reach * scale :, reach * scale :]
 
 
-def split_parts(network, impulse, grey):
+def split_parts(network: Network, impulse: Impulse, grey: npt.NDArray[np.float64]) -> Parts:
     """Restore an LR image and split the result.
 
     Parameters
@@ -105,7 +115,7 @@ def split_parts(network, impulse, grey):
     return Parts(restored, linear, restored - linear, margin)
 
 
-def measure_linear_energy(parts):
+def measure_linear_energy(parts: Parts) -> dict[str, float | None]:
     """Measure how much of the restored image the linear part is.
 
     Parameters
@@ -129,7 +139,9 @@ def measure_linear_energy(parts):
     }
 
 
-def fit_linear_part(parts, grey, scale):
+def fit_linear_part(
+    parts: Parts, grey: npt.NDArray[np.float64], scale: int
+) -> npt.NDArray[np.float64]:
     """Fit the linear filter that explains most of a restored image [OWN].
 
     Parameters
@@ -174,7 +186,8 @@ def fit_linear_part(parts, grey, scale):
     design = np.ones((height * width, side * side + 1))
     design[:, 1:] = windows.reshape(height * width, -1) - inner.mean()
     phases = parts.restored.reshape(height, scale, width, scale).transpose(0, 2, 1, 3)
-    phases = phases.reshape(height * width, scale * scale)
-    weights = np.linalg.lstsq(design, phases, rcond=None)[0]
+    targets = phases.reshape(height * width, scale * scale)
+    weights = np.linalg.lstsq(design, targets, rcond=None)[0]
     fitted = (design @ weights).reshape(height, width, scale, scale).transpose(0, 2, 1, 3)
-    return fitted.reshape(parts.restored.shape)
+    found: npt.NDArray[np.float64] = fitted.reshape(parts.restored.shape)
+    return found

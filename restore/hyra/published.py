@@ -3,12 +3,19 @@
 Nothing else here uses it; the measured columns come from `restore.hyra.impulse` and `.parts`.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from upscale_audit.ingest.errors import StudyError
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
-def quantise_impulse(response):
+
+def quantise_impulse(response: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Turn a response into the 8-bit image that the published program reads.
 
     Parameters
@@ -35,10 +42,16 @@ def quantise_impulse(response):
         raise StudyError(
             "the response to an impulse is black in 8 bits; expected a response to a white pixel"
         )
-    return levels / levels.max()
+    found: npt.NDArray[np.float64] = levels / levels.max()
+    return found
 
 
-def split_as_published(grey, impulse, restored, scale):
+def split_as_published(
+    grey: npt.NDArray[np.float64],
+    impulse: npt.NDArray[np.float64],
+    restored: npt.NDArray[np.float64],
+    scale: int,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Split a restored image into the published program's two parts.
 
     Parameters
@@ -91,7 +104,9 @@ def split_as_published(grey, impulse, restored, scale):
     return linear, _resize_nearest(np.asarray(restored, np.float64), linear.shape) - linear
 
 
-def _correlate_valid(image, kernel):
+def _correlate_valid(
+    image: npt.NDArray[np.float64], kernel: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
     """Correlate where the kernel lies inside: ``sum_k image[i + k] kernel[k]``."""
     shape = image.shape
     product = np.fft.rfft2(image) * np.fft.rfft2(kernel, s=shape).conj()
@@ -99,7 +114,9 @@ def _correlate_valid(image, kernel):
     return whole[: shape[0] - kernel.shape[0] + 1, : shape[1] - kernel.shape[1] + 1]
 
 
-def _resize_nearest(image, shape):
+def _resize_nearest(
+    image: npt.NDArray[np.float64], shape: tuple[int, int]
+) -> npt.NDArray[np.float64]:
     rows, cols = (
         np.arange(wanted) * length // wanted
         for wanted, length in zip(shape, image.shape, strict=True)

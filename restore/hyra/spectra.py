@@ -4,7 +4,15 @@ Frequency here is ``max(|fy|, |fx|)`` in cycles per restored pixel: its rings ar
 the band that an LR grid of pitch s can carry, ``max(|fy|, |fx|) <= 1 / (2 s)``.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
 
 RING_COUNT = 64
 """Rings of equal width from 0 to 1/2 cycle per pixel."""
@@ -13,7 +21,7 @@ RING_COUNT = 64
 _LEAST_POWER = 1e-6
 
 
-def transform(grey):
+def transform(grey: npt.NDArray[np.float64]) -> npt.NDArray[np.complex128]:
     """Fourier transform of an image's deviations from its mean, under a Hann window.
 
     Parameters
@@ -33,20 +41,24 @@ def transform(grey):
     """
     window = np.outer(_make_hann(grey.shape[0]), _make_hann(grey.shape[1]))
     deviations = grey - (window * grey).sum() / window.sum()
-    return np.fft.fft2(255 * window * deviations) / np.sqrt((window**2).sum() * grey.size)
+    found: npt.NDArray[np.complex128] = np.fft.fft2(255 * window * deviations) / np.sqrt(
+        (window**2).sum() * grey.size
+    )
+    return found
 
 
-def _make_hann(count):
+def _make_hann(count: int) -> npt.NDArray[np.float64]:
     return np.sin(np.pi * (np.arange(count) + 0.5) / count) ** 2
 
 
-def list_frequencies(shape):
+def list_frequencies(shape: tuple[int, int]) -> npt.NDArray[np.float64]:
     """Frequency of each coefficient, (M, N) float64, cycles per pixel, 0..1/2."""
     rows, cols = (np.abs(np.fft.fftfreq(count)) for count in shape)
-    return np.maximum(rows[:, None], cols[None, :])
+    found: npt.NDArray[np.float64] = np.maximum(rows[:, None], cols[None, :])
+    return found
 
 
-def measure_rings(spectrum):
+def measure_rings(spectrum: npt.NDArray[np.complex128]) -> npt.NDArray[np.float64]:
     """Mean power density by ring of frequency.
 
     Parameters
@@ -65,10 +77,19 @@ def measure_rings(spectrum):
     power = (np.abs(spectrum) ** 2).ravel() * spectrum.size
     counts = np.bincount(rings, minlength=RING_COUNT)
     sums = np.bincount(rings, power, minlength=RING_COUNT)
-    return np.divide(sums, counts, out=np.full(RING_COUNT, np.nan), where=counts > 0)
+    found: npt.NDArray[np.float64] = np.divide(
+        sums, counts, out=np.full(RING_COUNT, np.nan), where=counts > 0
+    )
+    return found
 
 
-def compare_bands(reference, restored, linear, nonlinear, scale):
+def compare_bands(
+    reference: npt.NDArray[np.complex128],
+    restored: npt.NDArray[np.complex128],
+    linear: npt.NDArray[np.complex128],
+    nonlinear: npt.NDArray[np.complex128],
+    scale: int,
+) -> dict[str, float | None]:
     """Measure what lies above LR Nyquist, and whether it is the reference's.
 
     Parameters
@@ -116,9 +137,9 @@ def compare_bands(reference, restored, linear, nonlinear, scale):
     }
 
 
-def _sum_power(spectrum):
+def _sum_power(spectrum: npt.NDArray[np.complex128]) -> float:
     return float((np.abs(spectrum) ** 2).sum())
 
 
-def _divide(numerator, denominator):
+def _divide(numerator: float, denominator: float) -> float | None:
     return numerator / denominator if denominator else None

@@ -3,10 +3,15 @@
 The one module here that runs networks; what draws reads the marts.
 """
 
+from __future__ import annotations
+
 import hashlib
+import operator
 import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -46,6 +51,15 @@ from upscale_audit.restore.hyra.parts import (
 )
 from upscale_audit.restore.hyra.spectra import RING_COUNT, compare_bands, measure_rings, transform
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from upscale_audit.ingest.restorers import Declaration
+    from upscale_audit.ingest.study import Study
+    from upscale_audit.restore.networks import Network
+    from upscale_audit.restore.weights import Weights
+
+
 MAX_LR_PX = 256
 """The middle of a larger LR image is analysed: work and memory are bounded."""
 
@@ -70,8 +84,8 @@ class ImageTask:
     model_id: str
     image_id: str
     reference: Path
-    declared: object
-    weights: object
+    declared: Declaration
+    weights: Weights | None
     impulse: Impulse
     lr_rule: str
     max_image_px: int
@@ -87,18 +101,24 @@ class Interpolator:
     scale : int
     """
 
-    def __init__(self, kind, scale):
+    def __init__(self, kind: str, scale: int) -> None:
         self.scale = scale
         self._filter = INTERPOLATIONS[kind]
 
-    def forward(self, planes):
+    def forward(self, planes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Enlarge each plane; see `restore.networks.Network.forward`."""
         size = (planes.shape[2] * self.scale, planes.shape[1] * self.scale)
         resized = [Image.fromarray(plane).resize(size, self._filter) for plane in planes]
         return np.array(resized, dtype=np.float32)
 
 
-def analyse_study(study, networks=None, parameters=None, workers=None, progress=None):
+def analyse_study(
+    study: Study,
+    networks: Mapping[str, str] | None = None,
+    parameters: ImpulseParameters | None = None,
+    workers: int | None = None,
+    progress: Callable[..., None] | None = None,
+) -> HyraReport:
     """Analyse every callable network of a study on every reference, and write ``hyra/``.
 
     Parameters
@@ -152,7 +172,13 @@ def analyse_study(study, networks=None, parameters=None, workers=None, progress=
     return HyraReport(study.hyra, len(declared), len(tasks) - len(skipped), left_out, skipped)
 
 
-def _plan_tasks(study, references, declared, found, impulses):
+def _plan_tasks(
+    study: Study,
+    references: Mapping[str, Path],
+    declared: Mapping[str, Any],
+    found: Mapping[str, Weights | None],
+    impulses: Any,
+) -> list[ImageTask]:
     return [
         ImageTask(
             model_id=model_id,
@@ -170,7 +196,9 @@ def _plan_tasks(study, references, declared, found, impulses):
     ]
 
 
-def _carry_out(tasks, workers, progress):
+def _carry_out(
+    tasks: Sequence[ImageTask], workers: int, progress: Callable[..., None] | None
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Collect the rows of images and spectra in the order in which images are done."""
     images, spectra = [], []
     for image, rings in map_units(analyse_image, tasks, workers, _name_task):
@@ -181,7 +209,7 @@ def _carry_out(tasks, workers, progress):
     return images, spectra
 
 
-def analyse_image(task):
+def analyse_image(task: ImageTask) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Analyse one reference under one network; runs in a worker process.
 
     Parameters
@@ -213,7 +241,7 @@ def analyse_image(task):
     ]
 
 
-def crop_middle(grey, scale):
+def crop_middle(grey: npt.NDArray[np.uint8], scale: int) -> npt.NDArray[np.uint8]:
     """Crop the middle of an image to whole LR pixels, at most MAX_LR_PX of them a side."""
     sides = [min(length // scale, MAX_LR_PX) * scale for length in grey.shape]
     starts = [(length - side) // 2 for length, side in zip(grey.shape, sides, strict=True)]
@@ -221,7 +249,9 @@ def crop_middle(grey, scale):
     return grey[top : top + height, left : left + width]
 
 
-def measure_image(task, reference):
+def measure_image(
+    task: ImageTask, reference: npt.NDArray[np.uint8]
+) -> tuple[dict[str, float | None], list[dict[str, float]]]:
     """Measure one image.
 
     Parameters
@@ -254,7 +284,8 @@ def measure_image(task, reference):
     images = (truth, parts.restored, parts.linear, parts.nonlinear, best)
     spectra = [transform(image) for image in images]
     bands, best_bands = (
-        compare_bands(*spectra[:3], nonlinear, scale) for nonlinear in (spectra[3], spectra[4])
+        compare_bands(spectra[0], spectra[1], spectra[2], nonlinear, scale)
+        for nonlinear in (spectra[3], spectra[4])
     )
     contrast = parts.restored.var()
     measures = {
@@ -271,7 +302,7 @@ def measure_image(task, reference):
     return measures, _list_rings(spectra)
 
 
-def _list_rings(spectra):
+def _list_rings(spectra: Sequence[npt.NDArray[np.complex128]]) -> list[dict[str, float]]:
     names = ("reference", "restored", "linear", "nonlin", "best_nonlin")
     powers = {
         f"{name}_power": measure_rings(spectrum)
@@ -285,7 +316,9 @@ def _list_rings(spectra):
     ]
 
 
-def _declare_networks(study, networks):
+def _declare_networks(
+    study: Study, networks: Mapping[str, str]
+) -> tuple[dict[str, Any], dict[str, str]]:
     """Say which models can be called, and why the others cannot."""
     known = {model.model_id for model in study.models}
     unknown = sorted(set(networks) - known)
@@ -294,7 +327,8 @@ def _declare_networks(study, networks):
             f"--network names {', '.join(map(repr, unknown))}; expected models of {study.path}:"
             f" {', '.join(sorted(known))}"
         )
-    declared, left_out = {}, {}
+    declared: dict[str, Declaration] = {}
+    left_out: dict[str, str] = {}
     for model in study.models:
         if model.model_id in networks:
             declared[model.model_id] = NcnnWeights("ncnn", weights=networks[model.model_id])
@@ -312,31 +346,37 @@ def _declare_networks(study, networks):
     return declared, left_out
 
 
-def _find_weights(declared):
+def _find_weights(declared: Declaration) -> Weights | None:
     from upscale_audit.restore.weights import find_weights
 
-    return None if isinstance(declared, Interpolation) else find_weights(declared)
+    if isinstance(declared, NcnnWeights | SpandrelWeights):
+        return find_weights(declared)
+    return None
 
 
-def _load_network(declared, weights, scale):
+def _load_network(declared: Declaration, weights: Weights | None, scale: int) -> Network:
     from upscale_audit.restore.restorers import load_network
 
     if isinstance(declared, Interpolation):
         return Interpolator(declared.kind, scale)
+    if weights is None:
+        raise TypeError(f"{declared!r} is no network")
     return load_network(declared, weights)
 
 
-def _name_task(task):
+def _name_task(task: ImageTask) -> str:
     return f"{to_text(task.image_id)} by {task.model_id}"
 
 
-def _describe_networks(declared, found, impulses):
+def _describe_networks(
+    declared: Mapping[str, Any], found: Mapping[str, Weights | None], impulses: Any
+) -> Any:
     """Make the rows of networks and of their responses."""
     networks = [
         {
             "model_id": model_id,
             "kind": item.kind,
-            "weights_sha256": found[model_id].sha256[-1] if found[model_id] else None,
+            "weights_sha256": None if (weights := found[model_id]) is None else weights.sha256[-1],
             "step_dn": _to_grey_levels(impulse.step),
             "base_dn": _to_grey_levels(impulse.base),
             "is_linear_part": impulse is impulses[model_id][0],
@@ -354,11 +394,11 @@ def _describe_networks(declared, found, impulses):
     return {"hyra_networks": networks, "hyra_impulses": responses}
 
 
-def _to_grey_levels(value):
+def _to_grey_levels(value: float) -> float:
     return round(255 * value, 9)  # 64 / 255 of 255 levels is 64
 
 
-def _list_impulse(model_id, impulse):
+def _list_impulse(model_id: str, impulse: Impulse) -> list[dict[str, Any]]:
     step = _to_grey_levels(impulse.step)
     offsets = list_offsets(impulse).tolist()
     return [
@@ -374,7 +414,9 @@ def _list_impulse(model_id, impulse):
     ]
 
 
-def _list_sources(images, references, folder):
+def _list_sources(
+    images: Sequence[dict[str, Any]], references: Mapping[str, Path], folder: Path
+) -> dict[str, str]:
     """SHA-256 of each reference that was read, by its name within the study."""
     files = {to_text(name): name_within(path, folder) for name, path in references.items()}
     names = {
@@ -385,7 +427,13 @@ def _list_sources(images, references, folder):
     return {names[image_id]: read[image_id] for image_id in sorted(read)}
 
 
-def _describe_recipe(study, networks, parameters, declared, found):
+def _describe_recipe(
+    study: Study,
+    networks: Mapping[str, str],
+    parameters: ImpulseParameters,
+    declared: Mapping[str, Any],
+    found: Mapping[str, Weights | None],
+) -> Any:
     """Name what decides the tables beside the references."""
     from upscale_audit.restore.restorers import Restorer
 
@@ -415,13 +463,13 @@ def _describe_recipe(study, networks, parameters, declared, found):
     }
 
 
-def _write_tables(study, rows, recipe):
+def _write_tables(study: Study, rows: Any, recipe: Any) -> None:
     folder = study.hyra
     (folder / MANIFEST).unlink(missing_ok=True)
     names = []
     for table, columns in HYRA_TABLES.items():
         keys = [column.name for column in columns if not column.nullable]
-        ordered = sorted(rows[table], key=lambda row, keys=keys: [row[key] for key in keys])
+        ordered = sorted(rows[table], key=operator.itemgetter(*keys))
         content = pa.Table.from_pylist(
             ordered, schema=arrow_schema(table, {"schema_version": str(SCHEMA_VERSION)})
         )

@@ -8,9 +8,10 @@ itself: a study needs a few copies of an image, not one for each condition.
 import hashlib
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.errors import require_value
 
 BLOCK_ARMS = ("auditor", "lost", "through")
 """Many things in a copy, for what judges a block."""
@@ -76,17 +77,17 @@ class PhantomParameters:
     version_count: int = 2
     seed: str = "upscale-audit"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_names("arm", self.arms, ARMS)
         _check_names("kind", self.kinds, KINDS)
         for contrast in self.contrasts_dn:
-            _require(
+            require_value(
                 0 <= contrast <= MAX_CONTRAST_DN, "contrast", contrast, f"0..{MAX_CONTRAST_DN}"
             )
-        _require(self.contrasts_dn, "contrasts", self.contrasts_dn, "one or more")
-        _require(1 <= self.site_count <= 1000, "sites", self.site_count, "1..1000")
-        _require(1 <= self.version_count <= 100, "versions", self.version_count, "1..100")
-        _require(
+        require_value(self.contrasts_dn, "contrasts", self.contrasts_dn, "one or more")
+        require_value(1 <= self.site_count <= 1000, "sites", self.site_count, "1..1000")
+        require_value(1 <= self.version_count <= 100, "versions", self.version_count, "1..100")
+        require_value(
             list_image_conditions(self) or not set(self.arms) & set(IMAGE_ARMS),
             "contrasts",
             self.contrasts_dn,
@@ -95,18 +96,13 @@ class PhantomParameters:
         )
 
 
-def _check_names(what, found, known):
-    _require(found, f"{what}s", found, "one or more")
+def _check_names(what: str, found: tuple[str, ...], known: tuple[str, ...]) -> None:
+    require_value(found, f"{what}s", found, "one or more")
     for name in found:
-        _require(name in known, what, name, f"one of {', '.join(known)}")
+        require_value(name in known, what, name, f"one of {', '.join(known)}")
 
 
-def _require(condition, key, found, expected):
-    if not condition:
-        raise StudyError(f"{key} = {found!r}; expected {expected}")
-
-
-def list_conditions(parameters, has_rule):
+def list_conditions(parameters: PhantomParameters, has_rule: bool) -> list[Condition]:
     """List the conditions of a study, in a stated order.
 
     Parameters
@@ -132,12 +128,14 @@ def list_conditions(parameters, has_rule):
     return conditions
 
 
-def list_image_conditions(parameters):
+def list_image_conditions(parameters: PhantomParameters) -> list[Condition]:
     """List the conditions of the arms that judge an image: in full, and none that is nothing."""
     return [item for item in list_conditions(parameters, False) if item.contrast_dn != 0]
 
 
-def assign_conditions(conditions, image_id, site_count, version, seed):
+def assign_conditions(
+    conditions: Sequence[Condition], image_id: str, site_count: int, version: int, seed: str
+) -> list[Condition]:
     """Give each site of a copy its condition.
 
     Parameters
@@ -167,7 +165,7 @@ def assign_conditions(conditions, image_id, site_count, version, seed):
     return [conditions[order[(first + site) % len(order)]] for site in range(site_count)]
 
 
-def draw(*words):
+def draw(*words: int | str) -> int:
     """Draw a whole number of 0 <= n < 2**64 from a SHA-256 over some words."""
     digest = hashlib.sha256("\n".join(map(str, words)).encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:8], "big")

@@ -1,12 +1,22 @@
 """Draw a copy's conditions into an image, and measure what was drawn and what came through."""
 
+from __future__ import annotations
+
 import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from upscale_audit.ingest import lr_loops as loops
 from upscale_audit.ingest.lr import LrImage
 from upscale_audit.restore.phantom.kinds import draw_condition, find_texture
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from upscale_audit.restore.phantom.design import Condition
+    from upscale_audit.restore.phantom.sites import Site
 
 
 class Splitter:
@@ -20,17 +30,22 @@ class Splitter:
     scale : {2, 3, 4}
     """
 
-    def __init__(self, shape, lr_rule, scale):
+    def __init__(self, shape: tuple[int, int], lr_rule: str, scale: int) -> None:
         self._lr = LrImage(np.zeros([side // scale for side in shape], np.uint8), lr_rule, scale)
 
-    def project(self, values):
+    def project(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Project a (M, N) float64 array onto what the rule sees."""
         rows, cols = self._lr.rows, self._lr.cols
         across = loops.reduce_rows(loops.transpose(values), cols.starts, cols.taps)
         return self._lr.project(loops.reduce_rows(loops.transpose(across), rows.starts, rows.taps))
 
 
-def draw_into(grey, sites, conditions, splitter=None):
+def draw_into(
+    grey: npt.NDArray[np.uint8],
+    sites: Sequence[Site],
+    conditions: Sequence[Condition | None],
+    splitter: Splitter | None = None,
+) -> tuple[npt.NDArray[np.uint8], list[int]]:
     """Draw a condition at each site of an image.
 
     Parameters
@@ -65,9 +80,9 @@ def draw_into(grey, sites, conditions, splitter=None):
             condition, image, texture, sites, number
         )
     total = image + added["full"]
-    if added["range"].any():
+    if splitter is not None and added["range"].any():
         total += splitter.project(added["range"])
-    if added["null"].any():
+    if splitter is not None and added["null"].any():
         total += added["null"] - splitter.project(added["null"])
     rounded = np.rint(total)
     is_clipped = (rounded < 0) | (rounded > 255)
@@ -75,7 +90,12 @@ def draw_into(grey, sites, conditions, splitter=None):
     return drawn, [int(is_clipped[site.window].sum()) for site in sites]
 
 
-def measure_drawn(grey, drawn, sites, splitter=None):
+def measure_drawn(
+    grey: npt.NDArray[np.uint8],
+    drawn: npt.NDArray[np.uint8],
+    sites: Sequence[Site],
+    splitter: Splitter | None = None,
+) -> list[dict[str, Any]]:
     """Measure what was drawn at each site, after rounding.
 
     Parameters
@@ -107,7 +127,13 @@ def measure_drawn(grey, drawn, sites, splitter=None):
     return facts
 
 
-def measure_response(grey, drawn, restored, restored_drawn, sites):
+def measure_response(
+    grey: npt.NDArray[np.uint8],
+    drawn: npt.NDArray[np.uint8],
+    restored: npt.NDArray[np.number],
+    restored_drawn: npt.NDArray[np.number],
+    sites: Sequence[Site],
+) -> list[dict[str, float]]:
     """Measure what came through at each site.
 
     Parameters

@@ -5,11 +5,14 @@ last and names every file by its hash: without it, or with a file that is not as
 is made again.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from PIL import Image
 
@@ -34,6 +37,14 @@ from upscale_audit.restore.phantom.drawing import (
 )
 from upscale_audit.restore.phantom.kinds import BLOCK_PX, list_blocks
 from upscale_audit.restore.phantom.sites import find_sites
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from upscale_audit.restore.phantom.design import Condition
+    from upscale_audit.restore.restorers import Restorer
+
 
 UNITS = "phantoms/units"
 
@@ -79,10 +90,10 @@ class ImageTask:
 
     image_id: str
     reference: Path
-    restored: dict
-    restorers: dict
-    boxes: tuple
-    lr: tuple | None
+    restored: dict[tuple[str, str], Path]
+    restorers: dict[str, Restorer]
+    boxes: tuple[tuple[int, ...], ...]
+    lr: tuple[str, int] | None
     parameters: PhantomParameters
     folder: Path
     max_image_px: int
@@ -91,13 +102,13 @@ class ImageTask:
     display: Display = PLAIN
 
     @property
-    def unit_path(self):
+    def unit_path(self) -> Path:
         """Where the unit's list lies."""
         name = hashlib.sha256(to_text(self.image_id).encode()).hexdigest()[:16]
         return self.folder / UNITS / f"{name}.json"
 
 
-def make_image(task):
+def make_image(task: ImageTask) -> tuple[Unit, bool]:
     """Make the copies of one image; runs in a worker process.
 
     Parameters
@@ -140,7 +151,7 @@ def make_image(task):
     return unit, False
 
 
-def read_unit(path, folder):
+def read_unit(path: Path, folder: Path) -> Unit | None:
     """Read a unit's list; None where there is none, or a file is not as it says."""
     try:
         unit = read_document(path, Unit)
@@ -150,10 +161,11 @@ def read_unit(path, folder):
     return unit if is_whole else None
 
 
-def _read_sources(task):
+def _read_sources(task: ImageTask) -> Any:
     """Read every file of the image, by (model_id, path), the reference by None."""
     data, left_out = {}, {}
-    for key, path in {None: task.reference, **task.restored}.items():
+    files: list[tuple[tuple[str, str] | None, Path]] = [(None, task.reference)]
+    for key, path in [*files, *task.restored.items()]:
         try:
             data[key] = read_bytes(path, limit_bytes(task.max_image_px))
         except RejectedFileError as reject:
@@ -161,11 +173,11 @@ def _read_sources(task):
     return data, left_out
 
 
-def _name_source(key):
+def _name_source(key: tuple[str, str] | None) -> str:
     return "reference" if key is None else "/".join(key)
 
 
-def _hash_recipe(task, sources, left_out):
+def _hash_recipe(task: ImageTask, sources: Any, left_out: Mapping[str, Any]) -> str:
     """Name what decides a unit's bytes."""
     return hash_json(
         {
@@ -186,9 +198,10 @@ def _hash_recipe(task, sources, left_out):
     )
 
 
-def _decode(task, data, left_out):
+def _decode(task: ImageTask, data: Any, left_out: dict[str, Any]) -> Any:
     """Decode to grey, as ingest does; restored images only of the reference's size."""
-    images, display = {}, task.display if None in data else follow(task.display)
+    images: dict[Any, Any] = {}
+    display = task.display if None in data else follow(task.display)
     for key, item in data.items():
         path = task.reference if key is None else task.restored[key]
         limits = task.max_image_px, task.colour
@@ -212,11 +225,16 @@ def _decode(task, data, left_out):
 class _Maker:
     """Makes and writes the copies of one image."""
 
-    def __init__(self, task, images, sources, left_out):
+    def __init__(
+        self, task: ImageTask, images: Any, sources: Any, left_out: dict[str, str]
+    ) -> None:
         self.task, self.images, self.sources, self.left_out = task, images, sources, left_out
-        self.files, self.injections, self.blocks, self.sites = {}, [], [], []
+        self.files: dict[Any, Any] = {}
+        self.injections: list[Any] = []
+        self.blocks: list[Any] = []
+        self.sites: list[Any] = []
 
-    def make(self):
+    def make(self) -> None:
         task, reference = self.task, self.images[None]
         parameters = task.parameters
         self.sites = find_sites(
@@ -251,11 +269,11 @@ class _Maker:
             self._add_image_arm("everywhere")
 
     @property
-    def restored(self):
+    def restored(self) -> Any:
         """Restored images that could be read."""
         return {key: grey for key, grey in self.images.items() if key is not None}
 
-    def _list_blocks(self):
+    def _list_blocks(self) -> None:
         rows, cols = (side // BLOCK_PX for side in self.images[None].shape)
         for kind in self.task.parameters.kinds:
             for number, site in enumerate(self.sites):
@@ -264,7 +282,7 @@ class _Maker:
                     source = {"source_image_id": to_text(self.task.image_id)}
                     self.blocks.append(source | place | {"block_col": col})
 
-    def _add_sham(self):
+    def _add_sham(self) -> None:
         """Add the image as it is, whose sites are those where nothing was drawn."""
         self._write(None, None, self.images[None])
         for key, grey in self.restored.items():
@@ -272,7 +290,7 @@ class _Maker:
             facts = self._measure(grey, grey, [0] * len(self.sites))
             self._note(key, "sham", None, [None] * len(self.sites), facts, self.sources[key])
 
-    def _add_auditor(self, version, conditions):
+    def _add_auditor(self, version: int, conditions: Sequence[Condition]) -> None:
         """Add a copy whose restored images are drawn into."""
         self._write(None, ("auditor", version), self.images[None])
         for key, grey in self.restored.items():
@@ -281,7 +299,7 @@ class _Maker:
             facts = self._measure(grey, drawn, clipped)
             self._note(key, "auditor", version, conditions, facts, self.sources[key])
 
-    def _add_image_arm(self, arm):
+    def _add_image_arm(self, arm: str) -> None:
         """Add copies whose restored images have one condition each, once or at every site."""
         image_id, count = to_text(self.task.image_id), len(self.sites)
         for copy, condition in enumerate(list_image_conditions(self.task.parameters)):
@@ -297,7 +315,7 @@ class _Maker:
                 facts = self._measure(grey, drawn, clipped)
                 self._note(key, arm, copy, conditions, facts, self.sources[key])
 
-    def _add_reference_arms(self, version, conditions):
+    def _add_reference_arms(self, version: int, conditions: Sequence[Condition]) -> None:
         """Add copies whose reference is drawn into: restored images as they are, or made again."""
         reference, arms = self.images[None], self.task.parameters.arms
         drawn, clipped = draw_into(reference, self.sites, conditions, self.splitter)
@@ -320,11 +338,13 @@ class _Maker:
             both = [a | b for a, b in zip(facts, responses, strict=True)]
             self._note(key, "through", version, conditions, both, self.sources[None])
 
-    def _measure(self, grey, drawn, clipped):
+    def _measure(
+        self, grey: npt.NDArray[np.uint8], drawn: npt.NDArray[np.uint8], clipped: Sequence[int]
+    ) -> list[dict[str, Any]]:
         facts = measure_drawn(grey, drawn, self.sites, self.splitter)
         return [fact | {"clipped_px": count} for fact, count in zip(facts, clipped, strict=True)]
 
-    def _restore(self, key, grey):
+    def _restore(self, key: tuple[str, str], grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         restorer, (model_id, inference_path) = self.task.restorers[key[0]], key
         restored = restorer.restore(grey, inference_path == "tta")
         if restored.ndim == 3:
@@ -342,7 +362,7 @@ class _Maker:
             )
         return restored
 
-    def _check_made_by(self, key):
+    def _check_made_by(self, key: tuple[str, str]) -> None:
         """Refuse a folder that its restorer did not fill: what came through would not be its."""
         if (self._restore(key, self.images[None]) != self.restored[key]).any():
             raise StudyError(
@@ -351,7 +371,15 @@ class _Maker:
                 " arm through"
             )
 
-    def _note(self, key, arm, version, conditions, facts, source_sha256):
+    def _note(
+        self,
+        key: tuple[str, str],
+        arm: str,
+        version: int | None,
+        conditions: Sequence[Condition | None],
+        facts: Sequence[dict[str, Any]],
+        source_sha256: str,
+    ) -> None:
         """Add a row for each site of a copy at which something was drawn; of a sham for each."""
         for number, (site, condition, fact) in enumerate(
             zip(self.sites, conditions, facts, strict=True)
@@ -380,11 +408,13 @@ class _Maker:
                 }
             )
 
-    def _name(self, copy):
+    def _name(self, copy: tuple[str, int] | None) -> str:
         image_id = to_text(self.task.image_id)
         return image_id if copy is None else f"{image_id}.{copy[0]}{copy[1]}"
 
-    def _write(self, key, copy, grey):
+    def _write(
+        self, key: tuple[str, str] | None, copy: tuple[str, int] | None, grey: npt.NDArray[np.uint8]
+    ) -> None:
         folder = "reference" if key is None else f"restored/{key[0]}/{key[1]}"
         name = f"{folder}/{self._name(copy)}.png"
         with replacing(self.task.folder / name) as temporary:

@@ -3,13 +3,24 @@
 Every shape lies in a window of 72 px about its site; coordinates are whole pixels from its middle.
 """
 
+from __future__ import annotations
+
 import functools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from upscale_audit.restore.phantom.design import SHAPED
 from upscale_audit.restore.phantom.sites import ANGLES, REACH_PX
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from upscale_audit.restore.phantom.design import Condition
+    from upscale_audit.restore.phantom.sites import Site
+
 
 WIRE_SIGMA_PX, WIRE_PX, EDGE_PX = 0.8, 48, 1.5
 PATCH_PX, RIM_PX = 16, 4
@@ -23,7 +34,7 @@ LEAST_SHARE = 0.05
 
 
 @functools.cache
-def draw_shape(kind, angle):
+def draw_shape(kind: str, angle: int) -> npt.NDArray[np.float64]:
     """Draw a kind of contrast 1; of kinds that alter what is there, the weight of the altered.
 
     Parameters
@@ -54,6 +65,7 @@ def draw_shape(kind, angle):
     theta = np.pi * angle / ANGLES
     across = cols * np.sin(theta) - rows * np.cos(theta)
     along = cols * np.cos(theta) + rows * np.sin(theta)
+    shape: npt.NDArray[np.float64]
     if kind in NODULES_PX:
         shape = np.clip(1 - (distance / NODULES_PX[kind]) ** 2, 0, None) ** 1.5
     elif kind == "wire":
@@ -67,7 +79,13 @@ def draw_shape(kind, angle):
     return shape
 
 
-def draw_condition(condition, image, texture, sites, number):
+def draw_condition(
+    condition: Condition,
+    image: npt.NDArray[np.float64],
+    texture: npt.NDArray[np.float64],
+    sites: Sequence[Site],
+    number: int,
+) -> npt.NDArray[np.float64]:
     """Draw a condition in full.
 
     Parameters
@@ -94,19 +112,20 @@ def draw_condition(condition, image, texture, sites, number):
     site = sites[number]
     shape = draw_shape(condition.kind, site.angle)
     if condition.kind in SHAPED:
-        return condition.contrast_dn * shape
+        return (condition.contrast_dn or 0) * shape
     window = site.window
     if condition.kind == "erase":
         return -shape * texture[window]
     if condition.kind == "mirror" or len(sites) == 1:
         source = image if condition.kind == "mirror" else texture
         other = source[:, ::-1][window] - source[window]
-        return shape * (other - (shape * other).sum() / shape.sum())
+        found: npt.NDArray[np.float64] = shape * (other - (shape * other).sum() / shape.sum())
+        return found
     donor = sites[(number + 1) % len(sites)].window
     return shape * (texture[donor] - texture[window])
 
 
-def find_texture(image):
+def find_texture(image: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Find the texture of an image: what a Gaussian of sigma 2 px takes away, (M, N) float64."""
     size = 2 * int(np.ceil(4 * TEXTURE_SIGMA_PX)) + 1
     return image - cv2.GaussianBlur(
@@ -114,7 +133,7 @@ def find_texture(image):
     )
 
 
-def list_blocks(kind, site, block_rows, block_cols):
+def list_blocks(kind: str, site: Site, block_rows: int, block_cols: int) -> list[tuple[int, int]]:
     """List the blocks of an image in which a kind would show at a site.
 
     Parameters

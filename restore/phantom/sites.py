@@ -1,8 +1,17 @@
 """Where something may be drawn: places far apart, inside, of no finding, with room for contrast."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from upscale_audit.restore.phantom.design import draw
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
 
 CELL_PX, JITTER_PX = 96, 8
 """Sites lie in cells of this side, up to so much off their place: 88 px apart or more."""
@@ -29,14 +38,22 @@ class Site:
     angle: int
 
     @property
-    def window(self):
+    def window(self) -> tuple[slice, slice]:
         """The slices of an image around it, within which all that is drawn lies."""
-        return tuple(
+        rows, cols = (
             slice(middle - REACH_PX, middle + REACH_PX) for middle in (self.row_px, self.col_px)
         )
+        return rows, cols
 
 
-def find_sites(grey, image_id, count, seed, headroom_dn, boxes=()):
+def find_sites(
+    grey: npt.NDArray[np.uint8],
+    image_id: str,
+    count: int,
+    seed: str,
+    headroom_dn: int,
+    boxes: Sequence[tuple[int, ...]] = (),
+) -> list[Site]:
     """Find places to draw at.
 
     Parameters
@@ -78,7 +95,9 @@ def find_sites(grey, image_id, count, seed, headroom_dn, boxes=()):
     return [site for _, site in sorted(sites, key=lambda item: item[0])[:count]]
 
 
-def _is_free(values, site, headroom_dn, boxes):
+def _is_free(
+    values: npt.NDArray[np.uint8], site: Site, headroom_dn: int, boxes: Sequence[tuple[int, ...]]
+) -> bool:
     if values.min() == 0 or values.max() > 255 - headroom_dn:
         return False
     return not any(

@@ -1,10 +1,15 @@
 """Make a phantom study: an ordinary study of copies, with a table of what was drawn into them."""
 
+from __future__ import annotations
+
 import json
+import operator
 import os
 from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,6 +20,7 @@ from upscale_audit.ingest.files import hash_file, hash_json, locked, replacing, 
 from upscale_audit.ingest.images import decode_image, limit_bytes, read_bytes
 from upscale_audit.ingest.manifests import MANIFEST, describe_code, hash_dependencies, seal_folder
 from upscale_audit.ingest.pairing import pair_study
+from upscale_audit.ingest.restorers import Repair
 from upscale_audit.ingest.schema import PHANTOM_TABLES, SCHEMA_VERSION, arrow_schema
 from upscale_audit.ingest.study import (
     INFERENCE_PATHS,
@@ -32,6 +38,11 @@ from upscale_audit.restore.phantom.design import (
     list_image_conditions,
 )
 from upscale_audit.restore.phantom.images import UNITS, ImageTask, make_image
+
+if TYPE_CHECKING:
+    from upscale_audit.ingest.study import Study
+    from upscale_audit.restore.restorers import Restorer
+
 
 STAGE = "phantoms"
 _SETTING = "--out"
@@ -67,7 +78,14 @@ class PhantomReport:
     left_out: dict[str, str]
 
 
-def make_phantoms(study, folder, parameters=None, image_count=None, workers=None, progress=None):
+def make_phantoms(
+    study: Study,
+    folder: Path,
+    parameters: PhantomParameters | None = None,
+    image_count: int | None = None,
+    workers: int | None = None,
+    progress: Callable[..., None] | None = None,
+) -> PhantomReport:
     """Draw known truth into copies of a study's images.
 
     Parameters
@@ -136,11 +154,13 @@ def make_phantoms(study, folder, parameters=None, image_count=None, workers=None
     )
 
 
-def _check_apart(study, folder):
+def _check_apart(study: Study, folder: Path) -> None:
     """Refuse a folder of the study's own, or one that holds something else."""
     own = [study.references, *(model.folder(p) for model in study.models for p in INFERENCE_PATHS)]
-    own = [place for place in [*own, study.lr and study.lr.folder] if place is not None]
+    own.append(None if study.lr is None else study.lr.folder)
     for place in own:
+        if place is None:
+            continue
         if place == folder or place in folder.parents or folder in place.parents:
             raise StudyError(
                 f"--out {folder} and {place}, which holds images of {study.path}, lie in one"
@@ -168,7 +188,9 @@ def _check_apart(study, folder):
         )
 
 
-def _prepare_restorers(study, parameters):
+def _prepare_restorers(
+    study: Study, parameters: PhantomParameters
+) -> tuple[dict[str, Restorer], dict[str, str]]:
     """Find the models whose images can be made again, and why the others' cannot."""
     if "through" not in parameters.arms:
         return {}, {}
@@ -178,6 +200,8 @@ def _prepare_restorers(study, parameters):
             left_out[model.model_id] = "no [lr] rule and scale in the study file"
         elif model.restorer is None:
             left_out[model.model_id] = "declares no restorer"
+        elif isinstance(model.restorer, Repair):
+            left_out[model.model_id] = f"is made of the images of {model.restorer.of}"
         else:
             from upscale_audit.restore.restorers import prepare_restorer
 
@@ -186,16 +210,22 @@ def _prepare_restorers(study, parameters):
     return restorers, left_out
 
 
-def _find_lr(study):
+def _find_lr(study: Study) -> tuple[str, int] | None:
     """Rule and scale of the LR images; None where the study does not state both."""
-    if study.lr is None or None in (study.lr.rule, study.lr.scale):
+    if study.lr is None or study.lr.rule is None or study.lr.scale is None:
         return None
     return study.lr.rule, study.lr.scale
 
 
-def _plan(study, folder, parameters, restorers, image_count):
+def _plan(
+    study: Study,
+    folder: Path,
+    parameters: PhantomParameters,
+    restorers: Mapping[str, Restorer],
+    image_count: int | None,
+) -> list[ImageTask]:
     pairing = pair_study(study)
-    files = defaultdict(dict)
+    files: defaultdict[Any, Any] = defaultdict(dict)
     for pair in pairing.pairs:
         if pair.file is not None:
             files[pair.image_id][pair.model_id, pair.inference_path] = pair.file
@@ -208,7 +238,7 @@ def _plan(study, folder, parameters, restorers, image_count):
             image_id=image_id,
             reference=pairing.references[image_id],
             restored=files[image_id],
-            restorers=restorers,
+            restorers=dict(restorers),
             boxes=tuple(map(tuple, boxes[image_id])),
             lr=_find_lr(study),
             parameters=parameters,
@@ -222,9 +252,9 @@ def _plan(study, folder, parameters, restorers, image_count):
     ]
 
 
-def _find_boxes(study, references):
+def _find_boxes(study: Study, references: Mapping[str, Path]) -> dict[Any, Any]:
     """Give the finding boxes of each image, in pixels of its reference."""
-    boxes = defaultdict(list)
+    boxes: defaultdict[Any, Any] = defaultdict(list)
     if study.label_boxes is None:
         return boxes
     listed = read_boxes(study.label_boxes)
@@ -240,7 +270,7 @@ def _find_boxes(study, references):
     return boxes
 
 
-def _measure_size(study, path):
+def _measure_size(study: Study, path: Path) -> Any:
     """Width and height of a reference as ingest measures it; None where it is refused."""
     parameters = study.ingest_parameters
     try:
@@ -253,7 +283,7 @@ def _measure_size(study, path):
     return facts.width_px, facts.height_px
 
 
-def _check_names(study, image_ids, parameters):
+def _check_names(study: Study, image_ids: Sequence[str], parameters: PhantomParameters) -> None:
     """Refuse references whose names are those of others' copies."""
     copies = {
         f"{image_id}.{arm}{version}"
@@ -273,7 +303,7 @@ def _check_names(study, image_ids, parameters):
         )
 
 
-def _describe_code():
+def _describe_code() -> dict[str, str | None]:
     return {
         "restore": describe_code("restore", "*", "phantom/*")["sha256"],
         "ingest": describe_code("ingest", "lr*.py", "images.py", "png.py", "jpeg.py")["sha256"],
@@ -281,7 +311,7 @@ def _describe_code():
     }
 
 
-def _clear(folder, tasks, units):
+def _clear(folder: Path, tasks: Sequence[ImageTask], units: Any) -> None:
     """Remove what an earlier or killed run made and no unit names."""
     wanted = {folder / name for unit in units for name in unit["files"]}
     wanted |= {task.unit_path for task in tasks}
@@ -291,7 +321,9 @@ def _clear(folder, tasks, units):
                 path.unlink()
 
 
-def _carry_out(tasks, workers, progress):
+def _carry_out(
+    tasks: Sequence[ImageTask], workers: int, progress: Callable[..., None] | None
+) -> Any:
     """Make every image's copies; gives the units in the order of their names."""
     units, kept = [], 0
     done = map_units(make_image, tasks, workers, lambda task: to_text(task.image_id))
@@ -303,7 +335,7 @@ def _carry_out(tasks, workers, progress):
     return sorted(units, key=lambda unit: unit["image_id"]), kept
 
 
-def _write_study(study, folder, parameters):
+def _write_study(study: Study, folder: Path, parameters: PhantomParameters) -> Path:
     """Write the study file of the copies."""
     lines = [
         f"# Known truth drawn into copies of {study.name}: upscale-audit phantom wrote this file.",
@@ -315,8 +347,9 @@ def _write_study(study, folder, parameters):
     ]
     if study.frozen is not None:
         lines.append(f"frozen = {_quote(_within(study.frozen, folder))}")
-    if _find_lr(study) is not None:
-        lines += ["", "[lr]", f"rule = {_quote(study.lr.rule)}", f"scale = {study.lr.scale}"]
+    lr = _find_lr(study)
+    if lr is not None:
+        lines += ["", "[lr]", f"rule = {_quote(lr[0])}", f"scale = {lr[1]}"]
     for model in study.models:
         lines += ["", "[[models]]", f"model_id = {_quote(model.model_id)}"]
         for path in INFERENCE_PATHS:
@@ -333,7 +366,7 @@ def _write_study(study, folder, parameters):
     return folder / "study.toml"
 
 
-def _spell_labels(study, folder):
+def _spell_labels(study: Study, folder: Path) -> list[str]:
     if study.label_entries is not None:
         return ["", "[labels]", f"entries = {_quote(_within(study.label_entries, folder))}"]
     if study.patients is None:
@@ -347,7 +380,7 @@ def _spell_labels(study, folder):
     return lines
 
 
-def _spell_parameters(study, has_metrics):
+def _spell_parameters(study: Study, has_metrics: bool) -> list[str]:
     """Spell the study's parameters that are not the default ones.
 
     Metrics of whole images are for the arms that judge images. The window is left out: copies have
@@ -368,21 +401,28 @@ def _spell_parameters(study, has_metrics):
     ]
 
 
-def _quote(text):
+def _quote(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _within(path, folder):
+def _within(path: Path, folder: Path) -> str:
     return Path(os.path.relpath(path, folder)).as_posix()
 
 
-def _write_tables(study, folder, tasks, units, parameters, restorers):
+def _write_tables(
+    study: Study,
+    folder: Path,
+    tasks: Sequence[ImageTask],
+    units: Any,
+    parameters: PhantomParameters,
+    restorers: Mapping[str, Restorer],
+) -> None:
     names = [task.unit_path.relative_to(folder / STAGE).as_posix() for task in tasks]
     for table, columns in PHANTOM_TABLES.items():
         keys = [column.name for column in columns if not column.nullable]
         rows = [row for unit in units for row in unit[table]]
         empty = dict.fromkeys(column.name for column in columns)
-        ordered = sorted(rows, key=lambda row, keys=keys: [row[key] for key in keys])
+        ordered = sorted(rows, key=operator.itemgetter(*keys))
         content = pa.Table.from_pylist(
             [empty | row for row in ordered],
             schema=arrow_schema(table, {"schema_version": str(SCHEMA_VERSION)}),

@@ -8,6 +8,7 @@ from dataclasses import MISSING, fields
 import pytest
 
 from upscale_audit.ingest import schema
+from upscale_audit.ingest.documents import check_shape
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.restorers import DECLARATIONS
 from upscale_audit.ingest.stated_window import parse_window
@@ -227,3 +228,41 @@ def test_make_alone_lists_every_target(repository):
     ).stdout
     listed = set(re.findall(r"^  make ([a-z-]+)", printed, flags=re.MULTILINE))
     assert listed == targets
+
+
+@pytest.fixture(scope="module")
+def folders(repository):
+    """Give the folder of each subpackage at the top that is Python, and setuptools' table."""
+    document = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))
+    setuptools = document["tool"]["setuptools"]
+    places = {name: repository / folder for name, folder in setuptools["package-dir"].items()}
+    return {name: path for name, path in places.items() if any(path.glob("*.py"))}, setuptools
+
+
+def test_what_types_are_checked_in_is_the_namespace_as_it_is_installed(repository, folders):
+    places, _ = folders
+    links = repository / ".ci/types/upscale_audit"
+    found = {f"upscale_audit.{link.name}": link.resolve() for link in links.iterdir()}
+    assert found == {name: path.resolve() for name, path in places.items()}
+    assert len(found) == 4
+
+
+def test_every_package_that_is_installed_says_that_it_is_typed(folders):
+    places, setuptools = folders
+    # PEP 561: of a namespace each package below it says so, for all that lies in it.
+    assert "py.typed" in setuptools["package-data"]["*"]
+    assert {name for name, path in places.items() if (path / "py.typed").is_file()} == set(places)
+    roots = {".".join(name.split(".")[:2]) for name in setuptools["packages"]}
+    assert roots == {*places, "upscale_audit.dbt_project"}
+
+
+def test_no_key_is_left_out_where_annotations_are_text(folders):
+    # There NotRequired is not seen: the key would be required (docs of typing.TypedDict).
+    places, _ = folders
+    modules = [path for place in places.values() for path in sorted(place.rglob("*.py"))]
+    texts = {path.name: path.read_text(encoding="utf-8") for path in modules}
+    assert [name for name, text in texts.items() if "NotRequired[" in text] == []
+    record = {"files": {}, "recipe": {"restorer": {}, "weights_sha256": None, "parameters": {}}}
+    check_shape(record, model_facts._Record)
+    with pytest.raises(ValueError, match="architecture"):
+        check_shape(record | {"architecture": 1}, model_facts._Record)

@@ -1,8 +1,12 @@
 """The main job: run, ingest, build, freeze, export, docs, dbt."""
 
+from __future__ import annotations
+
 import argparse
 import contextlib
 import os
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from upscale_audit.ingest.study import load_study
 from upscale_audit.ingest.wording import count_noun
@@ -18,11 +22,17 @@ from upscale_audit.warehouse.cli.options import (
 )
 from upscale_audit.warehouse.cli.progress import Progress, say
 
+if TYPE_CHECKING:
+    from distributed.cfexecutor import ClientExecutor
+
+    from upscale_audit.ingest.study import Study
+
+
 REJECTS_SAID = 5
 """So many refused files have a line each; of more, another counts them."""
 
 
-def add_commands(commands):
+def add_commands(commands: argparse._SubParsersAction) -> None:
     """Add the commands to the parser."""
     run = add_command(commands, "run", _run, "ingest, build, export and draw: the main job")
     _add_workers(run)
@@ -35,7 +45,7 @@ def add_commands(commands):
     _add_dbt(commands)
 
 
-def _add_ingest(commands):
+def _add_ingest(commands: argparse._SubParsersAction) -> None:
     command = add_command(commands, "ingest", _ingest, "measure a study's images into raw Parquet")
     _add_workers(command)
     command.add_argument(
@@ -45,7 +55,7 @@ def _add_ingest(commands):
     )
 
 
-def _add_workers(command):
+def _add_workers(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--workers",
         type=read_count,
@@ -60,7 +70,7 @@ def _add_workers(command):
     )
 
 
-def _add_build(commands):
+def _add_build(commands: argparse._SubParsersAction) -> None:
     command = add_command(commands, "build", _build, "build, test and publish warehouse.duckdb")
     command.add_argument(
         "--threads", type=read_count, help="threads (default: all cores); no result depends on it"
@@ -73,7 +83,7 @@ def _add_build(commands):
     )
 
 
-def _add_export(commands):
+def _add_export(commands: argparse._SubParsersAction) -> None:
     command = add_command(commands, "export", _export, "write marts as Parquet with SHA256SUMS")
     choice = command.add_mutually_exclusive_group()
     choice.add_argument("--table", action="append", help="only this table; may be given again")
@@ -93,7 +103,7 @@ def _add_export(commands):
     add_check(command)
 
 
-def _add_dbt(commands):
+def _add_dbt(commands: argparse._SubParsersAction) -> None:
     summary = "run any dbt command in a copy of the warehouse: docs/add-a-mart.md"
     example = "sample/study.toml build --select mart_ledger"
     command = add_command(commands, "dbt", _dbt, summary, example)
@@ -102,7 +112,7 @@ def _add_dbt(commands):
     )
 
 
-def _run(options):
+def _run(options: argparse.Namespace) -> int:
     study = load_study(options.study)
     code = ingest(study, options.workers, memory_gib=options.memory)
     build(study)
@@ -112,11 +122,16 @@ def _run(options):
     return code
 
 
-def _ingest(options):
+def _ingest(options: argparse.Namespace) -> int:
     return ingest(load_study(options.study), options.workers, options.cluster, options.memory)
 
 
-def ingest(study, workers=None, cluster=None, memory_gib=None):
+def ingest(
+    study: Study,
+    workers: int | None = None,
+    cluster: str | None = None,
+    memory_gib: int | None = None,
+) -> int:
     """Measure a study's images and say what came of it; the exit code."""
     from upscale_audit.ingest.compiled import is_compiled
     from upscale_audit.ingest.run import ingest_study
@@ -152,7 +167,9 @@ def ingest(study, workers=None, cluster=None, memory_gib=None):
 
 
 @contextlib.contextmanager
-def _open_workers(workers, cluster):
+def _open_workers(
+    workers: int | None, cluster: str | None
+) -> Iterator[tuple[ClientExecutor | None, int | None]]:
     """Give the executor and number of workers that the options ask for."""
     if cluster is None:
         yield None, workers
@@ -163,12 +180,12 @@ def _open_workers(workers, cluster):
         yield executor, workers or cores
 
 
-def _build(options):
+def _build(options: argparse.Namespace) -> int:
     build(load_study(options.study), options.threads, options.spark)
     return EXIT_OK
 
 
-def build(study, threads=None, spark=None):
+def build(study: Study, threads: int | None = None, spark: str | None = None) -> None:
     """Build a study's warehouse and say what came of it."""
     from upscale_audit.warehouse.build import build_warehouse
 
@@ -180,17 +197,18 @@ def build(study, threads=None, spark=None):
         say(f"kept {report.carried_blocks} block rows of the warehouse before")
     elif study.axis != "own":
         say(f"built from nothing: {report.reason}")
-    if report.axis_alignment is not None and report.axis_alignment < report.least_alignment:
+    found, least = report.axis_alignment, report.least_alignment
+    if found is not None and least is not None and found < least:
         say(
             f"the axis {report.axis_basis} is not this study's: |cos| between it and"
             f" {'standard-1' if report.axis_basis == 'pooled' else 'the first axis of its blocks'}"
-            f" is {report.axis_alignment:.2f}, below {report.least_alignment:g} (mart_pca_basis)"
+            f" is {found:.2f}, below {least:g} (mart_pca_basis)"
         )
     say(f"published {report.warehouse} ({report.bytes / 1e6:.1f} MB; {report.tests} tests passed)")
     say(f"Merkle root of the source files: {report.sources_root}")
 
 
-def _freeze(options):
+def _freeze(options: argparse.Namespace) -> Any:
     from upscale_audit.warehouse.frozen import freeze_study
 
     study = load_study(options.study)
@@ -200,13 +218,20 @@ def _freeze(options):
     return EXIT_OK
 
 
-def _export(options):
+def _export(options: argparse.Namespace) -> Any:
     study = load_study(options.study)
     export(study, options.table, options.labels, options.check, has_floats=options.floats)
     return EXIT_OK
 
 
-def export(study, tables=None, labels="published", check="hash", *, has_floats=False):
+def export(
+    study: Study,
+    tables: Sequence[str] | None = None,
+    labels: str = "published",
+    check: str = "hash",
+    *,
+    has_floats: bool = False,
+) -> None:
     """Write a study's marts as Parquet and say what came of it."""
     from upscale_audit.warehouse.export import export_tables
 
@@ -218,14 +243,14 @@ def export(study, tables=None, labels="published", check="hash", *, has_floats=F
     say(f"Merkle root of the exports: {report.root}")
 
 
-def _docs(options):
+def _docs(options: argparse.Namespace) -> Any:
     from upscale_audit.warehouse.docs import write_docs
 
     say(f"wrote {write_docs(load_study(options.study))}")
     return EXIT_OK
 
 
-def _dbt(options):
+def _dbt(options: argparse.Namespace) -> Any:
     from upscale_audit.warehouse.development import run_in_copy
 
     study = load_study(options.study)

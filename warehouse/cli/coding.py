@@ -1,7 +1,12 @@
 """Commands of the learned codecs: codec train, encode, decode, study, figure. Extra `codec`."""
 
+from __future__ import annotations
+
 import importlib
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import writing
@@ -16,18 +21,31 @@ from upscale_audit.warehouse.cli.options import (
 )
 from upscale_audit.warehouse.cli.progress import Progress, say
 
+if TYPE_CHECKING:
+    import argparse
+
+    from upscale_audit.restore.codec.coding import CodedImage, ImageCoder
+    from upscale_audit.restore.codec.training import TrainingParameters
+
+
 KINDS, LOSSES = ("ae", "vae"), ("mse", "ssim", "mixed")
 DEFAULT_RATIOS = (10.0, 25.0, 60.0, 97.0, 122.0)
 _SOURCE = ("SOURCE", "a study file, whose references are read, or a folder of images")
 
 
-def add_commands(commands):
+def add_commands(commands: argparse._SubParsersAction) -> None:
     """Add the commands to the parser."""
     summary = "train learned codecs, code images to a stated ratio, decode and audit them"
     group = commands.add_parser("codec", help=summary, description=summary[0].upper() + summary[1:])
     parts = group.add_subparsers(metavar="COMMAND", required=True)
 
-    def add_part(name, run, text, example, argument=_SOURCE):
+    def add_part(
+        name: str,
+        run: Callable[..., Any],
+        text: str,
+        example: str,
+        argument: tuple[str, str] = _SOURCE,
+    ) -> argparse.ArgumentParser:
         return add_command(parts, f"codec {name}", run, text, example, argument)
 
     _add_train(add_part)
@@ -43,7 +61,7 @@ def add_commands(commands):
     )
 
 
-def _add_train(add):
+def _add_train(add: Callable[..., Any]) -> None:
     example = "sample/study.toml --kind ae --loss ssim --out build/ae_ssim.npz"
     train = add("train", _train, "train a codec on the images, in minutes", example)
     train.add_argument("--kind", choices=KINDS, required=True, help="autoencoder or variational")
@@ -61,7 +79,7 @@ def _add_train(add):
     _add_training_options(train)
 
 
-def _add_training_options(command):
+def _add_training_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--steps", type=read_count, default=600, help="batches (default: 600)")
     command.add_argument("--seed", type=int, default=0, help="default: 0")
     command.add_argument(
@@ -70,7 +88,7 @@ def _add_training_options(command):
     command.add_argument("--crop", type=read_count, default=96, help="px, default: 96")
 
 
-def _add_encode(add):
+def _add_encode(add: Callable[..., Any]) -> None:
     example = "sample/study.toml --weights build/ae_ssim.npz --ratio 60 --out build/coded"
     encode = add("encode", _encode, "code images as .uac files", example)
     _add_weights(encode)
@@ -92,7 +110,7 @@ def _add_encode(add):
     encode.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="for the files")
 
 
-def _add_decode(add):
+def _add_decode(add: Callable[..., Any]) -> None:
     example = "build/coded --weights build/ae_ssim.npz --out build/decoded"
     argument = ("SOURCE", "a .uac file or a folder of them")
     decode = add("decode", _decode, "decode .uac files to PNG", example, argument)
@@ -100,13 +118,13 @@ def _add_decode(add):
     decode.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="for the PNGs")
 
 
-def _add_weights(command):
+def _add_weights(command: argparse.ArgumentParser) -> None:
     network = command.add_mutually_exclusive_group(required=True)
     network.add_argument("--weights", type=Path, metavar="FILE.npz", help="of codec train")
     network.add_argument("--no-network", action="store_true", help="zfp alone")
 
 
-def _add_study(add):
+def _add_study(add: Callable[..., Any]) -> None:
     summary = "train every variant, code every image at every ratio, write a study of them"
     study = add("study", _study, summary, "sample/study.toml --out build/codecs")
     study.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="for all of it")
@@ -119,7 +137,7 @@ def _add_study(add):
     _add_training_options(study)
 
 
-def _train(options):
+def _train(options: argparse.Namespace) -> int:
     jobs = _load("restore.codec.jobs")
     with Progress("codec train", "steps") as progress, writing(options.out.parent):
         codec, curve = jobs.train_from(
@@ -151,10 +169,10 @@ def _train(options):
     return EXIT_OK
 
 
-def _encode(options):
+def _encode(options: argparse.Namespace) -> int:
     jobs = _load("restore.codec.jobs")
 
-    def choose(coder):
+    def choose(coder: ImageCoder) -> CodedImage:
         if options.ratio is not None:
             return coder.reach(options.ratio)
         return coder.code(options.latent_step, options.tolerance)
@@ -171,7 +189,7 @@ def _encode(options):
     return EXIT_OK
 
 
-def _decode(options):
+def _decode(options: argparse.Namespace) -> int:
     jobs = _load("restore.codec.jobs")
     with Progress("codec decode", "images") as progress, writing(options.out):
         paths = jobs.decode_images(options.study, options.weights, options.out, progress)
@@ -179,7 +197,7 @@ def _decode(options):
     return EXIT_OK
 
 
-def _study(options):
+def _study(options: argparse.Namespace) -> int:
     audit = _load("restore.codec.audit")
     ratios = tuple(options.ratio or DEFAULT_RATIOS)
     with Progress("codec study", "images") as progress, writing(options.out):
@@ -194,7 +212,7 @@ def _study(options):
     return EXIT_INCOMPLETE if report.unreached else EXIT_OK
 
 
-def _figure(options):
+def _figure(options: argparse.Namespace) -> Any:
     from upscale_audit.warehouse.proof.provenance import check_warehouse
 
     figures = load_extra("analysis.figures.codecs", "figures")
@@ -207,16 +225,17 @@ def _figure(options):
     return EXIT_OK
 
 
-def _read_parameters(options):
-    return _load("restore.codec.training").TrainingParameters(
+def _read_parameters(options: argparse.Namespace) -> TrainingParameters:
+    found: TrainingParameters = _load("restore.codec.training").TrainingParameters(
         steps=options.steps, seed=options.seed, threads=options.threads, crop_px=options.crop
     )
+    return found
 
 
-def _check_positive(value, option):
+def _check_positive(value: float | None, option: str) -> None:
     if value is not None and not 0 < value < 2**16:
         raise StudyError(f"{option} = {value}; expected a number above 0 and below 65536")
 
 
-def _load(module):
+def _load(module: str) -> ModuleType:
     return load_extra(module, "codec")

@@ -4,9 +4,15 @@ What is drawn is signed off with the warehouse that stood before and after: one 
 in between is an error, for nothing would say which of the two was drawn.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file, locked, sync
@@ -26,8 +32,14 @@ from upscale_audit.warehouse.cli.options import (
 )
 from upscale_audit.warehouse.cli.progress import Progress, say
 
+if TYPE_CHECKING:
+    import argparse
 
-def add_commands(commands):
+    from upscale_audit.ingest.study import Study
+    from upscale_audit.warehouse.proof.provenance import Parent
+
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
     """Add the commands to the parser."""
     figures = add_command(commands, "figures", _draw, "draw figures as PNG, SVG, PDF and HTML")
     figures.add_argument(
@@ -81,7 +93,7 @@ def add_commands(commands):
         add_check(command)
 
 
-def _add_form(command, widths):
+def _add_form(command: argparse.ArgumentParser, widths: tuple[int, ...]) -> None:
     of = "of the map of a --quantity: " if command.prog.endswith(" map") else ""
     command.add_argument(
         "--plain", action="store_true", help=f"{of}no title, no caption: captions.txt has them"
@@ -94,7 +106,7 @@ def _add_form(command, widths):
     )
 
 
-def _add_marks(command):
+def _add_marks(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--detector",
         metavar="NAME",
@@ -115,13 +127,19 @@ def _add_marks(command):
     )
 
 
-def _draw(options):
+def _draw(options: argparse.Namespace) -> int:
     study = load_study(options.study)
     draw_figures(study, options.lang, options.check, options.plain, options.width)
     return EXIT_OK
 
 
-def draw_figures(study, language="en", check="hash", plain=False, width_mm=None):
+def draw_figures(
+    study: Study,
+    language: str = "en",
+    check: str = "hash",
+    plain: bool = False,
+    width_mm: int | None = None,
+) -> None:
     """Draw every figure of a study, and list them with their hashes."""
     from upscale_audit.warehouse.proof.provenance import seal_figures
 
@@ -146,12 +164,12 @@ def draw_figures(study, language="en", check="hash", plain=False, width_mm=None)
     say(f"drew {len(files)} files in {folder}")
 
 
-def _report(options):
+def _report(options: argparse.Namespace) -> Any:
     write_study_report(load_study(options.study), options.lang, options.check)
     return EXIT_OK
 
 
-def write_study_report(study, language="en", check="hash"):
+def write_study_report(study: Study, language: str = "en", check: str = "hash") -> None:
     """Write a study's report, and sign it off."""
     from upscale_audit.warehouse.proof.provenance import REPORTS, seal_report
 
@@ -170,7 +188,7 @@ def write_study_report(study, language="en", check="hash"):
     say(f"wrote {page}")
 
 
-def list_folders(study):
+def list_folders(study: Study) -> dict[str, Path]:
     """List the folders of a study's LR images, as ``"lr"``, and of its models' notta images."""
     folders = {model.model_id: model.notta for model in study.models}
     if study.lr is not None and study.lr.folder is not None:
@@ -179,7 +197,7 @@ def list_folders(study):
 
 
 @contextlib.contextmanager
-def _drawing(study, check):
+def _drawing(study: Study, check: str) -> Iterator[tuple[Parent | None, dict[str, Any]]]:
     """Keep other drawings of the study out, and check the warehouse that is drawn.
 
     Yields its `Parent`, None before any build, and what `check_warehouse` said.
@@ -194,7 +212,7 @@ def _drawing(study, check):
             yield None, {}
 
 
-def _draw_map(options):
+def _draw_map(options: argparse.Namespace) -> Any:
     if options.quantity is not None:
         return _draw_quantity(options)
     if options.model is None or options.plain or options.width is not None:
@@ -234,7 +252,7 @@ def _draw_map(options):
     return EXIT_OK
 
 
-def _draw_quantity(options):
+def _draw_quantity(options: argparse.Namespace) -> Any:
     """Draw the map of a number of a block; what is of the other map is refused."""
     others = {
         "--patch": options.patch != 8,
@@ -272,7 +290,7 @@ def _draw_quantity(options):
     return EXIT_OK
 
 
-def _read_mark(options):
+def _read_mark(options: argparse.Namespace) -> dict[str, Any] | None:
     """Give what the map marks; None where it marks nothing."""
     chosen = {
         "detector": options.detector,
@@ -287,7 +305,7 @@ def _read_mark(options):
     return None
 
 
-def _draw_worst(options):
+def _draw_worst(options: argparse.Namespace) -> Any:
     study, draw_worst = load_study(options.study), _load("analysis.lqd").draw_worst
     choices = {"--path": (options.path, "notta"), "--count": (options.count, 12)}
     choices["--lang"] = options.lang, "en"
@@ -305,7 +323,7 @@ def _draw_worst(options):
     return EXIT_OK
 
 
-def _spell_choices(choices):
+def _spell_choices(choices: Any) -> list[str]:
     """Words of the options that are not at their default."""
     return [
         word
@@ -315,7 +333,13 @@ def _spell_choices(choices):
     ]
 
 
-def _draw_sealed(study, check, command, arguments, draw):
+def _draw_sealed(
+    study: Study,
+    check: str,
+    command: str,
+    arguments: Sequence[str],
+    draw: Callable[[Path], tuple[list[Path], dict[str, str]]],
+) -> list[Path]:
     """Draw beside ``maps/``, sign off, then move each file into its place, the manifest last."""
     from upscale_audit.warehouse.proof.provenance import seal_map
 
@@ -338,12 +362,12 @@ def _draw_sealed(study, check, command, arguments, draw):
     return [folder / path.name for path in paths]
 
 
-def _sign(study, name, sha256):
+def _sign(study: Study, name: str, sha256: str) -> None:
     """Keep the hash of a map's manifest outside of its folder, where `verify` compares it."""
     journal = Journal(study.output, "maps")
     journal.write((journal.read() or {}) | {name: {sha256}})
 
 
-def _load(module):
+def _load(module: str) -> ModuleType:
     """Import a module that draws; what it needs is an extra."""
     return load_extra(module, "figures")

@@ -1,6 +1,7 @@
 """The command that shows a study on a local page: explore. Needs the extra `explore`."""
 
 import argparse
+from typing import Any
 
 from upscale_audit.ingest.study import load_study
 from upscale_audit.warehouse.cli.options import EXIT_OK, add_command, load_extra
@@ -9,7 +10,7 @@ from upscale_audit.warehouse.cli.progress import say
 PORT = 5006
 
 
-def add_commands(commands):
+def add_commands(commands: argparse._SubParsersAction) -> None:
     """Add the command to the parser."""
     summary = "look at blocks and ask in SQL, on a page that this machine alone can open"
     command = add_command(commands, "explore", _explore, summary)
@@ -18,14 +19,14 @@ def add_commands(commands):
     )
 
 
-def _read_port(text):
+def _read_port(text: Any) -> Any:
     """Read the number of a port, for argparse."""
     if not text.isdecimal() or int(text) >= 1 << 16:
         raise argparse.ArgumentTypeError("expected 0 to 65535")
     return int(text)
 
 
-def _explore(options):
+def _explore(options: argparse.Namespace) -> Any:
     study = load_study(options.study)
     load_extra("analysis.explore.server", "explore").serve(study, options.port, say)
     return EXIT_OK

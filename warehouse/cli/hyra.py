@@ -1,13 +1,20 @@
 """The command that analyses networks: hyra. Needs the extra `restore`."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.study import load_study
 from upscale_audit.ingest.wording import count_noun
 from upscale_audit.warehouse.cli.options import EXIT_INCOMPLETE, EXIT_OK, add_command, read_count
 from upscale_audit.warehouse.cli.progress import Progress, say
 
+if TYPE_CHECKING:
+    import argparse
 
-def add_commands(commands):
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
     """Add the command to the parser."""
     summary = "measure what of each network is a linear filter, and what it adds above LR Nyquist"
     example = "STUDY.toml --network span_x2_ch48=span_x2_ch48"
@@ -24,7 +31,7 @@ def add_commands(commands):
     )
 
 
-def _analyse(options):
+def _analyse(options: argparse.Namespace) -> Any:
     study = load_study(options.study)
     from upscale_audit.restore.hyra.study import analyse_study
 
@@ -47,8 +54,8 @@ def _analyse(options):
     return EXIT_INCOMPLETE if report.skipped else EXIT_OK
 
 
-def _read_networks(given):
-    networks = {}
+def _read_networks(given: Any) -> Any:
+    networks: dict[Any, Any] = {}
     for text in given:
         model_id, separator, weights = text.partition("=")
         if not (model_id and separator and weights):

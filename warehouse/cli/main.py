@@ -5,6 +5,8 @@ import logging
 import os
 import select
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 from upscale_audit.ingest.errors import FEW_HANDLES, StudyError, says_few_handles
 from upscale_audit.warehouse.cli import (
@@ -23,7 +25,7 @@ _ROOMS = (building, drawing, exploring, restoring, coding, hyra, phantoms, provi
 """Each adds its commands, in the order of the help."""
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; the process exits with one of the codes in the help."""
     options = make_parser().parse_args(arguments)
     logging.basicConfig(format="%(levelname)s %(message)s", stream=sys.stderr)
@@ -48,7 +50,7 @@ def main(arguments=None):
     sys.exit(code)
 
 
-def _has_lost_its_reader():
+def _has_lost_its_reader() -> bool:
     """Whether who reads what is printed, `head` say, has enough; then nothing more is printed."""
     poll = select.poll()
     poll.register(sys.stdout.fileno(), select.POLLOUT)
@@ -59,7 +61,7 @@ def _has_lost_its_reader():
     return True
 
 
-def make_parser():
+def make_parser() -> argparse.ArgumentParser:
     """Make the argument parser, with every command's help and example."""
     parser = argparse.ArgumentParser(
         prog="upscale-audit",
@@ -77,10 +79,10 @@ def make_parser():
 class _Version(argparse.Action):
     """Print the version of what is installed; read only when asked for."""
 
-    def __init__(self, **settings):
+    def __init__(self, **settings: Any) -> None:
         super().__init__(nargs=0, **settings)
 
-    def __call__(self, parser, *_):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
         import importlib.metadata
 
         print(f"upscale-audit {importlib.metadata.version('upscale-audit')}")

@@ -2,7 +2,10 @@
 
 import argparse
 import importlib
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from upscale_audit.ingest.errors import StudyError
 
@@ -31,7 +34,14 @@ MAP_WIDTHS_MM = (85, *WIDTHS_MM)
 STUDY = ("STUDY.toml", "the study file")
 
 
-def add_command(commands, name, run, summary, example="sample/study.toml", argument=STUDY):
+def add_command(
+    commands: argparse._SubParsersAction,
+    name: str,
+    run: Callable[..., Any],
+    summary: str,
+    example: str = "sample/study.toml",
+    argument: tuple[str, str] = STUDY,
+) -> argparse.ArgumentParser:
     """Add a command with one positional argument, `study`.
 
     Parameters
@@ -52,7 +62,7 @@ def add_command(commands, name, run, summary, example="sample/study.toml", argum
     -------
     argparse.ArgumentParser
     """
-    command = commands.add_parser(
+    command: argparse.ArgumentParser = commands.add_parser(
         name.split()[-1],
         help=summary,
         description=summary[0].upper() + summary[1:] + ".",
@@ -65,7 +75,7 @@ def add_command(commands, name, run, summary, example="sample/study.toml", argum
     return command
 
 
-def add_check(command):
+def add_check(command: argparse.ArgumentParser) -> None:
     """Add the option that leaves the warehouse's hash unchecked."""
     command.add_argument(
         "--no-check",
@@ -78,7 +88,7 @@ def add_check(command):
     )
 
 
-def read_count(text):
+def read_count(text: str) -> int:
     """Read a count of 1 or more, for argparse."""
     value = int(text)
     if value < 1:
@@ -86,7 +96,7 @@ def read_count(text):
     return value
 
 
-def load_extra(module, extra):
+def load_extra(module: str, extra: str) -> ModuleType:
     """Import a module whose packages an extra installs.
 
     Parameters
@@ -110,6 +120,6 @@ def load_extra(module, extra):
         ) from None
 
 
-def name_install(extra):
+def name_install(extra: str) -> str:
     """Name the command that installs an extra."""
     return f"pip install 'upscale-audit[{extra}]'"

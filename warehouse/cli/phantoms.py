@@ -3,8 +3,12 @@
 Only phantom needs the extra `restore`.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.study import load_study
@@ -17,8 +21,13 @@ from upscale_audit.warehouse.cli.options import (
 )
 from upscale_audit.warehouse.cli.progress import Progress, say
 
+if TYPE_CHECKING:
+    import argparse
 
-def add_commands(commands):
+    from upscale_audit.ingest.study import Study
+
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
     """Add the commands to the parser."""
     summary = "draw known truth into copies of a study's images, to see what each number finds"
     command = add_command(
@@ -78,7 +87,7 @@ def add_commands(commands):
     add_check(measured)
 
 
-def _phantom(options):
+def _phantom(options: argparse.Namespace) -> int:
     study = _choose_models(load_study(options.study), options.model)
     from upscale_audit.restore.phantom.design import PhantomParameters
     from upscale_audit.restore.phantom.study import make_phantoms
@@ -108,7 +117,7 @@ def _phantom(options):
     return EXIT_INCOMPLETE if report.left_out else EXIT_OK
 
 
-def _detectors(options):
+def _detectors(options: argparse.Namespace) -> Any:
     from upscale_audit.restore.phantom.design import SHAPED
     from upscale_audit.warehouse.detectors import CONTRAST_DN, write_detectors
 
@@ -123,7 +132,7 @@ def _detectors(options):
     return EXIT_OK
 
 
-def _choose_models(study, names):
+def _choose_models(study: Study, names: Sequence[str] | None) -> Study:
     """Give the study with some of its models only."""
     known = {model.model_id for model in study.models}
     unknown = sorted(set(names or ()) - known)

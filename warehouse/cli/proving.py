@@ -1,10 +1,14 @@
 """Commands that prove and hand on: certify, repair, verify, prove, check-hashes, paper."""
 
+from __future__ import annotations
+
 import argparse
 import csv
 import sys
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.restorers import LR_RULES
@@ -20,8 +24,11 @@ from upscale_audit.warehouse.cli.options import (
 )
 from upscale_audit.warehouse.cli.progress import Progress, say
 
+if TYPE_CHECKING:
+    from upscale_audit.warehouse.proof.certificate import Certificate
 
-def add_commands(commands):
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
     """Add the commands to the parser."""
     _add_certify(commands)
     add_command(
@@ -67,7 +74,7 @@ def add_commands(commands):
     )
 
 
-def _add_certify(commands):
+def _add_certify(commands: argparse._SubParsersAction) -> None:
     summary = "prove which restored images contradict the LR images they were made of"
     certify = commands.add_parser(
         "certify",
@@ -119,7 +126,7 @@ def _add_certify(commands):
     mend.set_defaults(run=_repair)
 
 
-def _spell_window(words):
+def _spell_window(words: Sequence[str]) -> str | list[float] | dict[str, list[float]]:
     """Spell a window as a study file does."""
     try:
         if words[0] == "percentiles":
@@ -129,7 +136,7 @@ def _spell_window(words):
         return " ".join(words)
 
 
-def _certify(options):
+def _certify(options: argparse.Namespace) -> int:
     from upscale_audit.warehouse.proof.certificate import certify
 
     restored = {}
@@ -164,7 +171,7 @@ def _certify(options):
     return EXIT_OK if found.counts["consistent"] else EXIT_FAILED
 
 
-def _repair(options):
+def _repair(options: argparse.Namespace) -> int:
     from upscale_audit.warehouse.proof.certificate import repair
 
     for folder in (options.lr, options.restored):
@@ -180,7 +187,7 @@ def _repair(options):
             progress,
         )
     mended = [(before, after) for before, after in verdicts if after is not None]
-    counts = [sum(item[number].contradicted_px for item in mended) for number in (0, 1)]
+    counts = [sum(item[number].contradicted_px or 0 for item in mended) for number in (0, 1)]
     say(
         f"repaired {len(mended)} of {len(verdicts)} images in {options.out}: contradicted LR pixels"
         f" {counts[0]:,} before, {counts[1]:,} after"
@@ -190,13 +197,13 @@ def _repair(options):
     return EXIT_OK if len(mended) == len(verdicts) else EXIT_INCOMPLETE
 
 
-def _name_model(folder):
+def _name_model(folder: Path) -> str:
     """Name a model by its folder: restored/MODEL/notta, or MODEL."""
     parts = [part for part in folder.resolve().parts[1:] if part not in INFERENCE_PATHS]
     return parts[-1] if parts else ""
 
 
-def _say_verdicts(found):
+def _say_verdicts(found: Certificate) -> None:
     for model in sorted({verdict.model for verdict in found.verdicts}):
         verdicts = [verdict for verdict in found.verdicts if verdict.model == model]
         counts = Counter(verdict.status for verdict in verdicts)
@@ -215,12 +222,11 @@ def _say_verdicts(found):
     say(f"wrote {found.folder}; Merkle root {found.merkle_root}")
 
 
-def _verify(options):
+def _verify(options: argparse.Namespace) -> int:
     from upscale_audit.warehouse.proof.verify import verify
 
-    is_study = options.study.suffix == ".toml"
-    study = load_study(options.study) if is_study else None
-    path = study.output if is_study else options.study
+    study = load_study(options.study) if options.study.suffix == ".toml" else None
+    path = options.study if study is None else study.output
     with Progress("verify", "MB") as progress:
         report = verify(path, study, progress)
     _write_rows(
@@ -230,7 +236,7 @@ def _verify(options):
     say(f"hashed {report.files} files, {report.bytes / 1e6:.1f} MB, in {path}")
     for name, root in report.roots.items():
         say(f"Merkle root of {name}: {root}")
-    if not is_study:
+    if study is None:
         say("source files were not read: give the study file to verify them too")
     for item in report.findings[:5]:
         say(f"{item.problem}: {show(item.name)}; repair: {item.repair}")
@@ -241,7 +247,7 @@ def _verify(options):
     return EXIT_OK
 
 
-def _prove(options):
+def _prove(options: argparse.Namespace) -> Any:
     from upscale_audit.warehouse.proof.inclusion import describe_proof
 
     for line in describe_proof(load_study(options.study), options.file):
@@ -249,7 +255,7 @@ def _prove(options):
     return EXIT_OK
 
 
-def _check_hashes(options):
+def _check_hashes(options: argparse.Namespace) -> int:
     from upscale_audit.warehouse.proof.hash_lists import (
         STATUSES,
         compare,
@@ -288,7 +294,7 @@ def _check_hashes(options):
     return EXIT_OK if counts["matched"] == len(rows) else EXIT_INCOMPLETE
 
 
-def _paper(options):
+def _paper(options: argparse.Namespace) -> Any:
     write_paper = load_extra("warehouse.proof.paper", "provenance").write_paper
     study = load_study(options.study)
     with Progress("paper", "MB") as progress:
@@ -301,7 +307,7 @@ def _paper(options):
     return EXIT_OK
 
 
-def show(name):
+def show(name: str) -> str:
     r"""Spell a name so that it is one line and no terminal obeys it: ``\n``, ``\x1b``."""
     return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
@@ -309,7 +315,10 @@ def show(name):
     )
 
 
-def _write_rows(header, rows):
+def _write_rows(
+    header: tuple[str, ...],
+    rows: Iterable[Sequence[str | None]],
+) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)

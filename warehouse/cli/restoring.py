@@ -1,12 +1,19 @@
 """The command that makes restored images: restore. Needs the extra `restore`."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from upscale_audit.ingest.study import load_study
 from upscale_audit.ingest.wording import count_noun
 from upscale_audit.warehouse.cli.options import EXIT_INCOMPLETE, EXIT_OK, add_command, read_count
 from upscale_audit.warehouse.cli.progress import Progress, say
 
+if TYPE_CHECKING:
+    import argparse
 
-def add_commands(commands):
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
     """Add the command to the parser."""
     summary = "make the restored images of each model that declares a restorer"
     command = add_command(commands, "restore", _restore, summary, "sample/controls.toml")
@@ -15,7 +22,7 @@ def add_commands(commands):
     )
 
 
-def _restore(options):
+def _restore(options: argparse.Namespace) -> int:
     study = load_study(options.study)
     from upscale_audit.restore.run import restore_study
 

@@ -1,14 +1,17 @@
 """A certificate: which restored images contradict their LR images, in files that are verified."""
 
+from __future__ import annotations
+
 import csv
 import io
 import os
 import shutil
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import numpy as np
 import pyarrow as pa
@@ -24,13 +27,20 @@ from upscale_audit.ingest.stated_window import name_window
 from upscale_audit.warehouse.proof.verify import walk
 from upscale_audit.warehouse.published_form import write_as_text
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from upscale_audit.ingest.pairing import RefusedName
+    from upscale_audit.ingest.stated_window import Window
+
+
 TABLE, REPAIRED = "certificate", "repaired"
 MAPS = "maps"
 _TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64()}
 _SCHEMA = pa.schema(
     [
-        pa.field(item.name, _TYPES[next(iter(get_args(item.type)), item.type)])
-        for item in fields(Verdict)
+        pa.field(name, _TYPES[next(iter(get_args(kind)), kind)])
+        for name, kind in get_type_hints(Verdict).items()
     ]
 )
 _SCALE_DN = 8.0
@@ -47,8 +57,16 @@ class Certificate:
     merkle_root: str
 
 
-def certify(lr, restored, out, lr_rule=None, pairing="suffix", progress=None, has_maps=True,
-            window=None):  # fmt: skip
+def certify(
+    lr: Path,
+    restored: Mapping[str, Path],
+    out: Path,
+    lr_rule: str | None = None,
+    pairing: str = "suffix",
+    progress: Callable[..., None] | None = None,
+    has_maps: bool = True,
+    window: Window | None = None,
+) -> Certificate:
     """Judge folders of restored images by the LR images they were made of.
 
     Parameters
@@ -95,7 +113,7 @@ def certify(lr, restored, out, lr_rule=None, pairing="suffix", progress=None, ha
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for done, (verdict, residual) in enumerate(pool.map(judge_files, tasks), start=1):
                 verdicts.append(verdict)
-                if has_maps and verdict.status == "contradicted":
+                if has_maps and residual is not None and verdict.status == "contradicted":
                     names.append(_write_map(fresh, verdict, residual))
                 if progress is not None:
                     progress(done, len(tasks))
@@ -116,7 +134,14 @@ def certify(lr, restored, out, lr_rule=None, pairing="suffix", progress=None, ha
     return Certificate(counts, tuple(verdicts), out, manifest["merkle_root"])
 
 
-def repair(lr, restored, out, lr_rule, pairing="suffix", progress=None):
+def repair(
+    lr: Path,
+    restored: Path,
+    out: Path,
+    lr_rule: str,
+    pairing: str = "suffix",
+    progress: Callable[..., None] | None = None,
+) -> list[tuple[Verdict, Verdict | None]]:
     """Write each restored image changed as little as its LR image demands.
 
     Parameters
@@ -163,7 +188,7 @@ def repair(lr, restored, out, lr_rule, pairing="suffix", progress=None):
     return verdicts
 
 
-def _check_place(out, folders, own=f"{TABLE}.csv"):
+def _check_place(out: Path, folders: Sequence[Path], own: str = f"{TABLE}.csv") -> None:
     """Refuse to write where something else lies than what is `own`."""
     for folder in folders:
         if out == folder or out in folder.parents:
@@ -183,7 +208,7 @@ def _check_place(out, folders, own=f"{TABLE}.csv"):
         )
 
 
-def _find_foreign(out, own):
+def _find_foreign(out: Path, own: str) -> str | None:
     """Name a file that no earlier run of this command put there; None where there is none."""
     names = [path.relative_to(out).as_posix() for path in walk(out)]
     known = {MANIFEST}
@@ -192,7 +217,13 @@ def _find_foreign(out, own):
     return next((to_text(name) for name in names if to_text(name) not in known), None)
 
 
-def _plan(lr, restored, lr_rule, pairing, window=None):
+def _plan(
+    lr: Path,
+    restored: Mapping[str, Path],
+    lr_rule: str | None,
+    pairing: str,
+    window: Window | None = None,
+) -> tuple[list[Task], list[RefusedName]]:
     """Plan a task for each LR image and model; say which files belong to none."""
     images, refused = list_images(lr, ("lr", None, None))
     if not images:
@@ -228,7 +259,12 @@ def _plan(lr, restored, lr_rule, pairing, window=None):
     return sorted(tasks, key=lambda task: (task.model, task.image)), refused
 
 
-def _describe_recipe(verdicts, refused, lr_rule, window=None):
+def _describe_recipe(
+    verdicts: Sequence[Verdict],
+    refused: Sequence[RefusedName],
+    lr_rule: str | None,
+    window: Window | None = None,
+) -> Any:
     """Name what decides the bytes: the rule, the code, and every file that was read."""
     files = {}
     for verdict in verdicts:
@@ -243,7 +279,7 @@ def _describe_recipe(verdicts, refused, lr_rule, window=None):
     }
 
 
-def _write_tables(folder, verdicts):
+def _write_tables(folder: Path, verdicts: Sequence[Verdict]) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     rows = [vars(verdict) for verdict in verdicts]
     _write_csv(folder / f"{TABLE}.csv", verdicts)
@@ -253,7 +289,7 @@ def _write_tables(folder, verdicts):
     return [f"{TABLE}.csv", f"{TABLE}.parquet"]
 
 
-def _write_csv(path, verdicts):
+def _write_csv(path: Path, verdicts: Sequence[Verdict]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_SCHEMA.names)
@@ -262,7 +298,7 @@ def _write_csv(path, verdicts):
     write_text(path, text.getvalue())
 
 
-def _write_map(folder, verdict, residual):
+def _write_map(folder: Path, verdict: Verdict, residual: npt.NDArray[np.float32]) -> str:
     """Draw an image's residuals: blue too dark, red too bright, grey not judged."""
     share = np.clip(np.nan_to_num(residual) / _SCALE_DN, -1, 1)
     fade = np.abs(share)[..., None]

@@ -96,7 +96,7 @@ references:
 """
 
 
-def describe_licences(licence, is_chestxray8):
+def describe_licences(licence: str | None, is_chestxray8: bool) -> str:
     """Text of LICENSES/README.md; `licence` is a URL, or None."""
     stated = f"`exports/` and `figures/` are under {licence}"
     if licence is None:
@@ -104,20 +104,22 @@ def describe_licences(licence, is_chestxray8):
     return _SOFTWARE.format(licence=stated) + (_CHESTXRAY8 if is_chestxray8 else _OTHER_IMAGES)
 
 
-def describe_folder(study_name, sources_root, exports_root, is_chestxray8):
+def describe_folder(
+    study_name: str, sources_root: str, exports_root: str, is_chestxray8: bool
+) -> str:
     """Text of README.md; a study's name may hold anything, and is shown as it is."""
     data = ", the data too, as its terms ask" if is_chestxray8 else ""
     study = spell_markdown(study_name)
     return _README.format(study=study, sources=sources_root, exports=exports_root, data=data)
 
 
-def cite_software(version, is_chestxray8):
+def cite_software(version: str | None, is_chestxray8: bool) -> str:
     """Text of CITATION.cff (Citation File Format 1.2.0)."""
     line = "" if version is None else f"version: {version}\n"
     return _CFF.format(version=line) + (_CFF_CHESTXRAY8 if is_chestxray8 else "")
 
 
-def read_licence():
+def read_licence() -> str:
     """Licence of the software; its name alone where it was installed without the text."""
     path = Path(__file__).resolve().parents[2] / "LICENSE"
     return path.read_text(encoding="utf-8") if path.is_file() else "MIT License\n"

@@ -4,6 +4,8 @@ Nothing in a list is trusted: a name that could point outside the folder is refu
 opened. `warehouse.proof.list_forms` reads the forms in which lists come.
 """
 
+from __future__ import annotations
+
 import contextlib
 import hashlib
 import io
@@ -14,8 +16,10 @@ import struct
 import zipfile
 import zlib
 from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from upscale_audit.ingest.documents import MAX_DOCUMENT_BYTES, parse_document, read_bounded
 from upscale_audit.ingest.errors import StudyError
@@ -24,6 +28,10 @@ from upscale_audit.ingest.manifests import MANIFEST, SUMS, Manifest
 from upscale_audit.warehouse.proof.hashing import hash_files, hash_stream
 from upscale_audit.warehouse.proof.list_forms import ABSOLUTE, Entry, find_refusal, read_entries
 from upscale_audit.warehouse.proof.verify import walk
+
+if TYPE_CHECKING:
+    from zipfile import ZipFile, ZipInfo
+
 
 MAX_LIST_BYTES = 1 << 28
 MAX_ENTRIES = 1_000_000
@@ -61,7 +69,7 @@ class Comparison:
     detail: str | None
 
 
-def read_list(path):
+def read_list(path: str | Path) -> list[Entry]:
     """Read a published hash list.
 
     Parameters
@@ -101,14 +109,14 @@ def read_list(path):
     return _refuse_repeated(_drop_other_algorithms(entries))
 
 
-def parse_list(data):
+def parse_list(data: bytes) -> list[Entry]:
     """Parse a hash list's bytes."""
     return _take(read_entries(io.BytesIO(data), Path("the list")), Path("the list"))
 
 
-def _take(entries, path):
+def _take(entries: Iterable[Any], path: Path) -> list[Entry]:
     """Entries as a list, which may be of a million and no more."""
-    taken = []
+    taken: list[Any] = []
     for entry in entries:
         if len(taken) == MAX_ENTRIES:
             raise StudyError(f"{path} has more than {MAX_ENTRIES} entries: check it in parts")
@@ -116,7 +124,7 @@ def _take(entries, path):
     return taken
 
 
-def _decode_bag_entry(entry):
+def _decode_bag_entry(entry: Entry) -> Entry:
     """BagIt writes line ends and percent signs of names in percent encoding (RFC 8493, 2.1.3)."""
     turned = {"%25": "%", "%0D": "\r", "%0A": "\n"}
     pattern = re.compile("%25|%0D|%0A", re.IGNORECASE)
@@ -124,14 +132,14 @@ def _decode_bag_entry(entry):
     return entry if entry.sha256 is None else Entry(name, entry.sha256, find_refusal(name))
 
 
-def _drop_other_algorithms(entries):
+def _drop_other_algorithms(entries: Sequence[Entry]) -> list[Entry]:
     """Leave out hashes by other algorithms of files that have a SHA-256 too."""
     named = {entry.name for entry in entries if entry.sha256}
     return [entry for entry in entries if not (entry.is_other and entry.name in named)]
 
 
 @contextlib.contextmanager
-def open_archive(path):
+def open_archive(path: Path) -> Iterator[ZipFile]:
     """Open a zip whose list of members is not beyond all bounds.
 
     Raises
@@ -153,7 +161,7 @@ def open_archive(path):
         ) from None
 
 
-def _find_directory_bytes(path):
+def _find_directory_bytes(path: Path) -> int:
     """Bytes of a zip's central directory, as its last record says."""
     end, end64 = struct.Struct("<4s4H2LH"), struct.Struct("<4sQ2H2L4Q")
     with open(path, "rb") as file:
@@ -169,10 +177,10 @@ def _find_directory_bytes(path):
             if at64 < 0 or len(tail) - at64 < end64.size:
                 raise zipfile.BadZipFile("Corrupt zip64 end of central directory")
             found = end64.unpack_from(tail, at64)[8]
-    return found
+    return int(found)
 
 
-def _read_zip(path):
+def _read_zip(path: Path) -> list[Entry]:
     """Read the one member of an archive that is a hash list, or the one at its top."""
     lists, left = {}, MAX_LIST_BYTES
     with open_archive(path) as archive:
@@ -195,9 +203,10 @@ def _read_zip(path):
     return next(iter(lists.values()))
 
 
-def _refuse_repeated(entries):
+def _refuse_repeated(entries: Sequence[Entry]) -> list[Entry]:
     """Refuse all entries of a name with several hashes, and repetitions of one with one."""
-    first, torn = {}, set()
+    first: dict[Any, Any] = {}
+    torn = set()
     for entry in entries:
         if first.setdefault(entry.name, entry.sha256) != entry.sha256:
             torn.add(entry.name)
@@ -213,7 +222,7 @@ def _refuse_repeated(entries):
     return kept
 
 
-def place_entries(entries, names):
+def place_entries(entries: Sequence[Entry], names: Collection[str]) -> list[Entry]:
     """Bring a list of absolute names to those of a folder, and leave bare ones to their hash.
 
     Parameters
@@ -230,7 +239,7 @@ def place_entries(entries, names):
     """
     absolute = [entry for entry in entries if entry.sha256 and entry.refusal == ABSOLUTE]
     if not absolute or len(absolute) < sum(entry.sha256 is not None for entry in entries):
-        return entries
+        return list(entries)
     parts = [entry.name.split("/") for entry in absolute]
     shared = 0
     shortest = min(len(item) for item in parts)
@@ -242,19 +251,21 @@ def place_entries(entries, names):
     }
     best = max(found, key=lambda depth: (found[depth], depth), default=0)
     if not best:
-        return entries
+        return list(entries)
     return [
         _strip(entry, best) if entry.refusal == ABSOLUTE and entry.sha256 else entry
         for entry in entries
     ]
 
 
-def _strip(entry, depth):
+def _strip(entry: Entry, depth: int) -> Entry:
     name = "/".join(entry.name.split("/")[depth:])
     return Entry(name, entry.sha256, find_refusal(name))
 
 
-def select_described(path, entries, hashes, refused):
+def select_described(
+    path: Path, entries: Sequence[Entry], hashes: Mapping[str, str], refused: Mapping[str, Any]
+) -> tuple[dict[str, str], dict[str, Any]]:
     """Leave out files that a list does not mean to name.
 
     Parameters
@@ -278,13 +289,14 @@ def select_described(path, entries, hashes, refused):
         left_out |= {name for name in hashes if not name.startswith(_PAYLOAD)} - listed
     if len(entries) == 1 and path.name == f"{entries[0].name}.sha256":
         left_out |= {*hashes, *refused} - listed
-    return tuple(
+    kept, kept_refused = (
         {name: value for name, value in item.items() if name not in left_out}
         for item in (hashes, refused)
     )
+    return kept, kept_refused
 
 
-def _hash_list_and_manifest(path):
+def _hash_list_and_manifest(path: Path) -> set[str]:
     """SHA-256 of a list, and of the manifest beside it that signs it as each stage here does."""
     if zipfile.is_zipfile(path):
         with open_archive(path) as archive:
@@ -307,7 +319,9 @@ def _hash_list_and_manifest(path):
     return {sha256, hashlib.sha256(signed).hexdigest()} if is_signed else {sha256}
 
 
-def hash_folder(folder, ignore=None, progress=None):
+def hash_folder(
+    folder: Path, ignore: Path | None = None, progress: Callable[..., None] | None = None
+) -> tuple[dict[str, str], dict[str, str]]:
     """Hash a folder's files.
 
     Parameters
@@ -336,12 +350,14 @@ def hash_folder(folder, ignore=None, progress=None):
             files[name] = path
     hashes = hash_files(files.values(), progress)
     refused |= {name: "cannot be read" for name, path in files.items() if hashes[path] is None}
-    return {name: hashes[path] for name, path in files.items() if hashes[path]}, refused
+    found = {name: sha256 for name, path in files.items() if (sha256 := hashes[path])}
+    return found, refused
 
 
-def hash_archive(path):
+def hash_archive(path: Path) -> tuple[dict[str, str], dict[str, str]]:
     """Hash a zip archive's members without unpacking it; results as `hash_folder`'s."""
-    hashes, refused = {}, {}
+    hashes: dict[Any, Any] = {}
+    refused = {}
     with open_archive(path) as archive:
         for info in archive.infolist():
             name = info.filename
@@ -362,7 +378,7 @@ def hash_archive(path):
     return hashes, refused
 
 
-def _refuse_member(info):
+def _refuse_member(info: ZipInfo) -> str | None:
     kind = stat.S_IFMT(info.external_attr >> 16)
     if kind and not stat.S_ISREG(kind):
         return "a link, or no file: not followed"
@@ -371,7 +387,9 @@ def _refuse_member(info):
     return "encrypted" if info.flag_bits & 1 else None
 
 
-def compare(entries, hashes, refused):
+def compare(
+    entries: Sequence[Entry], hashes: Mapping[str, str], refused: Mapping[str, str]
+) -> list[Comparison]:
     """Compare a list with what is there, by name and by hash.
 
     Parameters
@@ -406,7 +424,13 @@ def compare(entries, hashes, refused):
     return rows
 
 
-def _compare_entry(entry, hashes, refused, by_hash, listed):
+def _compare_entry(
+    entry: Entry,
+    hashes: Mapping[str, str],
+    refused: Mapping[str, Any],
+    by_hash: dict[Any, Any],
+    listed: set[str],
+) -> Comparison:
     expected, same = entry.sha256, by_hash.get(entry.sha256, [])
     elsewhere = next((name for name in same if name not in listed), None)
     refusal = entry.refusal or refused.get(entry.name)

@@ -1,17 +1,29 @@
 """Hash many files at once, every byte of each."""
 
+from __future__ import annotations
+
 import hashlib
+import io
 import threading
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 from upscale_audit.ingest.files import open_regular
 from upscale_audit.warehouse.connect import THREADS
+
+if TYPE_CHECKING:
+    pass
+
 
 CHUNK_BYTES = 1 << 20
 MEGABYTE = 1_000_000
 
 
-def hash_files(paths, progress=None, threads=None):
+def hash_files(
+    paths: Iterable[Path], progress: Callable[..., None] | None = None, threads: int | None = None
+) -> dict[Path, str | None]:
     """SHA-256 of files, large ones first, several at a time.
 
     Parameters
@@ -38,7 +50,9 @@ def hash_files(paths, progress=None, threads=None):
         return dict(zip(order, pool.map(lambda path: _hash(path, meter), order), strict=True))
 
 
-def hash_stream(file, advance=None):
+def hash_stream(
+    file: IO[bytes] | io.BufferedIOBase, advance: Callable[..., Any] | None = None
+) -> str:
     """SHA-256 of what is left of a binary stream, read in chunks."""
     digest = hashlib.sha256()
     while chunk := file.read(CHUNK_BYTES):
@@ -48,14 +62,14 @@ def hash_stream(file, advance=None):
     return digest.hexdigest()
 
 
-def _find_size(path):
+def _find_size(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError:
         return 0
 
 
-def _hash(path, meter):
+def _hash(path: Path, meter: _Meter) -> str | None:
     try:
         with open_regular(path) as file:
             return hash_stream(file, lambda count: meter.advance(count, path.name))
@@ -66,12 +80,12 @@ def _hash(path, meter):
 class _Meter:
     """Counts bytes over threads and says so a megabyte at a time."""
 
-    def __init__(self, total, progress):
+    def __init__(self, total: int, progress: Callable[..., None] | None) -> None:
         self.total, self.progress = total, progress
         self.done = self.said = 0
         self.lock = threading.Lock()
 
-    def advance(self, count, name):
+    def advance(self, count: int, name: str) -> None:
         if self.progress is None:
             return
         with self.lock:

@@ -1,7 +1,10 @@
 """Prove that a file belongs to a study, in steps that `sha256sum` can repeat."""
 
+from __future__ import annotations
+
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from upscale_audit.ingest.documents import read_bounded
 from upscale_audit.ingest.errors import StudyError
@@ -12,11 +15,15 @@ from upscale_audit.ingest.run import read_raw_manifest
 from upscale_audit.ingest.vouchers import check_vouched
 from upscale_audit.warehouse.lineage import read_sums
 
+if TYPE_CHECKING:
+    from upscale_audit.ingest.study import Study
+
+
 MAX_SOURCES_BYTES = 1 << 28
 """Of the list of source files: 256 MiB, of two million or so."""
 
 
-def describe_proof(study, file=None):
+def describe_proof(study: Study, file: str | None = None) -> list[str]:
     """Describe how a source file leads to the study's Merkle root.
 
     Parameters
@@ -58,7 +65,7 @@ def describe_proof(study, file=None):
     ]
 
 
-def _read_sources(path):
+def _read_sources(path: Path) -> Any:
     """Read the list of source files, which must be the one that the raw manifest signs."""
     repair = "run upscale-audit ingest"
     try:
@@ -73,7 +80,7 @@ def _read_sources(path):
         raise StudyError(f"cannot prove by {path}: {error}; {repair} again") from None
 
 
-def _find_name(sums, file, path):
+def _find_name(sums: Any, file: Any, path: Path) -> Any:
     if file in sums:
         return file
     if Path(file).is_file():

@@ -1,13 +1,22 @@
 """The forms in which hash lists come, each read line by line: no more memory than its entries."""
 
+from __future__ import annotations
+
 import codecs
 import csv
 import io
 import itertools
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 from upscale_audit.ingest.tables import BoundedLines
+
+if TYPE_CHECKING:
+    from itertools import chain, dropwhile
+
 
 HEAD_LINES = 1000
 """Within which a list must show its form."""
@@ -48,7 +57,7 @@ class Entry:
     is_other: bool = False
 
 
-def read_entries(stream, path):
+def read_entries(stream: IO[bytes], path: Path) -> Iterator[Entry]:
     """Read the entries of a list in whichever form it is.
 
     Parameters
@@ -83,30 +92,30 @@ def read_entries(stream, path):
 class _Kept(io.RawIOBase):
     """A stream that its text does not close: whoever opened it does."""
 
-    def __init__(self, stream):
-        self._stream = stream
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream: Any = stream
 
-    def readable(self):
+    def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer):
+    def readinto(self, buffer: Any) -> Any:
         return self._stream.readinto(buffer)
 
 
-def _find_encoding(mark):
+def _find_encoding(mark: bytes) -> tuple[str, str]:
     if mark.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16", "replace"
     return "utf-8-sig", "backslashreplace"
 
 
-def _each(lines):
+def _each(lines: BoundedLines) -> Iterator[str]:
     """Each line as a row of its own."""
     for line in lines:
         lines.row_characters = 0
         yield line
 
 
-def _take_off_armour(lines):
+def _take_off_armour(lines: Iterable[Any]) -> Iterator[str]:
     """Leave out what OpenPGP puts around a signed list."""
     is_header = is_signed = False
     for line in lines:
@@ -120,7 +129,7 @@ def _take_off_armour(lines):
             yield line.removeprefix("- ") if is_signed else line
 
 
-def _parse_line(line):
+def _parse_line(line: str) -> Entry | None:
     """Read a line of sha256sum or in BSD style; None where it is neither."""
     is_windows, line = line.endswith("\r\n"), line.rstrip("\r\n")
     if match := _GNU.fullmatch(line):
@@ -137,7 +146,7 @@ def _parse_line(line):
     return _make_entry(_turn(name) if is_windows else name, sha256)
 
 
-def _read_lines(lines):
+def _read_lines(lines: chain) -> Iterator[Entry]:
     for line in lines:
         if line.startswith("untrusted comment:"):  # of signify and minisign, above its signature
             next(lines, None)
@@ -146,19 +155,19 @@ def _read_lines(lines):
             yield entry or Entry(line.strip()[:200], None, "not a line of a hash list")
 
 
-def _unescape(name):
+def _unescape(name: str) -> str:
     turned = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
     return re.sub(r"\\[\\nr]", lambda match: turned[match[0]], name)
 
 
-def _turn(name):
+def _turn(name: str) -> str:
     """Write a name of Windows with the separators of everyone else."""
     return name.replace("\\", "/")
 
 
-def _read_hashdeep(lines):
+def _read_hashdeep(lines: chain) -> Iterator[Entry]:
     """Read hashdeep's columns, whose last, the name, may hold commas."""
-    columns = []
+    columns: list[Any] = []
     for line in lines:
         line = line.rstrip("\r\n")
         if line.startswith("%%%%"):
@@ -173,7 +182,7 @@ def _read_hashdeep(lines):
                 yield _make_entry(_turn(name) if "\\" in name else name, sha256)
 
 
-def _read_seven_zip(lines):
+def _read_seven_zip(lines: chain) -> Iterator[Entry]:
     """Read the table that 7-Zip prints between its two rulers."""
     starts = None
     for line in lines:
@@ -187,7 +196,7 @@ def _read_seven_zip(lines):
             yield _make_entry(_turn(name), line[: starts[1]].strip())
 
 
-def _read_fields(lines):
+def _read_fields(lines: chain) -> Iterator[Entry]:
     """Read Get-FileHash as Format-List writes it; long values go on in the next line."""
     fields, last = {}, None
     for line in itertools.chain(lines, [""]):
@@ -203,7 +212,7 @@ def _read_fields(lines):
             fields, last = {}, None
 
 
-def _read_rows(lines):
+def _read_rows(lines: chain) -> Iterator[Entry]:
     """Read Get-FileHash as Format-Table writes it, which cuts long names short."""
     for line in lines:
         match = _ROW.fullmatch(line.rstrip())
@@ -215,7 +224,7 @@ def _read_rows(lines):
         yield replace(entry, refusal=cut) if is_cut else entry
 
 
-def _read_certutil(lines):
+def _read_certutil(lines: chain) -> Iterator[Entry]:
     """Read a name and, in the next line, its hash, which older versions write in pairs."""
     name = None
     for line in lines:
@@ -229,13 +238,13 @@ def _read_certutil(lines):
             name = None
 
 
-def _make_windows_entry(algorithm, sha256, name):
-    if not _SHA256.fullmatch(algorithm or "") or not _HEX.fullmatch(sha256 or ""):
+def _make_windows_entry(algorithm: str | None, sha256: str | None, name: str) -> Entry:
+    if sha256 is None or not (_SHA256.fullmatch(algorithm or "") and _HEX.fullmatch(sha256)):
         return _make_other(_turn(name), algorithm)
     return _make_entry(_turn(name), sha256)
 
 
-def _read_csv(lines):
+def _read_csv(lines: chain | dropwhile) -> Iterator[Entry]:
     """Read a CSV with a column of hashes and one of names, a line at a time."""
     lines = itertools.dropwhile(lambda line: line.startswith("#") or not line.strip(), lines)
     head = list(itertools.islice(lines, HEAD_LINES))
@@ -250,14 +259,16 @@ def _read_csv(lines):
             return
 
 
-def _split(line, delimiter):
+def _split(line: str, delimiter: str) -> list[str]:
     try:
         return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])]
     except csv.Error:
         return [line.strip()]
 
 
-def _read_cells(before, rows, delimiter):
+def _read_cells(
+    before: Sequence[list[str]], rows: Iterable[Any], delimiter: str
+) -> Iterator[Entry]:
     """Read the rows before and after the first that has a hash, which ends `before`."""
     hashed = before[-1]
     hash_column = next(number for number, cell in enumerate(hashed) if _HEX.fullmatch(cell))
@@ -279,7 +290,7 @@ def _read_cells(before, rows, delimiter):
             yield _make_entry(_turn(name) if _DRIVE.match(name) else name, sha256)
 
 
-def _find_name_column(header, hashed, hash_column):
+def _find_name_column(header: Sequence[str], hashed: Sequence[str], hash_column: int) -> int | None:
     """Column of names: by its header, else the first text beside the hash."""
     for wanted in _NAME_HEADERS:
         if wanted in header and header.index(wanted) != hash_column:
@@ -289,17 +300,17 @@ def _find_name_column(header, hashed, hash_column):
     return next(iter(texts or others), None)
 
 
-def _make_entry(name, sha256):
+def _make_entry(name: str, sha256: str) -> Entry:
     name = name.removeprefix("./")
     return Entry(name, sha256.lower(), find_refusal(name))
 
 
-def _make_other(name, algorithm):
+def _make_other(name: str, algorithm: str | None) -> Entry:
     name = name.removeprefix("./")
     return Entry(name, None, f"no SHA-256 but {algorithm or 'nothing'}", is_other=True)
 
 
-def find_refusal(name):
+def find_refusal(name: str) -> str | None:
     """Why a name is not safe to look for inside a folder; None where it is."""
     if not name or any(ord(letter) < 32 or ord(letter) == 127 for letter in name):
         return "empty, or holds control characters"

@@ -1,13 +1,17 @@
 """A study as a folder and a zip that a data repository takes: results, SQL, hashes, citations."""
 
+from __future__ import annotations
+
 import datetime
 import json
 import os
 import re
 import shutil
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 from rocrate.model.contextentity import ContextEntity
@@ -24,6 +28,7 @@ from upscale_audit.ingest.manifests import (
     read_manifest,
     seal_folder,
 )
+from upscale_audit.ingest.run import read_raw_manifest
 from upscale_audit.warehouse.dbt_runner import PROJECT
 from upscale_audit.warehouse.export import replace_folder
 from upscale_audit.warehouse.proof.citations import (
@@ -41,6 +46,10 @@ from upscale_audit.warehouse.proof.provenance import (
     WAREHOUSE_MANIFEST,
 )
 from upscale_audit.warehouse.proof.verify import STAGES, verify, walk
+
+if TYPE_CHECKING:
+    from upscale_audit.ingest.study import Study
+
 
 CRATE = "ro-crate-metadata.json"
 CRATE_VERSION = "1.1"
@@ -78,7 +87,13 @@ class PaperReport:
     notes: tuple[str, ...]
 
 
-def write_paper(study, folder=None, date=None, licence=None, progress=None):
+def write_paper(
+    study: Study,
+    folder: Path | None = None,
+    date: str | None = None,
+    licence: str | None = None,
+    progress: Callable[..., None] | None = None,
+) -> PaperReport:
     """Write a study's results for a data repository.
 
     Parameters
@@ -143,7 +158,7 @@ def write_paper(study, folder=None, date=None, licence=None, progress=None):
     )
 
 
-def find_date(study, given):
+def find_date(study: Study, given: str | None) -> str:
     """Date of publication, YYYY-MM-DD; never the time of the run."""
     if given is not None:
         try:
@@ -154,7 +169,7 @@ def find_date(study, given):
     if epoch is not None:
         if not re.fullmatch(r"\d{1,11}", epoch):
             raise StudyError(f"SOURCE_DATE_EPOCH={epoch!r}: expected seconds since 1970")
-        moment = int(epoch)
+        moment = float(epoch)
     else:
         path = study.output / "exports" / MANIFEST
         read_manifest(path, f"upscale-audit export {study.path}")
@@ -162,7 +177,7 @@ def find_date(study, given):
     return datetime.datetime.fromtimestamp(moment, datetime.UTC).date().isoformat()
 
 
-def find_licence(given):
+def find_licence(given: str | None) -> str | None:
     """URL of a licence: as given, or SPDX's page of an identifier; None where none is given."""
     # It stands in Markdown, where a space or a bracket would begin something else.
     if given is None or re.fullmatch(r"https://[A-Za-z0-9._~:/?#@$&+,;=%-]+", given):
@@ -172,7 +187,7 @@ def find_licence(given):
     return f"https://spdx.org/licenses/{given}"
 
 
-def find_chestxray8(study):
+def find_chestxray8(study: Study) -> bool:
     """Whether a study's labels or image names are ChestX-ray8's."""
     if study.label_entries is not None or study.label_boxes is not None:
         return True
@@ -184,7 +199,7 @@ def find_chestxray8(study):
     return False
 
 
-def _check_folder(study, folder):
+def _check_folder(study: Study, folder: Path) -> None:
     own = {study.output, *study.output.parents, Path.home(), PROJECT.parent}
     if folder in own:
         raise StudyError(f"--folder {folder} holds more than a paper; name a folder of its own")
@@ -196,7 +211,7 @@ def _check_folder(study, folder):
         raise StudyError(f"{folder} is there and no paper's folder: move it, or name another")
 
 
-def _check_stages(study, progress):
+def _check_stages(study: Study, progress: Callable[..., None] | None) -> None:
     for stage, command in (("exports", "export"), ("figures", "figures")):
         repair = f"upscale-audit {command} {study.path}"
         if read_manifest(study.output / stage / MANIFEST, repair)["recipe"].get(UNCHECKED):
@@ -213,7 +228,7 @@ def _check_stages(study, progress):
         )
 
 
-def _collect(study, fresh, licence, is_chestxray8):
+def _collect(study: Study, fresh: Path, licence: Any, is_chestxray8: Any) -> None:
     """Copy and write everything but the crate's description and the hashes."""
     for stage in ("exports", "figures"):
         shutil.copytree(study.output / stage, fresh / stage, copy_function=shutil.copyfile)
@@ -233,18 +248,19 @@ def _collect(study, fresh, licence, is_chestxray8):
     beside = (name for _, name in LINKS.values())
     for name in (WAREHOUSE_MANIFEST, *beside, f"raw/{MANIFEST}", f"raw/{SOURCES}"):
         shutil.copyfile(study.output / name, fresh / "provenance" / name)
-    roots = [
-        read_manifest(study.output / stage / MANIFEST, "upscale-audit run")[root]
-        for stage, root in (("raw", "sources_root"), ("exports", "merkle_root"))
-    ]
-    write_text(fresh / "README.md", describe_folder(study.name, *roots, is_chestxray8))
+    sources_root = read_raw_manifest(study.raw)["sources_root"]
+    exports = read_manifest(study.output / "exports" / MANIFEST, "upscale-audit run")
+    text = describe_folder(study.name, sources_root, exports["merkle_root"], is_chestxray8)
+    write_text(fresh / "README.md", text)
     version = describe_code("warehouse")["version"]
     write_text(fresh / "LICENSES" / "software.txt", read_licence())
     write_text(fresh / "LICENSES" / "README.md", describe_licences(licence, is_chestxray8))
     write_text(fresh / "CITATION.cff", cite_software(version, is_chestxray8))
 
 
-def _describe_crate(study, folder, date, licence, is_chestxray8):
+def _describe_crate(
+    study: Study, folder: Path, date: str, licence: str | None, is_chestxray8: bool
+) -> None:
     """Write the RO-Crate description through its library, with nothing of today in it."""
     crate = ROCrate(version=CRATE_VERSION)
     crate.metadata.extra_terms["sha256"] = "https://schema.org/sha256"
@@ -277,7 +293,7 @@ def _describe_crate(study, folder, date, licence, is_chestxray8):
     write_text(folder / CRATE, text + "\n")
 
 
-def _add_files(crate, folder):
+def _add_files(crate: Any, folder: Path) -> Any:
     """Add every file there is; its entity by name."""
     paths = list(walk(folder))
     hashes = hash_files(paths)
@@ -294,7 +310,7 @@ def _add_files(crate, folder):
     return entities
 
 
-def _add_entity(crate, identifier, properties):
+def _add_entity(crate: Any, identifier: Any, properties: Any) -> Any:
     links = {name: value for name, value in properties.items() if not isinstance(value, str)}
     plain = {name: value for name, value in properties.items() if isinstance(value, str)}
     entity = crate.add(ContextEntity(crate, identifier, properties=plain))
@@ -303,11 +319,12 @@ def _add_entity(crate, identifier, properties):
     return entity
 
 
-def _add_credit(crate, credit):
+def _add_credit(crate: Any, credit: Any) -> None:
     """Name authors and publisher of the crate, and whom to ask; one of a kind is no list."""
-    known, people = {}, []
+    known: dict[Any, Any] = {}
+    people = []
 
-    def find(organisation):
+    def find(organisation: Any) -> Any:
         """Give the entity of an organisation; of one name there is one."""
         if organisation is None:
             return None
@@ -338,7 +355,7 @@ def _add_credit(crate, credit):
         asked["contactPoint"] = _add_entity(crate, f"mailto:{credit.contact}", point)
 
 
-def _add_software(crate):
+def _add_software(crate: Any) -> Any:
     version = describe_code("warehouse")["version"]
     properties = {"@type": "SoftwareApplication", "name": "upscale-audit"}
     if version is not None:
@@ -346,7 +363,7 @@ def _add_software(crate):
     return _add_entity(crate, "#upscale-audit", properties)
 
 
-def _add_models(crate, path):
+def _add_models(crate: Any, path: Path) -> Any:
     """Name every model: its label, and where known its architecture, its weights and their hash."""
     rows = pq.read_table(path).to_pylist() if path.is_file() else []
     entities = []
@@ -365,11 +382,11 @@ def _add_models(crate, path):
     return entities
 
 
-def _to_url(source):
+def _to_url(source: Any) -> Any:
     return f"https://doi.org/{source}" if (source or "").startswith("10.") else source
 
 
-def _add_chestxray8(crate):
+def _add_chestxray8(crate: Any) -> Any:
     return _add_entity(
         crate,
         CHESTXRAY8_DOI,
@@ -382,7 +399,7 @@ def _add_chestxray8(crate):
     )
 
 
-def _seal(study, folder, date, licence):
+def _seal(study: Study, folder: Path, date: Any, licence: Any) -> Any:
     names = [path.relative_to(folder).as_posix() for path in walk(folder)]
     exports = read_manifest(folder / "exports" / MANIFEST, "upscale-audit export")
     figures = read_manifest(folder / "figures" / MANIFEST, "upscale-audit figures")
@@ -402,7 +419,7 @@ def _seal(study, folder, date, licence):
     return seal_folder(folder, "paper", study.name, names, recipe, parents)
 
 
-def write_zip(folder, path):
+def write_zip(folder: Path, path: Path) -> None:
     """Write a folder as a zip whose bytes depend on names and contents alone.
 
     Notes
@@ -423,7 +440,7 @@ def write_zip(folder, path):
                 shutil.copyfileobj(source, member, 1 << 20)
 
 
-def _list_notes(study, licence, is_chestxray8):
+def _list_notes(study: Study, licence: Any, is_chestxray8: Any) -> Any:
     notes = []
     if licence is None:
         notes.append("no licence is stated for tables and figures: --license names one")

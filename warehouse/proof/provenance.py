@@ -3,7 +3,12 @@
 A recipe's `arguments` are what its command was given after the study; a repair repeats them.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
@@ -12,6 +17,8 @@ from upscale_audit.ingest.files import hash_file
 from upscale_audit.ingest.manifests import (
     MANIFEST,
     WAREHOUSE_MANIFEST,
+    Manifest,
+    RawManifest,
     describe_code,
     hash_dependencies,
     make_manifest,
@@ -20,6 +27,11 @@ from upscale_audit.ingest.manifests import (
     write_manifest,
 )
 from upscale_audit.warehouse.proof.hashing import hash_files
+
+if TYPE_CHECKING:
+    from upscale_audit.ingest.study import Study
+    from upscale_audit.warehouse.hyra import CompanionFolder
+
 
 DOCS_MANIFEST = "docs.manifest.json"
 REPORTS = {
@@ -38,7 +50,7 @@ STANDARD_BASIS, OWN_BASIS, FROZEN_BASIS = "standard-1", "pooled", "frozen"
 """Names of the bases that may score, as `mart_pca_basis` has them."""
 
 
-def describe_axis(study):
+def describe_axis(study: Study) -> dict[str, Any]:
     """Say, in dbt's variables, which basis scores, and which models the study's own is fitted on.
 
     Parameters
@@ -56,7 +68,7 @@ def describe_axis(study):
     }
 
 
-def describe_study(study):
+def describe_study(study: Study) -> dict[str, Any]:
     """Give all dbt variables that are no number: the axis, what models are, what there is at all.
 
     Parameters
@@ -71,7 +83,7 @@ def describe_study(study):
     return describe_axis(study) | describe_models(study) | known
 
 
-def describe_models(study):
+def describe_models(study: Study) -> dict[str, Any]:
     """Give the tile of each model that declares one, in px, and which are controls.
 
     Parameters
@@ -87,7 +99,12 @@ def describe_models(study):
     return {"model_tiles": tiles, "control_models": controls}
 
 
-def describe_build(study, raw_manifest, companions, named=None):
+def describe_build(
+    study: Study,
+    raw_manifest: RawManifest,
+    companions: Sequence[CompanionFolder],
+    named: Mapping[str, str | None] | None = None,
+) -> dict[str, Any]:
     """Name what decides the content of a warehouse.
 
     Parameters
@@ -121,7 +138,14 @@ def describe_build(study, raw_manifest, companions, named=None):
     }
 
 
-def describe_warehouse(study, files, sizes, recipe, raw_manifest, companions):
+def describe_warehouse(
+    study: Study,
+    files: Mapping[str, str],
+    sizes: Mapping[str, int],
+    recipe: dict[str, Any],
+    raw_manifest: RawManifest,
+    companions: Sequence[CompanionFolder],
+) -> dict[str, Any]:
     """Make the manifest of a database that is about to be published.
 
     Parameters
@@ -166,7 +190,12 @@ class Parent:
 CHECKS = ("hash", "skip", "built")
 
 
-def check_warehouse(study, check="hash", progress=None, can_skip=True):
+def check_warehouse(
+    study: Study,
+    check: str = "hash",
+    progress: Callable[..., None] | None = None,
+    can_skip: bool = True,
+) -> dict[str, Any]:
     """Check that the warehouse is, byte for byte, the one that was published.
 
     Parameters
@@ -215,7 +244,7 @@ def check_warehouse(study, check="hash", progress=None, can_skip=True):
     return {}
 
 
-def find_parent(study):
+def find_parent(study: Study) -> Parent:
     """Find the warehouse that stands.
 
     Returns
@@ -232,7 +261,7 @@ def find_parent(study):
     return Parent(manifest["recipe_sha256"], hash_file(path))
 
 
-def find_same_parent(study, folder, parent=None):
+def find_same_parent(study: Study, folder: Path, parent: Parent | None = None) -> Parent:
     """Find the warehouse that stands, which must be the one that stood when the work began.
 
     Parameters
@@ -260,14 +289,21 @@ def find_same_parent(study, folder, parent=None):
     return found
 
 
-def _join_parent(recipe, parent):
+def _join_parent(recipe: Any, parent: Parent) -> Any:
     """Recipe and parents of what was made from a warehouse."""
     recipe = recipe | {"dependencies_sha256": hash_dependencies()}
     recipe["inputs"] = recipe.get("inputs", {}) | {"warehouse": parent.recipe_sha256}
     return recipe, {WAREHOUSE_MANIFEST: parent.manifest_sha256}
 
 
-def seal_exports(study, folder, tables, names, arguments, checked):
+def seal_exports(
+    study: Study,
+    folder: Path,
+    tables: Iterable[str],
+    names: Sequence[str],
+    arguments: Sequence[Any],
+    checked: dict[str, Any],
+) -> Manifest:
     """Sign off exported tables, and the published files in their language.
 
     `checked` is what `check_warehouse` said.
@@ -287,7 +323,7 @@ def seal_exports(study, folder, tables, names, arguments, checked):
     return seal_folder(folder, "exports", study.name, names, recipe, {})
 
 
-def link_output(study, manifest, parent):
+def link_output(study: Study, manifest: Manifest, parent: Parent) -> None:
     """Say, beside a folder in its place, from which warehouse file it was made.
 
     Parameters
@@ -310,7 +346,13 @@ def link_output(study, manifest, parent):
     write_manifest(study.output / beside, linked)
 
 
-def seal_figures(study, paths, parent=None, arguments=(), checked=None):
+def seal_figures(
+    study: Study,
+    paths: Iterable[Path],
+    parent: Parent | None = None,
+    arguments: Sequence[str] = (),
+    checked: dict[str, Any] | None = None,
+) -> None:
     """Sign off drawn figures, and say beside them which warehouse file they show.
 
     Parameters
@@ -338,7 +380,15 @@ def seal_figures(study, paths, parent=None, arguments=(), checked=None):
     link_output(study, seal_folder(folder, "figures", study.name, names, recipe, {}), parent)
 
 
-def seal_map(study, paths, command, arguments, sources, parent, checked):
+def seal_map(
+    study: Study,
+    paths: Sequence[Path],
+    command: str,
+    arguments: Sequence[str],
+    sources: Mapping[str, str],
+    parent: Parent | None,
+    checked: dict[str, Any],
+) -> Manifest:
     """Sign off a map or a contact sheet, which has a folder of its own.
 
     Parameters
@@ -374,7 +424,14 @@ def seal_map(study, paths, command, arguments, sources, parent, checked):
     return seal_folder(folder, "maps", study.name, names, recipe, parents)
 
 
-def seal_report(study, language, parent, arguments, sources, checked):
+def seal_report(
+    study: Study,
+    language: str,
+    parent: Parent | None,
+    arguments: Sequence[str],
+    sources: Mapping[str, str],
+    checked: dict[str, Any],
+) -> Manifest:
     """Sign off the report by a manifest beside it.
 
     Parameters
@@ -409,7 +466,7 @@ def seal_report(study, language, parent, arguments, sources, checked):
     return manifest
 
 
-def seal_docs(study, page):
+def seal_docs(study: Study, page: Path) -> Manifest:
     """Sign off the page of the tables by a manifest beside it."""
     recipe = {
         "parameters": asdict(study.analysis_parameters),

@@ -6,12 +6,16 @@ which holds the hash of the true one, or by the journal of what was signed since
 Merkle root printed in a paper, a manifest kept by someone else.
 """
 
+from __future__ import annotations
+
 import os
 import re
 import shlex
 import stat
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file, to_text
@@ -34,6 +38,11 @@ from upscale_audit.warehouse.proof.provenance import (
     REPORTS,
     WAREHOUSE_MANIFEST,
 )
+
+if TYPE_CHECKING:
+    from upscale_audit.ingest.manifests import Manifest
+    from upscale_audit.ingest.study import Study
+
 
 STAGES = {
     "raw": "ingest",
@@ -110,9 +119,9 @@ class _Stage:
     study_path: str
     prefix: str = ""
     base: Path | None = None
-    owner: "_Stage | None" = None
+    owner: _Stage | None = None
 
-    def repair(self, manifest=None):
+    def repair(self, manifest: Manifest | None = None) -> str:
         """Spell the command that writes the stage; `manifest` says what it was given."""
         if self.owner is not None:
             return self.owner.repair()
@@ -135,14 +144,15 @@ class _Stage:
             arguments = [*arguments, "--folder", str(self.folder)]
         return shlex.join(["upscale-audit", command, self.study_path, *arguments])
 
-    def _read_map_folder(self):
+    def _read_map_folder(self) -> tuple[str, list[str]]:
         """Command and arguments of a map, as far as its folder's name tells them."""
         parts = self.folder.parts
-        at = next((n for n, part in enumerate(parts) if _MAP.fullmatch(part)), len(parts))
+        matches = (_MAP.fullmatch(part) for part in parts)
+        at, match = next(((n, match) for n, match in enumerate(matches) if match), (0, None))
         names = list(reversed(parts[at + 1 :]))
-        if not names:
+        if match is None or not names:
             return "map", ["IMAGE_ID", "MODEL_ID"]
-        inference_path, what, language = _MAP.fullmatch(parts[at]).groups()
+        inference_path, what, language = match.groups()
         chosen = [] if inference_path == "notta" else ["--path", inference_path]
         chosen += ["--lang", "ja"] if language else []
         if what == "worst":
@@ -151,7 +161,12 @@ class _Stage:
         return "map", [*names, *chosen, *([] if patch_px == "8" else ["--patch", patch_px])]
 
 
-def verify(path, study=None, progress=None, kinds=COMMANDS):
+def verify(
+    path: Path,
+    study: Study | None = None,
+    progress: Callable[..., None] | None = None,
+    kinds: Collection[str] = COMMANDS,
+) -> VerifyReport:
     """Hash everything under a path again and compare it with its manifests.
 
     Parameters
@@ -201,7 +216,7 @@ def verify(path, study=None, progress=None, kinds=COMMANDS):
     )
 
 
-def _read_manifests(stages):
+def _read_manifests(stages: Sequence[_Stage]) -> Any:
     manifests, findings = {}, []
     for stage in stages:
         try:
@@ -219,7 +234,7 @@ def _read_manifests(stages):
     return manifests, findings
 
 
-def _find_stages(path, study_path):
+def _find_stages(path: Path, study_path: str) -> list[_Stage]:
     for kind, (name, manifest_name) in _FILES.items():
         manifest = path.with_name(manifest_name)
         if path.name == name and (path.is_file() or manifest.is_file()):
@@ -247,7 +262,7 @@ def _find_stages(path, study_path):
     return stages
 
 
-def _list_output_stages(path, study_path):
+def _list_output_stages(path: Path, study_path: str) -> Iterator[_Stage]:
     """Yield the stages of a study's output folder, or those a paper's folder holds."""
     for kind in COMMANDS:
         folder = path / kind
@@ -262,7 +277,7 @@ def _list_output_stages(path, study_path):
             yield _Stage(kind, folder, folder / MANIFEST, study_path, f"{kind}/", base)
 
 
-def _list_maps(folder, study_path, prefix, base):
+def _list_maps(folder: Path, study_path: str, prefix: str, base: Path) -> Iterator[_Stage]:
     """Yield every folder that holds a map's files, whole or not."""
     if not folder.is_dir() or folder.is_symlink():
         return
@@ -272,18 +287,18 @@ def _list_maps(folder, study_path, prefix, base):
         yield _Stage("maps", found, found / MANIFEST, study_path, shown, base)
 
 
-def _read_own_stage(path, study_path):
+def _read_own_stage(path: Path, study_path: str) -> _Stage:
     manifest = read_manifest(path / MANIFEST, "the command that wrote it")
     kind = manifest["kind"]
     if kind not in COMMANDS or kind in _FILES:
         raise StudyError(f"{path / MANIFEST} names an unknown kind {kind!r}")
-    base = path if kind == "paper" else path.parent
+    base: Path | None = path if kind == "paper" else path.parent
     if kind == "maps":
         base = next((folder.parent for folder in path.parents if folder.name == "maps"), None)
     return _Stage(kind, path, path / MANIFEST, study_path, base=base)
 
 
-def _collect_files(manifests):
+def _collect_files(manifests: Mapping[_Stage, Manifest]) -> Any:
     """Path, name, expected hash and stage of every file the manifests list."""
     expected = {}
     for stage, manifest in manifests.items():
@@ -297,7 +312,9 @@ def _collect_files(manifests):
     return expected
 
 
-def _collect_archives(manifests):
+def _collect_archives(
+    manifests: Mapping[_Stage, Manifest],
+) -> tuple[dict[Any, Any], list[Finding]]:
     """Find the zip beside each paper, as `_collect_files` does its files, and what is wrong."""
     expected, findings = {}, []
     for stage, manifest in manifests.items():
@@ -322,7 +339,9 @@ def _collect_archives(manifests):
     return expected, findings
 
 
-def _collect_named(study, manifests):
+def _collect_named(
+    study: Study | None, manifests: Mapping[_Stage, Manifest]
+) -> dict[tuple[_Stage, Path], Any]:
     """Find the files that a study names behind each warehouse, as `_collect_files` does its own."""
     if study is None:
         return {}
@@ -341,13 +360,13 @@ def _collect_named(study, manifests):
     }
 
 
-def is_safe_name(name):
+def is_safe_name(name: str) -> bool:
     """Whether a name stays inside the folder it is joined to."""
     parts = name.split("/")
     return "\\" not in name and "\0" not in name and not {"", ".", ".."} & set(parts)
 
 
-def _check_files(expected, hashes):
+def _check_files(expected: Any, hashes: Mapping[Path, str | None]) -> Iterator[Finding]:
     for path, name, sha256, repair in expected.values():
         if path.is_symlink():
             yield Finding("link", name, sha256, None, repair)
@@ -358,7 +377,7 @@ def _check_files(expected, hashes):
             yield Finding("differs", name, sha256, hashes[path], repair)
 
 
-def _check_manifest(stage, manifest):
+def _check_manifest(stage: _Stage, manifest: Manifest) -> Iterator[Finding]:
     """Whether a manifest agrees with itself, and its hash list with it."""
     files = {name: sha256 for name, sha256 in manifest["files"].items() if name != SUMS}
     stated = restate(manifest)
@@ -380,7 +399,7 @@ def _check_manifest(stage, manifest):
             yield Finding("inconsistent", shown, "the manifest's files", "others", repair)
 
 
-def _find_extra(stage, manifest):
+def _find_extra(stage: _Stage, manifest: Manifest) -> Iterator[Finding]:
     """Files that no manifest lists; links are named and never followed."""
     if stage.kind in _FILES or stage.owner is not None:
         return
@@ -393,7 +412,7 @@ def _find_extra(stage, manifest):
             yield Finding(problem, stage.prefix + name, None, None, repair)
 
 
-def walk(folder):
+def walk(folder: Path) -> Iterator[Path]:
     """Yield everything in a folder that is no folder, in order; links are not followed."""
     for path in sorted(folder.iterdir()):
         if path.is_dir() and not path.is_symlink():
@@ -402,7 +421,7 @@ def walk(folder):
             yield path
 
 
-def _collect_sources(study, manifests):
+def _collect_sources(study: Study, manifests: Mapping[_Stage, Manifest]) -> Any:
     """Path (None where missing) and expected hash of each source file, by its name.
 
     Empty where the raw folder's list of them is not as its manifest says: that is a finding of
@@ -417,9 +436,11 @@ def _collect_sources(study, manifests):
     return {name: (found.get(name), recorded.get(name)) for name in names}
 
 
-def _check_sources(sources, hashes, study):
+def _check_sources(
+    sources: Mapping[str, Any], hashes: Mapping[Path, str | None], study: Study | None
+) -> Iterator[Finding]:
+    again = "" if study is None else f"upscale-audit ingest {shlex.quote(str(study.path))}"
     for name, (path, sha256) in sources.items():
-        again = f"upscale-audit ingest {shlex.quote(str(study.path))}"
         restore = f"put the recorded file back, or measure what is there: {again}"
         if path is None:
             yield Finding("missing", f"sources/{name}", sha256, None, restore)
@@ -431,7 +452,7 @@ def _check_sources(sources, hashes, study):
             yield Finding("differs", f"sources/{name}", sha256, hashes[path], restore)
 
 
-def _check_parents(manifests):
+def _check_parents(manifests: Mapping[_Stage, Manifest]) -> Iterator[Finding]:
     """Whether each stage was made from the stage that now stands before it."""
     for stage, manifest in manifests.items():
         for name, sha256 in manifest["parents"].items():
@@ -444,10 +465,10 @@ def _check_parents(manifests):
                 yield Finding("outdated", shown, sha256, found, stage.repair(manifest))
 
 
-def _check_vouchers(manifests):
+def _check_vouchers(manifests: Mapping[_Stage, Manifest]) -> Iterator[Finding]:
     """Whether what was measured or mapped is what was signed, as far as anything outside says."""
     for stage in manifests:
-        vouched = None if stage.base is None else _find_vouchers(stage)
+        vouched = None if stage.base is None else _find_vouchers(stage, stage.base)
         found = hash_file(stage.manifest_path)
         if vouched is not None and found not in vouched:
             expected = " or ".join(sorted(vouched)) or "a signed one"
@@ -455,23 +476,25 @@ def _check_vouchers(manifests):
             yield Finding("differs", name, expected, found, stage.repair())
 
 
-def _find_vouchers(stage):
+def _find_vouchers(stage: _Stage, base: Path) -> set[str] | None:
     """SHA-256s that a stage's manifest may have; None where nothing outside of it says."""
     if stage.kind in ("raw", "hyra", "phantoms"):
-        return find_stage_vouchers(stage.base, stage.kind)
-    signed = Journal(stage.base, "maps").read() if stage.kind == "maps" else None
+        return find_stage_vouchers(base, stage.kind)
+    signed = Journal(base, "maps").read() if stage.kind == "maps" else None
     if signed is None:
         return None
-    return signed.get(stage.manifest_path.relative_to(stage.base).as_posix(), set())
+    found: set[str] | None = signed.get(stage.manifest_path.relative_to(base).as_posix(), set())
+    return found
 
 
-def _list_roots(manifests):
+def _list_roots(manifests: Mapping[_Stage, Manifest]) -> dict[str, str]:
     roots = {
         stage.kind: manifest["merkle_root"]
         for stage, manifest in manifests.items()
         if stage.kind not in ("maps", *(kind for kind, _ in LINKS.values()))
     }
     for manifest in manifests.values():
-        if isinstance(manifest.get("sources_root"), str):
-            roots = {"sources": manifest["sources_root"]} | roots
+        sources_root = manifest.get("sources_root")
+        if isinstance(sources_root, str):
+            roots = {"sources": sources_root} | roots
     return roots

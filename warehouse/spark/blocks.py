@@ -5,20 +5,29 @@ dbt models that read blocks are run by dbt-spark on a cluster; what they give is
 the extra ``spark`` and Java 17, and a folder that every Spark worker sees under the same path.
 """
 
+from __future__ import annotations
+
 import json
 import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.plain_paths import is_plain
 from upscale_audit.warehouse.connect import open_build, quote_name, quote_text
 from upscale_audit.warehouse.spark.session import open_session
 
+if TYPE_CHECKING:
+    from upscale_audit.ingest.manifests import RawManifest
+    from upscale_audit.ingest.study import Study
+
+
 BLOCK_TABLES = {"source.upscale_audit.raw.blocks", "model.upscale_audit.int_blocks_scored"}
 PROBES_PER_CORE = 4
 
 
-def plan_phases(manifest):
+def plan_phases(manifest: Mapping[str, Any]) -> Any:
     """Divide the dbt models that blocks need between the engines.
 
     Parameters
@@ -40,7 +49,8 @@ def plan_phases(manifest):
         name: node for name, node in manifest["nodes"].items() if node["resource_type"] == "model"
     }
     parents = {name: set(node["depends_on"]["nodes"]) for name, node in models.items()}
-    carriers, readers = set(BLOCK_TABLES), set()
+    readers: set[Any] = set()
+    carriers = set(BLOCK_TABLES)
     able = {name for name in models if models[name]["config"]["meta"].get("engine") != "duckdb"}
     while found := {name for name in able - readers if parents[name] & carriers}:
         readers |= found
@@ -51,7 +61,8 @@ def plan_phases(manifest):
         if name in models and name not in needed:
             needed.add(name)
             stack.extend(parents[name])
-    phases, done, engine = [], set(), "duckdb"
+    done: set[Any] = set()
+    phases, engine = [], "duckdb"
     while done != needed:
         mine = readers if engine == "spark" else needed - readers
         phase = []
@@ -80,7 +91,14 @@ class BlocksOnSpark:
         ``run_dbt(arguments, variables, target)``, as `warehouse.dbt_runner.run_dbt` runs dbt.
     """
 
-    def __init__(self, study, database, raw_manifest, master, run_dbt):
+    def __init__(
+        self,
+        study: Study,
+        database: Path,
+        raw_manifest: RawManifest,
+        master: str,
+        run_dbt: Callable[..., None],
+    ) -> None:
         self.study = study
         self.database = database
         self.raw_manifest = raw_manifest
@@ -89,7 +107,7 @@ class BlocksOnSpark:
         self.folder = study.output / "dbt" / "spark"
         self.log = study.output / "dbt" / "logs" / "spark.log"
 
-    def compute(self):
+    def compute(self) -> dict[str, Any]:
         """Run every phase.
 
         Returns
@@ -113,12 +131,12 @@ class BlocksOnSpark:
         with open_session(self.master, self.folder, self.log) as session:
             self._check_shared(session)
             self._create_source(session)
-            computed = set()
+            computed: set[Any] = set()
             for engine, phase in phases:
                 self._run_phase(session, engine, phase, manifest, computed, variables)
         return variables
 
-    def _check_name(self):
+    def _check_name(self) -> None:
         """Refuse a folder in whose name Spark or dbt reads more than a name, as ``{a,b}``."""
         if not is_plain(self.study.output):
             raise StudyError(
@@ -127,7 +145,7 @@ class BlocksOnSpark:
                 " ordinary marks only as [study] output, or build without --spark"
             )
 
-    def _check_shards(self):
+    def _check_shards(self) -> None:
         listed = set(self.raw_manifest["block_shards"])
         found = {
             path.relative_to(self.study.raw).as_posix()
@@ -140,12 +158,12 @@ class BlocksOnSpark:
                 " upscale-audit ingest"
             )
 
-    def _create_source(self, session):
+    def _create_source(self, session: Any) -> None:
         path = str(self.study.raw / "blocks").replace("`", "``")
         session.sql("create database raw")
         session.sql(f"create view raw.blocks as select * from parquet.`{path}`")
 
-    def _check_shared(self, session):
+    def _check_shared(self, session: Any) -> None:
         """Let every worker write into the folder: what one writes elsewhere would be missing."""
         tasks = PROBES_PER_CORE * session.sparkContext.defaultParallelism
         probe = self.folder / "probe"
@@ -159,7 +177,9 @@ class BlocksOnSpark:
                 " path, as a shared folder"
             )
 
-    def _run_phase(self, session, engine, phase, manifest, computed, variables):
+    def _run_phase(
+        self, session: Any, engine: Any, phase: Any, manifest: Any, computed: Any, variables: Any
+    ) -> None:
         nodes = manifest["nodes"]
         select = [nodes[name]["name"] for name in phase]
         parents = sorted({one for name in phase for one in nodes[name]["depends_on"]["nodes"]})
@@ -175,7 +195,7 @@ class BlocksOnSpark:
             select += [nodes[one]["name"] for one in taken]
             self.run_dbt(["run", "--select", *select], variables, "build")
 
-    def _lend(self, session, relations):
+    def _lend(self, session: Any, relations: Any) -> None:
         """Copy small DuckDB tables to where Spark reads them."""
         with open_build(self.database, [self.study.raw, self.folder]) as connection:
             for schema, name in relations:
@@ -192,6 +212,6 @@ class BlocksOnSpark:
                 session.catalog.createTable(f"{schema}.{name}", path=str(path), source="parquet")
 
 
-def _relation(node):
+def _relation(node: Any) -> Any:
     """Give the schema and name of a dbt node's table."""
     return node["schema"], node.get("alias") or node["name"]

@@ -9,7 +9,9 @@ import subprocess
 import threading
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Self
 
 from upscale_audit.ingest.errors import StudyError
 
@@ -30,7 +32,7 @@ _CATALOGUE = {
 
 
 @contextlib.contextmanager
-def open_session(master, folder, log):
+def open_session(master: str, folder: Path, log: Path) -> Iterator[Any]:
     """Start a Spark driver in a process of its own, for the time of a ``with`` block.
 
     Parameters
@@ -79,7 +81,7 @@ def open_session(master, folder, log):
             raise
 
 
-def _check_master(master):
+def _check_master(master: str) -> None:
     """Raise unless one of the masters of ``spark://host:port,host:port`` takes a connection."""
     if not master.startswith("spark://"):
         return
@@ -100,7 +102,7 @@ def _check_master(master):
     )
 
 
-def _check_java():
+def _check_java() -> None:
     home = os.environ.get("JAVA_HOME")
     java = os.path.join(home, "bin", "java") if home else "java"
     if shutil.which(java) is None:
@@ -111,7 +113,7 @@ def _check_java():
 
 
 @contextlib.contextmanager
-def _start_driver(master, folder, log):
+def _start_driver(master: str, folder: Path, log: Any) -> Iterator[Any]:
     """Start the driver's JVM, let PySpark use it, and wait for its end: its memory is then free."""
     from pyspark import SparkConf, SparkContext
     from pyspark.errors import PySparkException
@@ -137,7 +139,7 @@ def _start_driver(master, folder, log):
                 gateway.proc.wait()
 
 
-def _stop(session):
+def _stop(session: Any) -> None:
     """Stop a session, whether or not its driver still answers."""
     from py4j.protocol import Py4JError
 
@@ -147,7 +149,7 @@ def _stop(session):
         session.stop()
 
 
-def _forget_driver():
+def _forget_driver() -> None:
     """Clear what PySpark keeps of a driver, one a process: the next session has its own."""
     from pyspark import SparkContext
     from pyspark.sql import SparkSession
@@ -158,11 +160,11 @@ def _forget_driver():
 
 
 @contextlib.contextmanager
-def _without_network_errors():
+def _without_network_errors() -> Iterator[None]:
     """Keep Py4J from logging a lost driver with a traceback; what it raises is said once."""
 
-    def is_other(record):
-        return record.module != "java_gateway"
+    def is_other(record: Any) -> bool:
+        return bool(record.module != "java_gateway")
 
     root = logging.getLogger()
     root.addFilter(is_other)
@@ -172,7 +174,7 @@ def _without_network_errors():
         root.removeFilter(is_other)
 
 
-def _has_ended(process, seconds=2):
+def _has_ended(process: Any, seconds: int = 2) -> bool:
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
@@ -180,14 +182,14 @@ def _has_ended(process, seconds=2):
     return True
 
 
-def _say_start_failed(master, log):
+def _say_start_failed(master: str, log: Any) -> Any:
     return StudyError(
         f"Spark did not start at {master}: {_find_cause(log)}; check the address, and that java"
         f" -version says 17 or later; {log} says more"
     )
 
 
-def _say_no_worker(master, log):
+def _say_no_worker(master: str, log: Any) -> Any:
     return StudyError(
         f"no Spark worker at {master} has taken a task for {PATIENCE_S} s: start workers that reach"
         " this machine and can give an executor its memory (spark.executor.memory, 1 GiB unless"
@@ -195,14 +197,14 @@ def _say_no_worker(master, log):
     )
 
 
-def _say_driver_ended(log):
+def _say_driver_ended(log: Any) -> Any:
     return StudyError(
         f"Spark's driver on this machine ended: {_find_cause(log)}; if it was out of memory, set"
         f" spark.driver.memory; {log} says more"
     )
 
 
-def _find_cause(log):
+def _find_cause(log: Any) -> Any:
     """Give the last line of a log that names an error, or its last line."""
     lines = [line.strip() for line in Path(log).read_text(errors="replace").splitlines()]
     lines = [line for line in lines if line and not line.startswith(("at ", "..."))]
@@ -218,21 +220,21 @@ class _Watch:
     context : pyspark.SparkContext
     """
 
-    def __init__(self, context):
+    def __init__(self, context: Any) -> None:
         self.has_given_up = False
         self._context = context
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         self._ended.set()
         self._thread.join()
 
-    def _follow(self):
+    def _follow(self) -> None:
         from py4j.protocol import Py4JError
 
         busy = time.monotonic()
@@ -244,7 +246,7 @@ class _Watch:
                     self.has_given_up = True
                     self._context.cancelAllJobs()
 
-    def _is_waiting(self):
+    def _is_waiting(self) -> bool:
         tracker = self._context.statusTracker()
         stages = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
         is_running = any(stage is not None and stage.numActiveTasks for stage in stages)

@@ -506,3 +506,14 @@ def test_a_repaired_model_is_labelled_by_the_one_it_is_of(load):
     text = GOOD.replace('model_id = "beta"', 'model_id = "beta"\nlabel = "B"\nrepair = true')
     study = load(text + '[lr]\nscale = 2\nrule = "antialiased"\n')
     assert [model.facts.label for model in study.models] == [None, "B", "B, repaired"]
+
+
+def test_a_study_of_published_files_says_that_it_has_no_references(tmp_path):
+    (tmp_path / "a.csv").write_text("")
+    (tmp_path / "study.toml").write_text(
+        '[study]\nname = "s"\n[[published]]\nfile = "a.csv"\nlabel = "generator"\n'
+    )
+    study = load_study(tmp_path / "study.toml")
+    assert study.references is None
+    with pytest.raises(StudyError, match="names no images: expected references in"):
+        _ = study.reference_folder

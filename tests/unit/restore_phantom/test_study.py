@@ -13,6 +13,7 @@ from tests.unit.restore_phantom.conftest import draw_scene
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file
 from upscale_audit.ingest.patients import PatientList
+from upscale_audit.ingest.restorers import Repair
 from upscale_audit.ingest.run import ingest_study
 from upscale_audit.ingest.schema import PHANTOM_TABLES, arrow_schema
 from upscale_audit.ingest.stated_window import Window
@@ -144,6 +145,15 @@ def test_what_is_asked_for_no_more_is_removed(study, made):
         "a.png",
     ]
     assert {row["arm"] for row in read(made, "injections")} == {"sham", "lost"}
+
+
+def test_images_that_are_made_of_another_models_are_not_made_again(study, tmp_path):
+    bicubic, copied = study.models
+    repaired = replace(study, models=(bicubic, replace(copied, restorer=Repair("bicubic"))))
+    report = make_phantoms(repaired, tmp_path / "out", SMALL, workers=1)
+    assert report.arms_left_out == {"copied": "is made of the images of bicubic"}
+    models = {row["model_id"] for row in read(tmp_path / "out", "injections")}
+    assert models == {"bicubic", "copied"}
 
 
 def test_without_an_lr_rule_there_are_no_parts_and_nothing_goes_through(study, tmp_path):
