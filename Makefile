@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 AUDIT := $(BIN)/upscale-audit
+ROOMS := analysis ingest restore warehouse
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 export DO_NOT_TRACK := 1
@@ -23,6 +24,8 @@ install: $(VENV)/.installed ## Make .venv with the pinned packages
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) --editable '.[figures,provenance,cluster,dev]'
+	mkdir -p $(VENV)/types/upscale_audit
+	for room in $(ROOMS); do ln -sfn "$(CURDIR)/$$room" $(VENV)/types/upscale_audit/; done
 	touch $@
 
 .PHONY: warehouse
