@@ -1,4 +1,4 @@
--- Which numbers were chosen here and which are published, and what does each decide? `section` is of
+-- Which numbers were chosen here, which are published, and what does each decide? `section` is of
 -- docs/definitions.md. What a study chooses itself is in its file.
 -- One row per constant, what is this project's own first.
 select
