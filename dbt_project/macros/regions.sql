@@ -36,11 +36,18 @@
     where blocks.variance_dn2_reference is not null
 {%- endmacro %}
 
+{#- Direction components that every measured block has, and their units. -#}
+{% macro area_components() %}
+    {{ return({
+        'sharp': '', 'texture': '', 'hf': '', 'noise': 'dn', 'block': 'dn', 'mu': 'dn'
+    }) }}
+{% endmacro %}
+
 {#- Quantities of an area: a name; its unit, least and greatest value, and of int_image_areas or
     int_image_area_extremes the columns, before the path, of its sum and of the blocks that have
     it. -#}
 {% macro area_quantities() %}
-    {{ return({
+    {%- set quantities = {
         'mse_dn2': ['dn2', 0, 65025, 'sum_mse_dn2', 'count_mse_dn2'],
         'invented_dn2': ['dn2', 0, 'null', 'sum_invented_dn2', 'count_invented_dn2'],
         'lost_dn2': ['dn2', 0, 65025, 'sum_lost_dn2', 'count_lost_dn2'],
@@ -51,7 +58,13 @@
         'erroneous_ratio': ['', 0, 1, 'erroneous', 'count_mse_dn2'],
         'extreme_ratio': ['', 0, 1, 'extreme', 'scored'],
         'lr_contradicted_ratio': ['', 0, 1, 'contradicted', 'judged'],
-    }) }}
+    } -%}
+    {%- for name, unit in area_components().items() -%}
+    {%- do quantities.update({
+        'd_' ~ name: [unit, 'null', 'null', 'sum_d_' ~ name, 'count_d_' ~ name]
+    }) -%}
+    {%- endfor -%}
+    {{ return(quantities) }}
 {% endmacro %}
 
 {#- Quantities whose sums do not hang on limits of the study. -#}

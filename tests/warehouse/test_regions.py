@@ -36,6 +36,12 @@ QUANTITIES = (
     "shifted_dn2",
     "local_ssim",
     "axis1",
+    "d_sharp",
+    "d_texture",
+    "d_hf",
+    "d_noise",
+    "d_block",
+    "d_mu",
 )
 
 
@@ -293,6 +299,10 @@ def test_what_is_damaged_in_the_lungs_alone_is_found_there(ask):
     assert rows["lung", "mse_dn2"]["difference_low"] > 20
     assert rows["lung", "invented_dn2"]["excess_low"] > 20
     assert abs(rows["background", "invented_dn2"]["difference"]) < 9
+    # White noise is sharp, fine and noisy, and shifts no mean.
+    for name in ("d_sharp", "d_hf", "d_noise"):
+        assert rows["lung", name]["difference_low"] > 0
+    assert rows["lung", "d_mu"]["mean_low"] < 0 < rows["lung", "d_mu"]["mean_high"]
 
 
 def test_limits_of_tenths_are_means_of_the_references_own(ask):
