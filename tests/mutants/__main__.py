@@ -145,9 +145,10 @@ def copy_repository(folder):
 
 
 def make_environment(copy):
-    """Give an environment in which Python finds a copy's packages first."""
+    """Give an environment in which Python finds a copy's packages first, and no outer options."""
     paths = os.pathsep.join([str(copy / "namespace"), str(copy)])
-    return os.environ | {"PYTHONPATH": paths}
+    options = {"PYTEST_ADDOPTS": "", "PYTHONPATH": paths}
+    return os.environ | options
 
 
 def try_fault(fault, copy):

@@ -280,8 +280,9 @@ def test_a_basis_that_is_not_the_studys_is_said_in_a_line(
     from upscale_audit.warehouse.build import BuildReport
 
     report = BuildReport(
-        tiny_study.root, 0, 0, 0, "", axis_basis="standard-1", axis_alignment=alignment
-    )
+        tiny_study.root, 0, 0, 0, "", axis_basis="standard-1", axis_alignment=alignment,
+        least_alignment=0.9,
+    )  # fmt: skip
     monkeypatch.setattr("upscale_audit.warehouse.build.build_warehouse", lambda *_: report)
     code, _, said = run_cli(capsys, "build", tiny_study.load().path)
     assert code == 0

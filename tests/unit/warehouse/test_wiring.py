@@ -48,8 +48,8 @@ def test_run_ingests_builds_exports_draws_and_reports_in_this_order(monkeypatch)
 
 def test_build_passes_threads_and_spark_on(monkeypatch):
     made = Recorder(
-        resumed=False, carried_blocks=1, axis_alignment=None, warehouse="w", bytes=1, tests=1,
-        sources_root="r",
+        resumed=False, carried_blocks=1, axis_alignment=None, least_alignment=0.9, warehouse="w",
+        bytes=1, tests=1, sources_root="r",
     )  # fmt: skip
     monkeypatch.setattr("upscale_audit.warehouse.build.build_warehouse", made)
     assert call("build", STUDY, "--threads", 3, "--spark", "local[2]") == 0
