@@ -1,5 +1,7 @@
 """The simulated studies of `make calibrate` are what they claim; its counting is right."""
 
+import re
+
 import duckdb
 import numpy as np
 import pyarrow.parquet as pq
@@ -74,6 +76,46 @@ def test_the_campaign_builds_what_it_asks_and_counts_every_answer():
     assert {item.effect for item in counts} == {"normal", "skewed"}
     assert {item.studies for item in counts} == {1}
     assert {item.hits for item in counts} == {0, 1}
+
+
+def read_cells(section):
+    """Give (what, patients, hits, studies) of every cell of a section of the page."""
+    found = []
+    for table in re.findall(r"^\| what \|.*\n(?:\|.*\n)+", section, re.MULTILINE):
+        head, _, *lines = ([cell.strip() for cell in line.split("|")] for line in table.split("\n"))
+        for line in filter(lambda line: len(line) > 1, lines):
+            for name, cell in zip(head, line, strict=True):
+                size = re.fullmatch(r"([\d,]+) patients, n = (\d+)", name)
+                if size and cell:
+                    count = int((re.search(r"n = (\d+)\)", cell) or size).groups()[-1])
+                    share = float(re.search(r"[\d.]+", cell).group())
+                    patients = int(size.group(1).replace(",", ""))
+                    found.append((line[1], patients, round(share * count / 100), count))
+    return found
+
+
+def test_readme_says_of_the_page_what_it_holds(repository):
+    page = (repository / "docs" / "calibration.md").read_text(encoding="utf-8")
+    readme = " ".join((repository / "README.md").read_text(encoding="utf-8").split())
+    _, intervals, rates, _, published, *_ = map(read_cells, page.split("\n## "))
+
+    def count(cells, least=0, what=""):
+        chosen = [cell for cell in cells if cell[1] >= least and cell[0].startswith(what)]
+        return sum(cell[2] for cell in chosen), sum(cell[3] for cell in chosen)
+
+    hits, studies = count(published, what="published: chi-square of the boundary")
+    corrected, _ = count(published, what="corrected location test")
+    assert f"{hits} of {studies} studies, the corrected one beside it in {corrected}." in readme
+    held, cases = count(intervals, least=10)
+    held_rates, of_rates = count(rates, least=10)
+    said = f"hold the truth in {held / cases:.0%} of {cases:,} cases, those of flag rates in"
+    said += f" {held_rates / of_rates:.0%} of {of_rates:,}."
+    assert said.replace("%", " %") in readme
+    worst = min(
+        (cell for cell in intervals if cell[1] == 15 and cell[0].startswith("frame excess")),
+        key=lambda cell: cell[2] / cell[3],
+    )
+    assert f"baseline in {worst[2] / worst[3]:.0%} of {worst[3]}.".replace("%", " %") in readme
 
 
 def test_the_page_says_of_how_many_builds_and_what_one_cannot_tell():
