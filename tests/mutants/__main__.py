@@ -119,6 +119,8 @@ def _pass(names, copies):
     copy = copies.get()
     try:
         code, said = _run_tests(names, copy)
+    except subprocess.TimeoutExpired:
+        code, said = None, f"longer than {LONGEST_S} s"
     finally:
         copies.put(copy)
     if code != 0:

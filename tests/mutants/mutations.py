@@ -1,8 +1,8 @@
 """Mutations that Cosmic Ray makes of modules that decide numbers: a sample, and what survives.
 
 https://cosmic-ray.readthedocs.io. A mutation is one operator, number, comparison or statement
-changed; many mean nothing (a message, a type, an order that does not matter), so that what
-survives is read one by one, and those that mean something become tests.
+changed; many mean nothing (a message, a type, an order that does not matter), so that no share is
+asked for: the page shows each that survived, to be read.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ TARGETS = {
 
 SAMPLED = 300
 TIMEOUT_S = 120
-SKIPPED_OPERATORS = "core/RemoveDecorator"
+SKIPPED_OPERATOR = "core/RemoveDecorator"
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def _choose(copy, targets, sampled):
         with _open(copy, module) as session:
             for item in session.work_items:
                 (spec,) = item.mutations
-                if spec.operator_name != SKIPPED_OPERATORS:
+                if spec.operator_name != SKIPPED_OPERATOR:
                     place = f"{module} {spec.operator_name} {spec.occurrence}"
                     ranked.append((hashlib.sha256(place.encode()).hexdigest(), module, item.job_id))
     chosen = {module: set() for module in targets}
