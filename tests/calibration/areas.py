@@ -155,7 +155,7 @@ def estimate_areas(scores):
         return connection.sql("select * from mart_detectors").pl().to_dicts()
 
 
-def make_renderer(sql, macros):
+def make_renderer(sql, macros, **known):
     """Give a function from a dbt model's name to its SQL, rendered without dbt.
 
     Parameters
@@ -164,12 +164,14 @@ def make_renderer(sql, macros):
         File by name, within `MODELS`.
     macros : iterable of str
         Files of macros that they call, without suffix.
+    known : object
+        More that they may name.
 
     Returns
     -------
     callable
     """
-    environment = make_environment(*macros)
+    environment = make_environment(*macros, **known)
     return lambda name: environment.from_string(
         (MODELS / sql[name]).read_text(encoding="utf-8")
     ).render()

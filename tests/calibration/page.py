@@ -23,8 +23,8 @@ each number of patients {{builds}}, of {{models}} models, half for each kind of 
 A measured value is a population mean, plus effects of patient, image and block. Patient effects
 are normal, or skewed: exponential, a few patients restored far worse than the rest.
 Not simulated: the intervals of artefacts and of what exceeds a control in mart_axis1_types, of
-more than two of the choices in mart_axis1_multiverse, of shares in mart_tier3_states, and those of
-mart_ledger, mart_consistency and mart_consistency_profile, which resample as rings and seams do.
+more than two of the choices in mart_axis1_multiverse, and those of mart_consistency_profile, which
+resamples as rings and seams do.
 
 In parentheses is the Monte-Carlo 95 % interval of the figure itself (Wilson's, for the number of
 studies that independent draws would need to vary as the builds did). **Bold** lies outside the
