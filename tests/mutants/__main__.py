@@ -207,17 +207,22 @@ def _list_faults(results):
 
 def _list_mutations(mutations):
     survived = [item for item in mutations if not item.is_noticed]
+    harmless = sum(item.reason is not None for item in survived)
+    able = len(mutations) - harmless
     lines = [
         "",
         "## Mutations by Cosmic Ray",
         "",
         f"A sample of {len(mutations)} of all that it makes of {len(TARGETS)} modules that decide",
-        f"numbers (tests/mutants/mutations.py): {len(mutations) - len(survived)} were noticed by",
-        "the modules' own unit tests. The others, each with the line as it was and as it became:",
+        f"numbers (tests/mutants/mutations.py), annotations apart. {harmless} change no value; of",
+        f"the other {able} the modules' own unit tests noticed {len(mutations) - len(survived)}.",
+        "Those that survived, each with the line as it was and as it became:",
         "",
     ]
     for item in survived:
-        lines += [f"`{item.file}` line {item.line}", "", "```diff", *item.changed_lines, "```", ""]
+        said = f": {item.reason}" if item.reason else ""
+        lines += [f"`{item.file}` line {item.line}{said}", ""]
+        lines += ["```diff", *item.changed_lines, "```", ""]
     return lines[:-1]
 
 

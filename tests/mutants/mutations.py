@@ -5,6 +5,7 @@ changed; many mean nothing (a message, a type, an order that does not matter), s
 asked for: the page shows each that survived, to be read.
 """
 
+import ast
 import hashlib
 import subprocess
 import sys
@@ -26,6 +27,31 @@ TARGETS = {
     "restore/variants.py": ["tests/unit/restore/test_variants.py"],
 }
 """Modules whose tests take seconds, and those tests."""
+
+EQUIVALENT = {
+    "found = np.flatnonzero(np.bincount(image.grey.ravel(), minlength= 255))": (
+        "asks only which values occur, of which 255 is one whatever the least length"
+    ),
+    "files = walk_files(folder, [place for place in others if place > folder])": (
+        "a folder below another is the greater of the two, and one beside it decides nothing"
+    ),
+    "depth = min((len(file.parts) for file in candidates), default= 1)": (
+        "of no candidates none is the nearest, at whatever depth"
+    ),
+    "missing = sorted(known ^ found)": "what was found is a part of what is known",
+    "chunk = stream.read(1 + 16)": "reads the same bytes, in more pieces",
+    "dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=False)": (
+        "the columns were made of the same rows, and are of one length"
+    ),
+    "size = 2 >> int(np.ceil(4 * sigma_px)) + 1": (
+        "is 0, for which OpenCV takes the size from sigma: the same Gaussian to a grey level"
+    ),
+    "return np.where(value < 0.0031308, 12.92 * value, 1.055 * value ** (1 / 2.4) - 0.055)": (
+        "the two branches meet at that value"
+    ),
+    "@dataclass(frozen=False)": "nothing assigns to it",
+}
+"""Why a mutation changes no value: by the line that it makes."""
 
 SAMPLED = 300
 TIMEOUT_S = 120
@@ -49,6 +75,12 @@ class Mutation:
     line: int
     diff: str
     is_noticed: bool
+
+    @property
+    def reason(self):
+        """Why it changes no value, or None where a test should have noticed."""
+        made = [line[1:].strip() for line in self.changed_lines if line.startswith("+")]
+        return EQUIVALENT.get(" ".join(made))
 
     @property
     def changed_lines(self):
@@ -131,16 +163,41 @@ def _choose(copy, targets, sampled):
     """Choose the mutations whose hashes are the smallest, over all modules; by job, of each."""
     ranked = []
     for module in targets:
+        annotated = find_annotations((copy / module).read_text(encoding="utf-8"))
         with _open(copy, module) as session:
             for item in session.work_items:
                 (spec,) = item.mutations
-                if spec.operator_name != SKIPPED_OPERATOR:
+                is_code = not any(begin <= spec.start_pos < end for begin, end in annotated)
+                if is_code and spec.operator_name != SKIPPED_OPERATOR:
                     place = f"{module} {spec.operator_name} {spec.occurrence}"
                     ranked.append((hashlib.sha256(place.encode()).hexdigest(), module, item.job_id))
     chosen = {module: set() for module in targets}
     for _, module, job_id in sorted(ranked)[:sampled]:
         chosen[module].add(job_id)
     return chosen
+
+
+def find_annotations(text):
+    """Find where a module says of what type something is: nothing runs there.
+
+    Parameters
+    ----------
+    text : str
+        Of a module that postpones the evaluation of annotations.
+
+    Returns
+    -------
+    list of tuple
+        Begin and end of each, as (line, column), lines from 1 and columns from 0.
+    """
+    nodes = []
+    for node in ast.walk(ast.parse(text)):
+        nodes += [getattr(node, "annotation", None), getattr(node, "returns", None)]
+    return [
+        ((node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset))
+        for node in nodes
+        if node is not None
+    ]
 
 
 def _execute(copy, environment, module, chosen):

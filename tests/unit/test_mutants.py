@@ -12,7 +12,7 @@ from tests.mutants.__main__ import (
     read_faults,
     try_fault,
 )
-from tests.mutants.mutations import TARGETS, Mutation
+from tests.mutants.mutations import EQUIVALENT, TARGETS, Mutation, find_annotations
 
 FAULTS = read_faults()
 
@@ -61,9 +61,26 @@ def test_the_page_shows_what_of_the_sampled_mutations_survived():
     mutations = [Mutation("a.py", 2, diff, False), Mutation("b.py", 3, diff, True)]
     page = format_page([], mutations)
     assert "A sample of 2" in page
-    assert "1 were noticed" in page
+    assert "0 change no value; of\nthe other 2 the modules' own unit tests noticed 1." in page
     assert "`a.py` line 2\n\n```diff\n-y = x < 1\n+y = x <= 1\n```" in page
     assert "b.py" not in page
+
+
+def test_a_mutation_that_changes_no_value_is_shown_with_the_reason():
+    (made, reason), *_ = EQUIVALENT.items()
+    mutations = [Mutation("a.py", 2, f"-x = 1\n+    {made}\n", False)]
+    page = format_page([], mutations)
+    assert f"`a.py` line 2: {reason}\n" in page
+    assert "1 change no value; of\nthe other 0 " in page
+
+
+def test_what_annotations_say_is_not_mutated():
+    text = (
+        "x: int | None = 1 | 2\n\n\ndef f(a: str | None, b=3) -> int | None:\n    return a or b\n"
+    )
+    lines = text.splitlines()
+    found = [lines[begin[0] - 1][begin[1] : end[1]] for begin, end in find_annotations(text)]
+    assert sorted(found) == ["int | None", "int | None", "str | None"]
 
 
 @pytest.mark.parametrize("module", TARGETS)

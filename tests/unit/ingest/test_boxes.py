@@ -114,6 +114,32 @@ def test_boxes_beyond_their_image_that_nothing_explains_are_refused_with_the_key
     assert sides(placed)[2] == (450, 450, 30, 30)
 
 
+@pytest.mark.parametrize(
+    "beyond", [(-9, 60, 10, 10), (60, -9, 10, 10), (90, 10, 19, 10), (10, 90, 10, 19)]
+)
+def test_a_box_beyond_any_side_is_one_beyond_its_image(write, beyond):
+    path = write("image,label,x,y,w,h\n", [(10, 10, 20, 20), beyond])
+    with pytest.raises(StudyError, match="line 3: the box reaches beyond its reference of 100x100"):
+        place(path, (100, 100))
+
+
+@pytest.mark.parametrize(("inside", "is_taken"), [(49, True), (98, True), (48, False)])
+def test_one_box_in_fifty_beyond_its_image_is_a_slip_of_the_pen(write, inside, is_taken):
+    rows = [(step, 10, 20, 20) for step in range(inside // 2)]
+    rows += [(step, 40, 20, 20) for step in range(inside - len(rows))]
+    path = write("image,label,x,y,w,h\n", [*rows, (90, 90, 50, 50)])
+    if is_taken:
+        assert place(path, (100, 100))[-1]["status"] == "clipped"
+    else:
+        with pytest.raises(StudyError, match=f"as 1 of {inside + 1} do"):
+            place(path, (100, 100))
+
+
+def test_a_centre_between_two_pixels_is_no_whole_one(write):
+    path = write("image,label,x_center,y_center,width,height\n", [(20, 30, 5, 7)])
+    assert sides(read_boxes(path)) == [(17.5, 26.5, 5, 7)]
+
+
 def test_every_box_is_counted_as_what_it_is(write):
     rows = [
         (10, 10, 20, 20),

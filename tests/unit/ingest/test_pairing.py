@@ -11,6 +11,7 @@ import pytest
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.images import REJECT_CODES
 from upscale_audit.ingest.pairing import pair_study
+from upscale_audit.ingest.study import load_study
 
 GREY = np.zeros((8, 8), np.uint8)
 
@@ -338,6 +339,17 @@ def test_a_study_without_a_reference_is_refused(study_folder):
     study = study_folder.load()
     with pytest.raises(StudyError, match=r"no reference image in .*\.png, \.jpg.*references in"):
         pair_study(study)
+
+
+def test_a_folder_that_restore_has_not_made_is_named_with_the_command(tiny_study):
+    tiny_study.load()
+    file = tiny_study.root / "study.toml"
+    restorer = 'restorer = { kind = "noise" }'
+    file.write_text(file.read_text().replace('model_id = "beta"', f'model_id = "beta"\n{restorer}'))
+    assert pair_study(load_study(file)).pairs
+    tiny_study.folder("beta", "notta").rename(tiny_study.root / "moved")
+    with pytest.raises(StudyError, match=r"no folder .*beta.* 'beta': run upscale-audit restore"):
+        pair_study(load_study(file))
 
 
 def test_a_folder_that_vanished_is_named(tiny_study):

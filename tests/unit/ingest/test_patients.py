@@ -3,7 +3,12 @@
 import pytest
 
 from upscale_audit.ingest.errors import StudyError
-from upscale_audit.ingest.patients import LAYOUTS, PatientList, read_patients
+from upscale_audit.ingest.patients import (
+    LAYOUTS,
+    PatientList,
+    is_plain_list,
+    read_patients,
+)
 from upscale_audit.ingest.run import ingest_study
 
 NOTHING = {"finding_labels": None, "follow_up": None, "age_years": None, "sex": None,
@@ -185,6 +190,18 @@ def test_ingest_reads_it_says_what_is_missing_and_reads_it_anew(study_folder, re
     ingest_study(study, workers=1)
     assert [row["patient_id"] for row in read_rows(study.raw, "labels")] == ["1", "2", "2"]
     assert "labels/who.csv" in (study.raw / "sources.sha256").read_text()
+
+
+@pytest.mark.parametrize(
+    ("header", "is_plain"),
+    [("image,patient", True), (" Patient , age,IMAGE", True), ("image,age", False), ("", False)],
+)
+def test_a_plain_list_has_a_column_for_the_image_and_one_for_the_patient(
+    tmp_path, header, is_plain
+):
+    path = tmp_path / "list.csv"
+    path.write_text(f"{header}\na.png,1\n")
+    assert is_plain_list(path) is is_plain
 
 
 def test_a_plain_list_of_images_and_patients_may_stand_as_entries(study_folder, read_rows):

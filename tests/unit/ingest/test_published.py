@@ -182,6 +182,15 @@ def test_damaged_utf_8_is_not_taken_for_shift_jis(path, encoding):
         read_results(path, "p")
 
 
+def test_damage_far_down_is_named_by_its_byte(path):
+    lines = ["image_id,model\n", *(f"ダ{number},m\n" for number in range(20_000))]
+    data = "".join(lines).encode()
+    position = 3 * (1 << 16) + data[3 << 16 :].index("ダ".encode())
+    path.write_bytes(data[:position] + b"\xff" + data[position + 1 :])
+    with pytest.raises(StudyError, match=rf"damaged: byte {position} is no UTF-8"):
+        read_results(path, "p")
+
+
 def test_neither_encoding(path):
     path.write_bytes(b"image_id,model\n\x81\x20,m\n")
     with pytest.raises(StudyError, match=r"neither UTF-8 nor Shift-JIS.*save it again as CSV"):
@@ -481,7 +490,9 @@ def test_a_location_lacks_nothing(path, name, text, expected):
         read_locations(path, "p")
 
 
-@pytest.mark.parametrize(("row", "col"), [("127", "127"), ("128", "0"), ("0", "128")])
+@pytest.mark.parametrize(
+    ("row", "col"), [("127", "127"), ("128", "0"), ("0", "128"), ("400", "0"), ("0", "400")]
+)
 def test_a_location_lies_in_its_grid(path, row, col):
     cells = [*LOCATION[:3], row, col, *LOCATION[5:]]
     write_csv(path, LOCATION_HEADER, [cells])

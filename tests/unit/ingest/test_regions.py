@@ -1,5 +1,7 @@
 """Regions of blocks: majorities counted pixel by pixel, the background by scipy's labelling."""
 
+import hashlib
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -16,6 +18,8 @@ from upscale_audit.ingest.regions import (
     scale_labels,
     spell_rows,
 )
+from upscale_audit.ingest.run import ingest_study
+from upscale_audit.ingest.study import load_study
 
 
 def choose_by_hand(labels, structures):
@@ -152,6 +156,56 @@ def test_scaling_takes_the_pixel_in_which_the_middle_lies(shape):
 )
 def test_only_masks_of_the_references_shape_fit(mask, reference, does):
     assert fits(mask, reference) == does
+
+
+def test_ingest_finds_the_regions_of_every_film_and_says_what_became_of_its_mask(
+    study_folder, read_rows
+):
+    """Films with a dark side, cut blocks at two sides, and masks good, empty, torn and unknown."""
+    study_folder.add_model("m", ("notta",))
+    study_folder.add_model("n", ("notta",))
+    masks = study_folder.root / "masks"
+    masks.mkdir()
+    mask = np.zeros((28, 44), np.uint8)
+    mask[8:19, 16:30] = 1
+    for image_id in ("a", "b", "c", "d"):
+        study_folder.add_image(image_id, mask.shape)
+        film = np.random.default_rng(ord(image_id)).integers(60, 200, mask.shape).astype(np.uint8)
+        film[:, :8] = 5
+        for model_id in (None, "m", "n"):
+            study_folder.put(f"{image_id}.png", film, model_id)
+        study_folder.put(f"{image_id}.png", mask * (image_id != "b"))
+        (study_folder.root / "reference" / f"{image_id}.png").rename(masks / f"{image_id}.png")
+        study_folder.put(f"{image_id}.png", film)
+    whole = (masks / "c.png").read_bytes()
+    (masks / "c.png").write_bytes(whole[: len(whole) // 2])
+    (masks / "d.png").rename(masks / "stranger.png")
+    study_folder.load()
+    file = study_folder.root / "study.toml"
+    regions = '[regions]\nfolder = "masks"\nlabels = { 1 = "lung" }\n'
+    file.write_text(file.read_text() + regions)
+    study = load_study(file)
+    ingest_study(study, workers=1)
+    status = {row["image_id"]: row["status"] for row in read_rows(study.raw, "masks")}
+    assert status == {"a": "used", "b": "empty", "c": "truncated", "d": "missing"}
+    refused = {
+        (row["file_name"], row["reason"], row["role"]): row["file_sha256"]
+        for row in read_rows(study.raw, "rejects")
+    }
+    torn = hashlib.sha256((masks / "c.png").read_bytes()).hexdigest()
+    assert refused[("c.png", "truncated", "mask")] == torn
+    assert ("stranger.png", "no_reference", "mask") in refused
+    names = {row["region_code"]: row["region"] for row in read_rows(study.raw, "regions")}
+    found = {
+        row["block_row"]: [names[ord(code) - 48] for code in row["regions"]]
+        for row in read_rows(study.raw, "region_rows")
+        if row["image_id"] == "a"
+    }
+    out = ["background", *["outside"] * 5]
+    lung = ["background", "outside", "lung", "lung", "outside", "outside"]
+    # A block that the frame cuts is what its neighbour is.
+    assert found == {0: out, 1: lung, 2: out, 3: out}
+    assert {row["image_id"] for row in read_rows(study.raw, "region_rows")} == {"a"}
 
 
 def test_rows_are_spelt_a_character_a_block():

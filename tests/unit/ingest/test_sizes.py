@@ -62,6 +62,16 @@ def test_a_resampled_image_is_the_published_equation(decode, rule, size):
     assert gap.max() <= (1.01 if rule == "lanczos4" else 0.5 + 1e-9)
 
 
+@pytest.mark.parametrize("rule", ["lanczos4", "mitchell"])
+@pytest.mark.parametrize("low", range(0, 60, 3))
+def test_what_overshoots_is_cut_at_black_and_white(decode, rule, low):
+    image = np.full((24, 32), 255 - low // 3, np.uint8)
+    image[:, 8:16], image[:, 16:24] = low, 0
+    found = bring_to_size(decode(image), (48, 64), rule).grey
+    wanted = np.stack([resample_naively(image[0], 64, rule)] * 48)
+    assert np.abs(found - np.clip(wanted, 0, 255)).max() <= 1.01
+
+
 @pytest.mark.parametrize("factor", [2, 3, 4])
 def test_area_is_the_mean_of_what_lies_under_a_pixel(decode, factor):
     rows, cols = 96 // factor // 4 * 4, 128 // factor // 4 * 4

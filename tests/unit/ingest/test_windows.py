@@ -184,6 +184,67 @@ def test_a_step_is_what_a_stored_value_is_worth_or_infinite():
         assert step(Window("dicom"), Tone(curve=curve)) == np.inf
 
 
+@pytest.mark.parametrize(("high", "step"), [(4095, 255 / 4095), (4096, np.inf)])
+def test_a_step_is_stated_where_all_of_the_window_can_be_stored(high, step):
+    stored = Stored(np.arange(256).reshape(16, 16), 12)
+    assert show(stored, Display(Window("fixed", 0, high)))[3] == step
+
+
+def test_values_at_the_ends_of_a_window_are_not_cut():
+    stored = Stored(np.array([[9, 10, 11], [19, 20, 21]]), 12)
+    grey, facts, _, _ = show(stored, Display(Window("fixed", 10, 20)))
+    assert facts["window_clipped_px"] == 2
+    assert grey.tolist() == [[0, 0, 26], [230, 255, 255]]
+
+
+def test_white_is_the_other_way_round_where_the_file_says_so():
+    plain = Stored(np.array([[0, 1, 200, 255]], np.uint8), 8, Tone(is_inverted=True))
+    assert show(plain, Display(None))[0].tolist() == [[255, 254, 55, 0]]
+    deep = Stored(np.array([[0, 100, 400]]), 12, Tone(is_inverted=True))
+    assert show(deep, Display(Window("fixed", 0, 400)))[0].tolist() == [[255, 191, 0]]
+
+
+def test_a_table_gives_its_ends_to_what_lies_beyond_it():
+    curve = Curve("table", 10.0, 12.0, "dicom_table", np.array([0.25, 0.5, 0.75]))
+    values = np.array([-5, 9, 10, 11, 12, 13, 400], float)
+    assert curve(values).tolist() == [0.25, 0.25, 0.25, 0.5, 0.75, 0.75, 0.75]
+    tone = Tone(modality_table=(3, np.array([70, 60, 90])))
+    assert tone.rescale(np.array([0, 3, 4, 5, 6])).tolist() == [70, 70, 60, 90, 90]
+
+
+def test_a_sigmoid_is_one_half_at_its_centre():
+    curve = Curve("sigmoid", 100.0, 300.0, "dicom_sigmoid")
+    values = np.array([0, 100, 200, 250], float)
+    wanted = [1 / (1 + np.exp(-4 * (value - 200) / 200)) for value in values]
+    assert curve(values) == pytest.approx(wanted, rel=1e-12)
+    assert curve(values)[2] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("tone", "is_plain"),
+    [
+        (Tone(), True),
+        (Tone(slope=2.0), False),
+        (Tone(slope=0.5), False),
+        (Tone(intercept=-1.0), False),
+        (Tone(modality_table=(0, np.array([0]))), False),
+    ],
+)
+def test_values_that_stand_for_others_are_not_plain(tone, is_plain):
+    assert tone.is_plain is is_plain
+    stored = Stored(np.array([[3, 4]]), 8, tone)
+    if is_plain:
+        assert show(stored, Display(None))[0].tolist() == [[3, 4]]
+    else:
+        with pytest.raises(RejectedFileError, match="8 bits a channel, to be rescaled; state"):
+            show(stored, Display(None))
+
+
+def test_values_below_0_are_not_shown_as_they_are():
+    with pytest.raises(RejectedFileError, match="state window"):
+        show(Stored(np.array([[-1, 4]]), 8), Display(None))
+
+
 def test_what_is_recorded_shows_a_file_again():
     for tone in (None, Tone(2.0, -100.0, None, True)):
         display = Display(Window("percentiles", 1, 99), tone=tone)
