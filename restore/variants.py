@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,10 +70,23 @@ def average_variants(
     The sum is taken in float64 and rounded once, to float32: of eight equal results the mean is
     that result exactly. Upscayl's program sums in float32.
     """
-    results = (
-        undo_variant(function(apply_variant(planes, variant)), variant) for variant in VARIANTS
-    )
-    total = next(results).astype(np.float64)
-    for result in results:
-        total = np.add(total, result)
+    return mean_variants(function(apply_variant(planes, variant)) for variant in VARIANTS)
+
+
+def mean_variants(results: Iterable[Any]) -> npt.NDArray[np.float32]:
+    """Mean over what was made of the eight variants, in their order, every one turned back.
+
+    Parameters
+    ----------
+    results : iterable of (C, h', w') or (C, w', h') arrays
+
+    Returns
+    -------
+    (C, h', w') float32 array
+        Summed and rounded as `average_variants` says.
+    """
+    turned = (undo_variant(made, variant) for made, variant in zip(results, VARIANTS, strict=True))
+    total = next(turned).astype(np.float64)
+    for made in turned:
+        total = np.add(total, made)
     return (total / len(VARIANTS)).astype(np.float32)
