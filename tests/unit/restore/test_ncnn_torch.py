@@ -115,7 +115,7 @@ LAYERS |= {
             if kind == "scalar"
             else [
                 "Split s 1 2 in a b",
-                "BinaryOp h 1 1 b c 0=7 1=1 2=1.0",
+                "BinaryOp h 1 1 b c 0=7 1=1 2=1.5",
                 f"BinaryOp e 2 1 a c out 0={number}",
             ]
         ),
