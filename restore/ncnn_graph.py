@@ -237,7 +237,8 @@ def _parse_layer(line: Sequence[str], param: Path) -> Layer:
 
 def _check_counts(layer: Layer, param: Path) -> None:
     """See that there are as many blobs and numbers as the layer's other parameters ask for."""
-    found, expected = 0, (0,)
+    found = 0
+    expected: tuple[int, ...] = (0,)
     if layer.kind == "Convolution":
         needed = {"leaky_relu": 1, "clip": 2}.get(ACTIVATIONS[layer.get_count(9)])
         found, expected = len(layer.get_list(10)), (0,) if needed is None else (needed,)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -133,46 +133,46 @@ class NcnnTorchNetwork:
 
 
 def _build_convolution(
-    torch: ModuleType, layer: Layer, weights: list[torch.Tensor]
+    library: ModuleType, layer: Layer, weights: list[torch.Tensor]
 ) -> Callable[..., torch.Tensor]:
     kernel, bias = weights[0], weights[1] if len(weights) > 1 else None
     dilation, stride, padding = (layer.get_count(key) for key in (2, 3, 4))
     values = layer.get_list(10)
-    activate = _build_activation(torch, ACTIVATIONS[layer.get_count(9)], values)
+    activate = _build_activation(library, ACTIVATIONS[layer.get_count(9)], values)
 
     def convolve(planes: torch.Tensor) -> torch.Tensor:
-        made = torch.nn.functional.conv2d(planes, kernel, bias, stride, padding, dilation)
+        made = library.nn.functional.conv2d(planes, kernel, bias, stride, padding, dilation)
         return activate(made)
 
     return convolve
 
 
 def _build_activation(
-    torch: ModuleType, name: str, values: tuple[float, ...]
+    library: ModuleType, name: str, values: tuple[float, ...]
 ) -> Callable[[torch.Tensor], torch.Tensor]:
     """Give what a convolution ends with; in place, since nothing else sees its result."""
-    functional = torch.nn.functional
+    functional = library.nn.functional
     made: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
         "none": lambda planes: planes,
         "relu": functional.relu_,
         "leaky_relu": lambda planes: functional.leaky_relu_(planes, values[0]),
         "clip": lambda planes: planes.clamp_(values[0], values[1]),
-        "sigmoid": torch.sigmoid_,
+        "sigmoid": library.sigmoid_,
     }
     return made[name]
 
 
 def _build_binary(
-    torch: ModuleType, layer: Layer, weights: list[torch.Tensor]
+    library: ModuleType, layer: Layer, weights: list[torch.Tensor]
 ) -> Callable[..., torch.Tensor]:
     made: dict[str, Callable[..., torch.Tensor]] = {
-        "add": torch.add,
-        "sub": torch.sub,
-        "mul": torch.mul,
-        "div": torch.div,
-        "max": torch.maximum,
-        "min": torch.minimum,
-        "pow": torch.pow,
+        "add": library.add,
+        "sub": library.sub,
+        "mul": library.mul,
+        "div": library.div,
+        "max": library.maximum,
+        "min": library.minimum,
+        "pow": library.pow,
         "rsub": lambda left, right: right - left,
         "rdiv": lambda left, right: right / left,
     }
@@ -180,14 +180,15 @@ def _build_binary(
     if not layer.get_count(1):
         return function
     scalar = layer.get_number(2)
-    return lambda planes: function(planes, torch.full((), scalar, device=planes.device))
+    return lambda planes: function(planes, library.full((), scalar, device=planes.device))
 
 
 def _build_eltwise(
-    torch: ModuleType, layer: Layer, weights: list[torch.Tensor]
+    library: ModuleType, layer: Layer, weights: list[torch.Tensor]
 ) -> Callable[..., torch.Tensor]:
     name, factors = ELTWISE[layer.get_count(0)], layer.get_list(1)
-    pair: Callable[..., Any] = {"prod": torch.mul, "sum": torch.add, "max": torch.maximum}[name]
+    made = {"prod": library.mul, "sum": library.add, "max": library.maximum}
+    pair: Callable[..., torch.Tensor] = made[name]
 
     def combine(*blobs: torch.Tensor) -> torch.Tensor:
         if name == "sum" and factors:
@@ -201,7 +202,7 @@ def _build_eltwise(
 
 
 def _build_interpolation(
-    torch: ModuleType, layer: Layer, weights: list[torch.Tensor]
+    library: ModuleType, layer: Layer, weights: list[torch.Tensor]
 ) -> Callable[..., torch.Tensor]:
     mode = INTERPOLATIONS[layer.get_count(0)]
     by_height, by_width = layer.get_number(1), layer.get_number(2)
@@ -209,7 +210,7 @@ def _build_interpolation(
 
     def resize(planes: torch.Tensor) -> torch.Tensor:
         size = (int(planes.shape[-2] * by_height), int(planes.shape[-1] * by_width))
-        made: torch.Tensor = torch.nn.functional.interpolate(
+        made: torch.Tensor = library.nn.functional.interpolate(
             planes, size, mode=mode, align_corners=corners
         )
         return made
@@ -218,31 +219,31 @@ def _build_interpolation(
 
 
 def _build_relu(
-    torch: ModuleType, layer: Layer, weights: list[torch.Tensor]
+    library: ModuleType, layer: Layer, weights: list[torch.Tensor]
 ) -> Callable[..., torch.Tensor]:
     slope = layer.get_number(0)
-    return lambda planes: torch.nn.functional.leaky_relu(planes, slope)
+    return lambda planes: library.nn.functional.leaky_relu(planes, slope)
 
 
 def _build_shuffle(
-    torch: ModuleType, layer: Layer, weights: list[torch.Tensor]
+    library: ModuleType, layer: Layer, weights: list[torch.Tensor]
 ) -> Callable[..., torch.Tensor]:
     factor = layer.get_count(0)
-    return lambda planes: torch.nn.functional.pixel_shuffle(planes, factor)
+    return lambda planes: library.nn.functional.pixel_shuffle(planes, factor)
 
 
 _Builder = Callable[[ModuleType, Layer, "list[torch.Tensor]"], "Callable[..., torch.Tensor]"]
 _BUILDERS: dict[str, _Builder] = {
     "BinaryOp": _build_binary,
-    "Concat": lambda torch, layer, weights: lambda *blobs: torch.cat(blobs, 1),
+    "Concat": lambda library, layer, weights: lambda *blobs: library.cat(blobs, 1),
     "Convolution": _build_convolution,
     "Eltwise": _build_eltwise,
     "Interp": _build_interpolation,
-    "MemoryData": lambda torch, layer, weights: lambda: weights[0][None],
-    "PReLU": lambda torch, layer, weights: lambda blob: torch.prelu(blob, weights[0]),
+    "MemoryData": lambda library, layer, weights: lambda: weights[0][None],
+    "PReLU": lambda library, layer, weights: lambda blob: library.prelu(blob, weights[0]),
     "PixelShuffle": _build_shuffle,
     "ReLU": _build_relu,
-    "Sigmoid": lambda torch, layer, weights: torch.sigmoid,
-    "Split": lambda torch, layer, weights: lambda blob: blob,
-    "Swish": lambda torch, layer, weights: torch.nn.functional.silu,
+    "Sigmoid": lambda library, layer, weights: library.sigmoid,
+    "Split": lambda library, layer, weights: lambda blob: blob,
+    "Swish": lambda library, layer, weights: library.nn.functional.silu,
 }

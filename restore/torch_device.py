@@ -39,7 +39,8 @@ def import_torch() -> ModuleType:
             f"a PyTorch network needs {error.name}, which is not installed:"
             " pip install 'upscale-audit[restore-torch]'"
         ) from None
-    return torch
+    found: ModuleType = torch
+    return found
 
 
 class Device:
