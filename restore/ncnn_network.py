@@ -86,8 +86,8 @@ class NcnnNetwork:
         """
         planes = np.ascontiguousarray(planes, np.float32)
         extractor = self._net.create_extractor()
-        # Mat wraps the array's memory without keeping it alive: `planes` must outlive extract().
-        extractor.input(self._input, self._ncnn.Mat(planes))
+        # A copy that ncnn owns: a layer that works in place on an array's memory kills the process.
+        extractor.input(self._input, self._ncnn.Mat(planes).clone())
         status, output = extractor.extract(self._output)
         channels, height, width = planes.shape
         expected = (channels, height * self.scale, width * self.scale)

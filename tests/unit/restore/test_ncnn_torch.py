@@ -155,9 +155,7 @@ ENLARGED = {
 def compare_with_ncnn(run_torch, write, lines, data, scale):
     from upscale_audit.restore.ncnn_network import NcnnNetwork
 
-    # Behind a first layer, since ncnn's layers that work in place would change the input itself.
-    behind = [line.replace(" in ", " first ") for line in lines]
-    param, weights = write([IDENTITY.replace(" out ", " first "), *behind], GOOD + data)
+    param, weights = write(lines, data)
     planes = np.random.default_rng(5).uniform(0.1, 1, (3, 36, 44)).astype(np.float32)
     wanted = NcnnNetwork(param, weights, scale).forward(planes)
     made = run_torch(param, weights, scale).forward(planes)
