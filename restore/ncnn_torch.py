@@ -19,7 +19,7 @@ from upscale_audit.restore.ncnn_graph import (
     Layer,
     read_graph,
 )
-from upscale_audit.restore.torch_device import Device, import_torch
+from upscale_audit.restore.torch_device import Device, average_over_variants, import_torch
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -91,7 +91,7 @@ class NcnnTorchNetwork:
         return found
 
     def forward_batch(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Run the network over several inputs; see `restore.networks.run_batch`.
+        """Run the network over several inputs; see `restore.networks.BatchNetwork`.
 
         Raises
         ------
@@ -99,7 +99,16 @@ class NcnnTorchNetwork:
             The network refuses the planes, returns another number or size of planes, or memory
             ran out.
         """
-        found = self._device.run(self._run, batch, self._name)
+        return self._run_checked(self._run, batch)
+
+    def average_batch(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Average each result over its variants; raises what `forward_batch` does."""
+        return self._run_checked(average_over_variants(self._run), batch)
+
+    def _run_checked(
+        self, function: Callable[[torch.Tensor], torch.Tensor], batch: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float32]:
+        found = self._device.run(function, batch, self._name)
         count, channels, height, width = batch.shape
         expected = (count, channels, height * self.scale, width * self.scale)
         if found.shape != expected:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -20,7 +19,7 @@ class Network(Protocol):
     -----
     `restore.ncnn_network`, `restore.ncnn_torch` and `restore.torch_network` load real ones; any
     object with these two members will do, a linear upsampler for instance. One that is faster over
-    several inputs of one shape has two more, as `BatchNetwork`.
+    several inputs of one shape has more, as `BatchNetwork`.
     """
 
     scale: int
@@ -56,27 +55,6 @@ class BatchNetwork(Network, Protocol):
         """Run the network over (N, C, h, w) planes; each result as `Network.forward` gives it."""
         ...
 
-
-def find_batch_size(network: Network) -> int:
-    """Give how many inputs a network wants at once: one, unless it says more."""
-    return getattr(network, "batch_size", 1)
-
-
-def run_batch(network: Network, inputs: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
-    """Run a network over several inputs of one shape.
-
-    Parameters
-    ----------
-    network : Network
-    inputs : sequence of (C, h, w) float32 arrays
-
-    Returns
-    -------
-    sequence of (C, h * scale, w * scale) float32 arrays
-        One for each input, in order. A network without `forward_batch` sees one by one.
-    """
-    forward_batch = getattr(network, "forward_batch", None)
-    if forward_batch is None or len(inputs) == 1:
-        return [network.forward(planes) for planes in inputs]
-    found: Sequence[np.ndarray] = forward_batch(np.stack(inputs))
-    return found
+    def average_batch(self, batch: np.ndarray) -> np.ndarray:
+        """Average each result as `restore.variants.average_variants` does, where it is made."""
+        ...

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from upscale_audit.restore.networks import find_batch_size, run_batch
-from upscale_audit.restore.variants import (
-    VARIANTS,
-    apply_variant,
-    average_variants,
-    mean_variants,
-)
+from upscale_audit.restore.variants import average_variants
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from upscale_audit.restore.networks import Network
+    from upscale_audit.restore.networks import BatchNetwork, Network
 
 
 def restore_tiles(
@@ -72,40 +66,21 @@ def _run_tiles(
     network: Network, tiles: Sequence[npt.NDArray[np.float32]], tta: bool
 ) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
     """Yield each tile's number and result, as many at once as the network wants."""
-    size = find_batch_size(network)
+    size: int = getattr(network, "batch_size", 1)
     if size == 1:
         for index, tile in enumerate(tiles):
             yield index, average_variants(network.forward, tile) if tta else network.forward(tile)
         return
+    several = cast("BatchNetwork", network)
     by_shape: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
     for index, tile in enumerate(tiles):
         by_shape[tile.shape].append(index)
-    for shape, indices in by_shape.items():
-        together = max(size // len(_group_variants(shape)[0]), 1) if tta else size
-        for start in range(0, len(indices), together):
-            part = indices[start : start + together]
-            given = [tiles[index] for index in part]
-            results = _average_tiles(network, given) if tta else run_batch(network, given)
+    for indices in by_shape.values():
+        for start in range(0, len(indices), size):
+            part = indices[start : start + size]
+            batch = np.stack([tiles[index] for index in part])
+            results = several.average_batch(batch) if tta else several.forward_batch(batch)
             yield from zip(part, results, strict=True)
-
-
-def _average_tiles(
-    network: Network, tiles: Sequence[npt.NDArray[np.float32]]
-) -> list[npt.NDArray[np.float32]]:
-    """Average tiles of one shape over their variants, those of one shape run together."""
-    results: list[dict[int, npt.NDArray[np.float32]]] = [{} for _ in tiles]
-    for variants in _group_variants(tiles[0].shape):
-        keys = [(tile, variant) for tile in range(len(tiles)) for variant in variants]
-        given = [np.asarray(apply_variant(tiles[tile], variant)) for tile, variant in keys]
-        for (tile, variant), made in zip(keys, run_batch(network, given), strict=True):
-            results[tile][variant] = made
-    return [mean_variants(made[variant] for variant in VARIANTS) for made in results]
-
-
-def _group_variants(shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
-    """Group the variants of planes by their shape: all eight of a square tile have one."""
-    is_square = shape[-1] == shape[-2]
-    return (VARIANTS,) if is_square else (VARIANTS[:4], VARIANTS[4:])
 
 
 def to_bytes(planes: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from upscale_audit.ingest.errors import StudyError
+from upscale_audit.restore.variants import MIRRORED, TRANSPOSED, UPSIDE_DOWN, VARIANTS
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -90,7 +91,7 @@ class Device:
 
     def run(
         self,
-        function: Callable[[torch.Tensor], object],
+        function: Callable[[torch.Tensor], torch.Tensor],
         batch: npt.NDArray[np.float32],
         name: str,
     ) -> npt.NDArray[np.float32]:
@@ -111,14 +112,14 @@ class Device:
         Raises
         ------
         StudyError
-            The function failed, gives no tensor, or memory ran out for a single input.
+            The function failed, or memory ran out for a single input.
         """
         made, start = [], 0
         with self._turn, self._torch.inference_mode():
             while start < len(batch):
                 part = batch[start : start + self.batch_size]
                 try:
-                    made.append(self._run_part(function, part, name))
+                    made.append(self._run_part(function, part))
                 except RuntimeError as error:
                     if not self._halve(error, len(part)):
                         raise _explain(name, batch, error) from error
@@ -127,16 +128,11 @@ class Device:
         return made[0] if len(made) == 1 else np.concatenate(made)
 
     def _run_part(
-        self, function: Callable[[torch.Tensor], object], part: npt.NDArray[np.float32], name: str
+        self, function: Callable[[torch.Tensor], torch.Tensor], part: npt.NDArray[np.float32]
     ) -> npt.NDArray[np.float32]:
         torch = self._torch
         given = torch.from_numpy(np.array(part, np.float32, order="C")).to(self._device)
-        result = function(given)
-        if not isinstance(result, torch.Tensor):
-            raise StudyError(
-                f"{name} gives a {type(result).__name__}, expected planes: name another file"
-            )
-        found: npt.NDArray[np.float32] = result.cpu().numpy()
+        found: npt.NDArray[np.float32] = function(given).cpu().numpy()
         return found
 
     def _halve(self, error: RuntimeError, count: int) -> bool:
@@ -146,6 +142,38 @@ class Device:
         self.batch_size = count // 2
         self._torch.cuda.empty_cache()
         return True
+
+
+def average_over_variants(
+    function: Callable[[torch.Tensor], torch.Tensor],
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Give a function that averages another's results over the eight variants, on the device.
+
+    Parameters
+    ----------
+    function : callable
+        (N, C, h, w) tensor to as many results of any scale.
+
+    Returns
+    -------
+    callable
+        Summed in float64 and rounded once, as `restore.variants.average_variants`: one image
+        comes back from the device in place of eight.
+    """
+
+    def average(batch: torch.Tensor) -> torch.Tensor:
+        total = None
+        for variant in VARIANTS:
+            sides = [side for side, bit in ((-2, UPSIDE_DOWN), (-1, MIRRORED)) if variant & bit]
+            turned = batch.transpose(-1, -2) if variant & TRANSPOSED else batch
+            made = function(turned.flip(sides).contiguous()).flip(sides)
+            made = made.transpose(-1, -2) if variant & TRANSPOSED else made
+            total = made.double() if total is None else total.add_(made)
+        if total is None:
+            raise TypeError("no variants")
+        return total.div_(len(VARIANTS)).float()
+
+    return average
 
 
 def _explain(name: str, batch: npt.NDArray[np.float32], error: RuntimeError) -> StudyError:

@@ -7,7 +7,7 @@ import logging
 import sys
 import types
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from upscale_audit.ingest.errors import StudyError
-from upscale_audit.restore.torch_device import Device, import_torch
+from upscale_audit.restore.torch_device import Device, average_over_variants, import_torch
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -86,13 +86,22 @@ class SpandrelNetwork:
         return found
 
     def forward_batch(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Run the network over several inputs; see `restore.networks.run_batch`.
+        """Run the network over several inputs; see `restore.networks.BatchNetwork`.
 
         Raises
         ------
         StudyError
             It takes another number of planes, gives something else, or memory ran out.
         """
+        return self._run_planes(self._run, batch)
+
+    def average_batch(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Average each result over its variants; raises what `forward_batch` does."""
+        return self._run_planes(average_over_variants(self._run), batch)
+
+    def _run_planes(
+        self, function: Callable[[torch.Tensor], torch.Tensor], batch: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float32]:
         count, channels, height, width = batch.shape
         if self._channels not in (1, channels):
             raise StudyError(
@@ -101,18 +110,20 @@ class SpandrelNetwork:
             )
         if self._channels == 1 and (batch == batch[:, :1]).all():
             batch = batch[:, :1]  # a grey image is three equal planes: seen once
-        made = self._device.run(self._run, batch, self._name)
+        made = self._device.run(function, batch, self._name)
         sides = (height * self.scale, width * self.scale)
         return np.broadcast_to(made, (count, channels, *sides))
 
-    def _run(self, batch: torch.Tensor) -> object:
+    def _run(self, batch: torch.Tensor) -> torch.Tensor:
         """Run the network, and cut off what it was padded by."""
         count, _, height, width = batch.shape
         planes = batch.reshape(-1, self._channels, height, width)
         # The descriptor's own call would clamp.
         result = self._model.model(self._pad(planes))
         if not isinstance(result, self._torch.Tensor):
-            return result
+            raise StudyError(
+                f"{self._name} gives a {type(result).__name__}, expected planes: name another file"
+            )
         height, width = height * self.scale, width * self.scale
         return result[..., :height, :width].reshape(count, -1, height, width)
 

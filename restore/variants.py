@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 
 VARIANTS = tuple(range(8))
-_TRANSPOSED, _UPSIDE_DOWN, _MIRRORED = 4, 2, 1
+TRANSPOSED, UPSIDE_DOWN, MIRRORED = 4, 2, 1
+"""What a variant is made of, bit by bit; axes are exchanged first."""
 
 
 def apply_variant(planes: npt.NDArray[np.number], variant: int) -> npt.NDArray[np.number]:
@@ -30,22 +31,22 @@ def apply_variant(planes: npt.NDArray[np.number], variant: int) -> npt.NDArray[n
     (..., h, w) or (..., w, h) array
         A view.
     """
-    if variant & _TRANSPOSED:
+    if variant & TRANSPOSED:
         planes = np.swapaxes(planes, -1, -2)
-    if variant & _UPSIDE_DOWN:
+    if variant & UPSIDE_DOWN:
         planes = planes[..., ::-1, :]
-    if variant & _MIRRORED:
+    if variant & MIRRORED:
         planes = planes[..., ::-1]
     return planes
 
 
 def undo_variant(planes: npt.NDArray[np.number], variant: int) -> npt.NDArray[np.number]:
     """Turn a variant back; see `apply_variant`."""
-    if variant & _MIRRORED:
+    if variant & MIRRORED:
         planes = planes[..., ::-1]
-    if variant & _UPSIDE_DOWN:
+    if variant & UPSIDE_DOWN:
         planes = planes[..., ::-1, :]
-    if variant & _TRANSPOSED:
+    if variant & TRANSPOSED:
         planes = np.swapaxes(planes, -1, -2)
     return planes
 
@@ -70,23 +71,10 @@ def average_variants(
     The sum is taken in float64 and rounded once, to float32: of eight equal results the mean is
     that result exactly. Upscayl's program sums in float32.
     """
-    return mean_variants(function(apply_variant(planes, variant)) for variant in VARIANTS)
-
-
-def mean_variants(results: Iterable[Any]) -> npt.NDArray[np.float32]:
-    """Mean over what was made of the eight variants, in their order, every one turned back.
-
-    Parameters
-    ----------
-    results : iterable of (C, h', w') or (C, w', h') arrays
-
-    Returns
-    -------
-    (C, h', w') float32 array
-        Summed and rounded as `average_variants` says.
-    """
-    turned = (undo_variant(made, variant) for made, variant in zip(results, VARIANTS, strict=True))
-    total = next(turned).astype(np.float64)
-    for made in turned:
-        total = np.add(total, made)
+    results = (
+        undo_variant(function(apply_variant(planes, variant)), variant) for variant in VARIANTS
+    )
+    total = next(results).astype(np.float64)
+    for result in results:
+        total = np.add(total, result)
     return (total / len(VARIANTS)).astype(np.float32)

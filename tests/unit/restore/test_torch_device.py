@@ -75,3 +75,23 @@ def test_any_other_failure_is_not_tried_again(torch, device, batch):
     with pytest.raises(StudyError, match=r"net failed on 4 x 5 pixels \(RuntimeError\)"):
         device.run(fail, batch, "net")
     assert seen == [8]
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 6, 6), (3, 1, 5, 8)])
+def test_the_average_on_the_device_is_that_of_arrays(torch, device, shape):
+    from upscale_audit.restore.torch_device import average_over_variants
+    from upscale_audit.restore.variants import average_variants
+
+    weights = np.random.default_rng(2).random((16, 16), np.float32)
+    batch = np.random.default_rng(3).random(shape, np.float32)
+
+    def uneven_tensor(planes):
+        return planes * torch.from_numpy(weights[: planes.shape[-2], : planes.shape[-1]].copy())
+
+    def uneven_array(planes):
+        return planes * weights[: planes.shape[-2], : planes.shape[-1]]
+
+    found = device.run(average_over_variants(uneven_tensor), batch, "net")
+    wanted = np.stack([average_variants(uneven_array, planes) for planes in batch])
+    assert np.array_equal(found, wanted)
+    assert np.abs(found - uneven_array(batch)).max() > 0.01
