@@ -142,6 +142,8 @@ class NcnnWeights:
         Expected SHA-256 of the ``.bin``.
     tile_px, prepad_px : int
         Side of a tile, and what it sees beyond itself, in LR pixels; Upscayl's by default.
+    device : str
+        ``cpu``, where ncnn runs the network; or ``cuda`` or ``cuda:N``, where PyTorch does.
     """
 
     KINDS: ClassVar = ("ncnn",)
@@ -154,6 +156,7 @@ class NcnnWeights:
     sha256: str | None = None
     tile_px: int = 200
     prepad_px: int = 10
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         _check_network(self)
@@ -202,8 +205,6 @@ class SpandrelWeights:
         _check_network(self)
         is_one = (self.weights is None) != (self.file is None)
         require_value(is_one, "file", self.file, "a file, or weights by a name, one of them")
-        is_device = DEVICE_PATTERN.fullmatch(self.device)
-        require_value(is_device, "device", self.device, "cpu, cuda or cuda:N")
 
 
 def _check_network(declared: NcnnWeights | SpandrelWeights) -> None:
@@ -212,6 +213,8 @@ def _check_network(declared: NcnnWeights | SpandrelWeights) -> None:
     require_value(
         0 <= declared.prepad_px < declared.tile_px, "prepad_px", declared.prepad_px, expected
     )
+    is_device = DEVICE_PATTERN.fullmatch(declared.device)
+    require_value(is_device, "device", declared.device, "cpu, cuda or cuda:N")
     if declared.sha256 is not None:
         is_hash = _SHA256_PATTERN.fullmatch(declared.sha256)
         require_value(is_hash, "sha256", declared.sha256, "64 lower-case hexadecimal digits")

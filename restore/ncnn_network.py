@@ -67,7 +67,7 @@ class NcnnNetwork:
         ):
             if hasattr(options, name):
                 setattr(options, name, False)
-        _check_param(Path(param), Path(weights))
+        check_param(Path(param), Path(weights))
         self._load(Path(param), Path(weights))
         trial = self.forward(np.full((3, _TRIAL_PX, _TRIAL_PX), 0.5, np.float32))
         if not np.isfinite(trial).all():
@@ -86,8 +86,8 @@ class NcnnNetwork:
         """
         planes = np.ascontiguousarray(planes, np.float32)
         extractor = self._net.create_extractor()
-        # Mat wraps the array's memory without keeping it alive: `planes` must outlive extract().
-        extractor.input(self._input, self._ncnn.Mat(planes))
+        # A copy that ncnn owns: a layer that works in place on an array's memory kills the process.
+        extractor.input(self._input, self._ncnn.Mat(planes).clone())
         status, output = extractor.extract(self._output)
         channels, height, width = planes.shape
         expected = (channels, height * self.scale, width * self.scale)
@@ -112,8 +112,12 @@ class NcnnNetwork:
         self._input, self._output = inputs[0], outputs[0]
 
 
-def _check_param(param: Path, weights: Path) -> None:
+def check_param(param: Path, weights: Path) -> None:
     """Refuse a ``.param`` whose counts are not those of its lines: ncnn makes room for them first.
+
+    Parameters
+    ----------
+    param, weights : Path
 
     Raises
     ------

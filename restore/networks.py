@@ -1,5 +1,7 @@
 """What a network is to this project: planes in, more planes out, nothing clamped."""
 
+from __future__ import annotations
+
 from typing import Protocol
 
 import numpy as np
@@ -15,8 +17,9 @@ class Network(Protocol):
 
     Notes
     -----
-    `restore.ncnn_network` and `restore.torch_network` load real ones; any object with these two
-    members will do, a linear upsampler for instance.
+    `restore.ncnn_network`, `restore.ncnn_torch` and `restore.torch_network` load real ones; any
+    object with these two members will do, a linear upsampler for instance. One that is faster over
+    several inputs of one shape has more, as `BatchNetwork`.
     """
 
     scale: int
@@ -34,4 +37,24 @@ class Network(Protocol):
         (C, h * scale, w * scale) float32 array
             What the network gives: neither clamped to 0..1 nor rounded.
         """
+        ...
+
+
+class BatchNetwork(Network, Protocol):
+    """A network that takes several inputs of one shape at once.
+
+    Attributes
+    ----------
+    batch_size : int
+        How many are worth giving; where it is one, nothing is put together.
+    """
+
+    batch_size: int
+
+    def forward_batch(self, batch: np.ndarray) -> np.ndarray:
+        """Run the network over (N, C, h, w) planes; each result as `Network.forward` gives it."""
+        ...
+
+    def average_batch(self, batch: np.ndarray) -> np.ndarray:
+        """Average each result as `restore.variants.average_variants` does, where it is made."""
         ...

@@ -50,6 +50,7 @@ _CONTROLS: dict[type[Any], Callable[[npt.NDArray[np.uint8], Any], npt.NDArray[np
 }
 _RUNNERS = {"ncnn": ("ncnn",), "spandrel": ("torch", "spandrel")}
 _PATHS = ("param", "bin", "file")
+_DEFAULT_DEVICE = "cpu"
 _CONTROL_COST = 50_000
 """Of a restorer without a network, in the bytes of weights that take about as long."""
 
@@ -98,6 +99,11 @@ class Restorer:
             restored = self._run_network(reference, tta)
         return to_grey(restored, self.parameters.grey_rule)
 
+    @property
+    def is_on_gpu(self) -> bool:
+        """Whether a GPU runs the network: then one process feeds it."""
+        return getattr(self.declared, "device", _DEFAULT_DEVICE) != _DEFAULT_DEVICE
+
     def find_refusal(self, shape: tuple[int, ...]) -> str | None:
         """Say why a reference of this shape cannot be restored; None where it can.
 
@@ -130,6 +136,8 @@ class Restorer:
             rule nor its scale is theirs.
         """
         declared = {key: value for key, value in asdict(self.declared).items() if key not in _PATHS}
+        if isinstance(self.declared, NcnnWeights) and not self.is_on_gpu:
+            del declared["device"]  # recipes of ncnn itself are older than the choice
         parameters = asdict(self.parameters)
         if type(self.declared) in _CONTROLS:
             parameters = {"grey_rule": self.parameters.grey_rule}
@@ -139,7 +147,7 @@ class Restorer:
             "weights_sha256": None if self.weights is None else list(self.weights.sha256),
             "parameters": parameters,
             "inference_path": inference_path,
-            "packages": _find_versions(self.declared.kind),
+            "packages": _find_versions(self.declared),
         }
 
     def estimate_cost(self, size: int, tta: bool) -> float:
@@ -266,9 +274,13 @@ def load_network(declared: Declaration, weights: Weights) -> Network:
         The runner is not installed, or the files are no network it can run.
     """
     if isinstance(declared, NcnnWeights):
+        param, file = weights.files
+        if declared.device != _DEFAULT_DEVICE:
+            from upscale_audit.restore.ncnn_torch import NcnnTorchNetwork
+
+            return NcnnTorchNetwork(param, file, weights.native_scale or 0, declared.device)
         from upscale_audit.restore.ncnn_network import NcnnNetwork
 
-        param, file = weights.files
         return NcnnNetwork(param, file, weights.native_scale or 0)
     if isinstance(declared, SpandrelWeights):
         from upscale_audit.restore.torch_network import SpandrelNetwork
@@ -278,13 +290,14 @@ def load_network(declared: Declaration, weights: Weights) -> Network:
     raise TypeError(f"{declared!r} is no network")
 
 
-def _find_versions(kind: str) -> dict[str, str | None]:
+def _find_versions(declared: Declaration) -> dict[str, str | None]:
     found: dict[str, str | None] = {
         "numpy": np.__version__,
         "opencv": cv2.__version__,
         "pillow": PIL.__version__,
     }
-    for package in _RUNNERS.get(kind, ()):
+    runs_in_torch = isinstance(declared, NcnnWeights) and declared.device != _DEFAULT_DEVICE
+    for package in ("torch",) if runs_in_torch else _RUNNERS.get(declared.kind, ()):
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

@@ -6,7 +6,8 @@ import contextlib
 import hashlib
 import io
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -142,7 +143,8 @@ def restore_study(
     ----------
     study : ingest.study.Study
     workers : int, optional
-        Processes, one core each; all cores by default. No pixel depends on it.
+        Processes, one core each; all cores by default. Of networks on a GPU: threads that read
+        and write images beside it. No pixel depends on it.
     progress : callable, optional
         Called as ``progress(done, 100, label)`` with the share of the estimated work in percent.
 
@@ -303,7 +305,7 @@ def _carry_out(
     rejects: dict[Any, dict[Any, Any]] = {key: {} for key in shelves}
     work, done = sum(task.cost for task in tasks), 0.0
     try:
-        results = map_units(restore_image, tasks, workers, _name_task)
+        results = _run_tasks(tasks, workers)
         for number, result in enumerate(results, start=1):
             task = result.task
             key = (task.model_id, task.inference_path)
@@ -323,6 +325,30 @@ def _carry_out(
     finally:
         load_network.cache_clear()
     return rejects
+
+
+def _run_tasks(tasks: Sequence[Task], workers: int) -> Iterator[Restored]:
+    """Yield what becomes of each task, those for a GPU first, model by model.
+
+    Notes
+    -----
+    A network on a GPU is loaded once, in this process: threads read, average and write images
+    beside it, so that it need not wait for them. The others have a process for each core.
+    """
+    on_gpu: dict[Restorer, list[Task]] = {}
+    for task in tasks:
+        if task.restorer.is_on_gpu:
+            on_gpu.setdefault(task.restorer, []).append(task)
+    for restorer, group in on_gpu.items():
+        restorer.check()  # loads the network before the threads ask for it
+        pool = ThreadPoolExecutor(workers)
+        try:
+            yield from map_units(restore_image, group, workers, _name_task, pool)
+        finally:
+            pool.shutdown(cancel_futures=True)
+            load_network.cache_clear()
+    rest = [task for task in tasks if not task.restorer.is_on_gpu]
+    yield from map_units(restore_image, rest, workers, _name_task)
 
 
 def _name_task(task: Task) -> str:

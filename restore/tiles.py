@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -11,7 +13,7 @@ from upscale_audit.restore.variants import average_variants
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from upscale_audit.restore.networks import Network
+    from upscale_audit.restore.networks import BatchNetwork, Network
 
 
 def restore_tiles(
@@ -44,15 +46,41 @@ def restore_tiles(
     padded = np.pad(planes, border, mode="reflect")
     restored = np.empty((channels, height * scale, width * scale), np.float32)
     inner = prepad_px * scale
-    for top in range(0, height, tile_px):
-        for left in range(0, width, tile_px):
-            rows, cols = min(tile_px, height - top), min(tile_px, width - left)
-            tile = padded[:, top : top + rows + 2 * prepad_px, left : left + cols + 2 * prepad_px]
-            result = average_variants(network.forward, tile) if tta else network.forward(tile)
-            restored[
-                :, top * scale : (top + rows) * scale, left * scale : (left + cols) * scale
-            ] = result[:, inner : inner + rows * scale, inner : inner + cols * scale]
+    corners = [
+        (top, left) for top in range(0, height, tile_px) for left in range(0, width, tile_px)
+    ]
+    sides = [(min(tile_px, height - top), min(tile_px, width - left)) for top, left in corners]
+    seen = [
+        padded[:, top : top + rows + 2 * prepad_px, left : left + cols + 2 * prepad_px]
+        for (top, left), (rows, cols) in zip(corners, sides, strict=True)
+    ]
+    for index, result in _run_tiles(network, seen, tta):
+        (top, left), (rows, cols) = corners[index], sides[index]
+        restored[:, top * scale : (top + rows) * scale, left * scale : (left + cols) * scale] = (
+            result[:, inner : inner + rows * scale, inner : inner + cols * scale]
+        )
     return restored
+
+
+def _run_tiles(
+    network: Network, tiles: Sequence[npt.NDArray[np.float32]], tta: bool
+) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+    """Yield each tile's number and result, as many at once as the network wants."""
+    size: int = getattr(network, "batch_size", 1)
+    if size == 1:
+        for index, tile in enumerate(tiles):
+            yield index, average_variants(network.forward, tile) if tta else network.forward(tile)
+        return
+    several = cast("BatchNetwork", network)
+    by_shape: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
+    for index, tile in enumerate(tiles):
+        by_shape[tile.shape].append(index)
+    for indices in by_shape.values():
+        for start in range(0, len(indices), size):
+            part = indices[start : start + size]
+            batch = np.stack([tiles[index] for index in part])
+            results = several.average_batch(batch) if tta else several.forward_batch(batch)
+            yield from zip(part, results, strict=True)
 
 
 def to_bytes(planes: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:

@@ -7,7 +7,7 @@ import logging
 import sys
 import types
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from upscale_audit.ingest.errors import StudyError
+from upscale_audit.restore.torch_device import Device, average_over_variants, import_torch
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -44,16 +45,13 @@ class SpandrelNetwork:
 
     Notes
     -----
-    One thread on the CPU; on a GPU TensorFloat-32 is off. A network of one channel sees each
-    plane by itself. SwinIR and its like pad to whole windows inside, as published.
+    It runs as `restore.torch_device.Device` says. A network of one channel sees each plane by
+    itself. SwinIR and its like pad to whole windows inside, as published.
     """
 
     def __init__(self, file: str | Path, device: str = "cpu") -> None:
         self._torch, spandrel = import_spandrel()
-        self._torch.set_num_threads(1)
-        self._torch.backends.cuda.matmul.allow_tf32 = False
-        self._torch.backends.cudnn.allow_tf32 = False
-        self._name, self._device = Path(file).name, device
+        self._device, self._name = Device(self._torch, device), Path(file).name
         model = self._read(spandrel, file)
         channels = (model.input_channels, model.output_channels)
         if model.purpose != "SR" or channels not in [(count, count) for count in _CHANNELS]:
@@ -64,13 +62,17 @@ class SpandrelNetwork:
             )
         self.scale, self.architecture = model.scale, model.architecture.name
         self._channels = model.input_channels
-        try:
-            self._model = model.to(self._torch.device(device)).eval()
-        except (RuntimeError, AssertionError) as error:
-            reason = str(error).partition("\n")[0]
-            raise StudyError(
-                f"device = {device!r} is not to be had: {reason}; use device = 'cpu'"
-            ) from None
+        self._model = model.eval()
+        self._device.place(model.to)
+
+    @property
+    def batch_size(self) -> int:
+        """Inputs that are worth giving at once."""
+        return self._device.batch_size
+
+    @batch_size.setter
+    def batch_size(self, size: int) -> None:
+        self._device.batch_size = size
 
     def forward(self, planes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Run the network once; see `restore.networks.Network.forward`.
@@ -78,35 +80,52 @@ class SpandrelNetwork:
         Raises
         ------
         StudyError
+            As `forward_batch`.
+        """
+        found: npt.NDArray[np.float32] = self.forward_batch(planes[None])[0]
+        return found
+
+    def forward_batch(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Run the network over several inputs; see `restore.networks.BatchNetwork`.
+
+        Raises
+        ------
+        StudyError
             It takes another number of planes, gives something else, or memory ran out.
         """
-        if self._channels not in (1, planes.shape[0]):
+        return self._run_planes(self._run, batch)
+
+    def average_batch(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Average each result over its variants; raises what `forward_batch` does."""
+        return self._run_planes(average_over_variants(self._run), batch)
+
+    def _run_planes(
+        self, function: Callable[[torch.Tensor], torch.Tensor], batch: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float32]:
+        count, channels, height, width = batch.shape
+        if self._channels not in (1, channels):
             raise StudyError(
-                f"{self._name} takes {self._channels} planes, found {planes.shape[0]};"
+                f"{self._name} takes {self._channels} planes, found {channels};"
                 " give RGB, or name another network"
             )
-        torch, count = self._torch, planes.shape[0]
-        if self._channels == 1 and all(np.array_equal(plane, planes[0]) for plane in planes[1:]):
-            planes = planes[:1]  # a grey image is three equal planes: seen once
-        batch = torch.from_numpy(np.ascontiguousarray(planes, np.float32)).to(self._device)
-        batch = batch[:, None] if self._channels == 1 else batch[None]
-        try:
-            with torch.inference_mode():
-                # The descriptor's own call would clamp.
-                result = self._model.model(self._pad(batch))
-        except RuntimeError as error:
-            raise StudyError(
-                f"{self._name} failed on {planes.shape[1]} x {planes.shape[2]} pixels"
-                f" ({str(error).splitlines()[0]}): if memory ran out, give a smaller tile_px or"
-                " --workers 1"
-            ) from error
-        if not isinstance(result, torch.Tensor):
+        if self._channels == 1 and (batch == batch[:, :1]).all():
+            batch = batch[:, :1]  # a grey image is three equal planes: seen once
+        made = self._device.run(function, batch, self._name)
+        sides = (height * self.scale, width * self.scale)
+        return np.broadcast_to(made, (count, channels, *sides))
+
+    def _run(self, batch: torch.Tensor) -> torch.Tensor:
+        """Run the network, and cut off what it was padded by."""
+        count, _, height, width = batch.shape
+        planes = batch.reshape(-1, self._channels, height, width)
+        # The descriptor's own call would clamp.
+        result = self._model.model(self._pad(planes))
+        if not isinstance(result, self._torch.Tensor):
             raise StudyError(
                 f"{self._name} gives a {type(result).__name__}, expected planes: name another file"
             )
-        height, width = (side * self.scale for side in planes.shape[1:])
-        made = result[..., :height, :width].reshape(-1, height, width).cpu().numpy()
-        return np.broadcast_to(made, (count, height, width)) if len(made) < count else made
+        height, width = height * self.scale, width * self.scale
+        return result[..., :height, :width].reshape(count, -1, height, width)
 
     def _pad(self, batch: torch.Tensor) -> torch.Tensor:
         """Extend to the right and below where the architecture asks for other sizes."""
@@ -150,9 +169,8 @@ def import_spandrel() -> tuple[ModuleType, ModuleType]:
     StudyError
         One of them is not installed.
     """
+    torch = import_torch()
     try:
-        import torch
-
         with _tolerating_torchvision():
             import spandrel
     except ModuleNotFoundError as error:

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 
 VARIANTS = tuple(range(8))
-_TRANSPOSED, _UPSIDE_DOWN, _MIRRORED = 4, 2, 1
+TRANSPOSED, UPSIDE_DOWN, MIRRORED = 4, 2, 1
+"""What a variant is made of, bit by bit; axes are exchanged first."""
 
 
 def apply_variant(planes: npt.NDArray[np.number], variant: int) -> npt.NDArray[np.number]:
@@ -30,22 +31,22 @@ def apply_variant(planes: npt.NDArray[np.number], variant: int) -> npt.NDArray[n
     (..., h, w) or (..., w, h) array
         A view.
     """
-    if variant & _TRANSPOSED:
+    if variant & TRANSPOSED:
         planes = np.swapaxes(planes, -1, -2)
-    if variant & _UPSIDE_DOWN:
+    if variant & UPSIDE_DOWN:
         planes = planes[..., ::-1, :]
-    if variant & _MIRRORED:
+    if variant & MIRRORED:
         planes = planes[..., ::-1]
     return planes
 
 
 def undo_variant(planes: npt.NDArray[np.number], variant: int) -> npt.NDArray[np.number]:
     """Turn a variant back; see `apply_variant`."""
-    if variant & _MIRRORED:
+    if variant & MIRRORED:
         planes = planes[..., ::-1]
-    if variant & _UPSIDE_DOWN:
+    if variant & UPSIDE_DOWN:
         planes = planes[..., ::-1, :]
-    if variant & _TRANSPOSED:
+    if variant & TRANSPOSED:
         planes = np.swapaxes(planes, -1, -2)
     return planes
 

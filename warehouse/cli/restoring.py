@@ -18,7 +18,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     summary = "make the restored images of each model that declares a restorer"
     command = add_command(commands, "restore", _restore, summary, "sample/controls.toml")
     command.add_argument(
-        "--workers", type=read_count, help="processes (default: all cores); no pixel depends on it"
+        "--workers",
+        type=read_count,
+        help="processes, or threads beside a GPU (default: all cores); no pixel depends on it",
     )
 
 

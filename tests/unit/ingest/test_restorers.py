@@ -85,6 +85,10 @@ def test_numbers_texts_and_paths_become_what_their_fields_are(declare, tmp_path)
         ('{ kind = "ncnn", weights = "a", sha256 = "ABC" }', "expected 64 lower-case hexadecimal"),
         ('{ kind = "spandrel" }', "file = None; expected a file, or weights by a name"),
         ('{ kind = "spandrel", file = "a", device = "gpu" }', "expected cpu, cuda or cuda:N"),
+        (
+            '{ kind = "ncnn", weights = "span_x2_ch48", device = "vulkan" }',
+            "expected cpu, cuda or cuda:N",
+        ),
     ],
 )
 def test_a_wrong_declaration_says_what_was_expected_and_where(declare, restorer, message):

@@ -160,3 +160,18 @@ def test_a_param_that_claims_more_than_it_holds_is_refused_unread(tmp_path, laye
         NcnnNetwork(param, tmp_path / "a.bin", 1)
     with pytest.raises(StudyError, match="put the file there"):
         NcnnNetwork(tmp_path / "none.param", tmp_path / "a.bin", 1)
+
+
+@pytest.mark.parametrize("layer", ["ReLU r 1 1 in out", "BinaryOp b 1 1 in out 0=1 1=1 2=0.0"])
+def test_a_first_layer_that_works_in_place_changes_no_input(load_known, tmp_path, layer):
+    load_known("realesr_animevideov3")
+    from upscale_audit.restore.ncnn_network import NcnnNetwork
+
+    (tmp_path / "a.param").write_text(f"7767517\n2 2\nInput in 0 1 in\n{layer}\n")
+    (tmp_path / "a.bin").write_bytes(b"")
+    network = NcnnNetwork(tmp_path / "a.param", tmp_path / "a.bin", 1)
+    planes = np.random.default_rng(3).uniform(-1, 1, (3, 48, 64)).astype(np.float32)
+    before = planes.copy()
+    found = network.forward(planes)
+    assert np.array_equal(planes, before)
+    assert np.array_equal(found, np.maximum(before, 0) if "ReLU" in layer else before)

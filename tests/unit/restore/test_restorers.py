@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import hash_json
 from upscale_audit.ingest.lr_rules import make_lr
 from upscale_audit.ingest.restorers import (
     Blur,
@@ -27,6 +28,7 @@ from upscale_audit.restore.weights import Weights
 
 PARAMETERS = RestoreParameters(lr_rule="antialiased")
 NETWORK = NcnnWeights("ncnn", None, Path("a.param"), Path("a.bin"), native_scale=4, tile_px=32)
+ON_GPU = replace(NETWORK, device="cuda")
 FILES = Weights((Path("a.param"), Path("a.bin")), ("p" * 64, "b" * 64), 4, 1000)
 
 
@@ -169,6 +171,27 @@ def test_what_decides_the_bytes_is_named_without_folders():
     assert moved.describe("tta") == said
 
 
+def test_the_recipe_of_ncnn_itself_is_as_it_was_before_there_was_a_choice():
+    said = Restorer(NETWORK, PARAMETERS, FILES).describe("tta")
+    assert said.pop("packages").keys() == {"numpy", "opencv", "pillow", "ncnn"}
+    # As the commit before the choice hashed the same declaration.
+    assert hash_json(said) == "2bb3edf43584eba1dc60997190d3204bccde5acdac375fb3a623b35b27f6f693"
+    swinir = SpandrelWeights("spandrel", Path("a.pth"))
+    files = Weights((Path("a.pth"),), ("f" * 64,), None, 9)
+    said = Restorer(swinir, PARAMETERS, files).describe("notta")
+    del said["packages"]
+    assert hash_json(said) == "eaebe905439a300b7d066df3ebb4c80c3b10d78c6bd7f13abb771c20ffef9ba8"
+
+
+def test_the_recipe_says_which_runtime_made_an_image():
+    said = Restorer(ON_GPU, PARAMETERS, FILES).describe("tta")
+    assert said["restorer"]["device"] == "cuda"
+    assert set(said["packages"]) == {"numpy", "opencv", "pillow", "torch"}
+    assert Restorer(ON_GPU, PARAMETERS, FILES).is_on_gpu
+    assert not Restorer(NETWORK, PARAMETERS, FILES).is_on_gpu
+    assert not Restorer(Blur("blur"), PARAMETERS).is_on_gpu
+
+
 def test_controls_do_not_depend_on_how_lr_images_are_made():
     first, second = (
         Restorer(Blur("blur"), parameters).describe("notta")
@@ -204,6 +227,7 @@ def test_a_network_below_the_scale_is_an_error():
         ("ncnn", NETWORK, "restore"),
         ("torch", SpandrelWeights("spandrel", Path("a.pth")), "restore-torch"),
         ("spandrel", SpandrelWeights("spandrel", Path("a.pth")), "restore-torch"),
+        ("torch", ON_GPU, "restore-torch"),
     ],
 )
 def test_a_missing_extra_is_one_line_that_names_it(monkeypatch, module, declared, extra):
@@ -211,7 +235,7 @@ def test_a_missing_extra_is_one_line_that_names_it(monkeypatch, module, declared
         pytest.importorskip("torch", reason="needs torch, to miss spandrel")
     monkeypatch.setitem(sys.modules, module, None)
     restorers.load_network.cache_clear()
-    weights = FILES if declared is NETWORK else replace(FILES, files=FILES.files[:1])
+    weights = FILES if isinstance(declared, NcnnWeights) else replace(FILES, files=FILES.files[:1])
     with pytest.raises(StudyError, match=rf"pip install 'upscale-audit\[{extra}\]'") as caught:
         Restorer(declared, PARAMETERS, weights).check()
     assert "\n" not in str(caught.value)

@@ -5,6 +5,7 @@ import pytest
 from scipy import ndimage
 
 from upscale_audit.restore.tiles import restore_tiles, to_bytes
+from upscale_audit.restore.variants import average_variants
 
 
 class Doubling:
@@ -78,3 +79,39 @@ def test_an_image_smaller_than_the_padding_is_restored_too():
 def test_bytes_are_rounded_and_clipped():
     values = np.array([-0.1, 0.0, 0.4 / 255, 0.6 / 255, 127.49 / 255, 1.0, 1.7])
     assert to_bytes(values).tolist() == [0, 0, 0, 1, 127, 255, 255]
+
+
+class Batched(Doubling):
+    """The same network, several inputs at once."""
+
+    def __init__(self, batch_size, kernel=None):
+        super().__init__(kernel)
+        self.batch_size, self.batches = batch_size, []
+
+    def forward_batch(self, batch):
+        self.batches.append(batch.shape)
+        return np.stack([self.forward(planes) for planes in batch])
+
+    def average_batch(self, batch):
+        self.batches.append(batch.shape)
+        return np.stack([average_variants(self.forward, planes) for planes in batch])
+
+
+@pytest.mark.parametrize("tta", [False, True])
+@pytest.mark.parametrize("batch_size", [2, 4, 8])
+def test_tiles_of_one_shape_go_together_and_give_the_same(planes, tta, batch_size):
+    kernel = np.random.default_rng(4).random((7, 7)) / 49
+    one_by_one, together = Doubling(kernel), Batched(batch_size, kernel)
+    wanted = restore(one_by_one, planes, tta=tta)
+    assert np.array_equal(restore(together, planes, tta=tta), wanted)
+    assert sorted(together.shapes) == sorted(one_by_one.shapes)
+    assert max(shape[0] for shape in together.batches) == min(batch_size, 6)  # 6 of 12 are whole
+    assert sum(shape[0] for shape in together.batches) == 12
+
+
+@pytest.mark.parametrize("tta", [False, True])
+def test_a_network_of_batch_size_one_sees_one_by_one(planes, tta):
+    network = Batched(1)
+    restore(network, planes, tta=tta)
+    assert network.batches == []
+    assert len(network.shapes) == (8 if tta else 1) * 12

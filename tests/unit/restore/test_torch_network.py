@@ -175,3 +175,18 @@ def test_a_device_that_is_not_there_is_an_error(make_swinir):
     path, _ = make_swinir()
     with pytest.raises(StudyError, match=r"device = 'cuda:99' is not to be had: .* device = 'cpu'"):
         SpandrelNetwork(path, "cuda:99")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("is_grey", [False, True])
+def test_a_batch_gives_what_each_gives_alone(make_swinir, planes, channels, is_grey):
+    from upscale_audit.restore.torch_network import SpandrelNetwork
+
+    network = SpandrelNetwork(make_swinir(channels=channels)[0])
+    batch = np.stack([planes, planes[:, ::-1], planes[..., ::-1] / 2])
+    batch = np.repeat(batch[:, :1], 3, axis=1) if is_grey else batch
+    wanted = np.stack([network.forward(one) for one in batch])
+    network.batch_size = 2
+    found = network.forward_batch(batch)
+    assert (found.shape, found.dtype) == ((3, 3, 58, 68), np.float32)
+    assert np.allclose(found, wanted, rtol=0, atol=1e-6)
