@@ -50,6 +50,11 @@ EQUIVALENT = {
         "the two branches meet at that value"
     ),
     "@dataclass(frozen=False)": "nothing assigns to it",
+    "MAX_CELLS = 2 << 22": "a bound against hostile files, of which twice is as good",
+    'hints.append(f"{name} (did you mean {near[ -1]}?)" if near else name)': (
+        "one name at most is near, the first and the last"
+    ),
+    'if image.ndim == 2 or grey_rule <= "keep":': "no rule's name comes before keep",
 }
 """Why a mutation changes no value: by the line that it makes."""
 

@@ -115,12 +115,19 @@ def test_boxes_beyond_their_image_that_nothing_explains_are_refused_with_the_key
 
 
 @pytest.mark.parametrize(
-    "beyond", [(-9, 60, 10, 10), (60, -9, 10, 10), (90, 10, 19, 10), (10, 90, 10, 19)]
+    "beyond", [(-9, 60, 10, 10), (60, -9, 10, 10), (90, 10, 19, 10), (10, 92, 10, 10)]
 )
 def test_a_box_beyond_any_side_is_one_beyond_its_image(write, beyond):
     path = write("image,label,x,y,w,h\n", [(10, 10, 20, 20), beyond])
     with pytest.raises(StudyError, match="line 3: the box reaches beyond its reference of 100x100"):
         place(path, (100, 100))
+
+
+@pytest.mark.parametrize(
+    "slip", [(-1, 60, 10, 10), (60, -1, 10, 10), (91, 10, 10, 9), (9, 91, 9, 10)]
+)
+def test_a_box_that_reaches_a_pixel_too_far_is_within_its_image(write, slip):
+    assert place(write("image,label,x,y,w,h\n", [slip]), (100, 100))[0]["frame"] == "reference"
 
 
 @pytest.mark.parametrize(("inside", "is_taken"), [(49, True), (98, True), (48, False)])
@@ -158,6 +165,7 @@ def test_every_box_is_counted_as_what_it_is(write):
     assert sides(placed)[3] == (99.5, 0, 0.5, 1)
     assert sides(placed)[7] == (0, 0, 7, 5)
     assert [row["line_number"] for row in placed] == [*range(2, 10)]
+    assert [row["box_number"] for row in placed] == [*range(8)]
 
 
 def test_a_box_of_an_image_that_is_not_in_the_study_decides_nothing(write):

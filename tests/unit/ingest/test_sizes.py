@@ -115,6 +115,7 @@ def test_an_image_of_the_right_size_is_left_alone(decode, rule):
         ((128, 96), None, "96x128 px; the reference has 128x96"),
         ((192, 256), "crop", "more than the 1 px that 'crop' takes away"),
         ((94, 128), "crop", "more than the 1 px"),
+        ((95, 128), "area", "'area' only reduces; state 'lanczos4' or 'mitchell'"),
         ((48, 64), "area", "'area' only reduces; state 'lanczos4' or 'mitchell'"),
         ((128, 96), "lanczos4", "other proportions, which 'lanczos4' would distort"),
         ((96, 135), "mitchell", "other proportions"),

@@ -205,11 +205,16 @@ def test_white_is_the_other_way_round_where_the_file_says_so():
 
 
 def test_a_table_gives_its_ends_to_what_lies_beyond_it():
-    curve = Curve("table", 10.0, 12.0, "dicom_table", np.array([0.25, 0.5, 0.75]))
-    values = np.array([-5, 9, 10, 11, 12, 13, 400], float)
-    assert curve(values).tolist() == [0.25, 0.25, 0.25, 0.5, 0.75, 0.75, 0.75]
+    curve = Curve("table", 10.0, 13.0, "dicom_table", np.array([0.25, 0.5, 0.75, 1.0]))
+    values = np.array([-5, 9, 10, 11, 12, 13, 14, 400], float)
+    assert curve(values).tolist() == [0.25, 0.25, 0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
     tone = Tone(modality_table=(3, np.array([70, 60, 90])))
     assert tone.rescale(np.array([0, 3, 4, 5, 6])).tolist() == [70, 70, 60, 90, 90]
+
+
+def test_a_window_of_no_width_is_a_step_above_its_value():
+    curve = Curve("linear", 5.0, 5.0, "fixed")
+    assert curve(np.array([4, 5, 6], float)).tolist() == [0, 0, 1]
 
 
 def test_a_sigmoid_is_one_half_at_its_centre():
