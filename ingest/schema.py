@@ -491,7 +491,9 @@ PHANTOM_TABLES = {"injections": INJECTIONS, "injection_blocks": INJECTION_BLOCKS
 
 READERS = (
     Column("reader", _TEXT, "", "Name that the study gives it.", nullable=False),
-    Column("format", _TEXT, "", "torchscript, onnx or torchxrayvision.", nullable=False),
+    Column(
+        "format", _TEXT, "", "torchscript, onnx, torchxrayvision or chestxray8.", nullable=False
+    ),
     Column("file_sha256", _TEXT, "", "SHA-256 of the weights.", nullable=False),
     Column("input_px", pa.int32(), "px", "Side of what the network is given.", nullable=False),
     Column("intensity", _TEXT, "", "How grey levels are scaled for it.", nullable=False),
@@ -513,6 +515,7 @@ _READ = (
 
 READINGS = (
     *_READ,
+    Column("file_sha256", _TEXT, "", "SHA-256 of the file that was read.", nullable=False),
     Column("score", pa.float64(), "", "As the reader gives it; higher is likelier, finite.", False),
 )
 """One row per reader x image read x finding."""

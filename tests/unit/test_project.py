@@ -184,7 +184,7 @@ def test_the_example_study_shows_every_key_with_its_default(repository, tmp_path
     paths = ("notta", "tta")
     for folder in ("reference", "lr", *(m[p] for m in document["models"] for p in paths if p in m)):
         (tmp_path / folder).mkdir(parents=True, exist_ok=True)
-    named = [item["file"] for item in document["published"]]
+    named = [item["file"] for kind in ("published", "readers") for item in document[kind]]
     labels = [file for key, file in document["labels"].items() if key != "box_frame"]
     masks = document["regions"]["chexmask"]
     for file in (*named, *labels, masks, *document["perceptual"].values()):
