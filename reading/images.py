@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
-from upscale_audit.ingest.documents import read_document
+from upscale_audit.ingest.documents import MAX_DOCUMENT_BYTES, parse_document, read_bounded
 from upscale_audit.ingest.errors import RejectedFileError
 from upscale_audit.ingest.files import canonical_json, hash_json, to_text, write_text
 from upscale_audit.ingest.images import decode_image, hash_pixels, limit_bytes, read_bytes
@@ -87,6 +87,8 @@ class ImageTask:
     folder : Path
         Of the tables.
     display : ingest.windows.Display
+    vouched : frozenset of str
+        SHA-256s that the image's file of an earlier run may have to be believed.
     """
 
     image_id: str
@@ -97,6 +99,7 @@ class ImageTask:
     colour: str
     folder: Path
     display: Display = PLAIN
+    vouched: frozenset[str] = frozenset()
 
     @property
     def unit_name(self) -> str:
@@ -145,7 +148,6 @@ class Unit(TypedDict):
     sources: dict[str, str]
     left_out: dict[str, str]
     readings: list[Reading]
-    content_sha256: str
 
 
 @dataclass
@@ -179,6 +181,8 @@ class Summary:
     """What an image's file says beside its numbers, and how many readings were there before."""
 
     image_id: str
+    unit_name: str
+    unit_sha256: str
     sources: dict[str, str]
     left_out: dict[str, str]
     images: int
@@ -212,7 +216,7 @@ def read_group(group: Group) -> list[Summary]:
 def _open_images(task: ImageTask) -> _Work:
     """Decode the images of a reference as ingest does, and find what was read of them before."""
     work = _Work(task)
-    unit = read_unit(task.folder / task.unit_name)
+    unit = read_unit(task.folder / task.unit_name, task.vouched)
     if unit is not None:
         work.before = {_identify(reading): reading for reading in unit["readings"]}
     reference = _decode(work, Subject(REFERENCE), task.display)
@@ -393,17 +397,24 @@ def _note_readings(
 
 def _close_images(work: _Work) -> Summary:
     """Write an image's file, unless it stands there as it would be written."""
-    parts = {
-        "image_id": to_text(work.task.image_id),
-        "sources": dict(sorted(work.sources.items())),
-        "left_out": dict(sorted(work.left_out.items())),
-        "readings": sorted(work.readings, key=_order),
-    }
-    unit = Unit(**parts, content_sha256=hash_json(parts))  # type: ignore[typeddict-item]  # its keys
+    unit = Unit(
+        image_id=to_text(work.task.image_id),
+        sources=dict(sorted(work.sources.items())),
+        left_out=dict(sorted(work.left_out.items())),
+        readings=sorted(work.readings, key=_order),
+    )
     path, text = work.task.folder / work.task.unit_name, canonical_json(unit) + "\n"
     if not path.is_file() or path.read_bytes() != text.encode():
         write_text(path, text)
-    return Summary(unit["image_id"], unit["sources"], unit["left_out"], len(work.images), work.kept)
+    return Summary(
+        image_id=unit["image_id"],
+        unit_name=work.task.unit_name,
+        unit_sha256=hashlib.sha256(text.encode()).hexdigest(),
+        sources=unit["sources"],
+        left_out=unit["left_out"],
+        images=len(work.images),
+        kept=work.kept,
+    )
 
 
 def _identify(reading: Reading) -> tuple[str | None, ...]:
@@ -416,11 +427,25 @@ def _order(reading: Reading) -> tuple[str, ...]:
     return tuple(item or "" for item in _identify(reading))
 
 
-def read_unit(path: Path) -> Unit | None:
-    """Read an image's file; None where there is none, or it is not as it was written."""
+def read_unit(path: Path, vouched: Collection[str]) -> Unit | None:
+    """Read an image's file.
+
+    Parameters
+    ----------
+    path : Path
+    vouched : collection of str
+        SHA-256s that the file may have.
+
+    Returns
+    -------
+    Unit or None
+        None where there is none, it is not vouched for or of another shape.
+    """
     try:
-        unit: Unit = read_document(path, Unit)
+        data = read_bounded(path, MAX_DOCUMENT_BYTES)
+        if hashlib.sha256(data).hexdigest() not in vouched:
+            return None
+        unit: Unit = parse_document(data, Unit)
     except (OSError, ValueError):
         return None
-    content = {key: value for key, value in unit.items() if key != "content_sha256"}
-    return unit if unit["content_sha256"] == hash_json(content) else None
+    return unit

@@ -6,7 +6,7 @@ import functools
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +17,18 @@ import pyarrow.parquet as pq
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file, hash_json, locked, name_within, replacing, to_text
-from upscale_audit.ingest.manifests import MANIFEST, describe_code, hash_dependencies, seal_folder
+from upscale_audit.ingest.manifests import (
+    MANIFEST,
+    describe_code,
+    hash_dependencies,
+    read_manifest,
+    seal_folder,
+)
 from upscale_audit.ingest.pairing import pair_study
 from upscale_audit.ingest.schema import READING_TABLES, SCHEMA_VERSION, arrow_schema
 from upscale_audit.ingest.sources import name_source
 from upscale_audit.ingest.stated_window import name_window
-from upscale_audit.ingest.vouchers import Journal
+from upscale_audit.ingest.vouchers import Journal, find_stage_vouchers
 from upscale_audit.ingest.windows import Display
 from upscale_audit.ingest.workers import map_units
 from upscale_audit.reading.images import (
@@ -111,17 +117,30 @@ def read_study(
         raise StudyError(f"--device {device}; expected {' or '.join(DEVICES)}")
     folder, count = study.readings, workers or os.cpu_count() or 1
     tasks = _plan_tasks(study)
+    journal = Journal(study.output, STAGE)
     with locked(study.output, "ingest, build or read"):
         readers, described = _describe_readers(study, device)
+        vouched = _find_vouched(study, journal)
+        journal.write(vouched)  # the manifest, which named them, goes
         (folder / MANIFEST).unlink(missing_ok=True)
+        tasks = [
+            replace(task, vouched=frozenset(vouched.get(task.unit_name, ()))) for task in tasks
+        ]
         _clear(folder, tasks)
         groups = _plan_groups(tasks, readers, device, batch or BATCH, count)
-        done = _carry_out(groups, len(tasks), 1 if device == "cuda" else count, progress)
-        names = _write_tables(folder, tasks, readers, described)
+        done = []
+        for summary in _carry_out(groups, 1 if device == "cuda" else count):
+            if summary.unit_sha256 not in vouched.get(summary.unit_name, ()):
+                journal.add(summary.unit_name, summary.unit_sha256)
+            done.append(summary)
+            if progress is not None:
+                progress(len(done), len(tasks), summary.image_id)
+        done.sort(key=lambda summary: summary.image_id)
+        names = _write_tables(folder, done, readers, described)
         recipe = _describe_recipe(study, readers, done)
         seal_folder(folder, STAGE, study.name, names, recipe, {})
         manifest_sha256 = hash_file(folder / MANIFEST)
-        Journal(study.output, STAGE).write({MANIFEST: {manifest_sha256}})
+        journal.write({MANIFEST: {manifest_sha256}})
     skipped = {name: why for item in done for name, why in item.left_out.items()}
     return ReadReport(
         folder,
@@ -207,6 +226,27 @@ def _describe_libraries() -> dict[str, str]:
     return {"numpy": np.__version__, "opencv": cv2.__version__}
 
 
+def _find_vouched(study: Study, journal: Journal) -> dict[str, set[str]]:
+    """Find which files of images may be kept: SHA-256s by name, as `ingest.vouchers` has it.
+
+    Those that a run signed which did not end, and those of a manifest that is the one that was
+    signed; its own word counts where nothing outside of it says anything.
+    """
+    signed, path = journal.read() or {}, study.readings / MANIFEST
+    found = {name: set(hashes) for name, hashes in signed.items() if name != MANIFEST}
+    vouched = find_stage_vouchers(study.output, STAGE)
+    if not path.is_file() or (vouched is not None and hash_file(path) not in vouched):
+        return found
+    try:
+        files = read_manifest(path, f"upscale-audit read {study.path}")["files"]
+    except StudyError:  # a damaged one vouches for nothing
+        return found
+    for name, sha256 in files.items():
+        if name.startswith(f"{UNITS}/"):
+            found.setdefault(name, set()).add(sha256)
+    return found
+
+
 def _clear(folder: Path, tasks: Iterable[ImageTask]) -> None:
     """Remove the files of images that are no longer in the study, and half-written ones."""
     wanted = {folder / task.unit_name for task in tasks}
@@ -234,17 +274,10 @@ def _plan_groups(
     ]
 
 
-def _carry_out(
-    groups: Sequence[Group], total: int, workers: int, progress: Callable[..., None] | None
-) -> list[Summary]:
-    """Read all; gives what each image's file says but its numbers, in the order of their names."""
-    summaries: list[Summary] = []
+def _carry_out(groups: Sequence[Group], workers: int) -> Iterator[Summary]:
+    """Read all; yields what each image's file says but its numbers, as it is done."""
     for done in map_units(read_group, groups, workers, _name_group):
-        for summary in done:
-            summaries.append(summary)
-            if progress is not None:
-                progress(len(summaries), total, summary.image_id)
-    return sorted(summaries, key=lambda summary: summary.image_id)
+        yield from done
 
 
 def _name_group(group: Group) -> str:
@@ -277,7 +310,7 @@ def _describe_recipe(
 
 def _write_tables(
     folder: Path,
-    tasks: Sequence[ImageTask],
+    done: Sequence[Summary],
     readers: Sequence[ReaderTask],
     described: Sequence[dict[str, Any]],
 ) -> list[str]:
@@ -287,11 +320,11 @@ def _write_tables(
         "reading_maps": _list_agreements,
         "reading_boxes": _list_boxes,
     }
-    names = [task.unit_name for task in tasks]
+    names = [item.unit_name for item in done]
     for table in READING_TABLES:
         names.append(f"{table}.parquet")
         make = makers.get(table)
-        rows = iter(described) if make is None else _list_rows(folder, tasks, readers, make)
+        rows = iter(described) if make is None else _list_rows(folder, done, readers, make)
         _write_table(folder / names[-1], table, rows)
     return names
 
@@ -315,7 +348,7 @@ def _write_table(path: Path, table: str, rows: Iterator[dict[str, Any]]) -> None
 
 def _list_rows(
     folder: Path,
-    tasks: Sequence[ImageTask],
+    done: Sequence[Summary],
     readers: Sequence[ReaderTask],
     make: Callable[..., Iterator[dict[str, Any]]],
 ) -> Iterator[dict[str, Any]]:
@@ -323,11 +356,11 @@ def _list_rows(
     for reader in readers:
         findings = [name for name in reader.declared.findings if name]
         order = sorted(range(len(findings)), key=findings.__getitem__)
-        for task in tasks:
-            unit = read_unit(folder / task.unit_name)
+        for item in done:
+            unit = read_unit(folder / item.unit_name, {item.unit_sha256})
             if unit is None:
                 raise StudyError(
-                    f"{folder / task.unit_name} changed while it was used; run upscale-audit read"
+                    f"{folder / item.unit_name} changed while it was used; run upscale-audit read"
                     " again"
                 )
             for reading in unit["readings"]:

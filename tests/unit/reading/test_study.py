@@ -16,7 +16,7 @@ from upscale_audit.ingest.lr_rules import make_lr
 from upscale_audit.ingest.schema import READING_TABLES, arrow_schema
 from upscale_audit.ingest.study import load_study
 from upscale_audit.ingest.units import recipe
-from upscale_audit.ingest.vouchers import check_vouched
+from upscale_audit.ingest.vouchers import Journal, check_vouched
 from upscale_audit.reading import images as images_module
 from upscale_audit.reading import study as study_module
 from upscale_audit.reading.maps import LEVELS
@@ -220,6 +220,10 @@ def test_the_same_bytes_by_any_number_of_workers_and_any_batch(readable, read_tr
     assert read_tree(study.readings) == first
 
 
+def read_file(task):
+    return json.loads((task.folder / task.unit_name).read_text())
+
+
 def test_a_group_read_in_batches_says_what_images_read_alone_say(readable):
     """As on a GPU: images of several references in one batch."""
     study = readable.load("maps.pt", lr=LR)
@@ -227,13 +231,14 @@ def test_a_group_read_in_batches_says_what_images_read_alone_say(readable):
     tasks = study_module._plan_tasks(study)
     alone = [images_module.Group((task,), readers, "cpu") for task in tasks]
     summaries = [summary for group in alone for summary in images_module.read_group(group)]
-    units = [images_module.read_unit(task.folder / task.unit_name) for task in tasks]
+    units = [read_file(task) for task in tasks]
     for task in tasks:
         (task.folder / task.unit_name).unlink()
     together = images_module.Group(tuple(tasks), readers, "cpu", batch=4, threads=3)
-    assert images_module.read_group(together) == summaries
+    found = images_module.read_group(together)
+    assert [item.images for item in found] == [item.images for item in summaries] == [5, 5, 5]
     for task, unit in zip(tasks, units, strict=True):
-        found = images_module.read_unit(task.folder / task.unit_name)
+        found = read_file(task)
         for one, other in zip(unit["readings"], found["readings"], strict=True):
             assert one["key"] == other["key"]
             assert one["scores"] == pytest.approx(other["scores"], abs=1e-6)
@@ -307,6 +312,34 @@ def test_a_damaged_or_foreign_file_of_results_is_not_believed(readable, read_tre
     assert read_tree(study.readings) == first
 
 
+def test_results_are_believed_if_a_build_or_a_journal_vouches_for_them(readable, read_tree):
+    study = readable.load("maps.pt")
+    read_study(study, workers=1)
+    first = read_tree(study.readings)
+    manifest = study.readings / "manifest.json"
+    # Forged whole: a score, the lists and the manifest. The journal names another manifest.
+    (path, *_) = sorted(study.readings.glob("units/*.json"))
+    old, honest = hash_file(path), manifest.read_text()
+    text = path.read_text()
+    path.write_text(text.replace('"scores":[0.', '"scores":[0.9'))
+    manifest.write_text(honest.replace(old, hash_file(path)))
+    assert read_study(study, workers=1).kept == 0
+    assert read_tree(study.readings) == first
+    # A build takes the journal away, and names the manifest itself.
+    Journal(study.output, "readings").remove()
+    built = {"parents": {"readings/manifest.json": hash_file(manifest)}, "units": {}}
+    built |= {key: {} for key in ("recipe", "files", "bytes")}
+    built |= dict.fromkeys(("kind", "study", "recipe_sha256", "content_sha256"), "")
+    beside = study.output / "warehouse.manifest.json"
+    beside.write_text(json.dumps(built | {"merkle_root": ""}))
+    assert read_study(study, workers=1).kept == 12
+    Journal(study.output, "readings").remove()
+    beside.write_text(json.dumps(built | {"merkle_root": "", "parents": {"raw/manifest.json": ""}}))
+    assert read_study(study, workers=1).kept == 12  # nobody says anything of readings
+    manifest.write_text("damaged")
+    assert read_study(study, workers=1).kept == 0
+
+
 KILLED = """
 import os, sys
 from upscale_audit.ingest.study import load_study
@@ -329,7 +362,8 @@ def test_a_run_that_was_killed_goes_on_and_ends_with_the_same_bytes(readable, re
     assert subprocess.run(words, check=False).returncode == 9
     assert not (study.readings / "manifest.json").exists()
     assert len(list(study.readings.glob("units/*.json"))) == 2
-    assert read_study(study, workers=1).kept == 2 * 5 * 2
+    # The second was written, but nothing had signed it yet.
+    assert read_study(study, workers=1).kept == 5 * 2
     resumed = read_tree(study.readings)
     for path in sorted(study.readings.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
