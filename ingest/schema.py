@@ -489,6 +489,64 @@ INJECTION_BLOCKS = (
 PHANTOM_TABLES = {"injections": INJECTIONS, "injection_blocks": INJECTION_BLOCKS}
 """Tables in ``phantoms/`` beside the raw folder, written by the command ``phantom``; optional."""
 
+READERS = (
+    Column("reader", _TEXT, "", "Name that the study gives it.", nullable=False),
+    Column(
+        "format", _TEXT, "", "torchscript, onnx, torchxrayvision or chestxray8.", nullable=False
+    ),
+    Column("file_sha256", _TEXT, "", "SHA-256 of the weights.", nullable=False),
+    Column("input_px", pa.int32(), "px", "Side of what the network is given.", nullable=False),
+    Column("intensity", _TEXT, "", "How grey levels are scaled for it.", nullable=False),
+    Column("score", _TEXT, "", "What it gives: probability or logit.", nullable=False),
+    Column("has_maps", pa.bool_(), "", "Whether it gives class activation maps.", nullable=False),
+    Column("library", _TEXT, "", "What ran it, with its version.", nullable=False),
+    Column("device", _TEXT, "", "cpu or cuda.", nullable=False),
+)
+"""One row per reader, a network that scores findings in a radiograph."""
+
+_READ = (
+    Column("reader", _TEXT, "", "As in readers.", nullable=False),
+    Column("image_id", _TEXT, "", "The reference.", nullable=False),
+    Column("subject", _TEXT, "", "What was read: reference, lr or restored.", nullable=False),
+    Column("model_id", _TEXT, "", "The model of a restored image; else NULL."),
+    Column("inference_path", _TEXT, "", "notta or tta of a restored image; else NULL."),
+    Column("finding", _TEXT, "", "As labels name it.", nullable=False),
+)
+
+READINGS = (
+    *_READ,
+    Column("file_sha256", _TEXT, "", "SHA-256 of the file that was read.", nullable=False),
+    Column("score", pa.float64(), "", "As the reader gives it; higher is likelier, finite.", False),
+)
+"""One row per reader x image read x finding."""
+
+READING_MAPS = (
+    *_READ,
+    Column("map_correlation", pa.float64(), "", "Pearson's r with the reference's map."),
+    Column("overlap_60", pa.float64(), "", "IoU of both maps' pixels above 60 of 255."),
+    Column("overlap_180", pa.float64(), "", "IoU of both maps' pixels above 180 of 255."),
+)
+"""One row per LR or restored image that a reader with maps read x finding."""
+
+READING_BOXES = (
+    *_READ,
+    Column("map_level", pa.int16(), "", "Level of the map's 255 that it covers.", nullable=False),
+    Column("box_number", pa.int32(), "", "Of that map and level, from 0.", nullable=False),
+    Column("left_px", pa.float64(), "px", "Left edge, in the reference.", nullable=False),
+    Column("top_px", pa.float64(), "px", "Top edge, likewise.", nullable=False),
+    Column("width_px", pa.float64(), "px", "Width, likewise.", nullable=False),
+    Column("height_px", pa.float64(), "px", "Height, likewise.", nullable=False),
+)
+"""One row per reader with maps x image read x finding x level x isolated area of the map."""
+
+READING_TABLES = {
+    "readers": READERS,
+    "readings": READINGS,
+    "reading_maps": READING_MAPS,
+    "reading_boxes": READING_BOXES,
+}
+"""Tables in ``readings/`` beside the raw folder, written by the command ``read``; optional."""
+
 TABLES = {
     "blocks": BLOCKS,
     "images": IMAGES,
@@ -520,7 +578,7 @@ def arrow_schema(table: str, metadata: Mapping[str, str] | None = None) -> pa.Sc
                 nullable=column.nullable,
                 metadata={"unit": column.unit, "description": column.description},
             )
-            for column in (TABLES | HYRA_TABLES | PHANTOM_TABLES)[table]
+            for column in (TABLES | HYRA_TABLES | PHANTOM_TABLES | READING_TABLES)[table]
         ],
         metadata=metadata,
     )

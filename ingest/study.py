@@ -19,6 +19,12 @@ from upscale_audit.ingest.model_facts import KEYS as FACTS
 from upscale_audit.ingest.model_facts import MAX_CHARACTERS, ModelFacts, check_facts
 from upscale_audit.ingest.patients import COLUMNS, LAYOUTS, PatientList, is_plain_list
 from upscale_audit.ingest.plain_paths import check_database_folder
+from upscale_audit.ingest.readers import (
+    READER_KEYS,
+    ReaderDeclaration,
+    list_required_keys,
+    make_declaration,
+)
 from upscale_audit.ingest.restorers import (
     CONTROLS,
     DECLARATIONS,
@@ -46,7 +52,10 @@ SIZE_RULES = ("lanczos4", "mitchell", "area", "crop")
 AXES = ("standard", "own")
 PATCH_PX_RANGE = (16, 1024)
 """Least and greatest side of a patch of sFRC; the authors use 32 to 96 px."""
-OUTPUT_FOLDERS = ("raw", "hyra", "phantoms", "exports", "figures", "maps", "paper", "dbt")
+OUTPUT_FOLDERS = (
+    *("raw", "hyra", "phantoms", "readings"),
+    *("exports", "figures", "maps", "paper", "dbt"),
+)
 OUTPUT_STARTS = (".", "warehouse", "docs.", "paper.", "report.")
 """How the files begin that a study writes beside these folders."""
 COMPOSITE_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -242,7 +251,8 @@ class Study:
     models share, are fitted on `axis_models`. `sfrc` holds the sides of the patches, px, whose ring
     correlation is measured; by default none is. `composites` are scores of a block for
     `mart_detectors`: name and SQL expression. `regions` names masks; without them regions are
-    background and body.
+    background and body. `readers` are networks that score findings, for the command ``read``; no
+    other command runs them.
     """
 
     path: Path
@@ -267,6 +277,7 @@ class Study:
     sfrc: tuple[int, ...] = ()
     composites: tuple[tuple[str, str], ...] = ()
     regions: Masks | None = None
+    readers: tuple[ReaderDeclaration, ...] = ()
     ingest_parameters: IngestParameters = field(default_factory=IngestParameters)
     analysis_parameters: AnalysisParameters = field(default_factory=AnalysisParameters)
     restore_parameters: RestoreParameters = field(default_factory=RestoreParameters)
@@ -301,6 +312,11 @@ class Study:
     def phantoms(self) -> Path:
         """Folder of what is drawn into this study's images; there if ``phantom`` made it."""
         return self.output / "phantoms"
+
+    @property
+    def readings(self) -> Path:
+        """Folder of what readers say of the images; there once the command ``read`` has run."""
+        return self.output / "readings"
 
     @property
     def warehouse(self) -> Path:
@@ -358,7 +374,7 @@ def _hint_at_backslash(error: Exception) -> str:
 def _parse_study(path: Path, document: Any) -> Study:
     sections = (
         "study", "models", "lr", "size", "published", "labels", "perceptual", "parameters",
-        "restore", "paper", "detectors", "regions",
+        "restore", "paper", "detectors", "regions", "readers",
     )  # fmt: skip
     _check_keys(path, "the study file", document, sections, required=("study",))
     study = _table(path, document, "study")
@@ -405,6 +421,7 @@ def _parse_study(path: Path, document: Any) -> Study:
         sfrc=_parse_patch_sides(path, study),
         composites=_parse_composites(path, document),
         regions=_parse_regions(path, document) if has_images else None,
+        readers=_parse_readers(path, document.get("readers", [])),
         ingest_parameters=ingest_parameters,
         analysis_parameters=analysis_parameters,
         restore_parameters=_parse_restore(path, document),
@@ -644,6 +661,35 @@ def _parse_published(path: Path, entries: Sequence[Any]) -> tuple[Any, ...]:
             )
         published.append(Published(_file(path, where, entry, "file"), label))
     return tuple(published)
+
+
+def _parse_readers(path: Path, entries: Sequence[Any]) -> tuple[ReaderDeclaration, ...]:
+    """Parse [[readers]]: networks that score findings, in the order of their names."""
+    if not isinstance(entries, list):
+        raise StudyError(f"{path}: expected [[readers]] tables, each with reader and file")
+    readers: list[ReaderDeclaration] = []
+    for number, entry in enumerate(entries, start=1):
+        where = f"[[readers]] number {number}"
+        if not isinstance(entry, dict):
+            raise StudyError(f"{path} {where}: expected a table, found {entry!r}")
+        _check_keys(path, where, entry, READER_KEYS, required=("reader", "file"))
+        name = _text(path, where, entry, "reader")
+        if not MODEL_ID_PATTERN.fullmatch(name):
+            raise StudyError(
+                f"{path} {where}: reader = {name!r}; use up to 64 letters, digits, '_', '-' or"
+                " '.', starting with a letter or digit"
+            )
+        if any(name.lower() == other.reader.lower() for other in readers):
+            raise StudyError(f"{path} {where}: reader {name!r} is declared twice; rename one")
+        try:
+            reader = make_declaration(entry, _file(path, where, entry, "file"))
+        except StudyError as error:
+            prefix = "" if str(error).startswith(str(path)) else f"{path} {where}: "
+            raise StudyError(f"{prefix}{error}") from None
+        required = list_required_keys(reader.format)
+        _check_keys(path, where, entry, READER_KEYS, required=required)
+        readers.append(reader)
+    return tuple(sorted(readers, key=lambda reader: reader.reader))
 
 
 def _parse_perceptual(path: Path, document: Any) -> Any:

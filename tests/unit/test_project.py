@@ -184,7 +184,7 @@ def test_the_example_study_shows_every_key_with_its_default(repository, tmp_path
     paths = ("notta", "tta")
     for folder in ("reference", "lr", *(m[p] for m in document["models"] for p in paths if p in m)):
         (tmp_path / folder).mkdir(parents=True, exist_ok=True)
-    named = [item["file"] for item in document["published"]]
+    named = [item["file"] for kind in ("published", "readers") for item in document[kind]]
     labels = [file for key, file in document["labels"].items() if key != "box_frame"]
     masks = document["regions"]["chexmask"]
     for file in (*named, *labels, masks, *document["perceptual"].values()):
@@ -244,7 +244,7 @@ def test_what_types_are_checked_in_is_the_namespace_as_it_is_installed(repositor
     makefile = (repository / "Makefile").read_text(encoding="utf-8")
     (rooms,) = re.findall(r"^ROOMS := (.+)$", makefile, re.MULTILINE)
     assert {f"upscale_audit.{room}": repository / room for room in rooms.split()} == places
-    assert len(places) == 4
+    assert len(places) == 5
 
 
 def test_every_package_that_is_installed_says_that_it_is_typed(folders):
