@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 AUDIT := $(BIN)/upscale-audit
-ROOMS := analysis ingest restore warehouse
+ROOMS := analysis ingest reading restore warehouse
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 export DO_NOT_TRACK := 1

@@ -244,7 +244,7 @@ def test_what_types_are_checked_in_is_the_namespace_as_it_is_installed(repositor
     makefile = (repository / "Makefile").read_text(encoding="utf-8")
     (rooms,) = re.findall(r"^ROOMS := (.+)$", makefile, re.MULTILINE)
     assert {f"upscale_audit.{room}": repository / room for room in rooms.split()} == places
-    assert len(places) == 4
+    assert len(places) == 5
 
 
 def test_every_package_that_is_installed_says_that_it_is_typed(folders):

@@ -1,0 +1,1 @@
+"""Networks that read an image as a radiologist would: images in, scores and maps out."""
