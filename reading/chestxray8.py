@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
-from upscale_audit.ingest.documents import check_shape
+from upscale_audit.ingest.documents import check_shape, parse_document, read_bounded
 from upscale_audit.ingest.errors import StudyError
-from upscale_audit.ingest.files import canonical_json, replacing
+from upscale_audit.ingest.files import canonical_json, open_regular, replacing
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FORMAT = "upscale-audit-reader-1"
 MAX_FILE_BYTES = 1 << 30
+MAX_HEADER_BYTES = 1 << 24
 LEAST_INPUT_PX, MOST_INPUT_PX = 32, 4096
 _REPAIR = "name a file that upscale-audit reader train wrote"
 
@@ -96,6 +97,8 @@ class ChestXray8Reader:
         """
         import torch
 
+        from upscale_audit.reading.chestxray8_network import STRIDE_PX
+
         side = self.input_px
         if images.ndim != 3 or images.shape[1:] != (side, side):
             raise StudyError(
@@ -110,7 +113,7 @@ class ChestXray8Reader:
                 found = self._network.find_maps(torch.from_numpy(batch).to(self._device))
                 scores.append(self._network.predict(found).double().sigmoid().cpu().numpy())
                 maps.append(self._network.activate(found).float().cpu().numpy())
-        count, cells = len(self.findings), -(-side // 32)
+        count, cells = len(self.findings), -(-side // STRIDE_PX)
         read = np.concatenate([np.empty((0, count)), *scores])
         if not np.isfinite(read).all():
             raise StudyError("a score of this reader is no number: train it anew, or name another")
@@ -118,7 +121,9 @@ class ChestXray8Reader:
         return read, drawn
 
 
-def load_reader(path: str | Path, device: str = "cpu") -> ChestXray8Reader:
+def load_reader(
+    path: str | Path, device: str = "cpu", data: bytes | None = None
+) -> ChestXray8Reader:
     """Load a reader that this project trained.
 
     Parameters
@@ -127,6 +132,8 @@ def load_reader(path: str | Path, device: str = "cpu") -> ChestXray8Reader:
         ``.safetensors``, as `save_reader` writes it; no code is run.
     device : str
         ``cpu``, ``cuda`` or ``cuda:N``.
+    data : bytes, optional
+        The file's, where they were read already.
 
     Returns
     -------
@@ -143,7 +150,8 @@ def load_reader(path: str | Path, device: str = "cpu") -> ChestXray8Reader:
     One thread on a processor; on a GPU TensorFloat-32 is off.
     """
     import torch
-    from safetensors.torch import load_file
+    from safetensors import SafetensorError
+    from safetensors.torch import load
 
     from upscale_audit.reading.chestxray8_network import (
         ChestXray8Network,
@@ -151,14 +159,19 @@ def load_reader(path: str | Path, device: str = "cpu") -> ChestXray8Reader:
         load_tensors,
     )
 
-    path, said = Path(path), read_metadata(path)
+    path = Path(path)
+    try:
+        data = read_bounded(path, MAX_FILE_BYTES) if data is None else data
+        said, tensors = _parse_header(data), load(data)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise _refuse(path, error) from None
     count = len(said["findings"])
     try:
         design = NetworkDesign(said["trunk"], said["pooling"], said["r"], count, said["width"])
     except StudyError as error:
         raise StudyError(f"{path}: {error}; {_REPAIR}") from None
     network = ChestXray8Network(design)
-    load_tensors(network, load_file(path), str(path), _REPAIR)
+    load_tensors(network, tensors, str(path), _REPAIR)
     torch.set_num_threads(1)
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
@@ -235,7 +248,7 @@ def _sort_header(data: bytes) -> bytes:
 
     A file is the header's length, the header (JSON, filled up with spaces) and the tensors.
     """
-    length = int.from_bytes(data[:8], "little")
+    length = _find_length(data)
     header = json.loads(data[8 : 8 + length])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
     text = json.dumps(header, separators=(",", ":")).encode()
@@ -259,24 +272,39 @@ def read_metadata(path: str | Path) -> Metadata:
     StudyError
         It cannot be read, or is no file of a reader of this project.
     """
-    from safetensors import SafetensorError, safe_open
-
     path = Path(path)
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ValueError(f"more than {MAX_FILE_BYTES} bytes")
-        with safe_open(path, framework="numpy") as file:
-            texts = file.metadata() or {}
-        said: Any = {name: json.loads(text) for name, text in texts.items()}
-        check_shape(said, Metadata)
-        _check_values(said)
-    except (OSError, SafetensorError, ValueError, RecursionError) as error:
-        reason = f"{type(error).__name__} {error}".partition("\n")[0]
-        raise StudyError(
-            f"{path} is no reader of this project's own network: {reason}; {_REPAIR}"
-        ) from None
+        with open_regular(path) as file:
+            start = file.read(8)
+            return _parse_header(start + file.read(min(_find_length(start), MAX_HEADER_BYTES)))
+    except (OSError, ValueError) as error:
+        raise _refuse(path, error) from None
+
+
+def _parse_header(data: bytes) -> Metadata:
+    """Parse and check the words at the beginning of a file."""
+    length = _find_length(data)
+    header = parse_document(data[8 : 8 + length], dict[str, Any])
+    texts = header.get("__metadata__", {})
+    check_shape(texts, dict[str, str], "its metadata")
+    said: Any = {name: parse_document(text, Any) for name, text in texts.items()}
+    check_shape(said, Metadata, "its metadata")
+    _check_values(said)
     found: Metadata = said
     return found
+
+
+def _find_length(data: bytes) -> int:
+    """Find the length of a safetensors header, which the first eight bytes state."""
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or length > MAX_HEADER_BYTES:
+        raise ValueError("it is no safetensors file")
+    return length
+
+
+def _refuse(path: Path, error: Exception) -> StudyError:
+    reason = f"{error}".partition("\n")[0] or type(error).__name__
+    return StudyError(f"{path} is no reader of this project's own network: {reason}; {_REPAIR}")
 
 
 def _check_values(said: Metadata) -> None:

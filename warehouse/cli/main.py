@@ -17,11 +17,14 @@ from upscale_audit.warehouse.cli import (
     hyra,
     phantoms,
     proving,
+    reader_training,
     restoring,
 )
 from upscale_audit.warehouse.cli.options import EXIT_CODES, EXIT_FAILED, EXIT_PIPE
 
-_ROOMS = (building, drawing, exploring, restoring, coding, hyra, phantoms, proving)
+_ROOMS = (
+    *(building, drawing, exploring, restoring, coding, hyra, phantoms, reader_training, proving),
+)
 """Each adds its commands, in the order of the help."""
 
 
