@@ -202,14 +202,27 @@ def _load_densenet(weights: Weights) -> Reader:
     return load_densenet(weights)
 
 
+def _load_chestxray8(weights: Weights) -> Reader:
+    from upscale_audit.reading import chestxray8
+
+    return chestxray8.load_reader(weights.declared.file, weights.device, weights.data)
+
+
+def _describe_chestxray8(path: Path) -> Mapping[str, Any]:
+    from upscale_audit.reading import chestxray8
+
+    return chestxray8.read_metadata(path)
+
+
 LOADERS: dict[str, Callable[[Weights], Reader]] = {
     "onnx": _load_onnx,
     "torchscript": _load_torchscript,
     "torchxrayvision": _load_densenet,
+    "chestxray8": _load_chestxray8,
 }
 """How a file of weights becomes a reader, by its format."""
 
-DESCRIBERS: dict[str, Callable[[Path], Mapping[str, Any]]] = {}
+DESCRIBERS: dict[str, Callable[[Path], Mapping[str, Any]]] = {"chestxray8": _describe_chestxray8}
 """What a file says itself, by the formats of `ingest.readers.SELF_DESCRIBED`: its keys and values
 as a study would state them."""
 

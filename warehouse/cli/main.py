@@ -17,12 +17,16 @@ from upscale_audit.warehouse.cli import (
     hyra,
     phantoms,
     proving,
+    reader_training,
     reading,
     restoring,
 )
 from upscale_audit.warehouse.cli.options import EXIT_CODES, EXIT_FAILED, EXIT_PIPE
 
-_ROOMS = (building, drawing, exploring, restoring, coding, hyra, phantoms, reading, proving)
+_ROOMS = (
+    *(building, drawing, exploring, restoring, coding, hyra, phantoms, reading, reader_training),
+    proving,
+)
 """Each adds its commands, in the order of the help."""
 
 
