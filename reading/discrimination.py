@@ -82,7 +82,7 @@ def measure_discrimination(
     positives, negatives = int(labels.sum()), int((~labels).sum())
     if not positives or not negatives:
         return Discrimination(None, None, None, positives, negatives)
-    auc, above = _compare(labels, scores)
+    auc, above = _compare(labels, scores.astype(np.float64))
     _, number = np.unique(np.asarray(patients, object), return_inverse=True)
     variance = _find_variance(labels, above - auc, number)
     if variance is None or variance <= 0:

@@ -48,7 +48,8 @@ class StoredRows:
         return len(self._index)
 
     def __getitem__(self, rows: Any) -> npt.NDArray[np.uint8]:
-        return self._array[self._index[rows]]
+        chosen: npt.NDArray[np.uint8] = self._array[self._index[rows]]
+        return chosen
 
 
 @dataclass(frozen=True)

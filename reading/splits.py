@@ -22,7 +22,7 @@ def place_patient(patient_id: str, seed: int) -> float:
         0 <= place < 1, uniform over patients, and the same whoever else is in the study.
     """
     digest = hashlib.sha256(f"{seed}\n{patient_id}".encode("utf-8", "surrogateescape")).digest()
-    return (int.from_bytes(digest[:8], "big") >> (64 - _BITS)) / 2**_BITS
+    return (int.from_bytes(digest[:8], "big") >> (64 - _BITS)) / (1 << _BITS)
 
 
 def split_patient(patient_id: str, seed: int) -> str:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from upscale_audit.reading.labelled import StoredRows
+
 
 PRECISIONS = ("float32", "tf32", "bf16")
 CURVE_COLUMNS = ("epoch", "train_loss", "validation_loss", "is_kept")
@@ -87,12 +89,12 @@ class LabelledImages:
 
     Attributes
     ----------
-    images : (N, P, P) uint8 array
+    images : (N, P, P) uint8 array or reading.labelled.StoredRows
         Grey levels; may be a file that is mapped.
     labels : (N, C) bool array
     """
 
-    images: npt.NDArray[np.uint8]
+    images: npt.NDArray[np.uint8] | StoredRows
     labels: npt.NDArray[np.bool_]
 
     def __len__(self) -> int:
@@ -169,7 +171,7 @@ def train_network(
 
 def compute_logits(
     network: ChestXray8Network,
-    images: npt.NDArray[np.uint8],
+    images: npt.NDArray[np.uint8] | StoredRows,
     device: str = "cpu",
     batch_size: int = 16,
 ) -> npt.NDArray[np.float64]:

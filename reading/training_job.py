@@ -162,7 +162,7 @@ def train_reader(
         findings = tuple(labelled.findings[at] for at in chosen)
         parts = {
             name: LabelledImages(
-                StoredRows(images.pixels, index), labelled.labels[np.ix_(index, chosen)]
+                StoredRows(images.pixels, index), labelled.labels[index][:, chosen]
             )
             for name, index in rows.items()
         }
@@ -277,7 +277,7 @@ def _choose(
     study: Study,
 ) -> tuple[list[int], dict[str, str]]:
     """Choose the findings of which every split has images with and without."""
-    left_out = {}
+    left_out: dict[str, str] = {}
     for at, finding in enumerate(findings):
         for name, index in rows.items():
             positives = int(labels[index, at].sum())
