@@ -39,7 +39,7 @@ def draw_guarantee(marts: Marts, language: str = "en") -> alt.TopLevelMixin:
     )
     drawn = [row for row in rows if row["is_attainable"]]
     if not drawn:
-        reasons = sorted({row["reason"] for row in rows}) or ["mart_guarantee"]
+        reasons = sorted({row["reason"] for row in rows}) or [texts["unmeasured"]]
         message = texts["nothing"].format(reason="; ".join(reasons))
         return theme.draw_message(texts["title"], [], message)
     alphas = sorted({row["alpha_ratio"] for row in rows})

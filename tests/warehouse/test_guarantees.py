@@ -17,6 +17,20 @@ from tests.guarantees import (
 )
 from tests.macros import PROJECT, make_environment
 from tests.skewed import find_ends
+from upscale_audit.analysis import theme
+from upscale_audit.analysis.figures.blockmap import ColourScale
+from upscale_audit.analysis.figures.guarantee import draw_guarantee
+from upscale_audit.analysis.figures.trustmap import (
+    SCORES as MAPPED,
+)
+from upscale_audit.analysis.figures.trustmap import (
+    Promise,
+    draw_trust_map,
+    paint_trust,
+    write_trust_map,
+)
+from upscale_audit.analysis.marts import Marts
+from upscale_audit.ingest.errors import StudyError
 
 FILES = (
     "constants", "guarantees", "fixed", "vocabulary", "cluster_unit", "skewed_means", "fidelity",
@@ -360,3 +374,146 @@ def test_the_terms_are_those_of_the_mart(query, environment):
     assert {name: row["unit"] for name, row in scores.items()} == SCORES
     assert set(terms) - set(scores) == set(LOSSES)
     assert list(ALPHAS) == environment.globals["trust_alphas"]()
+
+
+@pytest.mark.parametrize("path", ["notta", "tta"])
+def test_the_map_s_scores_are_the_sql_s(environment, path):
+    found = environment.globals["trust_scores"](path)
+    stated = {name: score["sql"] for name, score in found.items()}
+    assert {name: sql.format(path=path) for name, sql in MAPPED.items()} == stated
+
+
+@pytest.fixture(scope="module")
+def marts(sample_study):
+    with Marts(sample_study.warehouse) as opened:
+        yield opened
+
+
+def list_panels(chart):
+    return {
+        panel["title"]["text"]: panel["title"]["subtitle"] for panel in chart.to_dict()["concat"]
+    }
+
+
+def test_a_map_masks_what_the_mart_does_and_says_what_is_promised(marts, sample_study, blocks):
+    image, promise = "rg1_r0c1", Promise(0.2, "detail_dn2", "invented")
+    chart = draw_trust_map(marts, sample_study.references, image, promise, "tta", marts.models)
+    panels = list_panels(chart)
+    # Bicubic has no image with TTA.
+    assert len(panels) == 5
+    for model_id, summary in list(panels.items())[1:]:
+        (row,) = marts.rows(
+            f"select * from mart_guarantee where model_id = '{model_id}' and alpha_ratio = 0.2"
+            " and inference_path = 'tta' and score = 'detail_dn2' and loss = 'invented'"
+        )
+        own = blocks.filter((pl.col("model_id") == model_id) & (pl.col("image_id") == image))
+        share = (own["variance_dn2_tta"] > float(row["limit_score"])).mean()
+        assert summary.endswith(f"masked here {share:.0%}".replace("%", "\u00a0%")), model_id
+    caption = " ".join(chart.title.subtitle).replace("\u00a0", " ")
+    for words in (
+        "of the truly bad blocks of a new image the mask misses at most 20 % on average",
+        "no promise for this image",
+        "Truly bad (invented, limit 9 dn²): Invented energy",
+        "n = 6 images of this study",
+    ):
+        assert words in caption
+
+
+def test_the_default_score_is_by_what_the_study_has(marts, sample_study):
+    chart = draw_trust_map(
+        marts, sample_study.references, "rg1_r0c1", Promise(0.2), "notta", marts.models
+    )
+    caption = " ".join(chart.title.subtitle)
+    assert "Truly bad (erroneous, limit 25 dn²)" in caption
+    assert "span_x2_ch48: no block is bad" in caption
+    assert "LR residual (dn)" in str(chart.to_dict())
+
+
+@pytest.mark.parametrize(
+    ("promise", "path", "models", "said"),
+    [
+        (Promise(0.1), "notta", None, r"n = 6; the smallest alpha that can be had is 0\.2$"),
+        (Promise(0.3), "notta", None, r"no alpha_ratio 0\.3 .* one of 0\.01, 0\.05, 0\.1, 0\.2$"),
+        (Promise(0.2, "ssim"), "notta", None, "no score 'ssim' .* detail_dn2, lr_rms_dn, tta_gap"),
+        (Promise(0.2, loss="bad"), "notta", None, "no loss 'bad' .* erroneous, invented, lost$"),
+        (
+            Promise(0.2, "tta_gap_dn2"),
+            "notta",
+            ["bicubic"],
+            "no block has the score; no alpha can be had: mart_guarantee says why",
+        ),
+        (Promise(0.2), "tta", ["bicubic"], r"no row of bicubic \(tta\); mart_coverage"),
+    ],
+)
+def test_what_cannot_be_promised_is_one_line(marts, sample_study, promise, path, models, said):
+    with pytest.raises(StudyError, match=said) as error:
+        draw_trust_map(
+            marts, sample_study.references, "rg1_r0c1", promise, path, models or marts.models
+        )
+    assert "\n" not in str(error.value)
+
+
+def test_a_model_without_a_promise_is_left_out_by_name(marts, sample_study):
+    promise = Promise(0.2, "tta_gap_dn2", "lost")
+    chart = draw_trust_map(
+        marts, sample_study.references, "rg1_r0c1", promise, "notta", marts.models
+    )
+    caption = " ".join(chart.title.subtitle)
+    assert "Not drawn: bicubic (no block has the score)." in caption
+    assert "bicubic" not in list_panels(chart)
+
+
+def test_masked_blocks_are_hatched_and_trusted_ones_have_their_colour():
+    blocks = pl.DataFrame(
+        {"block_row": [0, 0, 1], "block_col": [0, 1, 0], "score": [1.0, 3.0, None]}
+    )
+    scale = ColourScale("x", 0.0, 2.0)
+    picture = paint_trust(blocks, np.array([True, False, False]), (2, 2), scale)
+    side = picture.shape[0] // 2
+    trusted, other = picture[:side, :side], picture[:side, side:]
+    assert (trusted == scale.paint(np.array([1.0]))[0]).all()
+    for masked in (other, picture[side:, :side], picture[side:, side:]):
+        # Grey stripes of two tones, whatever the score.
+        assert (masked == masked[..., :1]).all()
+        assert set(np.unique(masked)) == {120, 235}
+
+
+def test_a_map_goes_to_a_folder_of_its_promise(sample_study, tmp_path):
+    paths, sources = write_trust_map(
+        sample_study, "rg1_r0c1", Promise(0.2), tmp_path, model_id="bicubic"
+    )
+    folder = tmp_path / "notta_trust_0.2_lr_rms_dn_erroneous" / "bicubic" / "rg1_r0c1"
+    assert {path.parent for path in paths} == {folder}
+    assert all(path.is_file() for path in paths)
+    assert list(sources) == ["reference/rg1_r0c1.png"]
+
+
+def test_the_figure_shows_every_mask_that_can_be_had(marts):
+    chart = draw_guarantee(marts).to_dict()
+    data = [
+        point
+        for row in chart["vconcat"]
+        for panel in row["hconcat"]
+        for point in chart["datasets"][panel["data"]["name"]]
+    ]
+    rows = marts.rows(
+        "select * from mart_guarantee where inference_path = 'notta' and is_attainable"
+    )
+    assert len(data) == len(rows) == 42
+    assert sorted(point["masked"] for point in data) == pytest.approx(
+        sorted(100 * row["masked_ratio"] for row in rows)
+    )
+    assert {point["alpha"] for point in data} == {"0.2"}
+    assert "Not attainable, so not drawn: 138 of 180 masks" in " ".join(chart["title"]["subtitle"])
+    spoken = draw_guarantee(marts, "ja")
+    assert theme.find_message(spoken) is None
+    assert "信頼の代償" in str(spoken.to_dict()["title"]["text"])
+
+
+def test_the_cookbook_query_shows_what_trust_costs(query, repository):
+    text = (repository / "analysis" / "cookbook" / "what_does_trust_cost.sql").read_text()
+    rows = query(text)
+    assert rows.height == 9 * len(SCORES) * len(LOSSES) * len(ALPHAS)
+    had = rows.filter(pl.col("limit_source").is_not_null())
+    assert (had["missed_pct"] <= 100 * had["alpha_ratio"]).all()
+    assert rows.filter(pl.col("limit_source").is_null())["reason"].null_count() == 0
