@@ -368,6 +368,42 @@ def test_every_limit_of_the_sample_is_that_of_the_definition(query, blocks):
                     assert not mart[model_id, inference_path, score, loss, alpha]["is_attainable"]
 
 
+def test_of_the_image_left_out_no_more_is_missed_in_the_sample_than_promised(query, judge):
+    # Whichever of the six is the new one is drawn by lot, so their mean holds without chance.
+    losses = ", ".join(f"{name}_count" for name in LOSSES)
+    counts = query(
+        "unpivot (select concat_ws(' ', model_id, inference_path, score) as mask, image_id,"
+        f" trust_level, block_count, {losses} from intermediate.int_image_trust_levels)"
+        f" on {losses} into name loss value bad"
+    ).with_columns(image_id=pl.col("image_id").str.replace("_", ""), bad=pl.col("bad").cast(int))
+    images = sorted(set(counts["image_id"]))
+    # A mask's limit on five is that of a study of its own.
+    studies = pl.concat(
+        counts.filter(pl.col("image_id") != image).select(
+            pl.format("{} {} {}", "mask", "loss", pl.lit(image)).alias("model_id"),
+            "image_id",
+            pl.lit("lr_rms_dn").alias("score"),
+            "trust_level",
+            "block_count",
+            "bad",
+        )
+        for image in images
+    )
+    rows = judge(studies).filter(pl.col("alpha_ratio") == 0.2)
+    levels = dict(rows.select("model_id", "limit_level").iter_rows())
+    assert len(levels) == 9 * len(SCORES) * len(LOSSES) * 6
+    missed = {}
+    for (mask, loss, image), own in counts.group_by("mask", "loss", "image_id"):
+        level = levels[f"{mask} {loss} {image}"]
+        if level is not None:
+            bad = own["bad"].sum()
+            trusted = own.filter(pl.col("trust_level") <= level)["bad"].sum()
+            missed.setdefault((mask, loss), []).append(trusted / bad if bad else 0.0)
+    assert len(missed) > 60
+    assert all(len(values) == 6 for values in missed.values())
+    assert max(np.mean(values) for values in missed.values()) <= 0.2
+
+
 def test_the_terms_are_those_of_the_mart(query, environment):
     terms = {row["term"]: row for row in query("select * from dim_trust_terms").to_dicts()}
     scores = {name: row for name, row in terms.items() if row["kind"] == "score"}
