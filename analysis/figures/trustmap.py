@@ -280,9 +280,13 @@ def describe_promise(marts: Marts, rows: Sequence[dict[str, Any]]) -> list[str]:
     (loss,) = marts.rows(
         f"select says from dim_trust_terms where term = {quote_text(first['loss'])}"
     )
-    unit = {"patient": "patient", "image": "image"}.get(first["cluster_unit"], "patient or image")
+    unit = {"patient": "patient", "image": "image"}.get(first["cluster_unit"], "case")
     counts = [row["limit_cluster_count"] for row in rows]
-    sources = sorted({row["limit_source"] for row in rows} - {"own"})
+    named = sorted({row["limit_source"] for row in rows}, key=lambda name: (name != "own", name))
+    sources = ["this study" if name == "own" else name for name in named]
+    if sources != ["this study"]:
+        # Whose limits another study's are, its file does not say.
+        unit = "case"
     costs = [
         f"{marts.labels[row['model_id']]} {row['masked_ratio']:.0%}".replace("%", "\u00a0%")
         for row in rows
@@ -292,13 +296,12 @@ def describe_promise(marts: Marts, rows: Sequence[dict[str, Any]]) -> list[str]:
     return [
         f"Hatched: masked, because the score is above the model's limit or is not known. Promised:"
         f" of the truly bad blocks of a new {unit} the mask misses at most"
-        f" {100 * first['alpha_ratio']:g} % on average, if new {unit}s are like those of the study"
+        f" {100 * first['alpha_ratio']:g} % on average, if new {unit}s are like those that the limits are of"
         " (exchangeable).",
         f"It is an average over {unit}s: no promise for this image, nor of other films or scanners;"
         " and hatched is not wrong, it is not vouched for.",
         f"Truly bad ({first['loss']}, limit {limit_dn2}): {loss['says']}",
-        f"Limits from n = {theme.count_span(counts, unit)}"
-        + (f" of {', '.join(sources)}." if sources else " of this study."),
+        f"Limits from n = {theme.count_span(counts, unit)}" + f" of {' and '.join(sources)}.",
         f"Masked on average over the study's {unit}s: {theme.name_some(costs)}.",
         f"{'; '.join(empty)}." if empty else "",
     ]
