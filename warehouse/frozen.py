@@ -55,10 +55,23 @@ _LIMITS = {
     "pooled_block_count": "bigint",
     "block_count": "bigint",
 }
+_GUARANTEES = {
+    "model_id": "varchar",
+    "inference_path": "varchar",
+    "score": "varchar",
+    "loss": "varchar",
+    "alpha_ratio": "double",
+    "loss_limit_dn2": "decimal(11, 6)",
+    "limit_score": "decimal(11, 6)",
+    "cluster_count": "bigint",
+    "bound_ratio": "double",
+    "study_name": "varchar",
+}
 TABLES = {
     "frozen_loadings": _LOADINGS,
     "frozen_scales": {"component": "varchar", "robust_sd": "double"},
     "frozen_limits": _LIMITS,
+    "frozen_guarantees": _GUARANTEES,
 }
 """Tables that build adds to the raw schema: SQL type by column."""
 
@@ -75,6 +88,12 @@ _QUERIES = {
     "frozen_limits": """
         select model_id, tau, ssim_p90, mse_q75_dn2, pooled_block_count, block_count
         from mart_limits where block_count > 0 order by model_id
+    """,
+    "frozen_guarantees": """
+        select model_id, inference_path, score, loss, alpha_ratio, loss_limit_dn2, limit_score,
+            limit_cluster_count, bound_ratio, study_name
+        from mart_guarantee cross join dim_study where limit_source = 'own'
+        order by model_id, inference_path, score, loss, alpha_ratio
     """,
 }
 
@@ -213,7 +232,8 @@ def read_frozen(study: Study) -> Frozen:
         ) from None
     _check(study, path, document)
     return Frozen(
-        {table: document[_key(table)] for table in TABLES},
+        # A file from before there were trust masks has no limits of them, and is as good.
+        {table: document.get(_key(table), []) for table in TABLES},
         hash_file(path),
         f"frozen/{to_text(path.name)}",
         document["warehouse_recipe_sha256"],
@@ -234,14 +254,19 @@ class _Document(TypedDict):
     limits: list[dict[str, Any]]
 
 
+# A class of its own: of an annotation that is kept as text, nothing would see `NotRequired`.
+class _Shape(_Document, total=False):
+    guarantees: list[dict[str, Any]]
+
+
 def _check(study: Study, path: Path, document: Any) -> None:
     if document.get("version") != FILE_VERSION:
         raise StudyError(
             f"{path} has version {document.get('version')!r}; expected {FILE_VERSION}: freeze the"
             " study anew with this version of upscale-audit"
         )
-    tables = {_key(table): columns for table, columns in TABLES.items()}
-    check_values(path, document, _Document, tables, "freeze")
+    tables = {_key(table): columns for table, columns in TABLES.items() if _key(table) in document}
+    check_values(path, document, _Shape, tables, "freeze")
     check_parameters(study, path, document["parameters"], "frozen", "freeze anew")
 
 

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 
 MAX_FILE_BYTES = 1 << 22
-"""Largest file that is read: 4 MiB, which holds the limits of 20,000 models."""
+"""Largest file that is read: 4 MiB, which holds the limits of 20,000 models, or of 250 of
+which every trust mask, with and without TTA, is attainable."""
 
 _BITS = {"integer": 32, "bigint": 64}
 

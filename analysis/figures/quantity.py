@@ -112,7 +112,7 @@ def draw_quantity_map(
         No such image or quantity, no value, or a reference that is not the one that was measured.
     """
     column = _find_column(marts, quantity, inference_path)
-    image = _find_image(marts, image_id)
+    image = find_image(marts, image_id)
     names = ", ".join(map(quote_text, models))
     blocks = marts.frame(
         f"select model_id, block_row, block_col, cast({quote_name(column)} as double) as value"
@@ -126,7 +126,7 @@ def draw_quantity_map(
             " or model: mart_coverage says what was measured"
         )
     scale = choose_scale(f"{quantity} ({find_unit(marts, quantity)})", values)
-    size_pt, columns = _lay_out(image, len(models) + 1, width_pt)
+    size_pt, columns = lay_out(image, len(models) + 1, width_pt)
     reference = read_reference(references, image, find_display(marts, image_id))
     panels = [draw_panel(reference, size_pt, "Reference", theme.break_label(image_id, 24))]
     shape = image["block_rows"], image["block_cols"]
@@ -177,10 +177,7 @@ def write_quantity_map(
     sources : dict
         SHA-256 of the reference, by its name within the study.
     """
-    width_pt: float = theme.DOUBLE_COLUMN_PT
-    form = Print(plain, width_mm)
-    if width_mm is not None and width_mm < COLUMN_MM:
-        width_pt, form = width_mm / 25.4 * 72, Print(plain, None)
+    width_pt, form = choose_form(plain, width_mm)
     with Marts(study.warehouse) as marts:
         if study.references is None:
             raise StudyError(f"{study.path} names no images; a map needs [study] references")
@@ -191,12 +188,22 @@ def write_quantity_map(
         chart = draw_quantity_map(
             marts, study.references, image_id, quantity, path, models, width_pt
         )
-        image = _find_image(marts, image_id)
+        image = find_image(marts, image_id)
     place = folder / f"{path}_{quantity}" / (model_id or "_all") / image_id
     paths = write_chart(theme.finish(chart), place, NAME, form)
     paths.append(place / CAPTIONS)
     write_text(paths[-1], "\n".join([NAME, *read_caption(chart), ""]))
     return paths, {f"reference/{image['file_name']}": image["file_sha256"]}
+
+
+def choose_form(plain: bool, width_mm: int | None) -> tuple[float, Print]:
+    """Choose how wide a map is laid out, in points, and how it is printed.
+
+    One column of a journal is laid out for itself; wider ones are scaled.
+    """
+    if width_mm is not None and width_mm < COLUMN_MM:
+        return width_mm / 25.4 * 72, Print(plain, None)
+    return theme.DOUBLE_COLUMN_PT, Print(plain, width_mm)
 
 
 def find_unit(marts: Marts, quantity: str) -> str:
@@ -251,7 +258,8 @@ def _find_column(marts: Marts, quantity: Any, inference_path: str) -> Any:
     return known[quantity]
 
 
-def _find_image(marts: Marts, image_id: str) -> Any:
+def find_image(marts: Marts, image_id: str) -> dict[str, Any]:
+    """Find an image's row of `dim_images`; StudyError where there is none."""
     rows = marts.rows(
         "select file_name, file_sha256, width_px, height_px, block_rows, block_cols"
         f" from dim_images where image_id = {quote_text(image_id)}"
@@ -261,8 +269,8 @@ def _find_image(marts: Marts, image_id: str) -> Any:
     return rows[0]
 
 
-def _lay_out(image: Mapping[str, Any], panel_count: Any, width_pt: float) -> Any:
-    """Size of a panel, and how many stand side by side."""
+def lay_out(image: Mapping[str, Any], panel_count: int, width_pt: float) -> tuple[Any, int]:
+    """Give the size of a panel in points, and how many stand side by side."""
     most = max(1, int(width_pt // LEAST_PANEL_PT))
     columns = min(panel_count, most, 3 if panel_count <= 6 else 4)
     ratio = image["block_rows"] / image["block_cols"]
@@ -274,10 +282,11 @@ def _lay_out(image: Mapping[str, Any], panel_count: Any, width_pt: float) -> Any
 def _summarise(known: Any) -> str:
     if known.is_empty():
         return "not measured"
-    return f"mean {_spell(known.mean())}, median {_spell(known.median())}"
+    return f"mean {spell_number(known.mean())}, median {spell_number(known.median())}"
 
 
-def _spell(value: Any) -> Any:
+def spell_number(value: Any) -> str:
+    """Spell a number in three digits."""
     return f"{value:.3g}".replace("-", "\u2212")
 
 
@@ -293,7 +302,7 @@ def _describe(
     count = theme.count_noun(image["block_rows"] * image["block_cols"], "block")
     beyond = int(((values < scale.low) | (values > scale.high)).sum())
     missing = blocks["value"].null_count()
-    ends = f"{_spell(scale.low)} to {_spell(scale.high)}"
+    ends = f"{spell_number(scale.low)} to {spell_number(scale.high)}"
     colours = "blue: below 0, white: 0, red: above" if scale.is_signed else "the darker the more"
     return [
         f"Of each 8 \u00d7 8 px block restored {path} test-time augmentation; {colours}.",

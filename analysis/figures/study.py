@@ -25,6 +25,7 @@ from upscale_audit.analysis.figures.consistency import (
 from upscale_audit.analysis.figures.correlation import draw_metric_correlation
 from upscale_audit.analysis.figures.coverage import draw_coverage, is_complete
 from upscale_audit.analysis.figures.frame import draw_frame_profile, draw_seam_profile
+from upscale_audit.analysis.figures.guarantee import draw_guarantee
 from upscale_audit.analysis.figures.hyra import draw_hyra, list_hyra_models
 from upscale_audit.analysis.figures.information import draw_rule_information
 from upscale_audit.analysis.figures.intervals import draw_direction_components, draw_tta_effect
@@ -45,7 +46,7 @@ from upscale_audit.analysis.figures.states import draw_tier3_states
 from upscale_audit.analysis.figures.verdicts import draw_verdicts
 from upscale_audit.analysis.lfv import LFV_FIGURES
 from upscale_audit.analysis.lfv.proof import Source, list_lfv_sources
-from upscale_audit.analysis.lqd.texts import font_family
+from upscale_audit.analysis.lqd.texts import font_family, name_place
 from upscale_audit.analysis.marts import Marts, quote_text
 from upscale_audit.analysis.output import (
     AS_LAID_OUT,
@@ -99,6 +100,7 @@ VARYING_STARTS = (
     "contradictions_",
     "detectors_",
     "free_response_",
+    "guarantee",
     "hyra_",
     "lesion_risk",
     "regions_",
@@ -173,8 +175,7 @@ def draw_figures(
                 chart = draw(marts)
                 message = theme.find_message(chart)
                 if message is None:
-                    is_english = "/" not in name or name.startswith(f"{LFV_FOLDER}/")
-                    chart = theme.finish(chart, *([] if is_english else [font]))
+                    chart = theme.finish(chart, *([font] if _is_spoken(name) else []))
                     paths += write_chart(chart, fresh, name, form)
                     captions.append("\n".join([name, *read_caption(chart), ""]))
                 else:
@@ -213,7 +214,7 @@ def plan_figures(
         A function of the marts that draws the figure, by the figure's name, which may begin
         with a folder.
     """
-    figures = _plan_study_figures(marts, references, folders) if marts.models else {}
+    figures = _plan_study_figures(marts, references, folders, language) if marts.models else {}
     sources = {name: list_sources(marts, table) for name, (table, _) in SOURCE_FIGURES.items()}
     files = name_files(sorted({source for listed in sources.values() for source in listed}))
     for name, (table, draw) in SOURCE_FIGURES.items():
@@ -244,8 +245,18 @@ def _plan_lfv_figures(marts: Marts, language: str) -> dict[str, partial]:
     }
 
 
+def _is_spoken(name: str) -> bool:
+    """Whether a figure is drawn in the language that was asked for, beside the English one."""
+    if "/" in name:
+        return not name.startswith(f"{LFV_FOLDER}/")
+    return name.startswith("guarantee_ja")
+
+
 def _plan_study_figures(
-    marts: Marts, references: str | Path | None, folders: Mapping[str, Path] | None
+    marts: Marts,
+    references: str | Path | None,
+    folders: Mapping[str, Path] | None,
+    language: str,
 ) -> dict[str, Callable[..., Any] | partial]:
     if references is None:
         raise StudyError(
@@ -263,6 +274,8 @@ def _plan_study_figures(
             planned[f"contradictions_{name}"] = partial(
                 draw_contradictions, references=Path(references), image_id=mapped, folders=folders
             )
+    for spoken in dict.fromkeys(["en", language]):
+        planned[name_place("guarantee", spoken)] = partial(draw_guarantee, language=spoken)
     for name, quantity in plan_lesion_figures(marts).items():
         planned[name] = partial(draw_lesion_risk, quantity=quantity)
     for name, quantity in plan_region_figures(marts).items():

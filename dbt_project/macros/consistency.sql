@@ -16,7 +16,7 @@
         'invented': 'case when ' ~ own ~ ' is null or ' ~ seen ~ ' = 0 then ' ~ own
             ~ ' when ' ~ seen ~ ' > 0 then greatest(0, ' ~ own ~ ' - ' ~ both ~ ' * ' ~ both
             ~ ' / ' ~ seen ~ ') end',
-        'lost': 'case when ' ~ both ~ ' < ' ~ seen ~ ' then ' ~ rest
+        'lost': 'case when ' ~ both ~ ' < ' ~ seen ~ ' and ' ~ seen ~ ' > 0 then ' ~ rest
             ~ ' when ' ~ both ~ ' is not null then 0 end',
         'amplified': 'case when ' ~ both ~ ' > ' ~ seen ~ ' and ' ~ seen ~ ' > 0 then ' ~ rest
             ~ ' when ' ~ both ~ ' is not null then 0 end',

@@ -119,6 +119,20 @@
             'Mean up to which a block may be background. Decided at ingest.'),
         ('background_dn2', 25, 'dn2', 'E.13', true,
             'Variance up to which a block may be background. Decided at ingest.'),
+        ('trust_part_dn2', 9, 'dn2', 'E.15', true,
+            'A block is truly bad, in the losses invented and lost, where that part of its squared'
+            ~ ' error is larger: 3 grey levels throughout.'),
+        ('trust_levels', 64, 'limits', 'E.15', true,
+            'Limits of the grid on which a trust mask is chosen.'),
+        ('trust_octaves', 8, none, 'E.15', true,
+            'Logarithm to base 2 of the largest of them in dn, beyond every score.'),
+        ('trust_steps', 4, 'limits', 'E.15', true,
+            'Limits from one of them, in dn, to its double.'),
+        ('trust_alpha_1', 0.01, none, 'E.15', true,
+            'Share of the truly bad blocks of a new patient that a trust mask may miss: alpha.'),
+        ('trust_alpha_2', 0.05, none, 'E.15', true, 'Another alpha.'),
+        ('trust_alpha_3', 0.1, none, 'E.15', true, 'Another alpha.'),
+        ('trust_alpha_4', 0.2, none, 'E.15', true, 'Another alpha.'),
     ] -%}
     {%- do found.update({name: {
         'value': value,

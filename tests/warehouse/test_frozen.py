@@ -9,6 +9,7 @@ import pytest
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.warehouse.connect import open_warehouse
 from upscale_audit.warehouse.frozen import TABLES, create_frozen_tables, freeze_study, read_frozen
+from upscale_audit.warehouse.value_files import format_document, read_values
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,9 @@ def test_the_file_holds_the_published_values_to_the_last_digit(frozen_study, tmp
         " order by component",
         "frozen_limits": "select model_id, tau, ssim_p90, mse_q75_dn2, pooled_block_count,"
         " block_count from mart_limits order by model_id",
+        "frozen_guarantees": "select model_id, inference_path, score, loss, alpha_ratio,"
+        " loss_limit_dn2, limit_score, limit_cluster_count, bound_ratio, 'sample'"
+        " from mart_guarantee where is_attainable order by all",
     }
     with open_warehouse(frozen_study.warehouse) as warehouse, duckdb.connect(str(database)) as made:
         for table, query in expected.items():
@@ -101,6 +105,17 @@ def test_a_changed_file_is_refused(edited, old, new, message):
 
 def test_how_a_number_is_spelled_does_not_matter(edited):
     assert read_frozen(edited("edge_quantile = 0.95", "edge_quantile = 9.50e-1")).sha256
+
+
+def test_a_file_from_before_there_were_trust_masks_is_as_good(frozen_study, tmp_path):
+    document = read_values(frozen_study.frozen, "")
+    assert len(document.pop("guarantees")) > 0
+    del document["content_sha256"]
+    older = tmp_path / "older.frozen.toml"
+    older.write_text(format_document("# as it was written then", document))
+    frozen = read_frozen(replace(frozen_study, frozen=older))
+    assert frozen.rows["frozen_guarantees"] == []
+    assert frozen.rows["frozen_limits"] == read_frozen(frozen_study).rows["frozen_limits"]
 
 
 def test_a_missing_file_names_the_way_to_it(frozen_study, tmp_path):

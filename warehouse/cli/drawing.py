@@ -57,7 +57,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     summary = "draw the local quality map of one image, with its published files and a page"
     example = (
         "sample/study.toml rg1_r0c1 upscayl_standard\n"
-        "  upscale-audit map sample/study.toml rg1_r0c1 --quantity mse_dn2 --width 85"
+        "  upscale-audit map sample/study.toml rg1_r0c1 --quantity mse_dn2 --width 85\n"
+        "  upscale-audit map sample/study.toml rg1_r0c1 --trust 0.2"
     )
     one = add_command(commands, "map", _draw_map, summary, example)
     one.add_argument("image", metavar="IMAGE_ID", help="as in dim_images")
@@ -72,6 +73,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         metavar="NAME",
         help="map this number of a block instead, as fct_blocks calls it: mse_dn2, d_sharp",
     )
+    _add_trust(one)
     _add_form(one, MAP_WIDTHS_MM)
     one.add_argument("--patch", type=int, choices=PATCHES_PX, default=8, help="px (default: 8)")
     one.add_argument(
@@ -93,8 +95,27 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         add_check(command)
 
 
+def _add_trust(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--trust",
+        type=float,
+        metavar="ALPHA",
+        help="hatch instead what mart_guarantee does not vouch for: a mask that misses at most this"
+        " share of the truly bad blocks of a new patient, as 0.1",
+    )
+    command.add_argument(
+        "--score",
+        metavar="NAME",
+        help="of --trust: what blocks are masked by (default: lr_rms_dn with LR images, else"
+        " detail_dn2)",
+    )
+    command.add_argument(
+        "--loss", metavar="NAME", help="of --trust: what makes a block bad (default: erroneous)"
+    )
+
+
 def _add_form(command: argparse.ArgumentParser, widths: tuple[int, ...]) -> None:
-    of = "of the map of a --quantity: " if command.prog.endswith(" map") else ""
+    of = "of the map of a --quantity or of --trust: " if command.prog.endswith(" map") else ""
     command.add_argument(
         "--plain", action="store_true", help=f"{of}no title, no caption: captions.txt has them"
     )
@@ -213,12 +234,16 @@ def _drawing(study: Study, check: str) -> Iterator[tuple[Parent | None, dict[str
 
 
 def _draw_map(options: argparse.Namespace) -> Any:
+    if options.trust is not None:
+        return _draw_trust(options)
+    if options.score is not None or options.loss is not None:
+        raise StudyError("--score and --loss are of a map of --trust: give its share, as 0.1")
     if options.quantity is not None:
         return _draw_quantity(options)
     if options.model is None or options.plain or options.width is not None:
         raise StudyError(
             "without --quantity a map is of one MODEL_ID, and has neither --plain nor --width: name"
-            " a model, or a quantity"
+            " a model, or a quantity, or give --trust"
         )
     study, draw_map = load_study(options.study), _load("analysis.lqd").draw_map
     arguments = [options.image, options.model]
@@ -254,15 +279,7 @@ def _draw_map(options: argparse.Namespace) -> Any:
 
 def _draw_quantity(options: argparse.Namespace) -> Any:
     """Draw the map of a number of a block; what is of the other map is refused."""
-    others = {
-        "--patch": options.patch != 8,
-        "--also": options.also,
-        "--lang": options.lang != "en",
-        "--detector": options.detector is not None,
-    }
-    given = [name for name, is_given in others.items() if is_given]
-    if given:
-        raise StudyError(f"{given[0]} is not of a map of a --quantity: leave one of them out")
+    _refuse_others(options, "a --quantity")
     study, quantity = load_study(options.study), _load("analysis.figures.quantity")
     arguments = [options.image, *([options.model] if options.model else [])]
     arguments += ["--quantity", options.quantity]
@@ -288,6 +305,52 @@ def _draw_quantity(options: argparse.Namespace) -> Any:
     )
     say(f"drew {len(paths)} files in {paths[0].parent}")
     return EXIT_OK
+
+
+def _draw_trust(options: argparse.Namespace) -> Any:
+    """Draw the map of what a promise covers; what is of the other maps is refused."""
+    _refuse_others(options, "--trust")
+    if options.quantity is not None:
+        raise StudyError("--quantity is not of a map of --trust: leave one of them out")
+    study, trust = load_study(options.study), _load("analysis.figures.trustmap")
+    promise = trust.Promise(options.trust, options.score, options.loss or trust.LOSS)
+    arguments = [options.image, *([options.model] if options.model else [])]
+    arguments += ["--trust", f"{options.trust:g}"]
+    named = {"--score": options.score, "--loss": options.loss, "--width": options.width}
+    choices = {name: (given, None) for name, given in named.items()}
+    arguments += _spell_choices({"--path": (options.path, "notta")} | choices)
+    arguments += ["--plain"] if options.plain else []
+    paths = _draw_sealed(
+        study,
+        options.check,
+        "map",
+        arguments,
+        lambda folder: trust.write_trust_map(
+            study,
+            options.image,
+            promise,
+            folder,
+            path=options.path,
+            model_id=options.model,
+            plain=options.plain,
+            width_mm=options.width,
+        ),
+    )
+    say(f"drew {len(paths)} files in {paths[0].parent}")
+    return EXIT_OK
+
+
+def _refuse_others(options: argparse.Namespace, this: str) -> None:
+    """Refuse what is of the local quality map alone."""
+    others = {
+        "--patch": options.patch != 8,
+        "--also": options.also,
+        "--lang": options.lang != "en",
+        "--detector": options.detector is not None,
+    }
+    given = [name for name, is_given in others.items() if is_given]
+    if given:
+        raise StudyError(f"{given[0]} is not of a map of {this}: leave one of them out")
 
 
 def _read_mark(options: argparse.Namespace) -> dict[str, Any] | None:

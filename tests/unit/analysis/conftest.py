@@ -103,6 +103,7 @@ def make_warehouse(folder, case):
         "mart_tta_effect": _effects(case),
         **_against_lr(case),
         "mart_coverage": _coverage(case),
+        "mart_guarantee": _guarantees(case),
         "mart_provenance": _provenance(),
         "dim_components": _read_seed(COMPONENT_ROWS),
         "dim_constants": [{"constant": name} | facts for name, facts in read_constants().items()],
@@ -120,6 +121,32 @@ def make_warehouse(folder, case):
                 connection.execute(f"insert into {table} by name select * from frame")
         number_blocks(connection)
     return path, references
+
+
+def _guarantees(case):
+    scores = (("lr_rms_dn", "dn"), ("tta_gap_dn2", "dn2"), ("detail_dn2", "dn2"))
+    losses, alphas = ("erroneous", "invented", "lost"), (0.01, 0.05, 0.1, 0.2)
+    for model, (score, unit), loss, alpha in product(case.models, scores, losses, alphas):
+        # Six patients can promise no less than a seventh.
+        is_attainable = alpha > 1 / 7
+        yield {
+            "model_id": model,
+            "inference_path": "notta",
+            "score": score,
+            "loss": loss,
+            "alpha_ratio": alpha,
+            "unit": unit,
+            "limit_source": "own" if is_attainable else None,
+            "cluster_unit": "patient",
+            "cluster_count": 6,
+            "limit_cluster_count": 6 if is_attainable else None,
+            "limit_score": 2.0 if is_attainable else None,
+            "masked_ratio": 0.25 if is_attainable else None,
+            "masked_low_ratio": None,
+            "masked_high_ratio": None,
+            "is_attainable": is_attainable,
+            "reason": None if is_attainable else "alpha is below 1 / (n + 1) = 0.1429, n = 6",
+        }
 
 
 def number_blocks(connection):

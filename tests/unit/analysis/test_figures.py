@@ -96,6 +96,7 @@ def test_every_figure_is_written_in_four_formats_and_reported(drawn):
         "coverage",
         "model_pairs",
         "restorer_audit",
+        "guarantee",
         "axis1_blockmap_image_0",
         "axis1_blockmap_image_1",
         *(f"{name}_images" for name in SOURCE_FIGURES),
