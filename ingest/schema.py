@@ -513,6 +513,7 @@ _READ = (
 
 READINGS = (
     *_READ,
+    Column("file_sha256", _TEXT, "", "SHA-256 of the file that was read.", nullable=False),
     Column("score", pa.float64(), "", "As the reader gives it; higher is likelier, finite.", False),
 )
 """One row per reader x image read x finding."""

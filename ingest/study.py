@@ -46,7 +46,10 @@ SIZE_RULES = ("lanczos4", "mitchell", "area", "crop")
 AXES = ("standard", "own")
 PATCH_PX_RANGE = (16, 1024)
 """Least and greatest side of a patch of sFRC; the authors use 32 to 96 px."""
-OUTPUT_FOLDERS = ("raw", "hyra", "phantoms", "exports", "figures", "maps", "paper", "dbt")
+OUTPUT_FOLDERS = (
+    *("raw", "hyra", "phantoms", "readings"),
+    *("exports", "figures", "maps", "paper", "dbt"),
+)
 OUTPUT_STARTS = (".", "warehouse", "docs.", "paper.", "report.")
 """How the files begin that a study writes beside these folders."""
 COMPOSITE_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -301,6 +304,11 @@ class Study:
     def phantoms(self) -> Path:
         """Folder of what is drawn into this study's images; there if ``phantom`` made it."""
         return self.output / "phantoms"
+
+    @property
+    def readings(self) -> Path:
+        """Folder of what readers say of the images; there once the command ``read`` has run."""
+        return self.output / "readings"
 
     @property
     def warehouse(self) -> Path:

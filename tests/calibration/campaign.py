@@ -166,6 +166,7 @@ def answer(study, questions):
     marts = sorted({f"+{question.mart}" for question in questions})
     create_raw_views(database, study, read_raw_manifest(study.raw))
     create_companion_views(database, CompanionFolder("phantoms"))
+    create_companion_views(database, CompanionFolder("readings"))
     create_frozen_tables(database, Frozen())
     create_measured_table(database, Measured())
     create_composites(database, study, {})
