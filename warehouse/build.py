@@ -253,9 +253,7 @@ def read_inputs(study: Study) -> Inputs:
     # Not among what decides a number: `warehouse.growth` passes it over.
     recipe |= {"model_facts": facts}
     composites = check_composites(study)
-    return Inputs(
-        manifest, hyra, phantoms, readings, frozen, measured, composites, facts, recipe
-    )
+    return Inputs(manifest, hyra, phantoms, readings, frozen, measured, composites, facts, recipe)
 
 
 class _Job:

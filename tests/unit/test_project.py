@@ -138,6 +138,7 @@ NO_KEYS = {
     "mart_hyra_networks": "as mart_hyra",
     "mart_hyra_impulses": "as mart_hyra",
     "mart_hyra_spectra": "as mart_hyra",
+    "fct_readings": "as mart_hyra",
 }
 
 
