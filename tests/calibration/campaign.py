@@ -20,6 +20,7 @@ import duckdb
 from tests.calibration.areas import count_areas, format_areas
 from tests.calibration.page import draw_page, format_page
 from tests.calibration.questions import INTERVALS, PUBLISHED, RATES, TESTS
+from tests.calibration.readings import count_readings, format_readings
 from tests.calibration.studies import EFFECTS, simulate_published_study, simulate_study
 from tests.calibration.transfers import count_transfers, format_transfers
 from upscale_audit.ingest.model_facts import show_models
@@ -81,6 +82,7 @@ def main():
     settings = [replace(setting, **given) for setting in SETTINGS]
     page = format_page(counts := count_all(settings, options.workers), settings)
     page += "\n" + format_areas(count_areas()) + "\n" + format_transfers(count_transfers())
+    page += "\n" + format_readings(count_readings())
     (options.docs / "calibration.md").write_text(page, encoding="utf-8")
     draw_page(counts, options.docs)
     print(page)
