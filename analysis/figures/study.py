@@ -39,6 +39,7 @@ from upscale_audit.analysis.figures.phantoms import (
     list_free_response_figures,
 )
 from upscale_audit.analysis.figures.rates import draw_flag_rates
+from upscale_audit.analysis.figures.readers import draw_readers, plan_reader_figures
 from upscale_audit.analysis.figures.regions import draw_regions, plan_region_figures
 from upscale_audit.analysis.figures.rules import list_sources, name_files
 from upscale_audit.analysis.figures.states import draw_tier3_states
@@ -101,6 +102,7 @@ VARYING_STARTS = (
     "free_response_",
     "hyra_",
     "lesion_risk",
+    "readers_",
     "regions_",
     *(f"{name}_" for name in SOURCE_FIGURES),
 )
@@ -265,6 +267,8 @@ def _plan_study_figures(
             )
     for name, quantity in plan_lesion_figures(marts).items():
         planned[name] = partial(draw_lesion_risk, quantity=quantity)
+    for name, (reader, measure) in plan_reader_figures(marts).items():
+        planned[name] = partial(draw_readers, reader=reader, measure=measure)
     for name, quantity in plan_region_figures(marts).items():
         planned[name] = partial(draw_regions, quantity=quantity)
     if not is_complete(marts):
