@@ -75,6 +75,7 @@ class BuildInputs(TypedDict, total=False):
     raw: str
     hyra: str
     phantoms: str
+    readings: str
     frozen: str
     detectors: str
 
@@ -93,7 +94,7 @@ class WarehouseManifest(SealedFiles):
 
 
 class HyraInputs(TypedDict, total=False):
-    """What HyRA was measured on, or known truth was drawn into."""
+    """What HyRA was measured on, known truth was drawn into, or readers read."""
 
     sources: dict[str, str]
 
@@ -106,7 +107,7 @@ class HyraRecipe(TypedDict, total=False):
 
 
 class HyraManifest(SealedFiles):
-    """That of HyRA's folder, and of a phantom study's."""
+    """That of HyRA's folder, of a phantom study's and of readings."""
 
     recipe: HyraRecipe
 
@@ -116,6 +117,7 @@ SHAPES = {
     "warehouse": WarehouseManifest,
     "hyra": HyraManifest,
     "phantoms": HyraManifest,
+    "readings": HyraManifest,
 }
 """Of kinds that say more than `Manifest`."""
 
@@ -197,7 +199,7 @@ def make_manifest(
     Parameters
     ----------
     kind : str
-        The stage: raw, hyra, phantoms, warehouse, exports, figures, maps, docs or paper.
+        The stage: raw, hyra, phantoms, readings, warehouse, exports, figures, maps, docs or paper.
     study_name : str
     files : dict
         SHA-256 by name.

@@ -1,10 +1,10 @@
 """What vouches for what a stage wrote, beside the stage itself: what was signed once is compared.
 
 A manifest and its files can be restated together, so a stage's own word is not enough to keep a
-number. Two things lie outside ``raw/``, ``hyra/`` and ``phantoms/``: the published warehouse's
-manifest, which names the manifests and units it was built from, and a journal of what was signed
-since, which the next build takes away. What neither names is measured again by ``ingest``, refused
-by ``build`` and named by ``verify``.
+number. Two things lie outside ``raw/``, ``hyra/``, ``phantoms/`` and ``readings/``: the published
+warehouse's manifest, which names the manifests and units it was built from, and a journal of what
+was signed since, which the next build takes away. What neither names is measured again by
+``ingest``, refused by ``build`` and named by ``verify``.
 """
 
 import json
@@ -39,7 +39,7 @@ class Journal:
     Parameters
     ----------
     output : Path
-    stage : {"raw", "hyra", "phantoms", "restored", "maps"}
+    stage : {"raw", "hyra", "phantoms", "readings", "restored", "maps"}
     """
 
     def __init__(self, output: Path, stage: str) -> None:
@@ -123,7 +123,7 @@ def find_stage_vouchers(output: Path, stage: str) -> set[str] | None:
     Parameters
     ----------
     output : Path
-    stage : {"raw", "hyra", "phantoms"}
+    stage : {"raw", "hyra", "phantoms", "readings"}
 
     Returns
     -------
@@ -145,7 +145,7 @@ def check_vouched(output: Path, stage: str, repair: str) -> None:
     ----------
     output : Path
         The study's.
-    stage : {"raw", "hyra", "phantoms"}
+    stage : {"raw", "hyra", "phantoms", "readings"}
     repair : str
         The command that writes it anew.
 

@@ -45,6 +45,7 @@ from upscale_audit.warehouse.hyra import (
     create_companion_views,
     read_hyra,
     read_phantoms,
+    read_readings,
 )
 from upscale_audit.warehouse.lineage import Graph, add_dbt_edges, create_lineage
 from upscale_audit.warehouse.model_facts import TABLE as MODEL_FACTS
@@ -115,6 +116,7 @@ class Inputs:
     manifest: RawManifest
     hyra: HyraFolder
     phantoms: CompanionFolder
+    readings: CompanionFolder
     frozen: Frozen
     measured: Measured
     composites: dict
@@ -213,6 +215,7 @@ def create_raw(database: Path, study: Study, inputs: Inputs, manifest: RawManife
     create_raw_views(database, study, manifest, carried)
     create_companion_views(database, inputs.hyra)
     create_companion_views(database, inputs.phantoms)
+    create_companion_views(database, inputs.readings)
     create_frozen_tables(database, inputs.frozen)
     create_measured_table(database, inputs.measured)
     create_composites(database, study, inputs.composites)
@@ -240,16 +243,17 @@ def read_inputs(study: Study) -> Inputs:
     check_raw(study.raw, manifest)
     check_sign_off(study, manifest)
     check_vouched(study.output, "raw", f"upscale-audit ingest {study.path}")
-    hyra, phantoms, frozen = read_hyra(study), read_phantoms(study), read_frozen(study)
+    hyra, phantoms, readings = read_hyra(study), read_phantoms(study), read_readings(study)
+    frozen = read_frozen(study)
     check_vouched_frozen(study, frozen)
     measured = read_detectors(study)
     named = {"frozen": frozen.sha256, "detectors": measured.sha256}
     facts = read_model_facts(study)
-    recipe = describe_build(study, manifest, (hyra, phantoms), named)
+    recipe = describe_build(study, manifest, (hyra, phantoms, readings), named)
     # Not among what decides a number: `warehouse.growth` passes it over.
     recipe |= {"model_facts": facts}
     composites = check_composites(study)
-    return Inputs(manifest, hyra, phantoms, frozen, measured, composites, facts, recipe)
+    return Inputs(manifest, hyra, phantoms, readings, frozen, measured, composites, facts, recipe)
 
 
 class _Job:
@@ -340,6 +344,7 @@ class _Job:
         graph = Graph(PROJECT, dbt_manifest, inputs.manifest, manifest_sha256)
         graph.add_files("hyra_file", inputs.hyra.name_files())
         graph.add_files("phantom_file", inputs.phantoms.name_files())
+        graph.add_files("reading_file", inputs.readings.name_files())
         graph.add_files("frozen_file", inputs.frozen.name_files())
         graph.add_files("detectors_file", inputs.measured.name_files())
         # They are in the build's recipe, as the study file's parameters are.
@@ -360,7 +365,7 @@ class _Job:
         """Put the database in its place, then its manifest beside it; between, it has none."""
         study, inputs = self.study, self.inputs
         sync(self.database)
-        companions = (inputs.hyra, inputs.phantoms)
+        companions = (inputs.hyra, inputs.phantoms, inputs.readings)
         files = {study.warehouse.name: self.database_sha256 or hash_file(self.database)}
         sizes = {study.warehouse.name: self.database.stat().st_size}
         manifest = describe_warehouse(

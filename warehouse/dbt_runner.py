@@ -97,7 +97,7 @@ def _describe_run(
 ) -> tuple[dict[str, str], str]:
     """Give what the profile reads from the environment, and dbt's variables as JSON."""
     output = plain_path(study.output)
-    folders = [output / name for name in ("raw", "hyra", "phantoms", "dbt/spark")]
+    folders = [output / name for name in ("raw", "hyra", "phantoms", "readings", "dbt/spark")]
     folders.append(plain_path(PROJECT) / "seeds")
     environment = {
         "UPSCALE_AUDIT_DB": str(plain_path(database)),

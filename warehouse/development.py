@@ -101,6 +101,7 @@ def _describe_inputs(study: Study) -> Any:
         "raw": study.raw / MANIFEST,
         "hyra": study.hyra / MANIFEST,
         "phantoms": study.phantoms / MANIFEST,
+        "readings": study.readings / MANIFEST,
     }
     if study.frozen is not None:
         files["frozen"] = study.frozen

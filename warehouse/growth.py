@@ -144,6 +144,7 @@ def _compare_recipes(before: Any, now: Any) -> Any:
         item.pop("raw", None)
         item.pop("hyra", None)
         item.pop("phantoms", None)
+        item.pop("readings", None)
         item.pop("detectors", None)
     if inputs[0] != inputs[1]:
         return "the frozen file"

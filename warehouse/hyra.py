@@ -1,6 +1,7 @@
 """Tables that lie beside the raw folder as a build finds them, if a command has written them.
 
-``hyra/`` holds what ``upscale-audit hyra`` measured, ``phantoms/`` what ``phantom`` drew.
+``hyra/`` holds what ``upscale-audit hyra`` measured, ``phantoms/`` what ``phantom`` drew,
+``readings/`` what ``read`` let readers say.
 """
 
 from __future__ import annotations
@@ -13,7 +14,12 @@ from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file
 from upscale_audit.ingest.manifests import MANIFEST, read_manifest
 from upscale_audit.ingest.plain_paths import plain_path
-from upscale_audit.ingest.schema import HYRA_TABLES, PHANTOM_TABLES, SCHEMA_VERSION
+from upscale_audit.ingest.schema import (
+    HYRA_TABLES,
+    PHANTOM_TABLES,
+    READING_TABLES,
+    SCHEMA_VERSION,
+)
 from upscale_audit.ingest.vouchers import check_vouched
 from upscale_audit.warehouse.connect import open_build
 from upscale_audit.warehouse.raw import create_empty_table, create_file_view
@@ -22,7 +28,7 @@ if TYPE_CHECKING:
     from upscale_audit.ingest.study import Study
 
 
-COMPANIONS = {"hyra": HYRA_TABLES, "phantoms": PHANTOM_TABLES}
+COMPANIONS = {"hyra": HYRA_TABLES, "phantoms": PHANTOM_TABLES, "readings": READING_TABLES}
 """Raw tables by the folder that they lie in."""
 
 
@@ -32,7 +38,7 @@ class CompanionFolder:
 
     Attributes
     ----------
-    stage : {"hyra", "phantoms"}
+    stage : {"hyra", "phantoms", "readings"}
         The folder's name, and the stage of its manifest.
     files : dict
         Path by raw table.
@@ -81,13 +87,19 @@ def read_phantoms(study: Study) -> CompanionFolder:
     return read_companion(study, "phantoms", repair, CompanionFolder)
 
 
+def read_readings(study: Study) -> CompanionFolder:
+    """Read and check what readers said of a study's images; see `read_companion`."""
+    repair = f"upscale-audit read {study.path} (or remove {study.readings})"
+    return read_companion(study, "readings", repair, CompanionFolder)
+
+
 def read_companion(study: Study, stage: str, repair: str, kind: type[F]) -> F:
     """Read and check what a command wrote beside the raw folder of a study.
 
     Parameters
     ----------
     study : ingest.study.Study
-    stage : {"hyra", "phantoms"}
+    stage : {"hyra", "phantoms", "readings"}
     repair : str
         The command that writes it.
     kind : type

@@ -40,6 +40,7 @@ from upscale_audit.analysis.figures.phantoms import (
     list_free_response_figures,
 )
 from upscale_audit.analysis.figures.rates import draw_flag_rates
+from upscale_audit.analysis.figures.readers import draw_readers, plan_reader_figures
 from upscale_audit.analysis.figures.regions import draw_regions, plan_region_figures
 from upscale_audit.analysis.figures.rules import list_sources, name_files
 from upscale_audit.analysis.figures.states import draw_tier3_states
@@ -103,6 +104,7 @@ VARYING_STARTS = (
     "guarantee",
     "hyra_",
     "lesion_risk",
+    "readers_",
     "regions_",
     *(f"{name}_" for name in SOURCE_FIGURES),
 )
@@ -278,6 +280,8 @@ def _plan_study_figures(
         planned[name_place("guarantee", spoken)] = partial(draw_guarantee, language=spoken)
     for name, quantity in plan_lesion_figures(marts).items():
         planned[name] = partial(draw_lesion_risk, quantity=quantity)
+    for name, (reader, measure) in plan_reader_figures(marts).items():
+        planned[name] = partial(draw_readers, reader=reader, measure=measure)
     for name, quantity in plan_region_figures(marts).items():
         planned[name] = partial(draw_regions, quantity=quantity)
     if not is_complete(marts):

@@ -115,6 +115,9 @@
         ('site_share', 0.05, none, 'E.12', true,
             'A block is of a site where the shape drawn has this share of the energy of its'
             ~ ' strongest block. Decided when it is drawn.'),
+        ('most_permuted', 200, 'patients', 'E.16', true,
+            'Up to so many patients whose calls changed, flips of a reader are tested by all signs'
+            ~ ' that the changes might have had; of more by the limit, chi-square.'),
         ('background_dn', 32, 'dn', 'E.13', true,
             'Mean up to which a block may be background. Decided at ingest.'),
         ('background_dn2', 25, 'dn2', 'E.13', true,

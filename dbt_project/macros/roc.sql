@@ -1,6 +1,57 @@
 {#- The area under a ROC curve and its error by patient, after Obuchowski (1997,
     doi:10.2307/2533958): `roc_clusters` counts, `roc_areas` makes estimates of the counts. -#}
 
+{#- What `roc_clusters` counts, of other things than places drawn at too. From the CTE `judged`
+    (condition_number, position, cluster_id, cluster_unit, is_drawn): CTEs up to `summed`, a row for
+    each condition and cluster. `position` ranks scores
+    within a condition, ties alike; is_drawn is 1 of what shall score higher, else 0. -#}
+{% macro roc_counts() -%}
+    counted as (
+
+        select
+            condition_number,
+            position,
+            sum(is_drawn) as drawn_here,
+            sum(1 - is_drawn) as sham_here
+        from judged
+        group by condition_number, position
+
+    ),
+
+    -- Twice what lies below, and once what lies level.
+    ranked as (
+
+        select
+            condition_number,
+            position,
+            2 * sum(drawn_here) over below - drawn_here as drawn_below,
+            2 * sum(sham_here) over below - sham_here as sham_below
+        from counted
+        window below as (
+            partition by condition_number order by position rows unbounded preceding
+        )
+
+    ),
+
+    summed as (
+
+        select
+            judged.condition_number,
+            judged.cluster_id,
+            judged.cluster_unit,
+            sum(judged.is_drawn) as drawn_count,
+            sum(1 - judged.is_drawn) as sham_count,
+            sum(judged.is_drawn * ranked.sham_below) as drawn_wins,
+            sum((1 - judged.is_drawn) * ranked.drawn_below) as sham_wins
+        from judged
+        inner join ranked
+            on judged.condition_number = ranked.condition_number
+            and judged.position = ranked.position
+        group by judged.condition_number, judged.cluster_id, judged.cluster_unit
+
+    )
+{%- endmacro %}
+
 {#- Of each detector and condition, by patient: how often the places where something was drawn score
     above the shams, a tie counting half; everything twice, so that it is a whole number. Shams
     stand beside every condition of their kind, so what is joined there are numbers, not names.
@@ -80,50 +131,7 @@
 
     ),
 
-    counted as (
-
-        select
-            condition_number,
-            position,
-            sum(is_drawn) as drawn_here,
-            sum(1 - is_drawn) as sham_here
-        from judged
-        group by condition_number, position
-
-    ),
-
-    -- Twice what lies below, and once what lies level.
-    ranked as (
-
-        select
-            condition_number,
-            position,
-            2 * sum(drawn_here) over below - drawn_here as drawn_below,
-            2 * sum(sham_here) over below - sham_here as sham_below
-        from counted
-        window below as (
-            partition by condition_number order by position rows unbounded preceding
-        )
-
-    ),
-
-    summed as (
-
-        select
-            judged.condition_number,
-            judged.cluster_id,
-            judged.cluster_unit,
-            sum(judged.is_drawn) as drawn_count,
-            sum(1 - judged.is_drawn) as sham_count,
-            sum(judged.is_drawn * ranked.sham_below) as drawn_wins,
-            sum((1 - judged.is_drawn) * ranked.drawn_below) as sham_wins
-        from judged
-        inner join ranked
-            on judged.condition_number = ranked.condition_number
-            and judged.position = ranked.position
-        group by judged.condition_number, judged.cluster_id, judged.cluster_unit
-
-    ),
+    {{ roc_counts() }},
 
     final as (
 
@@ -150,14 +158,10 @@
     )
 {%- endmacro %}
 
-{#- With m places drawn at and n shams of I patients, deviations of a patient's wins and losses from
-    the common area A times its counts, as whole numbers over 2 m n. Interval on the logit, of
-    Student's t with I - 1 degrees of freedom, I the patients who have both. From CTEs `clusters`, as
-    `roc_clusters` gives it, and `limits`, which is int_student_limits: the CTEs up to `bounded`, a
-    row for each condition, detector and reading with auc, variance and reach, the interval's half
-    width on the logit. -#}
-{% macro roc_areas() -%}
-    {%- set groups = injection_groups() + ['detector', 'reading'] -%}
+{#- Deviations of a patient's wins and losses from the common area A times its counts, as whole
+    numbers over 2 m n, m places drawn at and n shams. Argument: columns that name a condition. From
+    the CTE `clusters`, as `roc_clusters` gives it: the CTEs up to `deviations`. -#}
+{% macro roc_deviations(groups) -%}
     {%- set key = groups | join(', ') -%}
     totals as (
 
@@ -193,13 +197,13 @@
                 is not distinct from totals.{{ column }}
             {%- endfor %}
 
-    ),
+    )
+{%- endmacro %}
 
-    summed as (
-
-        select
-            {{ key }},
-            {{ cluster_unit('cluster_unit') }} as cluster_unit,
+{#- Sums over the patients of a condition: select items, of the columns of `deviations`. Its two
+    deviations may be differences of those of two scorings of the same places. -#}
+{% macro roc_sums() -%}
+    {{ cluster_unit('cluster_unit') }} as cluster_unit,
             count(*) as cluster_count,
             count(*) filter (where drawn_count > 0) as drawn_cluster_count,
             count(*) filter (where sham_count > 0) as sham_cluster_count,
@@ -209,6 +213,35 @@
             cast(sum(drawn_deviation * drawn_deviation) as double) as drawn_square,
             cast(sum(sham_deviation * sham_deviation) as double) as sham_square,
             cast(sum(drawn_deviation * sham_deviation) as double) as product
+{%- endmacro %}
+
+{#- Obuchowski's variance of an area or of a difference of two. Result: SQL of `roc_sums`' columns. -#}
+{% macro roc_variance() -%}
+    (
+                cast(drawn_cluster_count as double) / nullif(drawn_cluster_count - 1, 0)
+                * drawn_square / pow(cast(drawn_count as double), 2)
+                + cast(sham_cluster_count as double) / nullif(sham_cluster_count - 1, 0)
+                * sham_square / pow(cast(sham_count as double), 2)
+                + 2 * cast(cluster_count as double) / nullif(cluster_count - 1, 0)
+                * product / (cast(drawn_count as double) * sham_count)
+            ) / pow(2 * cast(drawn_count as double) * sham_count, 2)
+{%- endmacro %}
+
+{#- Areas of the deviations. Interval on the logit, of Student's t with I - 1 degrees of freedom, I
+    the patients who have both. Argument: columns that name a condition, of detectors by default.
+    From CTEs `clusters`, as `roc_clusters` gives it, and `limits`, which is int_student_limits: the
+    CTEs up to `bounded`, a row for each condition, detector and reading with auc, variance and
+    reach, the interval's half width on the logit. -#}
+{% macro roc_areas(groups=none) -%}
+    {%- set groups = groups or injection_groups() + ['detector', 'reading'] -%}
+    {%- set key = groups | join(', ') -%}
+    {{ roc_deviations(groups) }},
+
+    summed as (
+
+        select
+            {{ key }},
+            {{ roc_sums() }}
         from deviations
         group by {{ key }}
         having max(sham_all) > 0
@@ -219,14 +252,7 @@
 
         select
             *,
-            (
-                cast(drawn_cluster_count as double) / nullif(drawn_cluster_count - 1, 0)
-                * drawn_square / pow(cast(drawn_count as double), 2)
-                + cast(sham_cluster_count as double) / nullif(sham_cluster_count - 1, 0)
-                * sham_square / pow(cast(sham_count as double), 2)
-                + 2 * cast(cluster_count as double) / nullif(cluster_count - 1, 0)
-                * product / (cast(drawn_count as double) * sham_count)
-            ) / pow(2 * cast(drawn_count as double) * sham_count, 2) as variance
+            {{ roc_variance() }} as variance
         from summed
 
     ),

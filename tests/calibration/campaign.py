@@ -20,6 +20,7 @@ import duckdb
 from tests.calibration.areas import count_areas, format_areas
 from tests.calibration.page import draw_page, format_page
 from tests.calibration.questions import INTERVALS, PUBLISHED, RATES, TESTS
+from tests.calibration.readings import count_readings, format_readings
 from tests.calibration.studies import EFFECTS, simulate_published_study, simulate_study
 from tests.calibration.sums import count_sums, format_sums
 from tests.calibration.transfers import count_transfers, format_transfers
@@ -83,6 +84,7 @@ def main():
     page = format_page(counts := count_all(settings, options.workers), settings)
     page += "\n" + format_areas(count_areas()) + "\n" + format_transfers(count_transfers())
     page += "\n" + format_sums(count_sums())
+    page += "\n" + format_readings(count_readings())
     (options.docs / "calibration.md").write_text(page, encoding="utf-8")
     draw_page(counts, options.docs)
     print(page)
@@ -168,6 +170,7 @@ def answer(study, questions):
     marts = sorted({f"+{question.mart}" for question in questions})
     create_raw_views(database, study, read_raw_manifest(study.raw))
     create_companion_views(database, CompanionFolder("phantoms"))
+    create_companion_views(database, CompanionFolder("readings"))
     create_frozen_tables(database, Frozen())
     create_measured_table(database, Measured())
     create_composites(database, study, {})

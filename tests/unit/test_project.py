@@ -39,6 +39,9 @@ def test_dbt_sources_describe_exactly_the_raw_columns(dbt_yaml):
     declared |= {
         name: [item.name for item in columns] for name, columns in schema.PHANTOM_TABLES.items()
     }
+    declared |= {
+        name: [item.name for item in columns] for name, columns in schema.READING_TABLES.items()
+    }
     declared["blocks"].insert(0, "model_id")
     declared |= {name: list(columns) for name, columns in lineage.TABLES.items()}
     declared |= {name: list(columns) for name, columns in frozen.TABLES.items()}
@@ -60,7 +63,10 @@ def test_every_raw_column_is_described_and_those_of_ingest_as_ingest_declares_th
     }
     declared = {
         (name, item.name): item.description + (f" Unit: {item.unit}." if item.unit else "")
-        for tables in (schema.TABLES, schema.HYRA_TABLES, schema.PHANTOM_TABLES)
+        for tables in (
+            *(schema.TABLES, schema.HYRA_TABLES),
+            *(schema.PHANTOM_TABLES, schema.READING_TABLES),
+        )
         for name, columns in tables.items()
         for item in columns
     }
@@ -132,6 +138,7 @@ NO_KEYS = {
     "mart_hyra_networks": "as mart_hyra",
     "mart_hyra_impulses": "as mart_hyra",
     "mart_hyra_spectra": "as mart_hyra",
+    "fct_readings": "as mart_hyra",
 }
 
 

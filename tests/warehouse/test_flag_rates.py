@@ -23,6 +23,8 @@ SHARES_OF = (
     "int_detector_findings",
     "int_free_response_findings",
     "int_rule_shares",
+    "int_reading_flips",
+    "int_localisation_shares",
 )
 SHARES = "".join(
     f"create table {name} (effective_flagged double, effective_count double);" for name in SHARES_OF

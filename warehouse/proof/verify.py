@@ -55,7 +55,8 @@ STAGES = {
 """What a paper is made from, and the command that writes it, in that order."""
 
 COMMANDS = STAGES | {
-    "hyra": "hyra", "phantoms": "phantom", "docs": "docs", "report": "report",
+    "hyra": "hyra", "phantoms": "phantom", "readings": "read",
+    "docs": "docs", "report": "report",
     "report_ja": "report", "maps": "map",
     "paper": "paper", "certificate": "certify",
 }  # fmt: skip
@@ -478,7 +479,7 @@ def _check_vouchers(manifests: Mapping[_Stage, Manifest]) -> Iterator[Finding]:
 
 def _find_vouchers(stage: _Stage, base: Path) -> set[str] | None:
     """SHA-256s that a stage's manifest may have; None where nothing outside of it says."""
-    if stage.kind in ("raw", "hyra", "phantoms"):
+    if stage.kind in ("raw", "hyra", "phantoms", "readings"):
         return find_stage_vouchers(base, stage.kind)
     signed = Journal(base, "maps").read() if stage.kind == "maps" else None
     if signed is None:

@@ -58,11 +58,23 @@ rules as (
 
 ),
 
+reading_flips as (
+
+    select * from {{ ref('int_reading_flips') }}
+
+),
+
+localisations as (
+
+    select * from {{ ref('int_localisation_shares') }}
+
+),
+
 counts as (
 
     {%- for relation in [
         'flags', 'states', 'consistency', 'patches', 'shams', 'alarms', 'findings',
-        'free_findings', 'rules'
+        'free_findings', 'rules', 'reading_flips', 'localisations'
     ] %}
     select
         effective_flagged,

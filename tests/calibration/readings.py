@@ -1,0 +1,223 @@
+"""How often intervals and tests of mart_reading_effect are right where nothing differs.
+
+Scores of a reader are simulated, and the mart's own SQL, rendered, makes differences, intervals and
+p of them: each simulated model is a study of its own.
+"""
+
+from dataclasses import dataclass
+
+import duckdb
+import numpy as np
+import polars as pl
+
+from tests.calibration.areas import format_share, make_renderer
+
+SQL = {
+    "int_student_limits": "intermediate/clusters/int_student_limits.sql",
+    "int_reading_limits": "intermediate/reading/int_reading_limits.sql",
+    "fct_readings": "marts/reading/fct_readings.sql",
+    "int_reading_clusters": "intermediate/reading/int_reading_clusters.sql",
+    "int_reading_flips": "intermediate/reading/int_reading_flips.sql",
+    "int_beta_points": "intermediate/quality/int_beta_points.sql",
+    "mart_reading_effect": "marts/reading/mart_reading_effect.sql",
+}
+MACROS = (
+    *("constants", "special_functions", "cluster_unit", "shares", "roc", "phantoms"),
+    *("vocabulary", "reading"),
+)
+PATIENTS = (10, 20, 40, 100)
+STUDIES = 1000
+MOST_IMAGES = 3
+"""A patient has one to so many images."""
+PREVALENCE, SHIFT, PATIENT_SD, IMAGE_SD, READ_SD = 0.4, 1.0, 0.7, 0.8, 0.5
+"""Share of patients with the finding and by how much they score higher; spread between patients,
+between a patient's images, and between two readings of one."""
+_OTHER_SHARES = (
+    *("int_flag_counts", "int_tier3_shares", "int_consistency_shares", "int_sfrc_shares"),
+    *("int_sham_shares", "int_detector_alarms", "int_detector_findings"),
+    *("int_free_response_findings", "int_rule_shares", "int_localisation_shares"),
+)
+
+
+_HEAD = f"""## What readers say: where nothing differs, share of studies in %
+
+Simulated scores of a reader go through the SQL of mart_reading_effect, {{studies}} studies of each
+size: of references, LR images and restored images that differ by chance alone, one to {MOST_IMAGES}
+a patient. Differences: 95 % intervals that hold 0, of restored less reference. Flips: tests that
+reject at 5 % that as many calls are gained as lost, at a limit chosen on the references. Labels are
+true (images with the finding score {SHIFT:g} higher; spread between patients {PATIENT_SD:g}, images
+{IMAGE_SD:g}, readings {READ_SD:g}) or shuffled. n: of fewer studies there is an interval or a test.
+"""
+
+
+@dataclass(frozen=True)
+class Rightness:
+    """Of simulated studies of one size, how many are judged and judged rightly or wrongly.
+
+    Attributes
+    ----------
+    patients : int
+    shuffled : bool
+        Whether labels have nothing to do with scores.
+    studies : int
+    bounded, held : int
+        With an interval of the difference; of these, around 0.
+    tested, rejected : int
+        With a test of flips; of these, rejected.
+    """
+
+    patients: int
+    shuffled: bool
+    studies: int
+    bounded: int
+    held: int
+    tested: int
+    rejected: int
+
+
+def count_readings(studies=STUDIES):
+    """Simulate studies of every size, with labels that are true and shuffled, and count.
+
+    Parameters
+    ----------
+    studies : int
+        Of each.
+
+    Returns
+    -------
+    list of Rightness
+    """
+    counts = []
+    for shuffled in (False, True):
+        for patients in PATIENTS:
+            rows = estimate_effects(simulate_readings(patients, studies, shuffled=shuffled))
+            ends = [(row["auc_difference_low"], row["auc_difference_high"]) for row in rows]
+            known = [(low, high) for low, high in ends if low is not None]
+            p = [row["flip_p_value"] for row in rows if row["flip_p_value"] is not None]
+            held = sum(low <= 0 <= high for low, high in known)
+            rejected = sum(value < 0.05 for value in p)
+            counts.append(
+                Rightness(patients, shuffled, studies, len(known), held, len(p), rejected)
+            )
+    return counts
+
+
+def format_readings(counts):
+    """Format the section of the page.
+
+    Parameters
+    ----------
+    counts : list of Rightness
+
+    Returns
+    -------
+    str
+    """
+    lines = [
+        _HEAD.format(studies=counts[0].studies),
+        "| | " + " | ".join(f"{patients} patients" for patients in PATIENTS) + " |",
+        "|---|" + "---:|" * len(PATIENTS),
+    ]
+    for shuffled in (False, True):
+        own = [count for count in counts if count.shuffled == shuffled]
+        labels = "labels shuffled" if shuffled else "labels true"
+        held = [_format_share(one.held, one.bounded, one.studies) for one in own]
+        rejected = [_format_share(one.rejected, one.tested, one.studies) for one in own]
+        lines.append(f"| differences, {labels} | " + " | ".join(held) + " |")
+        lines.append(f"| flips, {labels} | " + " | ".join(rejected) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _format_share(hits, count, studies):
+    return format_share(hits, count, "" if count == studies else f", n = {count}")
+
+
+def simulate_readings(patients, studies, seed=0, shuffled=False):
+    """Simulate readings of studies in which reference, LR and restored image are alike.
+
+    Parameters
+    ----------
+    patients, studies, seed : int
+    shuffled : bool
+        Whether labels have nothing to do with scores.
+
+    Returns
+    -------
+    polars.DataFrame
+        Rows of `int_readings_labelled`: each study a reader of its own, with a model of its own.
+    """
+    generator = np.random.default_rng([seed, patients])
+    images = generator.integers(1, MOST_IMAGES, endpoint=True, size=(studies, patients))
+    place = np.nonzero(np.arange(MOST_IMAGES) < images[..., None])
+    is_ill = generator.random((studies, patients, MOST_IMAGES)) < PREVALENCE
+    # The finding is the patient's in most images, as in a follow-up.
+    is_ill |= (generator.random((studies, patients, 1)) < 0.3) & (
+        generator.random((studies, patients, MOST_IMAGES)) < 0.7
+    )
+    base = generator.normal(0, PATIENT_SD, (studies, patients, 1))
+    base = base + generator.normal(0, IMAGE_SD, is_ill.shape) + (0 if shuffled else SHIFT) * is_ill
+    study, patient, image = place
+    parts = []
+    for subject in ("reference", "lr", "restored"):
+        is_restored = subject == "restored"
+        parts.append(
+            pl.DataFrame(
+                {
+                    "study": study,
+                    "patient": patient,
+                    "image": image,
+                    "score": (base + generator.normal(0, READ_SD, is_ill.shape))[place],
+                    "has_finding": is_ill[place],
+                }
+            ).select(
+                reader=pl.format("r{}", "study"),
+                subject=pl.lit(subject),
+                model_id=pl.format("m{}", "study") if is_restored else pl.lit(None, pl.String),
+                inference_path=pl.lit("notta" if is_restored else None, pl.String),
+                image_id=pl.format("{}_{}", "patient", "image"),
+                finding=pl.lit("Mass"),
+                cluster_id=pl.format("patient:{}", "patient"),
+                cluster_unit=pl.lit("patient"),
+                score="score",
+                has_finding="has_finding",
+                is_current=pl.lit(value=True),
+                file_sha256=pl.lit(""),
+            )
+        )
+    return pl.concat(parts)
+
+
+def estimate_effects(labelled):
+    """Let the SQL of the mart judge readings.
+
+    Parameters
+    ----------
+    labelled : polars.DataFrame
+        Rows of `int_readings_labelled`.
+
+    Returns
+    -------
+    list of dict
+        Rows of `mart_reading_effect`.
+    """
+    render = make_renderer(SQL, MACROS)
+    with duckdb.connect() as connection:
+        connection.register("labelled", labelled)
+        connection.execute("create table int_readings_labelled as select * from labelled")
+        connection.execute(
+            "create table int_clusters as select cluster_id from labelled group by cluster_id"
+        )
+        for name in _OTHER_SHARES:
+            connection.execute(
+                f"create table {name} (effective_flagged double, effective_count double)"
+            )
+        for name in SQL:
+            connection.execute(f"create table {name} as {render(name)}")
+        return (
+            connection.sql(
+                "select * from mart_reading_effect"
+                " order by reader, model_id, inference_path, finding"
+            )
+            .pl()
+            .to_dicts()
+        )
