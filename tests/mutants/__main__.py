@@ -23,7 +23,7 @@ from tests.mutants.mutations import SAMPLED, TARGETS, try_mutations
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGE = REPOSITORY / "docs" / "mutants.md"
-PACKAGES = ("analysis", "dbt_project", "ingest", "restore", "warehouse")
+PACKAGES = ("analysis", "dbt_project", "ingest", "reading", "restore", "warehouse")
 LONGEST_S = 1200
 """A run that takes longer has noticed: the fault made something endless."""
 NOTICED, SURVIVED, BROKEN = "noticed", "survived", "broken"

@@ -84,6 +84,20 @@ def test_block_columns_are_those_of_the_equations_written_naively(pixels, blocks
     np.testing.assert_allclose(found["lr_rms_dn_notta"].to_numpy(), rms, atol=1e-5)
 
 
+def test_the_residual_of_an_image_is_in_grey_levels(pixels, query):
+    _, restored, lr = pixels
+    down = make_matrix("antialiased", 2, restored.shape[0])
+    residual = (down @ restored @ down.T - lr)[2:-2, 2:-2]
+    ((mean, rms, largest),) = query(
+        "select mean_residual_dn, rms_dn, largest_dn from mart_consistency_images"
+        f" where model_id = '{MODEL}' and image_id = '{IMAGE}' and inference_path = 'notta'"
+    ).rows()
+    # The rule counts in integers: 8 bits of a weight, twice.
+    assert mean == pytest.approx(residual.mean(), abs=0.01)
+    assert rms == pytest.approx(np.sqrt((residual**2).mean()), rel=1e-3)
+    assert largest == pytest.approx(np.abs(residual).max(), abs=0.05)
+
+
 def test_the_marts_add_up_what_the_blocks_hold(query, blocks):
     marts = query("select * from mart_consistency order by model_id, inference_path")
     assert marts.height == 9
