@@ -90,9 +90,10 @@ def frozen_study(frozen_root, tmp_path):
 def plan(frozen_study):
     """Give a function that plans the frozen study's next build."""
 
-    def find(study=frozen_study, frozen=None, **recipe):
+    def find(study=frozen_study, frozen=None, files=(), **recipe):
         frozen = frozen or read_frozen(study)
         manifest = read_raw_manifest(study.raw)
+        manifest["files"] |= dict(files)
         recipe = describe_build(study, manifest, [HyraFolder()], {"frozen": frozen.sha256}) | recipe
         return plan_growth(study, manifest, recipe, frozen)
 
@@ -244,6 +245,11 @@ def test_a_changed_image_starts_from_nothing(plan, frozen_study):
     shutil.copyfile(frozen_study.references / "b.png", frozen_study.models[0].notta / "a.png")
     ingest_study(frozen_study, workers=1)
     assert "changed or is gone" in plan().reason
+
+
+@pytest.mark.parametrize("name", ["boxes/boxes.parquet", "regions/regions.parquet"])
+def test_boxes_and_regions_that_moved_start_from_nothing(plan, name):
+    assert plan(files={name: "0" * 64}).reason == f"raw/{name} changed or is gone"
 
 
 def test_a_model_that_left_starts_from_nothing(plan, frozen_study):
