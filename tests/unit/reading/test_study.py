@@ -388,6 +388,19 @@ def test_images_that_fail_are_named_and_the_rest_is_read(readable):
     assert {row["image_id"] for row in read(study, "readings")} == {"a", "b"}
 
 
+def test_more_boxes_than_a_file_may_hold_end_in_one_line(readable, monkeypatch):
+    study = readable.load("maps.pt")
+    monkeypatch.setattr(images_module, "MAX_DOCUMENT_BYTES", 1 << 10)
+    with pytest.raises(
+        StudyError, match=r"'maps' alone there are \d+ boxes .*coarser ones"
+    ) as found:
+        read_study(study, workers=1)
+    assert "\n" not in str(found.value)
+    assert not list(study.readings.glob("units/*.json"))
+    monkeypatch.undo()
+    assert read_study(study, workers=1).kept == 0
+
+
 def test_a_size_rule_brings_images_to_their_reference(readable):
     readable.folder.put("b.png", np.full((32, 48), 51, np.uint8), "beta")
     study = readable.load("plain.ts", lr='\n[size]\nrule = "area"\n')
