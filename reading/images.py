@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 
 from upscale_audit.ingest.documents import MAX_DOCUMENT_BYTES, parse_document, read_bounded
-from upscale_audit.ingest.errors import RejectedFileError
+from upscale_audit.ingest.errors import RejectedFileError, StudyError
 from upscale_audit.ingest.files import canonical_json, hash_json, to_text, write_text
 from upscale_audit.ingest.images import decode_image, hash_pixels, limit_bytes, read_bytes
 from upscale_audit.ingest.lr import find_size_problem
@@ -404,6 +404,8 @@ def _close_images(work: _Work) -> Summary:
         readings=sorted(work.readings, key=_order),
     )
     path, text = work.task.folder / work.task.unit_name, canonical_json(unit) + "\n"
+    if len(text.encode()) > MAX_DOCUMENT_BYTES:
+        raise StudyError(_describe_excess(unit))
     if not path.is_file() or path.read_bytes() != text.encode():
         write_text(path, text)
     return Summary(
@@ -414,6 +416,20 @@ def _close_images(work: _Work) -> Summary:
         left_out=unit["left_out"],
         images=len(work.images),
         kept=work.kept,
+    )
+
+
+def _describe_excess(unit: Unit) -> str:
+    """Say whose boxes make an image's file larger than one that is read back."""
+    counts: dict[str, int] = {}
+    for reading in unit["readings"]:
+        found = sum(map(len, reading["boxes"] or ()))
+        counts[reading["reader"]] = counts.get(reading["reader"], 0) + found
+    most = max(counts, key=lambda name: counts[name])
+    return (
+        f"{unit['image_id']}: what readers say of it is over {MAX_DOCUMENT_BYTES >> 20} MiB; of"
+        f" {most!r} alone there are {counts[most]} boxes round areas of its maps: export it without"
+        " maps or with coarser ones, or name fewer findings in [[readers]]"
     )
 
 

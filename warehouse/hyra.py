@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file
@@ -20,6 +21,7 @@ from upscale_audit.ingest.schema import (
     READING_TABLES,
     SCHEMA_VERSION,
 )
+from upscale_audit.ingest.stated_window import name_window
 from upscale_audit.ingest.vouchers import check_vouched
 from upscale_audit.warehouse.connect import open_build
 from upscale_audit.warehouse.raw import create_empty_table, create_file_view
@@ -90,7 +92,32 @@ def read_phantoms(study: Study) -> CompanionFolder:
 def read_readings(study: Study) -> CompanionFolder:
     """Read and check what readers said of a study's images; see `read_companion`."""
     repair = f"upscale-audit read {study.path} (or remove {study.readings})"
-    return read_companion(study, "readings", repair, CompanionFolder)
+    found = read_companion(study, "readings", repair, CompanionFolder)
+    if found.files:
+        _check_settings(study, repair)
+    return found
+
+
+def _check_settings(study: Study, repair: str) -> None:
+    """Refuse readings of images that the study would now decode, size or make otherwise.
+
+    A reading names the file that was read, which says nothing of these.
+    """
+    recipe: Mapping[str, Any] = read_manifest(study.readings / MANIFEST, repair)["recipe"]
+    told, given, lr = recipe.get("parameters", {}), study.ingest_parameters, study.lr
+    now: dict[str, Any] = {"colour": given.colour, "size_rule": study.size_rule}
+    now |= {"window": None} | name_window(given.window)
+    if lr is not None and lr.folder is None and told.get("lr") is not None:
+        now["lr"] = {"rule": lr.rule, "scale": lr.scale}
+    # A recipe leaves out a window that there is none of.
+    before = {"window": None} | told
+    wrong = [name for name, value in now.items() if before.get(name, value) != value]
+    if wrong:
+        name = wrong[0]
+        raise StudyError(
+            f"{study.readings} was read with {name} = {before[name]}, {study.path} now says"
+            f" {now[name]}; run {repair} again"
+        )
 
 
 def read_companion(study: Study, stage: str, repair: str, kind: type[F]) -> F:

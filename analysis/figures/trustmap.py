@@ -298,8 +298,8 @@ def describe_promise(marts: Marts, rows: Sequence[dict[str, Any]]) -> list[str]:
         f" of the truly bad blocks of a new {unit} the mask misses at most"
         f" {100 * first['alpha_ratio']:g} % on average, if new {unit}s are like those that the"
         " limits are of (exchangeable).",
-        f"It is an average over {unit}s: no promise for this image, nor of other films or scanners;"
-        " and hatched is not wrong, it is not vouched for.",
+        f"It is an average over {unit}s, one without a bad block counting as 0: no promise for this"
+        " image, nor of other films or scanners; and hatched is not wrong, it is not vouched for.",
         f"Truly bad ({first['loss']}, limit {limit_dn2}): {loss['says']}",
         f"Limits from n = {theme.count_span(counts, unit)} of {' and '.join(sources)}.",
         "A case is a patient, or an image without one." if unit == "case" else "",

@@ -461,6 +461,7 @@ def test_the_default_score_is_by_what_the_study_has(marts, sample_study):
     )
     caption = " ".join(chart.title.subtitle)
     assert "Truly bad (erroneous, limit 25 dn²)" in caption
+    assert "one without a bad block counting as 0" in caption
     assert "span_x2_ch48: no block is bad" in caption
     assert "LR residual (dn)" in str(chart.to_dict())
 

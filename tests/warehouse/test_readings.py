@@ -308,20 +308,17 @@ def test_where_nothing_differs_intervals_hold_0_in_95_of_100_studies(shuffled):
 HARM = ("int_student_limits", "mart_reading_harm")
 
 
-def test_harm_is_a_difference_of_means_with_patients_kept_together():
-    generator = np.random.default_rng(5)
-    cluster = np.repeat(np.arange(20), 3)
-    value = generator.random(60).round(3) + 0.2 * (cluster % 2)
-    is_flipped = generator.random(60) < 0.3
+def measure_harm(cluster, value, is_flipped):
+    """Give mart_reading_harm of images that contradict by half of their values."""
     readings = pl.DataFrame(
         {
             "reader": "r",
             "subject": "restored",
             "model_id": "m",
             "inference_path": "notta",
-            "image_id": [f"i{number:02}" for number in range(60)],
+            "image_id": [f"i{number:03}" for number in range(len(value))],
             "finding": "Mass",
-            "cluster_id": [f"p{one:02}" for one in cluster],
+            "cluster_id": [f"p{one:03}" for one in cluster],
             "cluster_unit": "patient",
             "is_flipped": is_flipped,
             "is_current": True,
@@ -339,10 +336,18 @@ def test_harm_is_a_difference_of_means_with_patients_kept_together():
         for name, frame in {"fct_readings": readings, "int_image_quantities": images}.items():
             connection.register("frame", frame)
             connection.execute(f"create table {name} as select * from frame")
-        connection.execute("create table int_clusters as select unnest(range(30)) as cluster_id")
+        connection.execute("create table int_clusters as select unnest(range(130)) as cluster_id")
         for name in HARM:
             connection.execute(f"create table {name} as {render(name)}")
-        rows = connection.sql("from mart_reading_harm order by quantity").pl().to_dicts()
+        return connection.sql("from mart_reading_harm order by quantity").pl().to_dicts()
+
+
+def test_harm_is_a_difference_of_means_with_patients_kept_together():
+    generator = np.random.default_rng(5)
+    cluster = np.repeat(np.arange(20), 3)
+    value = generator.random(60).round(3) + 0.2 * (cluster % 2)
+    is_flipped = generator.random(60) < 0.3
+    rows = measure_harm(cluster, value, is_flipped)
     for row, values in zip(rows, (value / 4, value / 2), strict=True):
         means = [values[is_flipped].mean(), values[~is_flipped].mean()]
         rest = np.where(
@@ -361,3 +366,17 @@ def test_harm_is_a_difference_of_means_with_patients_kept_together():
             difference + stats.t.ppf(0.975, df) * error, abs=1e-8
         )
         assert (row["flipped_count"], row["kept_count"]) == (is_flipped.sum(), (~is_flipped).sum())
+
+
+@pytest.mark.parametrize(("start", "step"), [(0, 0.5), (2, -0.5)])
+@pytest.mark.parametrize(("varied", "is_tested"), [(4, False), (5, True)])
+def test_of_few_patients_who_contradict_there_is_no_test(start, step, varied, is_tested):
+    number = np.arange(120)
+    is_flipped = number < 19
+    of_kind = np.where(is_flipped, number, number - 19)
+    value = start + step * np.where(of_kind < varied, 1 + number % 2, 0)
+    value[19:60] += step / 4
+    _, row = measure_harm(number, value, is_flipped)
+    assert row["quantity"] == "lr_contradicted_ratio"
+    assert (row["p_value"] is not None, row["difference_low"] is not None) == (is_tested, is_tested)
+    assert row["difference"] is not None

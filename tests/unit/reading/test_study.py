@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file
 from upscale_audit.ingest.lr_rules import make_lr
 from upscale_audit.ingest.schema import READING_TABLES, arrow_schema
+from upscale_audit.ingest.stated_window import Window
 from upscale_audit.ingest.study import load_study
 from upscale_audit.ingest.units import recipe
 from upscale_audit.ingest.vouchers import Journal, check_vouched
@@ -22,6 +24,7 @@ from upscale_audit.reading import study as study_module
 from upscale_audit.reading.maps import LEVELS
 from upscale_audit.reading.study import read_study
 from upscale_audit.warehouse.cli import main as cli
+from upscale_audit.warehouse.hyra import read_readings
 
 pytest.importorskip("torch", reason="readers run in it: the extra readers")
 
@@ -342,6 +345,7 @@ def test_results_are_believed_if_a_build_or_a_journal_vouches_for_them(readable,
 
 KILLED = """
 import os, sys
+from upscale_audit.ingest.stated_window import Window
 from upscale_audit.ingest.study import load_study
 from upscale_audit.reading import images, study
 
@@ -386,6 +390,61 @@ def test_images_that_fail_are_named_and_the_rest_is_read(readable):
         "LR image of b": "24x16 px is no multiple of [lr] scale = 3",
     }
     assert {row["image_id"] for row in read(study, "readings")} == {"a", "b"}
+
+
+def test_more_boxes_than_a_file_may_hold_end_in_one_line(readable, monkeypatch):
+    study = readable.load("maps.pt")
+    monkeypatch.setattr(images_module, "MAX_DOCUMENT_BYTES", 1 << 10)
+    with pytest.raises(
+        StudyError, match=r"'maps' alone there are \d+ boxes .*coarser ones"
+    ) as found:
+        read_study(study, workers=1)
+    assert "\n" not in str(found.value)
+    assert not list(study.readings.glob("units/*.json"))
+    monkeypatch.undo()
+    assert read_study(study, workers=1).kept == 0
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (
+            '[lr]\nrule = "antialiased"\nscale = 2\n',
+            '[lr]\nrule = "antialiased"\nscale = 4\n',
+            "lr",
+        ),
+        (
+            '[lr]\nrule = "antialiased"\nscale = 2\n',
+            '[lr]\nrule = "opencv_cubic"\nscale = 2\n',
+            "lr",
+        ),
+        ('[lr]\nrule = "antialiased"\nscale = 2\n', "", None),
+        ("", '[lr]\nrule = "antialiased"\nscale = 2\n', None),
+        ("", '[size]\nrule = "area"\n', "size_rule"),
+    ],
+)
+def test_readings_of_images_made_otherwise_do_not_enter_a_warehouse(readable, before, after, said):
+    read_study(readable.load("maps.pt", lr=before), workers=1)
+    study = readable.load("maps.pt", lr=after)
+    if said is None:
+        assert read_readings(study).files
+        return
+    with pytest.raises(StudyError, match=rf"was read with {said} = .*upscale-audit read"):
+        read_readings(study)
+    read_study(study, workers=1)
+    assert read_readings(study).files
+
+
+def test_readings_by_another_window_do_not_enter_a_warehouse(readable):
+    plain = readable.load("maps.pt")
+    windowed = replace(
+        plain, ingest_parameters=replace(plain.ingest_parameters, window=Window("fixed", 0, 4095))
+    )
+    for before, after in ((plain, windowed), (windowed, plain)):
+        read_study(before, workers=1)
+        assert read_readings(before).files
+        with pytest.raises(StudyError, match="was read with window = "):
+            read_readings(after)
 
 
 def test_a_size_rule_brings_images_to_their_reference(readable):

@@ -85,6 +85,10 @@ summed as (
         count(*) as cluster_count
         {%- for name in ['flipped', 'kept'] %},
         count(*) filter (where {{ name }}_count > 0) as {{ name }}_cluster_count,
+        least(
+            count(*) filter (where {{ name }}_sum > 0),
+            count(*) filter (where {{ name }}_sum < {{ name }}_count)
+        ) as {{ name }}_varied_count,
         cast(sum({{ name }}_count) as bigint) as {{ name }}_count,
         list_sum(list({{ name }}_sum order by cluster_id)) / nullif(sum({{ name }}_count), 0)
             as {{ name }}_mean
@@ -128,8 +132,9 @@ spread as (
         summed.*,
         summed.flipped_mean - summed.kept_mean as difference,
         least(summed.flipped_cluster_count, summed.kept_cluster_count) - 1 as df,
+        -- Of few patients who are not at 0, or not at 1, their spread says less than there is.
         case
-            when least(summed.flipped_cluster_count, summed.kept_cluster_count)
+            when least(summed.flipped_varied_count, summed.kept_varied_count)
                 >= {{ var('min_clusters') }}
                 then sqrt(nullif(varied.variance, 0))
         end as standard_error
