@@ -1,7 +1,9 @@
 {#- Do calls turn over more in images that say more than their input holds? Mean of what an image
     says too much, over readings whose call turned over, less the same over those whose call stood.
     A patient's readings go together: the variance is of the patients' sums of deviations, by
-    linearisation. Holm's families are the models and paths of one reader and quantity. -#}
+    linearisation; of the interval from the mean of their kind, of the test from the common one, and
+    of ranks, for values lean far to one side. Holm's families are the models and paths of one reader
+    and quantity. -#}
 {%- set keys = ['reader', 'model_id', 'inference_path', 'quantity'] -%}
 {%- set key = keys | join(', ') -%}
 {%- set quantities = {
@@ -54,6 +56,18 @@ joined as (
 
 ),
 
+-- Midranks, twice: whole numbers.
+placed as (
+
+    select
+        *,
+        rank() over (partition by {{ key }} order by value)
+        + count(*) over (partition by {{ key }} order by value) as place
+    from joined
+    where value is not null
+
+),
+
 -- In order, so that sums of doubles are the same everywhere.
 clustered as (
 
@@ -64,15 +78,11 @@ clustered as (
         {%- for name, condition in {'flipped': 'is_flipped', 'kept': 'not is_flipped'}.items() %},
         count(value) filter (where {{ condition }}) as {{ name }}_count,
         coalesce(
-            list_sum(
-                list(value order by image_id, finding)
-                    filter (where value is not null and {{ condition }})
-            ),
-            0
-        ) as {{ name }}_sum
+            list_sum(list(value order by image_id, finding) filter (where {{ condition }})), 0
+        ) as {{ name }}_sum,
+        cast(coalesce(sum(place) filter (where {{ condition }}), 0) as double) as {{ name }}_places
         {%- endfor %}
-    from joined
-    where value is not null
+    from placed
     group by {{ key }}, cluster_id, cluster_unit
 
 ),
@@ -91,8 +101,10 @@ summed as (
         ) as {{ name }}_varied_count,
         cast(sum({{ name }}_count) as bigint) as {{ name }}_count,
         list_sum(list({{ name }}_sum order by cluster_id)) / nullif(sum({{ name }}_count), 0)
-            as {{ name }}_mean
-        {%- endfor %}
+            as {{ name }}_mean,
+        sum({{ name }}_places) / nullif(sum({{ name }}_count), 0) as {{ name }}_place
+        {%- endfor %},
+        sum(flipped_places + kept_places) / sum(flipped_count + kept_count) as mean_place
     from clustered
     group by {{ key }}
 
@@ -106,7 +118,11 @@ deviations as (
         (clustered.flipped_sum - clustered.flipped_count * summed.flipped_mean)
         / summed.flipped_count
         - (clustered.kept_sum - clustered.kept_count * summed.kept_mean)
-        / summed.kept_count as deviation
+        / summed.kept_count as deviation,
+        (clustered.flipped_places - clustered.flipped_count * summed.mean_place)
+        / summed.flipped_count
+        - (clustered.kept_places - clustered.kept_count * summed.mean_place)
+        / summed.kept_count as displacement
     from clustered
     inner join summed
         {%- for column in keys %}
@@ -120,7 +136,8 @@ varied as (
     select
         {{ key }},
         list_sum(list(deviation * deviation order by cluster_id))
-        * count(*) / nullif(count(*) - 1, 0) as variance
+        * count(*) / nullif(count(*) - 1, 0) as variance,
+        list_sum(list(displacement * displacement order by cluster_id)) as place_variance
     from deviations
     group by {{ key }}
 
@@ -131,13 +148,16 @@ spread as (
     select
         summed.*,
         summed.flipped_mean - summed.kept_mean as difference,
+        summed.flipped_place - summed.kept_place as place_difference,
         least(summed.flipped_cluster_count, summed.kept_cluster_count) - 1 as df,
         -- Of few patients who are not at 0, or not at 1, their spread says less than there is.
+        {%- for name, variance in {'standard': 'variance', 'place': 'place_variance'}.items() %}
         case
             when least(summed.flipped_varied_count, summed.kept_varied_count)
                 >= {{ var('min_clusters') }}
-                then sqrt(nullif(varied.variance, 0))
-        end as standard_error
+                then sqrt(nullif(varied.{{ variance }}, 0))
+        end as {{ name }}_error{{ ',' if not loop.last }}
+        {%- endfor %}
     from summed
     left join varied
         {%- for column in keys %}
@@ -150,8 +170,8 @@ judged as (
 
     select
         spread.*,
-        spread.difference / spread.standard_error as t,
-        {{ student_p('(spread.difference / spread.standard_error)', 'spread.df') }} as p_value,
+        spread.place_difference / spread.place_error as t,
+        {{ student_p('(spread.place_difference / spread.place_error)', 'spread.df') }} as p_value,
         spread.difference - limits.t_limit * spread.standard_error as low,
         spread.difference + limits.t_limit * spread.standard_error as high
     from spread
