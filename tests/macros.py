@@ -63,6 +63,8 @@ def read_macros(name):
 def read_constants():
     """Give the constants of `macros/constants.sql` by name, each value as DuckDB reckons it."""
     constants = make_environment("constants").globals["constants"]()
-    for facts in constants.values():
-        ((facts["value"],),) = duckdb.sql(f"select cast({facts['value']} as double)").fetchall()
+    with duckdb.connect() as connection:  # of its own: the module's is everybody's
+        for facts in constants.values():
+            query = f"select cast({facts['value']} as double)"
+            ((facts["value"],),) = connection.sql(query).fetchall()
     return constants

@@ -220,6 +220,7 @@ def _create_inputs(connection, build):
     others = (
         "int_flag_counts", "int_sfrc_shares", "int_sham_shares", "int_detector_alarms",
         "int_detector_findings", "int_free_response_findings", "int_rule_shares",
+        "int_reading_flips", "int_localisation_shares",
     )  # fmt: skip
     for name in others:
         connection.execute(
