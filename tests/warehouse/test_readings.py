@@ -281,10 +281,12 @@ def ask_sign_flip(changes):
     environment = make_environment(*MACROS)
     sql = environment.globals["sign_flip_p"]("sizes", "total")
     sizes = sorted(abs(float(change)) for change in changes)
-    return duckdb.execute(
-        f"select {sql} from (select cast(? as double[]) as sizes, cast(? as bigint) as total)",
-        [sizes, sum(changes)],
-    ).fetchone()
+    given = "select cast(? as double[]) as sizes, cast(? as bigint) as total"
+    with duckdb.connect() as connection:
+        (row,) = connection.execute(
+            f"select {sql} from ({given})", [sizes, sum(changes)]
+        ).fetchall()
+    return row
 
 
 @pytest.mark.parametrize("shuffled", [False, True])
