@@ -26,7 +26,7 @@ PAGE = REPOSITORY / "docs" / "mutants.md"
 PACKAGES = ("analysis", "dbt_project", "ingest", "reading", "restore", "warehouse")
 LONGEST_S = 1200
 """A run that takes longer has noticed: the fault made something endless."""
-NOTICED, SURVIVED, BROKEN = "noticed", "survived", "broken"
+NOTICED, SURVIVED, BROKEN, UNTRIED = "noticed", "survived", "broken", "not tried"
 
 
 @dataclass(frozen=True)
@@ -182,6 +182,8 @@ def _run_tests(names, copy):
 def format_page(results, mutations=()):
     """Compose docs/mutants.md."""
     noticed = sum(outcome == NOTICED for _, outcome in results)
+    tried = sum(outcome != UNTRIED for _, outcome in results)
+    left = f" {len(results) - tried} were not tried." if tried < len(results) else ""
     lines = [
         "# Tests that notice",
         "",
@@ -189,7 +191,7 @@ def format_page(results, mutations=()):
         "copy of the project, whether the tests that it names fail, which pass without it. The",
         "faults were chosen by hand, where a reader would be misled; others may fare otherwise.",
         "",
-        f"{noticed} of {len(results)} faults were noticed.",
+        f"{noticed} of {tried} faults were noticed.{left}",
         "",
         *_list_faults(results),
         *(_list_mutations(mutations) if mutations else []),

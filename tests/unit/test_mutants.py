@@ -7,6 +7,7 @@ from tests.mutants.__main__ import (
     NOTICED,
     REPOSITORY,
     SURVIVED,
+    UNTRIED,
     Fault,
     format_page,
     read_faults,
@@ -64,6 +65,13 @@ def test_the_page_shows_what_of_the_sampled_mutations_survived():
     assert "0 change no value; of\nthe other 2 the modules' own unit tests noticed 1." in page
     assert "`a.py` line 2\n\n```diff\n-y = x < 1\n+y = x <= 1\n```" in page
     assert "b.py" not in page
+
+
+def test_the_page_says_what_was_not_tried():
+    faults = [Fault("a.py", "1", "2", "one is two", ("t",)) for _ in range(3)]
+    page = format_page(list(zip(faults, (NOTICED, UNTRIED, UNTRIED), strict=True)))
+    assert "1 of 1 faults were noticed. 2 were not tried." in page
+    assert page.count("| not tried |") == 2
 
 
 def test_a_mutation_that_changes_no_value_is_shown_with_the_reason():
