@@ -1,9 +1,9 @@
 {#- Do calls turn over more in images that say more than their input holds? Mean of what an image
     says too much, over readings whose call turned over, less the same over those whose call stood.
     A patient's readings go together: the variance is of the patients' sums of deviations, by
-    linearisation; of the interval from the mean of their kind, of the test from the common one, and
-    of ranks, for values lean far to one side. Holm's families are the models and paths of one reader
-    and quantity. -#}
+    linearisation; of the interval from the mean of their kind, of the test from the common one,
+    and of ranks, for values lean far to one side. Holm's families are the models and paths of one
+    reader and quantity. -#}
 {%- set keys = ['reader', 'model_id', 'inference_path', 'quantity'] -%}
 {%- set key = keys | join(', ') -%}
 {%- set quantities = {
