@@ -19,7 +19,12 @@ from upscale_audit.restore.ncnn_graph import (
     Layer,
     read_graph,
 )
-from upscale_audit.restore.torch_device import Device, average_over_variants, import_torch
+from upscale_audit.restore.torch_device import (
+    Device,
+    DeviceNetwork,
+    average_over_variants,
+    import_torch,
+)
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -29,7 +34,7 @@ if TYPE_CHECKING:
 _TRIAL_PX = 32
 
 
-class NcnnTorchNetwork:
+class NcnnTorchNetwork(DeviceNetwork):
     """A network in ncnn's format, run by PyTorch in float32.
 
     Parameters
@@ -69,26 +74,6 @@ class NcnnTorchNetwork:
                 f"{param} and {weights} make of grey what is not finite; name the .param and .bin"
                 " that belong together"
             )
-
-    @property
-    def batch_size(self) -> int:
-        """Inputs that are worth giving at once."""
-        return self._device.batch_size
-
-    @batch_size.setter
-    def batch_size(self, size: int) -> None:
-        self._device.batch_size = size
-
-    def forward(self, planes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Run the network once; see `restore.networks.Network.forward`.
-
-        Raises
-        ------
-        StudyError
-            As `forward_batch`.
-        """
-        found: npt.NDArray[np.float32] = self.forward_batch(planes[None])[0]
-        return found
 
     def forward_batch(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Run the network over several inputs; see `restore.networks.BatchNetwork`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import threading
 from collections.abc import Callable
 from types import ModuleType
@@ -174,6 +175,41 @@ def average_over_variants(
         return total.div_(len(VARIANTS)).float()
 
     return average
+
+
+class DeviceNetwork(abc.ABC):
+    """What networks on a `Device` have in common: inputs go through it in batches.
+
+    Notes
+    -----
+    A network sets `_device` before it is run.
+    """
+
+    _device: Device
+
+    @property
+    def batch_size(self) -> int:
+        """Inputs that are worth giving at once."""
+        return self._device.batch_size
+
+    @batch_size.setter
+    def batch_size(self, size: int) -> None:
+        self._device.batch_size = size
+
+    def forward(self, planes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Run the network once; see `restore.networks.Network.forward`.
+
+        Raises
+        ------
+        StudyError
+            As `forward_batch`.
+        """
+        found: npt.NDArray[np.float32] = self.forward_batch(planes[None])[0]
+        return found
+
+    @abc.abstractmethod
+    def forward_batch(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Run the network over several inputs; see `restore.networks.BatchNetwork`."""
 
 
 def _explain(name: str, batch: npt.NDArray[np.float32], error: RuntimeError) -> StudyError:

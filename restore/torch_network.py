@@ -15,7 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from upscale_audit.ingest.errors import StudyError
-from upscale_audit.restore.torch_device import Device, average_over_variants, import_torch
+from upscale_audit.restore.torch_device import (
+    Device,
+    DeviceNetwork,
+    average_over_variants,
+    import_torch,
+)
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -27,7 +32,7 @@ _CHANNELS = (1, 3)
 logger = logging.getLogger(__name__)
 
 
-class SpandrelNetwork:
+class SpandrelNetwork(DeviceNetwork):
     """An upscaling network read from a file of weights, in float32.
 
     Parameters
@@ -64,26 +69,6 @@ class SpandrelNetwork:
         self._channels = model.input_channels
         self._model = model.eval()
         self._device.place(model.to)
-
-    @property
-    def batch_size(self) -> int:
-        """Inputs that are worth giving at once."""
-        return self._device.batch_size
-
-    @batch_size.setter
-    def batch_size(self, size: int) -> None:
-        self._device.batch_size = size
-
-    def forward(self, planes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Run the network once; see `restore.networks.Network.forward`.
-
-        Raises
-        ------
-        StudyError
-            As `forward_batch`.
-        """
-        found: npt.NDArray[np.float32] = self.forward_batch(planes[None])[0]
-        return found
 
     def forward_batch(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Run the network over several inputs; see `restore.networks.BatchNetwork`.
