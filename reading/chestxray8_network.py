@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -173,7 +174,7 @@ class ResidualTrunk(nn.Module):
         return values
 
 
-class _Block(nn.Module):
+class _Block(nn.Module, abc.ABC):
     """A residual block: what the convolutions make is added to what came in."""
 
     expansion = 1
@@ -187,9 +188,9 @@ class _Block(nn.Module):
                 nn.Conv2d(maps, outer, 1, stride=stride, bias=False), nn.BatchNorm2d(outer)
             )
 
+    @abc.abstractmethod
     def convolve(self, values: torch.Tensor) -> torch.Tensor:
         """Apply the convolutions."""
-        raise NotImplementedError
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Add what the convolutions make."""
