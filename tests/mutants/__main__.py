@@ -187,9 +187,10 @@ def format_page(results, mutations=()):
     lines = [
         "# Tests that notice",
         "",
-        "Written by `make mutants`: of each fault of tests/mutants/faults.toml, put alone into a",
-        "copy of the project, whether the tests that it names fail, which pass without it. The",
-        "faults were chosen by hand, where a reader would be misled; others may fare otherwise.",
+        "What `make mutants` tries, at once or in parts: of each fault of",
+        "tests/mutants/faults.toml, put alone into a copy of the project, whether the tests that it",
+        "names fail, which pass without it. The faults were chosen by hand, where a reader would be",
+        "misled; others may fare otherwise.",
         "",
         f"{noticed} of {tried} faults were noticed.{left}",
         "",
