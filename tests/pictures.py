@@ -10,6 +10,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from PIL import Image
+
 from upscale_audit.analysis import theme
 from upscale_audit.analysis.figures.study import plan_figures
 from upscale_audit.analysis.marts import Marts
@@ -41,6 +43,13 @@ def hash_drawing(chart):
     return hash_json(clean_spec(chart.to_dict()))
 
 
+def pack(source, target):
+    """Copy an opaque PNG, a third of its size: same pixels, no alpha, harder to pack."""
+    with Image.open(source) as picture:
+        density = picture.info["dpi"]
+        picture.convert("RGB").save(target, optimize=True, dpi=density)
+
+
 def _find_built(path):
     """Load a study that has a warehouse; None where it, or an image folder of it, is yet to be."""
     try:
@@ -63,7 +72,7 @@ def main():
         fresh = study.output / ".docs-pictures"
         for figure, chart in draw(study, mine):
             picture = LIST.parent / mine[figure]
-            shutil.copyfile(write_chart(chart, fresh, figure)[0], picture)
+            pack(write_chart(chart, fresh, figure)[0], picture)
             pictures[picture.name] |= {
                 "drawing_sha256": hash_drawing(chart),
                 "picture_sha256": hash_file(picture),
