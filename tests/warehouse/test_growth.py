@@ -24,6 +24,7 @@ from upscale_audit.warehouse.growth import (
     GROWING,
     STORED_BLOCKS,
     _copy_file,
+    _find_added,
     copy_published,
     plan_growth,
 )
@@ -258,6 +259,13 @@ def test_a_model_that_left_starts_from_nothing(plan, frozen_study):
     assert "changed or is gone" in plan(study).reason
 
 
+def test_a_model_that_left_and_had_no_whole_block_starts_from_nothing():
+    without = {"files": {}, "models": ["alpha"], "block_shards": []}
+    growth = _find_added({}, {"alpha", "beta"}, without, Frozen())
+    assert growth.reason == "the model beta is no longer in the study"
+    assert _find_added({}, {"alpha"}, without, Frozen()).adds
+
+
 def test_images_of_a_model_that_came_after_the_freeze_start_from_nothing(plan, frozen_study):
     frozen = read_frozen(frozen_study)
     frozen.rows["frozen_limits"][:] = frozen.rows["frozen_limits"][:1]
@@ -278,6 +286,14 @@ def test_a_damaged_warehouse_is_not_grown(plan, frozen_study):
     assert re.search("not as it was published|cannot be read", plan().reason)
     (frozen_study.output / "warehouse.manifest.json").unlink()
     assert "cannot be read" in plan().reason
+
+
+def test_a_sound_warehouse_that_somebody_changed_is_not_grown(plan, frozen_study):
+    assert plan().adds
+    frozen_study.warehouse.chmod(0o644)
+    with duckdb.connect(str(frozen_study.warehouse)) as connection:
+        connection.execute("create table note as select 1 as line")
+    assert plan().reason == "the published warehouse is not as it was published"
 
 
 def test_a_warehouse_with_rows_taken_out_is_not_grown(plan, frozen_study):

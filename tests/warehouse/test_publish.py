@@ -309,6 +309,45 @@ def test_a_build_killed_at_any_moment_leaves_the_old_warehouse_and_can_be_rerun(
     assert not list(small_study.output.glob(".warehouse*"))
 
 
+def test_a_manifest_never_stands_beside_another_builds_database(small_study, monkeypatch):
+    manifest, found = small_study.output / "warehouse.manifest.json", []
+    replace_file = os.replace
+
+    def stop_at_the_database(source, target):
+        if target == small_study.warehouse:
+            found.append(manifest.exists())
+            raise OSError("killed")
+        replace_file(source, target)
+
+    assert manifest.is_file()
+    monkeypatch.setattr(os, "replace", stop_at_the_database)
+    with pytest.raises(OSError, match="killed"):
+        build_warehouse(small_study)
+    assert found == [False]
+    monkeypatch.undo()
+    build_warehouse(small_study)
+    assert manifest.is_file()
+
+
+def test_exports_are_whole_at_every_moment_where_folders_cannot_be_exchanged(tmp_path, monkeypatch):
+    folder, fresh, old = tmp_path / "exports", tmp_path / "fresh", tmp_path / ".exports.old"
+    for place, text in ((folder, "old"), (fresh, "new")):
+        place.mkdir()
+        (place / "mart").write_text(text)
+    replace_folder, moments = os.replace, []
+
+    def note(source, target):
+        replace_folder(source, target)
+        moments.append({place.name for place in (folder, fresh, old) if (place / "mart").is_file()})
+
+    monkeypatch.setattr(export, "_exchange", lambda fresh, folder: False)
+    monkeypatch.setattr(os, "replace", note)
+    export.replace_folder(fresh, folder)
+    assert moments == [{"fresh", ".exports.old"}, {"exports", ".exports.old"}]
+    assert (folder / "mart").read_text() == "new"
+    assert not old.exists()
+
+
 def test_a_second_build_at_once_is_refused(small_study):
     with locked(small_study.output, "build"), pytest.raises(StudyError, match="wait for it"):
         build_warehouse(small_study)
