@@ -57,7 +57,7 @@ def test_shares_are_counted_again_from_blocks(findings, query):
     )
     for row in counted.to_dicts():
         name = row["model_id"]
-        share = row["positive"] / row["polar"]
+        share = int(row["positive"]) / int(row["polar"])
         assert find(findings, "polarity", name)["value"] == pytest.approx(share, rel=1e-12)
         blocks = find(findings, "blocks an image", name)
         assert blocks["value"] == row["block_count"] / row["images"] == 4096
@@ -72,7 +72,8 @@ def test_silent_shares_are_counted_again_from_states(findings, query):
     assert counted.height
     for row in counted.to_dicts():
         found = find(findings, "silent among hidden persistent", row["model_id"], "error")
-        assert found["value"] == pytest.approx(row["silent"] / row["persistent"], rel=1e-12)
+        share = int(row["silent"]) / row["persistent"]
+        assert found["value"] == pytest.approx(share, rel=1e-12)
         assert f"of {row['persistent']} blocks" in found["remark"]
 
 
