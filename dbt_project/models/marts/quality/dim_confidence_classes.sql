@@ -1,6 +1,6 @@
 {#- The classes of a verdict, and what the pattern document advises for each. Where a class begins
-    is a constant; it ends where the next begins. The document names three classes: what no rule fired
-    on has neither name nor advice there, and Normal is the program's word. -#}
+    is a constant; it ends where the next begins. The document names three classes: what no rule
+    fired on has neither name nor advice there, and Normal is the program's word. -#}
 {%- set classes = [
     ('High', constant('verdict_high'), none, 'exclude'),
     ('Medium', constant('verdict_medium'), constant('verdict_high') - 1, 'verify'),
