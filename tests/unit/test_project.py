@@ -127,6 +127,7 @@ KEYS = {
     "first_rule_id": ("dim_rules", "rule_id"),
     "second_rule_id": ("dim_rules", "rule_id"),
     "nearest_rule_id": ("dim_rules", "rule_id"),
+    "confidence": ("dim_confidence_classes", "confidence"),
     "component": ("dim_components", "component"),
 }
 NO_KEYS = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -54,6 +55,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     report = add_command(commands, "report", _report, summary)
     report.add_argument("--lang", choices=LANGUAGES, default="en", help="(default: en)")
     add_check(report)
+    summary = "print the published claims, what the study says of each, and what would settle it"
+    example = "sample/study.toml > replication.md"
+    add_check(add_command(commands, "replication", _print_replication, summary, example))
     summary = "draw the local quality map of one image, with its published files and a page"
     example = (
         "sample/study.toml rg1_r0c1 upscayl_standard\n"
@@ -207,6 +211,18 @@ def write_study_report(study: Study, language: str = "en", check: str = "hash") 
         arguments = _spell_choices({"--lang": (language, "en")})
         seal_report(study, language, parent, arguments, sources, checked)
     say(f"wrote {page}")
+
+
+def _print_replication(options: argparse.Namespace) -> int:
+    """Print a page; it is no file of the study, so nothing signs it off."""
+    study, marts = load_study(options.study), _load("analysis.marts")
+    replication = _load("analysis.replication")
+    with (
+        _drawing(study, options.check),
+        marts.Marts(study.warehouse) as opened,
+    ):
+        sys.stdout.write(replication.format_replication(opened))
+    return EXIT_OK
 
 
 def list_folders(study: Study) -> dict[str, Path]:

@@ -29,6 +29,7 @@ COMMANDS = (
     "freeze",
     "export",
     "figures",
+    "replication",
     "explore",
     "docs",
     "dbt",

@@ -18,6 +18,12 @@ rules as (
 
 ),
 
+classes as (
+
+    select * from {{ ref('dim_confidence_classes') }}
+
+),
+
 counted as (
 
     select
@@ -47,7 +53,7 @@ counted as (
 
 ),
 
-final as (
+classed as (
 
     select
         rule_set,
@@ -69,6 +75,27 @@ final as (
         case when evaluated_count > 0 then coalesce({{ column }}, 'None') end as {{ column }}
         {%- endfor %}
     from counted
+
+),
+
+final as (
+
+    select
+        classed.rule_set,
+        classed.population,
+        classed.source_id,
+        classed.model_id,
+        classed.inference_path,
+        classed.image_id,
+        classed.confidence,
+        classes.advice,
+        classed.detection_count,
+        classed.evaluated_count
+        {%- for column in spellings %},
+        classed.{{ column }}
+        {%- endfor %}
+    from classed
+    left join classes on classed.confidence = classes.confidence
 
 )
 
