@@ -153,7 +153,12 @@ def test_the_channel_that_was_not_learned_is_found_and_only_that_one(
     colour_folder, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(programmes, "COLOUR_CODECS", ("colour", "noblue"))
-    parameters = TrainingParameters(steps=50, batch_size=2, crop_px=32)
+    # Small enough to learn something of waves in a second.
+    quick = CodecDesign("ae", "mse", stride_px=8, planes=3)
+    monkeypatch.setattr(programmes, "COLOUR", quick)
+    # A latent learned for so short a time is all zeros when rounded to 1.
+    monkeypatch.setattr(programmes, "NETWORK_STEP", 1 / 16)
+    parameters = TrainingParameters(steps=120, batch_size=4, crop_px=32)
     out = tmp_path / "out"
     report = programmes.make_colour_study(colour_folder, out, (12.0,), parameters)
     assert (report.trained, report.unreached) == (4, [])
@@ -166,7 +171,7 @@ def test_the_channel_that_was_not_learned_is_found_and_only_that_one(
                 square = np.mean((restored.astype(float) - image.grey) ** 2)
                 errors.setdefault((model.model_id, plane), []).append(square)
     means = {key: np.mean(values) for key, values in errors.items()}
-    assert means["noblue_net", "blue"] > 2 * means["colour_net", "blue"]
+    assert means["noblue_net", "blue"] > 1.5 * means["colour_net", "blue"]
     for plane in ("red", "green"):
         assert means["noblue_net", plane] < 1.3 * means["colour_net", plane]
     with open(out / "codes.csv", encoding="utf-8", newline="") as file:
