@@ -38,12 +38,12 @@ SHAPES = [
 
 @pytest.fixture(scope="module")
 def colour_folder(tmp_path_factory):
-    """Give a folder of four colour images whose planes have nothing to do with one another."""
+    """Give a folder of four colour images, much red and little blue, their planes unlike."""
     folder = tmp_path_factory.mktemp("colour")
     rows, cols = np.mgrid[0:48, 0:64]
     for number, name in enumerate("abcd"):
         waves = [np.sin(rows / 5 + number), np.cos(cols / 7 + number), np.sin((rows + cols) / 6)]
-        pixels = np.rint(128 + 90 * np.stack(waves, axis=-1)).astype(np.uint8)
+        pixels = np.rint((215, 60, 30) + 25 * np.stack(waves, axis=-1)).astype(np.uint8)
         Image.fromarray(pixels).save(folder / f"{name}.png")
     return folder
 
@@ -153,7 +153,7 @@ def test_the_channel_that_was_not_learned_is_found_and_only_that_one(
     colour_folder, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(programmes, "COLOUR_CODECS", ("colour", "noblue"))
-    # Small enough to learn something of waves in a second.
+    # Small enough to learn colours in a second.
     quick = CodecDesign("ae", "mse", stride_px=8, planes=3)
     monkeypatch.setattr(programmes, "COLOUR", quick)
     # A latent learned for so short a time is all zeros when rounded to 1.
