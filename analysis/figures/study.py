@@ -29,6 +29,7 @@ from upscale_audit.analysis.figures.guarantee import draw_guarantee
 from upscale_audit.analysis.figures.hyra import draw_hyra, list_hyra_models
 from upscale_audit.analysis.figures.information import draw_rule_information
 from upscale_audit.analysis.figures.intervals import draw_direction_components, draw_tta_effect
+from upscale_audit.analysis.figures.learning import draw_learning, list_epochs
 from upscale_audit.analysis.figures.ledger import draw_ledger
 from upscale_audit.analysis.figures.lesions import draw_lesion_risk, plan_lesion_figures
 from upscale_audit.analysis.figures.multiverse import draw_axis1_multiverse
@@ -94,7 +95,8 @@ SOURCE_FIGURES = {
 }
 # Drawn or not, and under which names, depends on the study.
 VARYING = (
-    *STUDY_FIGURES, *LFV_FIGURES, "coverage", "model_pairs", "restorer_audit", "consistency"
+    *STUDY_FIGURES, *LFV_FIGURES, "coverage", "model_pairs", "restorer_audit", "consistency",
+    "learning",
 )  # fmt: skip
 VARYING_STARTS = (
     "axis1_blockmap",
@@ -300,6 +302,8 @@ def _plan_study_figures(
         figures |= _share_out(
             marts, "restorer_audit", draw_restorer_audit, marts.models, MODELS_AN_AUDIT
         )
+    if list_epochs(marts.models):
+        figures["learning"] = draw_learning
     figures |= _plan_hyra_figures(list_hyra_models(marts))
     for arm, model_id in list_detector_figures(marts):
         figures[f"detectors_{arm}_{model_id}"] = partial(draw_detectors, arm=arm, model_id=model_id)

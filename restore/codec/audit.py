@@ -70,6 +70,7 @@ def make_codec_study(
     ratios: Sequence[float],
     parameters: TrainingParameters,
     progress: Callable[..., None] | None = None,
+    designs: Mapping[str, CodecDesign] | None = None,
 ) -> StudyReport:
     """Train the codecs, code every image at every ratio, and write a study of the results.
 
@@ -83,6 +84,8 @@ def make_codec_study(
     parameters : restore.codec.training.TrainingParameters
     progress : callable, optional
         Called as ``progress(done, total, name)`` when an image is coded.
+    designs : dict, optional
+        Design of each codec by its name; `VARIANTS` without.
 
     Returns
     -------
@@ -97,29 +100,39 @@ def make_codec_study(
     Notes
     -----
     Two folds: images are numbered in the order of their names, and the networks that code the
-    even ones were trained on the odd ones, and the other way round. Besides the variants the
+    even ones were trained on the odd ones, and the other way round. Besides these codecs the
     study has zfp alone at each ratio, and each network alone, without a residual. Run again,
     it keeps what is as it should be.
     """
-    _check_ratios(ratios)
-    images = read_images(source)
+    check_ratios(ratios)
+    if designs is None:
+        designs = {name_codec(variant): CodecDesign(*variant) for variant in VARIANTS}
+    images = read_pairable(source)
+    with locked(folder, "codec study", setting="--out"):
+        report = StudyReport(folder / "study.toml")
+        check_own(report.study)
+        codecs: dict[Any, Any] = {
+            (name, fold): train_fold(images, folder, (name, design), fold, parameters, report)
+            for name, design in designs.items()
+            for fold in (0, 1)
+        }
+        models = _list_models(designs, ratios)
+        code_images(images, folder, codecs, models, report, progress)
+        baseline = f"{ZFP_ALONE}_r{ratios[0]:g}"
+        names = [model.model_id for model in models]
+        write_text(report.study, format_study(folder, find_folder(source), names, baseline))
+    return report
+
+
+def read_pairable(source: str | Path, planes: int = 1) -> list[GreyImage]:
+    """Read the images of a study or a folder, two or more; `planes` as `read_images` takes it."""
+    images = read_images(source, planes=planes)
     if len(images) < 2:
         raise StudyError(
             f"expected two images or more in {source}, to train on one and code the other;"
             " found one"
         )
-    with locked(folder, "codec study", setting="--out"):
-        report = StudyReport(folder / "study.toml")
-        _check_own(report.study)
-        codecs = {
-            (variant, fold): _train(images, folder, variant, fold, parameters, report)
-            for variant in VARIANTS
-            for fold in (0, 1)
-        }
-        _code_images(images, folder, codecs, ratios, report, progress)
-        models = [name for name, _ in _list_models(ratios)]
-        write_text(report.study, _format_study(folder, find_folder(source), models, ratios))
-    return report
+    return images
 
 
 def name_codec(variant: tuple[str, str] | None) -> str:
@@ -127,14 +140,15 @@ def name_codec(variant: tuple[str, str] | None) -> str:
     return ZFP_ALONE if variant is None else "_".join(variant)
 
 
-def _check_ratios(ratios: Sequence[float]) -> None:
+def check_ratios(ratios: Sequence[float]) -> None:
+    """Refuse ratios that are not above 0 or are given twice."""
     names = [f"{ratio:g}" for ratio in ratios]
     for name, ratio in zip(names, ratios, strict=True):
         if not 0 < ratio < float("inf") or names.count(name) > 1:
             raise StudyError(f"--ratio {name}; expected numbers above 0, each of them once")
 
 
-def _check_own(path: Path) -> None:
+def check_own(path: Path) -> None:
     """Refuse to write over a study file that someone else wrote."""
     if path.exists() and not path.read_bytes().startswith(_FIRST_LINE.encode()):
         raise StudyError(
@@ -143,37 +157,48 @@ def _check_own(path: Path) -> None:
         )
 
 
-def _list_models(
-    ratios: Sequence[float],
-) -> list[tuple[str, tuple[tuple[str, str] | None, float | None]]]:
-    """List every model: its name, and its variant and target ratio (None: no residual)."""
-    models: list[tuple[str, tuple[tuple[str, str] | None, float | None]]] = []
-    for variant in (*VARIANTS, None):
-        name = name_codec(variant)
-        models += [(f"{name}_r{ratio:g}", (variant, ratio)) for ratio in ratios]
-        if variant is not None:
-            models.append((f"{name}_net", (variant, None)))
+@dataclass(frozen=True)
+class CodedModel:
+    """A model of a codec study: a codec, and what its files are to come to.
+
+    Attributes
+    ----------
+    model_id, codec : str
+    ratio : float or None
+        Target; None: the network alone, without a residual.
+    """
+
+    model_id: str
+    codec: str
+    ratio: float | None
+
+
+def _list_models(designs: Mapping[str, CodecDesign], ratios: Sequence[float]) -> list[CodedModel]:
+    models: list[CodedModel] = []
+    for name in (*designs, ZFP_ALONE):
+        models += [CodedModel(f"{name}_r{ratio:g}", name, ratio) for ratio in ratios]
+        if name != ZFP_ALONE:
+            models.append(CodedModel(f"{name}_net", name, None))
     return models
 
 
-def _train(
+def train_fold(
     images: Sequence[GreyImage],
     folder: Path,
-    variant: tuple[str, str],
+    codec_named: tuple[str, CodecDesign],
     fold: int,
     parameters: TrainingParameters,
     report: StudyReport,
 ) -> Codec:
     """Train a codec on the images that are not of a fold, or keep the one that is there."""
     held_out, kept = images[fold::2], images[1 - fold :: 2]
-    path = folder / "weights" / f"{name_codec(variant)}_fold{fold}.npz"
-    design = CodecDesign(*variant)
+    name, design = codec_named
+    path = folder / "weights" / f"{name}_fold{fold}.npz"
     wanted = json.loads(json.dumps(describe_training(kept, held_out, parameters)))
-    if path.is_file():
-        codec = load_codec(path)
-        if (codec.design, codec.training) == (design, wanted):
-            report.kept_codecs += 1
-            return codec
+    codec = find_trained(path, design, wanted)
+    if codec is not None:
+        report.kept_codecs += 1
+        return codec
     codec, curve = train_codec(design, kept, held_out, parameters)
     save_codec(codec, path)
     write_curve(curve, path.with_suffix(".csv"))
@@ -181,27 +206,49 @@ def _train(
     return codec
 
 
-def _code_images(
+def find_trained(path: Path, design: CodecDesign, training: Mapping[str, Any]) -> Codec | None:
+    """Load a codec that is of a design and was trained as described; None if there is none."""
+    if not path.is_file():
+        return None
+    codec = load_codec(path)
+    return codec if (codec.design, codec.training) == (design, training) else None
+
+
+def code_images(
     images: Sequence[GreyImage],
     folder: Path,
-    codecs: Any,
-    ratios: Sequence[float],
+    codecs: Mapping[tuple[str, int], Codec],
+    models: Sequence[CodedModel],
     report: StudyReport,
     progress: Callable[..., None] | None,
 ) -> None:
+    """Code every image by the codec of its fold for every model, and list the sizes.
+
+    Parameters
+    ----------
+    images : list of restore.codec.images.GreyImage
+    folder : Path
+        Receives ``streams/``, ``restored/`` and ``codes.csv``.
+    codecs : dict
+        By name and fold; a model whose codec is not among them is zfp alone.
+    models : list of CodedModel
+    report : StudyReport
+    progress : callable or None
+    """
     known = _read_known(folder / "codes.csv")
     rows = []
-    jobs = [(number, variant) for variant in (*VARIANTS, None) for number in range(len(images))]
-    for done, (number, variant) in enumerate(jobs, start=1):
+    names = dict.fromkeys(model.codec for model in models)
+    jobs = [(number, name) for name in names for number in range(len(images))]
+    for done, (number, name) in enumerate(jobs, start=1):
         image, fold = images[number], number % 2
-        codec = None if variant is None else codecs[variant, fold]
+        codec = codecs.get((name, fold))
         shared_by = len(images[fold::2])
-        targets = [name for name, (of, _) in _list_models(ratios) if of == variant]
+        targets = [model for model in models if model.codec == name]
         rows += _code_image(image, codec, shared_by, targets, folder, known, report)
         # Rows so far, so that a run stopped here keeps them.
         write_rows(folder / "codes.csv", STUDY_COLUMNS, _merge(rows, known))
         if progress is not None:
-            progress(done, len(jobs), f"{name_codec(variant)} {image.image_id}")
+            progress(done, len(jobs), f"{name} {image.image_id}")
     write_rows(folder / "codes.csv", STUDY_COLUMNS, rows)
 
 
@@ -209,15 +256,14 @@ def _code_image(
     image: GreyImage,
     codec: Codec | None,
     shared_by: int,
-    targets: Sequence[str],
+    targets: Sequence[CodedModel],
     folder: Path,
     known: Mapping[tuple[str, str], Any],
     report: StudyReport,
 ) -> list[dict[str, Any]]:
     coder, rows = None, []
-    for model_id in targets:
-        name, _, target = model_id.rpartition("_")
-        ratio = None if target == "net" else float(target[1:])
+    for target in targets:
+        model_id, name, ratio = target.model_id, target.codec, target.ratio
         stream = folder / "streams" / model_id / f"{image.image_id}{SUFFIX}"
         restored = folder / "restored" / model_id / f"{image.image_id}.png"
         row = known.get((model_id, image.image_id))
@@ -283,10 +329,23 @@ def _merge(
     return list((known | made).values())
 
 
-def _format_study(
-    folder: Path, references: Path, models: Sequence[str], ratios: Sequence[float]
-) -> str:
-    relative = Path(os.path.relpath(references, folder.resolve())).as_posix()
+def format_study(folder: Path, references: Path, models: Sequence[str], baseline: str) -> str:
+    """Spell the study file of a codec study.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it will lie, beside ``restored/``.
+    references : Path
+    models : list of str
+    baseline : str
+        The model that others are compared with.
+
+    Returns
+    -------
+    str
+    """
+    relative = Path(os.path.relpath(references.resolve(), folder.resolve())).as_posix()
     lines = [
         f"{_FIRST_LINE} codes.csv beside this file has the sizes.",
         "",
@@ -297,5 +356,4 @@ def _format_study(
     ]
     for model_id in models:
         lines += ["", "[[models]]", f'model_id = "{model_id}"', f'notta = "restored/{model_id}"']
-    baseline = f"{ZFP_ALONE}_r{ratios[0]:g}"
     return "\n".join([*lines, "", "[parameters]", f'baseline_model = "{baseline}"', ""])

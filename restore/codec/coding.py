@@ -14,6 +14,7 @@ import torch
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.study import IngestParameters
 from upscale_audit.restore.codec.exact import run_decoder
+from upscale_audit.restore.codec.images import split_planes
 from upscale_audit.restore.codec.losses import measure_loss, measure_ssim
 from upscale_audit.restore.codec.packing import pack, unpack
 from upscale_audit.restore.codec.residuals import (
@@ -59,7 +60,7 @@ class CodedImage:
     data : bytes
         The whole file.
     stream : restore.codec.streams.Stream
-    pixels : (M, N) uint8 array
+    pixels : (planes * M, N) uint8 array
         What every decoder makes of it.
     """
 
@@ -69,7 +70,7 @@ class CodedImage:
 
     @property
     def ratio(self) -> float:
-        """Bytes of the raw image, 8 bits a pixel and one channel, over bytes of the file."""
+        """Bytes of the raw image, 8 bits a pixel and plane, over bytes of the file."""
         return self.pixels.size / len(self.data)
 
 
@@ -80,13 +81,18 @@ class ImageCoder:
     ----------
     codec : restore.codec.models.Codec or None
         None codes the residual of one grey level: zfp alone.
-    grey : (M, N) uint8 array
-        Sides up to 65,535 px.
+    grey : (planes * M, N) uint8 array
+        The planes of the codec's design one below the other; sides up to 65,535 px.
 
     Raises
     ------
     StudyError
         A side is too long for the format.
+
+    Notes
+    -----
+    The residual of colour is coded as one tall image, so that where a plane's rows are no
+    multiple of 4, one row of zfp's blocks holds pixels of two planes.
     """
 
     def __init__(self, codec: Codec | None, grey: npt.NDArray[np.uint8]) -> None:
@@ -124,8 +130,9 @@ class ImageCoder:
             if rest.any():  # a residual of zeros is left out
                 packing, residual = pack(coded)
                 pixels = _round_pixels(prediction + rest)
+        rows = self._grey.shape[0] // _count_planes(self._codec)
         stream = Stream(
-            shape=self._grey.shape,
+            shape=(rows, self._grey.shape[1]),
             step=step,
             tolerance_dn=1.0 if tolerance_dn is None else tolerance_dn,
             model=NO_MODEL if self._codec is None else self._codec.sha256[:MODEL_BYTES],
@@ -211,7 +218,8 @@ class ImageCoder:
         latent = self._pack(step)[2]
         if self._codec is None:
             return np.full(self._grey.shape, latent, np.float32)
-        return _predict_from(self._codec, latent, step, self._grey.shape)
+        rows = self._grey.shape[0] // self._codec.design.planes
+        return _predict_from(self._codec, latent, step, (rows, self._grey.shape[1]))
 
     def _bisect(self, step: float, ratio: float) -> tuple[CodedImage | None, float]:
         """Code at the tolerance that gives a ratio; None and the nearest ratio if none does."""
@@ -244,7 +252,7 @@ def encode_latent(codec: Codec, grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.f
     Parameters
     ----------
     codec : restore.codec.models.Codec
-    grey : (M, N) uint8 array
+    grey : (planes * M, N) uint8 array
 
     Returns
     -------
@@ -256,12 +264,11 @@ def encode_latent(codec: Codec, grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.f
     Sides that are no multiple of the stride are filled up with the last row and column.
     """
     stride = codec.design.stride_px
-    padding = [(0, -length % stride) for length in grey.shape]
-    padded = np.pad(grey, padding, mode="edge").astype(np.float32) / 255 - np.float32(0.5)
+    stack = split_planes(grey, codec.design.planes)
+    padding = [(0, 0), *((0, -length % stride) for length in stack.shape[1:])]
+    padded = np.pad(stack, padding, mode="edge").astype(np.float32) / 255 - np.float32(0.5)
     with torch.no_grad():
-        found: npt.NDArray[np.float32] = codec.encoder(torch.from_numpy(padded)[None, None])[0][
-            0
-        ].numpy()
+        found: npt.NDArray[np.float32] = codec.encoder(torch.from_numpy(padded)[None])[0][0].numpy()
         return found
 
 
@@ -280,7 +287,8 @@ def decode_stream(
 
     Returns
     -------
-    (M, N) uint8 array
+    (planes * M, N) uint8 array
+        The planes of the codec's design one below the other.
 
     Raises
     ------
@@ -292,8 +300,9 @@ def decode_stream(
     _check_model(stream, codec, name)
     prediction = _decode_prediction(stream, codec, name)
     if stream.residual:
-        coded = unpack(stream.residual_packing, stream.residual, max_residual_bytes(stream.shape))
-        prediction = prediction + decode_residual(coded, stream.shape, stream.tolerance_dn)
+        shape = prediction.shape
+        coded = unpack(stream.residual_packing, stream.residual, max_residual_bytes(shape))
+        prediction = prediction + decode_residual(coded, shape, stream.tolerance_dn)
     pixels = _round_pixels(prediction)
     if zlib.crc32(pixels.tobytes()) != stream.pixels_crc32:
         raise StudyError(
@@ -332,7 +341,7 @@ def _check_model(stream: Stream, codec: Codec | None, name: str) -> None:
 
 def _decode_prediction(stream: Stream, codec: Codec | None, name: str) -> npt.NDArray[np.float32]:
     rows, cols = stream.shape
-    limit = IngestParameters().max_image_px
+    limit = IngestParameters().max_image_px // _count_planes(codec)
     if rows * cols > limit:
         raise StudyError(f"{name}: {cols}x{rows} px; expected at most {limit} px in all")
     if stream.model == NO_MODEL:
@@ -365,8 +374,13 @@ def _predict_from(
         while len(_DECODED) >= _MOST_DECODED:
             _DECODED.pop(next(iter(_DECODED)))
         _DECODED[key] = run_decoder(codec.layers, latent, step)
-    found: npt.NDArray[np.float32] = _DECODED[key][: shape[0], : shape[1]]
+    planes = split_planes(_DECODED[key], codec.design.planes)
+    found: npt.NDArray[np.float32] = planes[:, : shape[0], : shape[1]].reshape(-1, shape[1])
     return found
+
+
+def _count_planes(codec: Codec | None) -> int:
+    return 1 if codec is None else codec.design.planes
 
 
 def _round_pixels(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:

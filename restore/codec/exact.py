@@ -8,8 +8,10 @@ so that every product and sum is exact and no order matters.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from torch.nn import functional
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import canonical_json
-from upscale_audit.restore.codec.networks import NEGATIVE_SLOPE
+from upscale_audit.restore.codec.networks import NEGATIVE_SLOPE, ResidualBlock
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -33,9 +35,8 @@ LEVELS_PER_DN = 16
 """The decoded prediction is a multiple of 1/16 grey level."""
 _EXACT_LIMIT = float(1 << 53)
 _SLOPE_DIVISOR = int(1 / NEGATIVE_SLOPE)
-# A strip of latent rows at a time bounds the memory. An output row depends on fewer than four
-# latent rows beside its own (1 + 1 + 1/2 + 1/4 + ...), so that strips give the bits of the whole.
-_STRIP_ROWS, _MARGIN_ROWS = 32, 4
+# A strip of latent rows at a time bounds the memory; see `_find_margin`.
+_STRIP_ROWS = 32
 
 
 @dataclass(frozen=True)
@@ -45,16 +46,24 @@ class Layer:
     Attributes
     ----------
     is_transposed : bool
-        4x4 with stride 2 and padding 1, doubling the sides; else 3x3 with padding 1.
+        Of side 2 s, with stride s and padding s / 2, enlarging s times; else 3x3 with padding 1.
     weight : (P, Q, K, K) int16 array
         In units of 2^-12, in the order of `torch.nn.Conv2d` or `ConvTranspose2d`.
     bias : (O,) int32 array
         In units of 2^-14.
+    ends_block : bool
+        What the layer before was given is added to the sums: a residual block ends here.
     """
 
     is_transposed: bool
     weight: np.ndarray
     bias: np.ndarray
+    ends_block: bool = False
+
+    @property
+    def stride(self) -> int:
+        """How many times it enlarges."""
+        return self.weight.shape[-1] // 2 if self.is_transposed else 1
 
 
 def round_decoder(decoder: torch.nn.Sequential) -> tuple[Layer, ...]:
@@ -76,9 +85,7 @@ def round_decoder(decoder: torch.nn.Sequential) -> tuple[Layer, ...]:
         training diverged.
     """
     layers = []
-    for module in decoder:
-        if isinstance(module, nn.LeakyReLU):
-            continue
+    for module, ends_block in _list_convolutions(decoder):
         weight = np.rint(module.weight.detach().double().numpy() * (1 << WEIGHT_BITS))
         bias = np.rint(module.bias.detach().double().numpy() * (1 << ACTIVATION_BITS))
         fits = np.all(np.abs(weight) <= 2**15 - 1) and np.all(np.abs(bias) <= 2**31 - 1)
@@ -89,8 +96,20 @@ def round_decoder(decoder: torch.nn.Sequential) -> tuple[Layer, ...]:
                 " --seed or fewer --steps"
             )
         is_transposed = isinstance(module, nn.ConvTranspose2d)
-        layers.append(Layer(is_transposed, weight.astype(np.int16), bias.astype(np.int32)))
+        numbers = weight.astype(np.int16), bias.astype(np.int32)
+        layers.append(Layer(is_transposed, *numbers, ends_block))
     return tuple(layers)
+
+
+def _list_convolutions(decoder: torch.nn.Sequential) -> list[tuple[Any, bool]]:
+    """List the convolutions in their order, and whether a residual block ends with them."""
+    found: list[tuple[Any, bool]] = []
+    for module in decoder:
+        if isinstance(module, ResidualBlock):
+            found += [(module.first, False), (module.second, True)]
+        elif not isinstance(module, nn.LeakyReLU):
+            found.append((module, False))
+    return found
 
 
 def dump_layers(design: Mapping[str, Any], layers: tuple[Layer, ...]) -> bytes:
@@ -129,6 +148,7 @@ def check_exact(layers: tuple[Layer, ...]) -> None:
         axes = (0, 2, 3) if layer.is_transposed else (1, 2, 3)
         reach = np.abs(layer.weight.astype(np.float64)).sum(axis=axes) * ACTIVATION_LIMIT
         reach = reach + np.abs(layer.bias.astype(np.float64)) * (1 << WEIGHT_BITS)
+        reach = reach + layer.ends_block * ACTIVATION_LIMIT * (1 << WEIGHT_BITS)
         if reach.max() >= _EXACT_LIMIT:
             raise StudyError(
                 f"decoder layer {number}: sums could reach {reach.max():.3g}, and exact decoding"
@@ -151,11 +171,13 @@ def run_decoder(
 
     Returns
     -------
-    (M * stride, N * stride) float32 array
-        Grey levels, multiples of 1/16 in 0..255; the same bits everywhere.
+    (planes * M * stride, N * stride) float32 array
+        Planes one below the other; grey levels, multiples of 1/16 in 0..255; the same bits
+        everywhere.
 
     Notes
     -----
+    A residual block adds its input, an integer times 2^12, before its last sum is rounded.
     Between layers the sums are rounded half to even to 2^-14 and kept within +-64. The leaky
     rectifier's slope of 1/4 divides an integer by a power of two, which float64 holds exactly.
     The idea of integer networks for coding is that of Ballé et al.; integers held in float64
@@ -168,29 +190,46 @@ def run_decoder(
     """
     scaled = latent.astype(np.float64) * float(np.float32(step)) * (1 << ACTIVATION_BITS)
     start = np.clip(np.rint(scaled), -ACTIVATION_LIMIT, ACTIVATION_LIMIT)
-    rows = start.shape[1]
+    rows, margin = start.shape[1], _find_margin(layers)
+    stride = math.prod(layer.stride for layer in layers)
     parts = []
     for first in range(0, rows, _STRIP_ROWS):
-        top, bottom = max(0, first - _MARGIN_ROWS), first + _STRIP_ROWS + _MARGIN_ROWS
+        top, bottom = max(0, first - margin), first + _STRIP_ROWS + margin
         levels = _run_strip(layers, start[:, top:bottom])
-        stride = levels.shape[0] // (min(bottom, rows) - top)
         skipped = (first - top) * stride
-        parts.append(levels[skipped : skipped + _STRIP_ROWS * stride])
-    return np.concatenate(parts)
+        parts.append(levels[:, skipped : skipped + _STRIP_ROWS * stride])
+    return np.concatenate(parts, axis=1).reshape(-1, parts[0].shape[-1])
+
+
+def _find_margin(layers: tuple[Layer, ...]) -> int:
+    """Find how many latent rows beside its own an output row can depend on.
+
+    Each layer reaches one row of what it is given to either side, whatever its stride. With as
+    many rows more, strips give the bits of the whole.
+    """
+    reach, enlarged = Fraction(0), 1
+    for layer in layers:
+        reach += Fraction(1, enlarged)
+        enlarged *= layer.stride
+    return math.ceil(reach) + 1
 
 
 def _run_strip(
     layers: tuple[Layer, ...], start: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float32]:
     values = torch.from_numpy(start)[None]
+    before = values
     with torch.no_grad():
         for number, layer in enumerate(layers, start=1):
             sums = _convolve(values, layer)
+            if layer.ends_block:
+                sums = sums + before * (1 << WEIGHT_BITS)
+            before = values
             if number < len(layers):
                 sums = torch.where(sums < 0, sums / _SLOPE_DIVISOR, sums)
             values = torch.round(sums / (1 << WEIGHT_BITS))
             values = values.clamp(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
-    scaled = values[0, 0].numpy() * (255 * LEVELS_PER_DN) / (1 << ACTIVATION_BITS)
+    scaled = values[0].numpy() * (255 * LEVELS_PER_DN) / (1 << ACTIVATION_BITS)
     levels = np.rint(scaled + 127.5 * LEVELS_PER_DN)
     found: npt.NDArray[np.float32] = (
         np.clip(levels, 0, 255 * LEVELS_PER_DN) / LEVELS_PER_DN
@@ -202,5 +241,7 @@ def _convolve(values: torch.Tensor, layer: Layer) -> torch.Tensor:
     weight = torch.from_numpy(layer.weight.astype(np.float64))
     bias = torch.from_numpy(layer.bias.astype(np.float64) * (1 << WEIGHT_BITS))
     if layer.is_transposed:
-        return functional.conv_transpose2d(values, weight, bias, stride=2, padding=1)
+        return functional.conv_transpose2d(
+            values, weight, bias, stride=layer.stride, padding=layer.stride // 2
+        )
     return functional.conv2d(values, weight, bias, padding=1)

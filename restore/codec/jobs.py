@@ -9,25 +9,25 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from PIL import Image
 
 from upscale_audit.ingest.documents import read_bounded
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file, replacing, write_text
 from upscale_audit.restore.codec.coding import ImageCoder, decode_stream, measure_quality
-from upscale_audit.restore.codec.images import is_matched, read_images
+from upscale_audit.restore.codec.images import is_matched, read_images, split_planes
 from upscale_audit.restore.codec.models import load_codec, save_codec
-from upscale_audit.restore.codec.networks import CodecDesign
 from upscale_audit.restore.codec.streams import MAX_STREAM_BYTES, OVERHEAD_BYTES, SUFFIX
 from upscale_audit.restore.codec.training import train_codec, write_curve
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
     from upscale_audit.restore.codec.coding import CodedImage
     from upscale_audit.restore.codec.images import GreyImage
     from upscale_audit.restore.codec.models import Codec
+    from upscale_audit.restore.codec.networks import CodecDesign
     from upscale_audit.restore.codec.training import TrainingParameters
 
 
@@ -56,8 +56,7 @@ CODE_COLUMNS = (
 
 def train_from(
     source: str | Path,
-    kind: str,
-    loss: str,
+    design: CodecDesign,
     weights: Path,
     hold_out: Sequence[str],
     parameters: TrainingParameters,
@@ -69,8 +68,8 @@ def train_from(
     ----------
     source : str or Path
         A study file or a folder of images.
-    kind, loss : str
-        See `restore.codec.networks.CodecDesign`.
+    design : restore.codec.networks.CodecDesign
+        Its planes say whether images are read as grey or in colour.
     weights : Path
         The file to write; the curve goes beside it, as CSV.
     hold_out : list of str
@@ -97,7 +96,7 @@ def train_from(
             f"{curve_file}, where the curve would go, is of another origin: move it, or name"
             " another --out"
         )
-    images = read_images(source)
+    images = read_images(source, planes=design.planes)
     for pattern in hold_out:
         if not any(is_matched(image.image_id, [pattern]) for image in images):
             names = ", ".join(image.image_id for image in images[:5])
@@ -106,7 +105,7 @@ def train_from(
     kept = [image for image in images if not is_matched(image.image_id, hold_out)]
     if not kept:
         raise StudyError(f"--hold-out leaves no image of {source} to train on; name fewer")
-    codec, curve = train_codec(CodecDesign(kind, loss), kept, held_out, parameters, progress)
+    codec, curve = train_codec(design, kept, held_out, parameters, progress)
     save_codec(codec, weights)
     write_curve(curve, curve_file)
     return codec, curve
@@ -142,7 +141,7 @@ def encode_images(
         The rows of ``codes.csv``.
     """
     codec = None if weights is None else load_codec(weights)
-    images = read_images(source, patterns)
+    images = read_images(source, patterns, 1 if codec is None else codec.design.planes)
     rows = []
     for done, image in enumerate(images, start=1):
         coded = choose(ImageCoder(codec, image.grey))
@@ -196,7 +195,9 @@ def decode_file(path: Path, codec: Codec | None, folder: Path) -> Path:
             f"cannot read {path}: {error.strerror}; make it with upscale-audit codec encode"
         ) from None
     target = folder / f"{path.stem}.png"
-    png = encode_png(decode_stream(data, codec, str(path)))
+    planes = 1 if codec is None else codec.design.planes
+    stack = split_planes(decode_stream(data, codec, str(path)), planes)
+    png = encode_png(stack[0] if planes == 1 else np.ascontiguousarray(stack.transpose(1, 2, 0)))
     if target.exists() and target.read_bytes() != png:
         raise StudyError(
             f"{target} is another image and stays as it is; move it, or name another folder as"
@@ -229,8 +230,8 @@ def describe_code(
     has_residual = bool(coded.stream.residual)
     return {
         "image_id": image.image_id,
-        "rows_px": image.grey.shape[0],
-        "cols_px": image.grey.shape[1],
+        "rows_px": image.stack.shape[1],
+        "cols_px": image.stack.shape[2],
         "raw_bytes": raw_bytes,
         "file_bytes": file_bytes,
         "header_bytes": OVERHEAD_BYTES,
@@ -266,7 +267,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def encode_png(grey: npt.NDArray[np.uint8]) -> bytes:
-    """Encode 8-bit grey levels as the bytes of a PNG file."""
+    """Encode 8-bit levels, (M, N) or (M, N, 3), as the bytes of a PNG file."""
     buffer = io.BytesIO()
     Image.fromarray(grey).save(buffer, "PNG")
     return buffer.getvalue()

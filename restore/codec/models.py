@@ -7,7 +7,7 @@ import json
 import math
 import zipfile
 import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,12 +67,12 @@ class Codec:
     @property
     def sha256(self) -> bytes:
         """SHA-256 of the decoder, 32 bytes; streams name their model by it."""
-        return hash_layers(asdict(self.design), self.layers)
+        return hash_layers(self.design.describe(), self.layers)
 
     @property
     def decoder_bytes(self) -> int:
         """Bytes of what a receiver needs besides the streams."""
-        return len(dump_layers(asdict(self.design), self.layers))
+        return len(dump_layers(self.design.describe(), self.layers))
 
 
 def make_codec(
@@ -108,7 +108,7 @@ def save_codec(codec: Codec, path: str | Path) -> None:
     -----
     The same codec gives the same bytes. Reading it runs no code: no pickle is involved.
     """
-    header = {"format": FORMAT, "design": asdict(codec.design), "training": codec.training}
+    header = {"format": FORMAT, "design": codec.design.describe(), "training": codec.training}
     arrays: dict[str, Any] = {_HEADER: np.frombuffer(canonical_json(header).encode(), np.uint8)}
     for number, layer in enumerate(codec.layers):
         arrays[f"decoder.{number}.weight"] = layer.weight
@@ -172,6 +172,7 @@ def _fill_networks(design: CodecDesign, arrays: Any) -> tuple[Encoder, tuple[Lay
             layer.is_transposed,
             arrays[f"decoder.{number}.weight"],
             arrays[f"decoder.{number}.bias"],
+            layer.ends_block,
         )
         for number, layer in enumerate(template)
     )

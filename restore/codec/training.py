@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import csv
 import io
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,6 +73,11 @@ class TrainingParameters:
     seed: int = 0
     threads: int = 1
     report_steps: int = 50
+    jitter: float = 0.0
+    """Colour jitter: each plane of a crop times 1 +- so much, plus +- half of it times 255, drawn
+    anew for each crop and plane; 0 to below 1."""
+    learned_planes: tuple[int, ...] = ()
+    """Planes that the loss sees, from 0; empty: all of them."""
 
     def __post_init__(self) -> None:
         limits = {"steps": 1, "batch_size": 1, "crop_px": 16, "threads": 1, "report_steps": 1}
@@ -80,6 +86,23 @@ class TrainingParameters:
                 raise StudyError(f"{name} = {getattr(self, name)}; expected {least} or more")
         if self.crop_px % 16:
             raise StudyError(f"crop_px = {self.crop_px}; expected a multiple of 16")
+        if not 0 <= self.jitter < 1:
+            raise StudyError(f"jitter = {self.jitter}; expected a number from 0 to below 1")
+
+    def describe(self) -> dict[str, Any]:
+        """Say the parameters as JSON values.
+
+        Notes
+        -----
+        Colour's are left out where they have their defaults: what was trained before there was
+        colour keeps its description.
+        """
+        plain = {"jitter": 0.0, "learned_planes": ()}
+        return {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in asdict(self).items()
+            if value != plain.get(key, ...)
+        }
 
 
 def describe_training(
@@ -98,7 +121,7 @@ def describe_training(
         JSON values; no time and no folder.
     """
     return {
-        "parameters": asdict(parameters),
+        "parameters": parameters.describe(),
         "images": {image.image_id: image.sha256 for image in images},
         "held_out": {image.image_id: image.sha256 for image in held_out},
         "torch": torch.__version__,
@@ -111,6 +134,7 @@ def train_codec(
     held_out: Sequence[GreyImage],
     parameters: TrainingParameters,
     progress: Callable[..., None] | None = None,
+    keep: Mapping[int, Callable[[Codec], None]] | None = None,
 ) -> tuple[Codec, list[dict[str, float | None]]]:
     """Train an encoder and a decoder together.
 
@@ -124,6 +148,9 @@ def train_codec(
     parameters : TrainingParameters
     progress : callable, optional
         Called as ``progress(done, total)`` after a step.
+    keep : dict, optional
+        Called with the codec as it is after a step, by the number of the step. The weights that
+        come of the training are the same with it and without.
 
     Returns
     -------
@@ -149,20 +176,58 @@ def train_codec(
     ICLR. https://openreview.net/forum?id=rJxdQ3jeg
     """
     for image in (*images, *held_out):
-        if min(image.grey.shape) < parameters.crop_px:
+        rows, cols = image.stack.shape[1:]
+        if min(rows, cols) < parameters.crop_px:
             raise StudyError(
                 f"{image.image_id}: expected sides of {parameters.crop_px} px or more, found"
-                f" {image.grey.shape[1]}x{image.grey.shape[0]}; leave it out or lower --crop"
+                f" {cols}x{rows}; leave it out or lower --crop"
             )
+        if image.planes != design.planes:
+            raise StudyError(
+                f"{image.image_id}: expected {design.planes} planes as the design has, found"
+                f" {image.planes}; train a codec of {image.planes} planes"
+            )
+    if not all(0 <= plane < design.planes for plane in parameters.learned_planes):
+        raise StudyError(
+            f"learned_planes = {parameters.learned_planes}; expected numbers from 0 to below"
+            f" {design.planes}, the planes of the design"
+        )
     pixels = np.concatenate([image.grey.ravel() for image in images])
     if pixels.min() == pixels.max():
         raise StudyError("all training pixels are equal; name images with something in them")
     variance = float(np.var(_scale(pixels)))
     with _fixed_state(parameters):
         encoder, decoder = Encoder(design), make_decoder(design)
-        curve = _learn((encoder, decoder), design, images, held_out, parameters, variance, progress)
         training = describe_training(images, held_out, parameters)
+
+        def call_keep(step: int) -> None:
+            if keep is not None and step in keep:
+                known = training | {"step": step}
+                keep[step](make_codec(design, copy.deepcopy(encoder), decoder, known))
+            if progress is not None:
+                progress(step, parameters.steps)
+
+        networks = encoder, decoder
+        curve = _learn(networks, design, images, held_out, parameters, variance, call_keep)
         return make_codec(design, encoder, decoder, training), curve
+
+
+def count_epoch_steps(images: Sequence[GreyImage], parameters: TrainingParameters) -> int:
+    """Count the steps in which as many pixels are drawn as the images have.
+
+    Parameters
+    ----------
+    images : list of restore.codec.images.GreyImage
+        Those that are learned from.
+    parameters : TrainingParameters
+
+    Returns
+    -------
+    int
+        At least 1. Crops are drawn at random, so that an epoch is an amount and no pass. [OWN]
+    """
+    pixels = sum(image.stack[0].size for image in images)
+    return -(-pixels // (parameters.batch_size * parameters.crop_px**2))
 
 
 def write_curve(curve: Sequence[dict[str, float | None]], path: Path) -> None:
@@ -181,7 +246,7 @@ def _learn(
     held_out: Sequence[GreyImage],
     parameters: TrainingParameters,
     variance: float,
-    progress: Callable[..., None] | None,
+    on_step: Callable[[int], None],
 ) -> list[dict[str, float | None]]:
     encoder, decoder = networks
     weights = [*encoder.parameters(), *decoder.parameters()]
@@ -189,14 +254,16 @@ def _learn(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: _share_rate(step, parameters.steps)
     )
-    crops = _draw_crops([_scale(image.grey) for image in images], parameters)
-    scenes = [_cut_centre(image.grey, design.stride_px) for image in held_out]
+    crops = _draw_crops([_scale(image.stack) for image in images], parameters)
+    scenes = [_cut_centre(image.stack, design.stride_px) for image in held_out]
+    learned = parameters.learned_planes
     pixels = parameters.crop_px**2
     curve, losses, divergences = [], [], []
     for step, batch in enumerate(crops, start=1):
         mean, log_variance = encoder(batch)
         restored = decoder(_disturb(mean, log_variance))
-        loss = measure_loss(restored, batch, loss=design.loss, variance=variance)
+        seen = _fold_planes(restored, learned), _fold_planes(batch, learned)
+        loss = measure_loss(*seen, loss=design.loss, variance=variance)
         total = loss
         if log_variance is not None:
             divergence = measure_divergence(mean, log_variance) / pixels
@@ -217,8 +284,7 @@ def _learn(
             row["train_divergence_nats_per_px"] = _average(divergences) if divergences else None
             curve.append(row | _judge(networks, scenes, design, variance))
             losses, divergences = [], []
-        if progress is not None:
-            progress(step, parameters.steps)
+        on_step(step)
     return curve
 
 
@@ -243,7 +309,8 @@ def _judge(
     with torch.no_grad():
         for scene in scenes:
             latent = torch.round(encoder(scene)[0] / FINEST_STEP) * FINEST_STEP
-            restored = decoder(latent.clamp(-LATENT_LIMIT, LATENT_LIMIT))
+            restored = _fold_planes(decoder(latent.clamp(-LATENT_LIMIT, LATENT_LIMIT)))
+            scene = _fold_planes(scene)
             losses.append(measure_loss(restored, scene, loss=design.loss, variance=variance).item())
             errors.append(torch.mean((restored - scene) ** 2).item())
             ssim = measure_ssim(restored + 0.5, scene + 0.5, data_range=1.0)
@@ -265,23 +332,43 @@ def _share_rate(step: int, steps: int) -> float:
 def _draw_crops(
     planes: Sequence[npt.NDArray[np.float32]], parameters: TrainingParameters
 ) -> Iterator[torch.Tensor]:
-    """Yield batches (B, 1, P, P) of random crops in random orientations."""
+    """Yield batches (B, planes, P, P) of random crops in random orientations."""
     generator = np.random.default_rng(parameters.seed)
+    # Of its own, so that the same crops are drawn with jitter and without.
+    colours = np.random.default_rng((parameters.seed, 1))
     side = parameters.crop_px
     for _ in range(parameters.steps):
         crops = []
         for _ in range(parameters.batch_size):
             plane = planes[int(generator.integers(len(planes)))]
-            row, col = (int(generator.integers(length - side + 1)) for length in plane.shape)
-            crop = np.rot90(plane[row : row + side, col : col + side], int(generator.integers(4)))
-            crops.append(crop[::-1] if generator.integers(2) else crop)
-        yield torch.from_numpy(np.stack(crops))[:, None]
+            row, col = (int(generator.integers(length - side + 1)) for length in plane.shape[1:])
+            square = plane[:, row : row + side, col : col + side]
+            crop = np.rot90(square, int(generator.integers(4)), axes=(1, 2))
+            crop = crop[:, ::-1] if generator.integers(2) else crop
+            crops.append(_jitter(crop, parameters.jitter, colours) if parameters.jitter else crop)
+        yield torch.from_numpy(np.stack(crops))
 
 
-def _cut_centre(grey: npt.NDArray[np.uint8], stride_px: int) -> torch.Tensor:
-    rows, cols = (min(_HELD_OUT_SIDE_PX, length // stride_px * stride_px) for length in grey.shape)
-    top, left = (grey.shape[0] - rows) // 2, (grey.shape[1] - cols) // 2
-    return torch.from_numpy(_scale(grey[top : top + rows, left : left + cols]))[None, None]
+def _jitter(
+    crop: npt.NDArray[np.float32], amount: float, generator: np.random.Generator
+) -> npt.NDArray[np.float32]:
+    """Change contrast and brightness of each plane of a crop (planes, P, P)."""
+    gain, offset = generator.uniform(-amount, amount, (2, len(crop), 1, 1)).astype(np.float32)
+    changed: npt.NDArray[np.float32] = np.clip(crop * (1 + gain) + offset / 2, -0.5, 0.5)
+    return changed
+
+
+def _fold_planes(images: torch.Tensor, learned: tuple[int, ...] = ()) -> torch.Tensor:
+    """Planes as images of their own, (B * planes, 1, M, N), all or those that are learned."""
+    chosen = images[:, list(learned)] if learned else images
+    return chosen.reshape(-1, 1, *images.shape[-2:])
+
+
+def _cut_centre(stack: npt.NDArray[np.uint8], stride_px: int) -> torch.Tensor:
+    lengths = stack.shape[1:]
+    rows, cols = (min(_HELD_OUT_SIDE_PX, length // stride_px * stride_px) for length in lengths)
+    top, left = (lengths[0] - rows) // 2, (lengths[1] - cols) // 2
+    return torch.from_numpy(_scale(stack[:, top : top + rows, left : left + cols]))[None]
 
 
 def _scale(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

@@ -30,6 +30,13 @@ if TYPE_CHECKING:
 
 KINDS, LOSSES = ("ae", "vae"), ("mse", "ssim", "mixed")
 DEFAULT_RATIOS = (10.0, 25.0, 60.0, 97.0, 122.0)
+PROGRAMMES = {
+    "losses": DEFAULT_RATIOS,
+    "architecture": (10.0, 13.0, 25.0, 60.0, 97.0, 122.0),
+    "learning": (),
+    "colour": (25.0, 97.0),
+}
+"""What codec study compares, with the ratios it codes to."""
 _SOURCE = ("SOURCE", "a study file, whose references are read, or a folder of images")
 
 
@@ -69,6 +76,17 @@ def _add_train(add: Callable[..., Any]) -> None:
     train.add_argument(
         "--out", type=Path, required=True, metavar="FILE.npz", help="the weights to write"
     )
+    train.add_argument("--planes", type=int, choices=(1, 3), default=1, help="3: colour")
+    train.add_argument(
+        "--strides",
+        type=_read_strides,
+        default=(),
+        metavar="4,4",
+        help="of the encoder's convolutions, 2 or 4, with the product 16 (default: 2,2,2,2)",
+    )
+    train.add_argument(
+        "--residual-blocks", type=int, default=0, help="after each of them (default: 0)"
+    )
     train.add_argument(
         "--hold-out",
         metavar="PATTERN",
@@ -77,6 +95,10 @@ def _add_train(add: Callable[..., Any]) -> None:
         help="images, as 'rg1_*c1', not to train on; the curve shows them; may be given again",
     )
     _add_training_options(train)
+
+
+def _read_strides(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
 
 
 def _add_training_options(command: argparse.ArgumentParser) -> None:
@@ -134,16 +156,29 @@ def _add_study(add: Callable[..., Any]) -> None:
         action="append",
         help="may be given again (default: " + ", ".join(f"{r:g}" for r in DEFAULT_RATIOS) + ")",
     )
+    study.add_argument(
+        "--programme",
+        choices=PROGRAMMES,
+        default="losses",
+        help="what is compared: losses (default), architectures, the epochs of one codec, or what"
+        " colour codecs learned, a study a plane: docs/codec-programme.md",
+    )
     _add_training_options(study)
 
 
 def _train(options: argparse.Namespace) -> int:
     jobs = _load("restore.codec.jobs")
+    design = _load("restore.codec.networks").CodecDesign(
+        options.kind,
+        options.loss,
+        planes=options.planes,
+        strides=options.strides,
+        residual_blocks=options.residual_blocks,
+    )
     with Progress("codec train", "steps") as progress, writing(options.out.parent):
         codec, curve = jobs.train_from(
             options.study,
-            options.kind,
-            options.loss,
+            design,
             options.out,
             options.hold_out,
             _read_parameters(options),
@@ -198,17 +233,27 @@ def _decode(options: argparse.Namespace) -> int:
 
 
 def _study(options: argparse.Namespace) -> int:
-    audit = _load("restore.codec.audit")
-    ratios = tuple(options.ratio or DEFAULT_RATIOS)
+    makers = {
+        "losses": ("restore.codec.audit", "make_codec_study"),
+        "architecture": ("restore.codec.programmes", "make_architecture_study"),
+        "learning": ("restore.codec.programmes", "make_learning_study"),
+        "colour": ("restore.codec.programmes", "make_colour_study"),
+    }
+    module, name = makers[options.programme]
+    make, parameters = getattr(_load(module), name), _read_parameters(options)
+    if options.programme == "learning" and options.ratio:
+        raise StudyError("--programme learning codes without a residual; leave --ratio out")
+    ratios = [tuple(options.ratio or PROGRAMMES[options.programme])]
+    ratios = [] if options.programme == "learning" else ratios
     with Progress("codec study", "images") as progress, writing(options.out):
-        report = audit.make_codec_study(
-            options.study, options.out, ratios, _read_parameters(options), progress
-        )
+        report = make(options.study, options.out, *ratios, parameters, progress)
     say(f"trained {report.trained} codecs, kept {report.kept_codecs}")
     say(f"coded {count_noun(report.coded, 'image')}, kept {report.kept}")
     for line in report.unreached:
         say(f"not coded: {line}")
     say(f"audit them: upscale-audit run {report.study}")
+    if options.programme == "colour":
+        say("each plane is such a study: red, green and blue in that folder")
     return EXIT_INCOMPLETE if report.unreached else EXIT_OK
 
 

@@ -14,17 +14,19 @@ from upscale_audit.restore.codec.networks import CodecDesign, make_decoder  # no
 def decode_naively(layers, latent, step):
     """Integer arithmetic only, one product at a time in Python's own integers."""
     scaled = np.rint(latent.astype(float) * float(np.float32(step)) * 2**14)
-    values = np.clip(scaled, -(2**20), 2**20).astype(np.int64)
+    values = before = np.clip(scaled, -(2**20), 2**20).astype(np.int64)
     for number, layer in enumerate(layers):
         weight, bias = layer.weight.astype(np.int64), layer.bias.astype(np.int64)
         rows, cols = values.shape[1:]
         if layer.is_transposed:
-            sums = np.zeros((weight.shape[1], 2 * rows + 2, 2 * cols + 2), np.int64)
-            for i in range(4):
-                for j in range(4):
+            side = weight.shape[-1]
+            by, edge = side // 2, side // 4
+            sums = np.zeros((weight.shape[1], by * (rows + 1), by * (cols + 1)), np.int64)
+            for i in range(side):
+                for j in range(side):
                     part = np.einsum("pq,prc->qrc", weight[:, :, i, j], values)
-                    sums[:, i : i + 2 * rows : 2, j : j + 2 * cols : 2] += part
-            sums = sums[:, 1:-1, 1:-1]
+                    sums[:, i : i + by * rows : by, j : j + by * cols : by] += part
+            sums = sums[:, edge:-edge, edge:-edge]
         else:
             padded = np.pad(values, ((0, 0), (1, 1), (1, 1)))
             sums = sum(
@@ -33,13 +35,16 @@ def decode_naively(layers, latent, step):
                 for j in range(3)
             )
         sums = sums + (bias * 2**12)[:, None, None]
+        if layer.ends_block:
+            sums = sums + before * 2**12
+        before = values
         is_last = number == len(layers) - 1
         # Four times the sum, so that the rectifier's quarter stays an integer.
         fine = 4 * sums if is_last else np.where(sums < 0, sums, 4 * sums)
         quotient, rest = np.divmod(fine, 2**14)
         is_up = (rest > 2**13) | ((rest == 2**13) & (quotient % 2 == 1))
         values = np.clip(quotient + is_up, -(2**20), 2**20)
-    fine = values[0] * 4080 + 2040 * 2**14
+    fine = values.reshape(-1, values.shape[-1]) * 4080 + 2040 * 2**14
     quotient, rest = np.divmod(fine, 2**14)
     is_up = (rest > 2**13) | ((rest == 2**13) & (quotient % 2 == 1))
     return np.clip(quotient + is_up, 0, 4080) / 16
