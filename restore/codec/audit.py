@@ -101,7 +101,7 @@ def make_codec_study(
     study has zfp alone at each ratio, and each network alone, without a residual. Run again,
     it keeps what is as it should be.
     """
-    _check_ratios(ratios)
+    check_ratios(ratios)
     images = read_images(source)
     if len(images) < 2:
         raise StudyError(
@@ -110,7 +110,7 @@ def make_codec_study(
         )
     with locked(folder, "codec study", setting="--out"):
         report = StudyReport(folder / "study.toml")
-        _check_own(report.study)
+        check_own(report.study)
         codecs = {
             (variant, fold): _train(images, folder, variant, fold, parameters, report)
             for variant in VARIANTS
@@ -118,7 +118,7 @@ def make_codec_study(
         }
         _code_images(images, folder, codecs, ratios, report, progress)
         models = [name for name, _ in _list_models(ratios)]
-        write_text(report.study, _format_study(folder, find_folder(source), models, ratios))
+        write_text(report.study, format_study(folder, find_folder(source), models, ratios))
     return report
 
 
@@ -127,14 +127,15 @@ def name_codec(variant: tuple[str, str] | None) -> str:
     return ZFP_ALONE if variant is None else "_".join(variant)
 
 
-def _check_ratios(ratios: Sequence[float]) -> None:
+def check_ratios(ratios: Sequence[float]) -> None:
+    """Refuse a ratio that is not above 0 or is given twice."""
     names = [f"{ratio:g}" for ratio in ratios]
     for name, ratio in zip(names, ratios, strict=True):
         if not 0 < ratio < float("inf") or names.count(name) > 1:
             raise StudyError(f"--ratio {name}; expected numbers above 0, each of them once")
 
 
-def _check_own(path: Path) -> None:
+def check_own(path: Path) -> None:
     """Refuse to write over a study file that someone else wrote."""
     if path.exists() and not path.read_bytes().startswith(_FIRST_LINE.encode()):
         raise StudyError(
@@ -189,7 +190,7 @@ def _code_images(
     report: StudyReport,
     progress: Callable[..., None] | None,
 ) -> None:
-    known = _read_known(folder / "codes.csv")
+    known = read_known(folder / "codes.csv")
     rows = []
     jobs = [(number, variant) for variant in (*VARIANTS, None) for number in range(len(images))]
     for done, (number, variant) in enumerate(jobs, start=1):
@@ -197,15 +198,15 @@ def _code_images(
         codec = None if variant is None else codecs[variant, fold]
         shared_by = len(images[fold::2])
         targets = [name for name, (of, _) in _list_models(ratios) if of == variant]
-        rows += _code_image(image, codec, shared_by, targets, folder, known, report)
+        rows += code_image(image, codec, shared_by, targets, folder, known, report)
         # Rows so far, so that a run stopped here keeps them.
-        write_rows(folder / "codes.csv", STUDY_COLUMNS, _merge(rows, known))
+        write_rows(folder / "codes.csv", STUDY_COLUMNS, merge_rows(rows, known))
         if progress is not None:
             progress(done, len(jobs), f"{name_codec(variant)} {image.image_id}")
     write_rows(folder / "codes.csv", STUDY_COLUMNS, rows)
 
 
-def _code_image(
+def code_image(
     image: GreyImage,
     codec: Codec | None,
     shared_by: int,
@@ -214,6 +215,27 @@ def _code_image(
     known: Mapping[tuple[str, str], Any],
     report: StudyReport,
 ) -> list[dict[str, Any]]:
+    """Code one image as the models of one codec, or keep what is there; rows of codes.csv.
+
+    Parameters
+    ----------
+    image : restore.codec.images.GreyImage
+    codec : restore.codec.models.Codec or None
+        None: zfp alone.
+    shared_by : int
+        Images over which the decoder's bytes are spread.
+    targets : sequence of str
+        Names of the models: a codec's, then ``_r`` and a ratio, or ``_net``.
+    folder : Path
+    known : dict
+        Rows of an earlier run, by model and image.
+    report : StudyReport
+        Counts what is done here.
+
+    Returns
+    -------
+    list of dict
+    """
     coder, rows = None, []
     for model_id in targets:
         name, _, target = model_id.rpartition("_")
@@ -264,7 +286,7 @@ def _read_coded(path: Path, codec: Codec | None) -> CodedImage:
     return CodedImage(data, read_stream(data, str(path)), pixels)
 
 
-def _read_known(path: Path) -> dict[tuple[str, str], Any]:
+def read_known(path: Path) -> dict[tuple[str, str], Any]:
     """Rows of an earlier run, by model and image."""
     if not path.is_file():
         return {}
@@ -276,16 +298,18 @@ def _read_known(path: Path) -> dict[tuple[str, str], Any]:
         return {(row["model_id"], row["image_id"]): row for row in whole}
 
 
-def _merge(
+def merge_rows(
     rows: Sequence[dict[str, Any]], known: dict[tuple[str, str], Any]
 ) -> list[dict[str, Any]]:
+    """Rows made now, and those of an earlier run that were not."""
     made = {(row["model_id"], row["image_id"]): row for row in rows}
     return list((known | made).values())
 
 
-def _format_study(
+def format_study(
     folder: Path, references: Path, models: Sequence[str], ratios: Sequence[float]
 ) -> str:
+    """Spell the study file of a folder's models, zfp at the first ratio as the baseline."""
     relative = Path(os.path.relpath(references, folder.resolve())).as_posix()
     lines = [
         f"{_FIRST_LINE} codes.csv beside this file has the sizes.",
