@@ -1,4 +1,4 @@
-"""Commands of the codec programme's later parts: codec seeds, digits. Extra `codec`."""
+"""Commands of the codec programme's later parts: codec seeds, digits, tasks. Extra `codec`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from upscale_audit.ingest.files import writing
-from upscale_audit.warehouse.cli.options import EXIT_INCOMPLETE, EXIT_OK, load_extra, read_count
+from upscale_audit.ingest.study import load_study
+from upscale_audit.warehouse.cli.options import (
+    EXIT_INCOMPLETE,
+    EXIT_OK,
+    STUDY,
+    load_extra,
+    read_count,
+)
 from upscale_audit.warehouse.cli.progress import Progress, say
 
 if TYPE_CHECKING:
@@ -30,6 +37,11 @@ def add_parts(add: Callable[..., Any], ratios: tuple[float, ...]) -> None:
     """
     _add_seeds(add, ratios)
     _add_digits(add)
+    summary = "compare edges, foreground and readings of restored images with the references'"
+    tasks = add("tasks", _tasks, summary, "build/codecs/study.toml", STUDY)
+    tasks.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="for the tables (default: the study's output)"
+    )
 
 
 def _add_seeds(add: Callable[..., Any], ratios: tuple[float, ...]) -> None:
@@ -111,4 +123,14 @@ def _digits(options: argparse.Namespace) -> int:
     with Progress("codec digits", "networks") as progress, writing(options.study):
         table = module.compare_digits(options.study, plan, progress)
     say(f"wrote {options.study / 'digits.csv'}: {len(table)} rows; digit_runs.csv has every seed")
+    return EXIT_OK
+
+
+def _tasks(options: argparse.Namespace) -> int:
+    module = load_extra("restore.codec.tasks", "codec")
+    study = load_study(options.study)
+    folder = options.out or study.output
+    with Progress("codec tasks", "models") as progress, writing(folder):
+        table = module.measure_tasks(study, folder, progress)
+    say(f"wrote {folder / 'tasks.csv'}: {len(table)} rows; task_runs.csv has every image")
     return EXIT_OK
