@@ -109,6 +109,7 @@ def find_edges(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     Returns
     -------
     (M, N) bool array
+        None where all pixels are equal.
 
     Notes
     -----
@@ -120,6 +121,8 @@ def find_edges(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     Canny, J. (1986). A computational approach to edge detection. IEEE TPAMI 8(6), 679-698.
     https://doi.org/10.1109/TPAMI.1986.4767851
     """
+    if grey.min() == grey.max():  # each gradient of 0 is at its own quantile
+        return np.zeros(grey.shape, bool)
     feature = _load_skimage("feature")
     edges: npt.NDArray[np.bool_] = feature.canny(
         grey.astype(np.float64),

@@ -1,4 +1,4 @@
-"""Commands of the codec programme's later parts: codec seeds, digits, tasks. Extra `codec`."""
+"""Later commands of the codecs: codec seeds, digits, tasks, bridge. Extra `codec`."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ def add_parts(add: Callable[..., Any], ratios: tuple[float, ...]) -> None:
     """
     _add_seeds(add, ratios)
     _add_digits(add)
+    _add_bridge(add)
     summary = "compare edges, foreground and readings of restored images with the references'"
     tasks = add("tasks", _tasks, summary, "build/codecs/study.toml", STUDY)
     tasks.add_argument(
@@ -71,6 +72,23 @@ def _add_seeds(add: Callable[..., Any], ratios: tuple[float, ...]) -> None:
         "--ratio", type=float, action="append", help=f"may be given again (default: {listed})"
     )
     seeds.set_defaults(default_ratios=ratios)
+
+
+def _add_bridge(add: Callable[..., Any]) -> None:
+    summary = "train a Brownian bridge after a codec, draw other images, write a study of them"
+    example = "train/ --test test/ --weights build/ae_mse.npz --out build/bridge"
+    argument = ("SOURCE", "a study file, whose references are learned from, or a folder of images")
+    bridge = add("bridge", _bridge, summary, example, argument)
+    bridge.add_argument("--test", type=Path, required=True, help="study file or folder to draw")
+    bridge.add_argument(
+        "--weights", type=Path, required=True, metavar="FILE.npz", help="of codec train or seeds"
+    )
+    bridge.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="for all of it")
+    bridge.add_argument("--draws", type=read_count, default=2, help="of each image (default: 2)")
+    bridge.add_argument("--bridge-steps", type=read_count, default=20, help="default: 20")
+    bridge.add_argument("--noise", type=float, default=0.005, help="s (default: 0.005)")
+    bridge.add_argument("--steps", type=read_count, default=1000, help="batches (default: 1000)")
+    bridge.add_argument("--seed", type=int, default=0, help="of the training (default: 0)")
 
 
 def _add_digits(add: Callable[..., Any]) -> None:
@@ -133,4 +151,26 @@ def _tasks(options: argparse.Namespace) -> int:
     with Progress("codec tasks", "models") as progress, writing(folder):
         table = module.measure_tasks(study, folder, progress)
     say(f"wrote {folder / 'tasks.csv'}: {len(table)} rows; task_runs.csv has every image")
+    return EXIT_OK
+
+
+def _bridge(options: argparse.Namespace) -> int:
+    module = load_extra("restore.codec.bridge", "codec")
+    plan = module.BridgePlan(
+        bridge_steps=options.bridge_steps,
+        noise_share=options.noise,
+        steps=options.steps,
+        seed=options.seed,
+    )
+    with Progress("codec bridge", "images") as progress, writing(options.out):
+        study = module.make_bridge_study(
+            options.study,
+            options.test,
+            options.weights,
+            options.out,
+            plan,
+            options.draws,
+            progress,
+        )
+    say(f"audit them: upscale-audit run {study}")
     return EXIT_OK
