@@ -235,7 +235,7 @@ def code_images(
     report : StudyReport
     progress : callable or None
     """
-    known = _read_known(folder / "codes.csv")
+    known = read_known(folder / "codes.csv")
     rows = []
     names = dict.fromkeys(model.codec for model in models)
     jobs = [(number, name) for name in names for number in range(len(images))]
@@ -244,15 +244,15 @@ def code_images(
         codec = codecs.get((name, fold))
         shared_by = len(images[fold::2])
         targets = [model for model in models if model.codec == name]
-        rows += _code_image(image, codec, shared_by, targets, folder, known, report)
+        rows += code_image(image, codec, shared_by, targets, folder, known, report)
         # Rows so far, so that a run stopped here keeps them.
-        write_rows(folder / "codes.csv", STUDY_COLUMNS, _merge(rows, known))
+        write_rows(folder / "codes.csv", STUDY_COLUMNS, merge_rows(rows, known))
         if progress is not None:
             progress(done, len(jobs), f"{name} {image.image_id}")
     write_rows(folder / "codes.csv", STUDY_COLUMNS, rows)
 
 
-def _code_image(
+def code_image(
     image: GreyImage,
     codec: Codec | None,
     shared_by: int,
@@ -261,6 +261,27 @@ def _code_image(
     known: Mapping[tuple[str, str], Any],
     report: StudyReport,
 ) -> list[dict[str, Any]]:
+    """Code one image as the models of one codec, or keep what is there; rows of codes.csv.
+
+    Parameters
+    ----------
+    image : restore.codec.images.GreyImage
+    codec : restore.codec.models.Codec or None
+        None: zfp alone.
+    shared_by : int
+        Images over which the decoder's bytes are spread.
+    targets : list of CodedModel
+        Models of the codec.
+    folder : Path
+    known : dict
+        Rows of an earlier run, by model and image.
+    report : StudyReport
+        Counts what is done here.
+
+    Returns
+    -------
+    list of dict
+    """
     coder, rows = None, []
     for target in targets:
         model_id, name, ratio = target.model_id, target.codec, target.ratio
@@ -310,7 +331,7 @@ def _read_coded(path: Path, codec: Codec | None) -> CodedImage:
     return CodedImage(data, read_stream(data, str(path)), pixels)
 
 
-def _read_known(path: Path) -> dict[tuple[str, str], Any]:
+def read_known(path: Path) -> dict[tuple[str, str], Any]:
     """Rows of an earlier run, by model and image."""
     if not path.is_file():
         return {}
@@ -322,9 +343,10 @@ def _read_known(path: Path) -> dict[tuple[str, str], Any]:
         return {(row["model_id"], row["image_id"]): row for row in whole}
 
 
-def _merge(
+def merge_rows(
     rows: Sequence[dict[str, Any]], known: dict[tuple[str, str], Any]
 ) -> list[dict[str, Any]]:
+    """Rows made now, and those of an earlier run that were not."""
     made = {(row["model_id"], row["image_id"]): row for row in rows}
     return list((known | made).values())
 

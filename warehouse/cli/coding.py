@@ -12,6 +12,7 @@ from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import writing
 from upscale_audit.ingest.study import load_study
 from upscale_audit.ingest.wording import count_noun
+from upscale_audit.warehouse.cli import coding_tasks
 from upscale_audit.warehouse.cli.options import (
     EXIT_INCOMPLETE,
     EXIT_OK,
@@ -59,6 +60,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     _add_encode(add_part)
     _add_decode(add_part)
     _add_study(add_part)
+    coding_tasks.add_parts(add_part, DEFAULT_RATIOS)
     add_part(
         "figure",
         _figure,

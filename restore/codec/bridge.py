@@ -1,0 +1,333 @@
+"""A Brownian bridge from a decoded image to what may have been coded: a decoder that draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import locked, write_text
+from upscale_audit.restore.codec import audit
+from upscale_audit.restore.codec.coding import ImageCoder
+from upscale_audit.restore.codec.images import find_folder, read_images
+from upscale_audit.restore.codec.jobs import write_png, write_rows
+from upscale_audit.restore.codec.models import load_codec
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from upscale_audit.restore.codec.images import GreyImage
+    from upscale_audit.restore.codec.models import Codec
+
+
+CURVE_COLUMNS = ("step", "loss")
+_WIDTH = 24
+_REPORTS = 20
+
+
+@dataclass(frozen=True)
+class BridgePlan:
+    """What decides a bridge and its training.
+
+    Attributes
+    ----------
+    bridge_steps : int
+        T, 2 or more: how many steps lead from the decoded image to the drawn one.
+    noise_share : float
+        s: the variance in the middle of the bridge is s/2.
+    steps, batch_size, crop_px : int
+        Of the training.
+    learning_rate : float
+    seed : int
+    """
+
+    bridge_steps: int = 20
+    noise_share: float = 0.005
+    steps: int = 1000
+    batch_size: int = 4
+    crop_px: int = 96
+    learning_rate: float = 1e-3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.bridge_steps < 2 or self.steps < 1 or self.batch_size < 1 or self.crop_px < 16:
+            raise StudyError(
+                "expected 2 bridge steps, a training step, a crop in a batch and 16 px or more"
+            )
+        if not 0 <= self.noise_share < float("inf"):
+            raise StudyError(f"--noise {self.noise_share}; expected a number of 0 or more")
+
+
+class BridgeNetwork(nn.Module):
+    """Guess the original from a place on the bridge: four 3x3 convolutions, added to the start."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(3, _WIDTH, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(_WIDTH, _WIDTH, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(_WIDTH, _WIDTH, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(_WIDTH, 1, 3, padding=1),
+        )
+
+    def forward(self, place: torch.Tensor, start: torch.Tensor, share: torch.Tensor) -> Any:
+        """Guess x_0 (B, 1, M, N) from x_t, y and m_t (B, 1, 1, 1)."""
+        planes = torch.cat([place, start, share.expand_as(place)], dim=1)
+        return start + self.body(planes)
+
+
+def measure_marginal(step: int, plan: BridgePlan) -> tuple[float, float]:
+    """Share m_t of the start and variance delta_t of the noise at a step of the bridge.
+
+    Parameters
+    ----------
+    step : int
+        t, 0 (the original) to T (the decoded image).
+    plan : BridgePlan
+
+    Returns
+    -------
+    share, variance : float
+
+    Notes
+    -----
+    x_t = (1 - m_t) x_0 + m_t y + sqrt(delta_t) e, m_t = t / T, delta_t = 2 s (m_t - m_t^2).
+
+    References
+    ----------
+    Li, B. et al. (2023). BBDM: image-to-image translation with Brownian bridge diffusion models.
+    CVPR, 1952-1961. https://arxiv.org/abs/2205.07680
+    """
+    share = step / plan.bridge_steps
+    return share, 2 * plan.noise_share * (share - share * share)
+
+
+def measure_posterior(step: int, plan: BridgePlan) -> tuple[float, float, float, float]:
+    """Weights of x_t, x_0 and y in the mean of x_(t-1), and its variance, given all three.
+
+    Parameters
+    ----------
+    step : int
+        t, 1 to T.
+    plan : BridgePlan
+
+    Returns
+    -------
+    of_place, of_original, of_start, variance : float
+
+    Notes
+    -----
+    With a = (1 - m_t) / (1 - m_(t-1)) and c = delta_t - a^2 delta_(t-1), the variance that one
+    step adds: a delta_(t-1) / delta_t, (1 - m_(t-1)) c / delta_t,
+    m_(t-1) - m_t a delta_(t-1) / delta_t, and c delta_(t-1) / delta_t. Where delta_t is 0, at T
+    or without noise, x_t says nothing that y does not, and the marginal of t - 1 is taken.
+    """
+    share, variance = measure_marginal(step, plan)
+    share_before, variance_before = measure_marginal(step - 1, plan)
+    if step == plan.bridge_steps or variance == 0:
+        return 0.0, 1 - share_before, share_before, variance_before
+    kept = (1 - share) / (1 - share_before)
+    added = variance - kept * kept * variance_before
+    of_place = kept * variance_before / variance
+    return (
+        of_place,
+        (1 - share_before) * added / variance,
+        share_before - share * of_place,
+        added * variance_before / variance,
+    )
+
+
+def train_bridge(
+    pairs: Sequence[tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]], plan: BridgePlan
+) -> tuple[BridgeNetwork, list[dict[str, float]]]:
+    """Train on pairs of original and decoded image.
+
+    Parameters
+    ----------
+    pairs : list of ((M, N) uint8 array, (M, N) uint8 array)
+        Sides of `crop_px` or more.
+    plan : BridgePlan
+
+    Returns
+    -------
+    network : BridgeNetwork
+    curve : list of dict
+        With `CURVE_COLUMNS`: mean squared error of the guessed x_0, on grey level / 255.
+
+    Notes
+    -----
+    The network guesses x_0, where the paper's guesses x_t - x_0; one follows from the other. The
+    step t is drawn uniformly from 1..T. The same seed gives the same weights on one machine
+    with one version of torch.
+    """
+    generator = np.random.default_rng(plan.seed)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    curve, losses = [], []
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(plan.seed)
+            network = BridgeNetwork()
+            optimizer = torch.optim.Adam(network.parameters(), lr=plan.learning_rate)
+            for number in range(1, plan.steps + 1):
+                original, start = _draw_pairs(pairs, plan, generator)
+                times = generator.integers(1, plan.bridge_steps + 1, plan.batch_size)
+                marginals = np.array([measure_marginal(int(time), plan) for time in times])
+                shares, variances = torch.from_numpy(marginals.astype(np.float32)).T
+                share, variance = (x.reshape(-1, 1, 1, 1) for x in (shares, variances))
+                noise = variance.sqrt() * torch.randn_like(original)
+                place = (1 - share) * original + share * start + noise
+                loss = functional.mse_loss(network(place, start, share), original)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                losses.append(loss.item())
+                if number % max(1, plan.steps // _REPORTS) == 0:
+                    curve.append({"step": number, "loss": sum(losses) / len(losses)})
+                    losses = []
+    finally:
+        torch.set_num_threads(threads)
+    return network.eval(), curve
+
+
+def draw_image(
+    network: BridgeNetwork, decoded: npt.NDArray[np.uint8], plan: BridgePlan, seed: int
+) -> npt.NDArray[np.uint8]:
+    """Walk the bridge from a decoded image to one drawn original.
+
+    Parameters
+    ----------
+    network : BridgeNetwork
+    decoded : (M, N) uint8 array
+    plan : BridgePlan
+    seed : int
+        With the image's own levels it decides the noise.
+
+    Returns
+    -------
+    (M, N) uint8 array
+
+    Notes
+    -----
+    Floating point: the same pixels on one machine with one version of torch and one thread,
+    which is why no file format of this project names a bridge as its decoder.
+    """
+    start = _scale(decoded)[None, None]
+    entropy = [seed, *np.frombuffer(decoded.tobytes()[: decoded.size // 4 * 4], np.uint32)]
+    generator = np.random.default_rng(np.array(entropy, np.uint32))
+    place = start
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.no_grad():
+            for step in range(plan.bridge_steps, 0, -1):
+                share = torch.full((1, 1, 1, 1), measure_marginal(step, plan)[0])
+                guess = network(place, start, share)
+                of_place, of_original, of_start, variance = measure_posterior(step, plan)
+                noise = torch.from_numpy(
+                    generator.standard_normal(decoded.shape, np.float32) * np.sqrt(variance)
+                ).float()
+                place = of_place * place + of_original * guess + of_start * start + noise
+    finally:
+        torch.set_num_threads(threads)
+    levels = (place[0, 0].numpy() + np.float32(0.5)) * 255
+    return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+
+
+def make_bridge_study(
+    source: str | Path,
+    test: str | Path,
+    weights: Path,
+    folder: Path,
+    plan: BridgePlan,
+    draws: int,
+    progress: Callable[..., None] | None = None,
+) -> Path:
+    """Train a bridge after a codec, draw every test image, and write a study of the results.
+
+    Parameters
+    ----------
+    source, test : str or Path
+        Study files or folders: images to learn from, and others.
+    weights : Path
+        A codec; its images without a residual are where the bridge starts.
+    folder : Path
+        Receives ``restored/``, ``bridge_curve.csv`` and ``study.toml``.
+    plan : BridgePlan
+    draws : int
+        How many images are drawn of each; what two of them do not share, the file did not hold.
+    progress : callable, optional
+
+    Returns
+    -------
+    Path
+        The study: ``net`` (the decoded image, its baseline) and ``bridge_d0``, ``bridge_d1``, ...
+
+    Raises
+    ------
+    StudyError
+        An image is on both sides or too small, or the folder has a study of another origin.
+    """
+    codec = load_codec(weights)
+    images, tested = read_images(source), read_images(test)
+    both = {image.sha256 for image in images} & {image.sha256 for image in tested}
+    if both:
+        raise StudyError(f"{len(both)} images of {test} are learned from in {source}; part them")
+    for image in images:
+        if min(image.grey.shape) < plan.crop_px:
+            raise StudyError(f"{image.image_id}: expected sides of {plan.crop_px} px or more")
+    with locked(folder, "codec bridge", setting="--out"):
+        path = folder / "study.toml"
+        audit.check_own(path)
+        pairs = [(image.grey, _decode(codec, image)) for image in images]
+        network, curve = train_bridge(pairs, plan)
+        write_rows(folder / "bridge_curve.csv", CURVE_COLUMNS, curve)
+        models = ["net", *(f"bridge_d{draw}" for draw in range(draws))]
+        for model in models:
+            (folder / "restored" / model).mkdir(parents=True, exist_ok=True)
+        for done, image in enumerate(tested, start=1):
+            decoded = _decode(codec, image)
+            write_png(folder / "restored" / "net" / f"{image.image_id}.png", decoded)
+            for draw, model in enumerate(models[1:]):
+                drawn = draw_image(network, decoded, plan, draw)
+                write_png(folder / "restored" / model / f"{image.image_id}.png", drawn)
+            if progress is not None:
+                progress(done, len(tested), image.image_id)
+        write_text(path, audit.format_study(folder, find_folder(test), models, "net"))
+    return path
+
+
+def _decode(codec: Codec, image: GreyImage) -> npt.NDArray[np.uint8]:
+    pixels: npt.NDArray[np.uint8] = (
+        ImageCoder(codec, image.grey).code(audit.NETWORK_STEP, None).pixels
+    )
+    return pixels
+
+
+def _draw_pairs(
+    pairs: Sequence[tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]],
+    plan: BridgePlan,
+    generator: np.random.Generator,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw crops (B, 1, P, P) of originals and decoded images at the same places."""
+    side, crops = plan.crop_px, []
+    for _ in range(plan.batch_size):
+        pair = pairs[int(generator.integers(len(pairs)))]
+        row, col = (int(generator.integers(length - side + 1)) for length in pair[0].shape)
+        crops.append([_scale(image[row : row + side, col : col + side]) for image in pair])
+    original, start = (torch.stack([crop[part] for crop in crops])[:, None] for part in (0, 1))
+    return original, start
+
+
+def _scale(grey: npt.NDArray[np.uint8]) -> torch.Tensor:
+    return torch.from_numpy(grey.astype(np.float32) / 255 - np.float32(0.5))
