@@ -260,7 +260,7 @@ class Study:
     correlation is measured; by default none is. `composites` are scores of a block for
     `mart_detectors`: name and SQL expression. `regions` names masks; without them regions are
     background and body. `readers` are networks that score findings, for the command ``read``; no
-    other command runs them.
+    other command runs them. `published_blocks` are tables of blocks that others measured.
     """
 
     path: Path

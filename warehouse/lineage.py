@@ -146,6 +146,10 @@ def list_raw_edges(study: Study, manifest: RawManifest) -> Iterator[tuple[str, .
         for table in tables:
             yield join(f"{table}/{table}.parquet", "source_file", source, sha256)
     for source, shard in find_block_shards(study).items():
+        if source not in sources:
+            raise StudyError(
+                f"{source} is no file that ingest read: run upscale-audit ingest, which reads it"
+            )
         yield join(shard, "source_file", source, sources[source])
     manifest_sha256 = hash_file(study.raw / MANIFEST)
     for name, sha256 in files.items():

@@ -57,12 +57,14 @@ def check_sign_off(study: Study, manifest: RawManifest) -> None:
         "sources_root": find_root(lines),
         "block_shards": sorted(shards),
         "has_lr": study.lr is not None,
+        "published_blocks": [entry.recipe for entry in study.published_blocks],
     }
     found: dict[str, object] = {
         **manifest,
         "block_shards": sorted(manifest["block_shards"]),
         # Where the study names no LR image, the build stores nothing that is said of one.
         "has_lr": "lr" in manifest["recipe"],
+        "published_blocks": manifest["recipe"].get("published_blocks", []),
     }
     wrong = [name for name, value in expected.items() if found[name] != value]
     if wrong:

@@ -13,7 +13,7 @@
 {%- endmacro %}
 
 {#- What a published block table may say of a block under one inference path, in the order of
-    columns: by stem of the column its type. Tested against ingest.block_declarations. -#}
+    columns: by stem of the column its type; ingest.block_declarations.PATH_COLUMNS. -#}
 {% macro published_measures() %}
     {%- set measures = {} -%}
     {%- for name in ['local_ssim', 'pc1', 'axis1'] -%}

@@ -149,6 +149,17 @@ def test_an_ingest_of_published_blocks_alone_is_whole_and_writes_the_same_bytes_
     assert first["recipe"]["published_blocks"][0]["form"] == "notta"
 
 
+def test_a_study_without_the_section_has_the_recipe_that_it_had(tmp_path, repository):
+    file = repository / "tests/golden/published_form/results_with_26pattern_detection.csv"
+    entry = f'[[published]]\nlabel = "p"\nfile = "{file}"\n'
+    (tmp_path / "study.toml").write_text(f'[study]\nname = "s"\noutput = "out"\n{entry}')
+    study = load_study(tmp_path / "study.toml")
+    ingest_study(study)
+    manifest = read_raw_manifest(study.raw)
+    assert "published_blocks" not in manifest["recipe"]
+    assert not (study.raw / "published_blocks").exists()
+
+
 @pytest.mark.parametrize(
     ("extra", "said"),
     [

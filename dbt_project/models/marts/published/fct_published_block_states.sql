@@ -1,7 +1,8 @@
 {{ config(materialized='view') }}
 
-{#- What fct_block_states is of measured blocks, by the same macro; no directions, whose limits are of
-    measured blocks. It names published tables without their database, as fct_block_states does. -#}
+{#- What fct_block_states is of measured blocks, by the same macro; no directions, whose
+    limits are of measured blocks. It names published tables without their database, as
+    fct_block_states does. -#}
 with blocks as (
 
     select * from {{ ref('fct_published_blocks').include(database=false) }}

@@ -1,6 +1,6 @@
-{#- A file of both paths has a block whole; files of one path each are put together here. What a file
-    leaves out is taken from what it says where one is a function of the other: a path's local SSIM
-    from the other's and their difference, the score from its place on the axis. -#}
+{#- A file of both paths has a block whole; files of one path each are put together here. What
+    a file leaves out is taken from what it says where one is a function of the other: a path's
+    local SSIM from the other's and their difference, the score from its place on the axis. -#}
 with blocks as (
 
     select * from {{ ref('stg_raw__published_blocks') }}

@@ -1,5 +1,6 @@
-{#- What published blocks are there, which are not, and how far they are those measured here. Expected
-    is the grid of the measured image, else the one that the largest row and column make. -#}
+{#- What published blocks are there, which are not, and how far they are those measured here.
+    Expected is the grid of the measured image, else the one that the largest row and column make.
+    -#}
 with blocks as (
 
     select * from {{ ref('fct_published_blocks') }}
