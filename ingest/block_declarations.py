@@ -44,6 +44,12 @@ class BlockTable:
     where: str = "[[published_blocks]]"
 
     @property
+    def key(self) -> tuple[str, str, str]:
+        """What tells its files from those of other entries."""
+        place = self.file or self.folder
+        return (self.label, self.form, "" if place is None else place.name)
+
+    @property
     def recipe(self) -> dict[str, Any]:
         """What of it decides a row beside the bytes of its files."""
         return {

@@ -92,7 +92,9 @@ def list_files(entry: BlockTable) -> dict[str, Path]:
     if entry.file is not None:
         return {to_text(entry.file.name): entry.file}
     folder = entry.folder or Path()
-    files = {name_within(path, folder): path for path in sorted(folder.rglob(DATA_NAME))}
+    top = to_text(folder.name)
+    paths = sorted(folder.rglob(DATA_NAME))
+    files = {f"{top}/{name_within(path, folder)}": path for path in paths}
     if not files:
         raise StudyError(
             f"{folder} holds no {DATA_NAME}: expected one in a folder named after each image; name"
@@ -103,7 +105,7 @@ def list_files(entry: BlockTable) -> dict[str, Path]:
 
 def name_file(entry: BlockTable, name: str) -> str:
     """Name a file of an entry among the study's sources."""
-    return f"published_blocks/{entry.label}/{name}"
+    return f"published_blocks/{entry.label}/{entry.form}/{name}"
 
 
 def import_blocks(
@@ -142,7 +144,7 @@ def import_blocks(
         with replacing(study.raw / name) as temporary:
             rows += _write_entry(entry, files, checked, temporary, seen)
         shards[name] = hash_file(study.raw / name)
-    order = ("label", "file_name")
+    order = ("label", "form", "file_name")
     return shards, sorted(rows, key=lambda row: tuple(row[key] for key in order))
 
 
@@ -164,7 +166,8 @@ def _check_hashes(
     for name, path in files.items():
         own = sha256[name_file(entry, name)]
         # A list may name a file by its place in another folder: by its own name, where one has it.
-        ends = [key for key in listed if key == name or key.endswith(f"/{name}")]
+        ends = [key for key in listed if f"/{key}".endswith(f"/{name}")]
+        ends = ends or [key for key in listed if f"/{name}".endswith(f"/{key}")]
         if entry.hashes is not None and len(ends) != 1:
             raise StudyError(
                 f"{entry.hashes}: expected one entry for {name}, found {len(ends)}; give the list"
@@ -243,7 +246,7 @@ def _find_constants(entry: BlockTable, name: str) -> dict[str, str]:
     if entry.folder is None:
         return constants
     parts = name.split("/")
-    if len(parts) < 2 or (entry.model_id is None and len(parts) < 3):
+    if len(parts) < 3 or (entry.model_id is None and len(parts) < 4):
         raise StudyError(
             f"{entry.folder}: {name} lies in no folder of its image"
             f"{'' if entry.model_id else ' and model'}; expected [model/]image/{DATA_NAME}, or"

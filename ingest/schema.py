@@ -307,7 +307,7 @@ PUBLISHED_BLOCK_FILES = (
     Column("image_count", _COUNT, "count", "Its models x images.", nullable=False),
     Column("block_count", _COUNT, "count", "Its rows.", nullable=False),
 )
-"""One row per label x file of published blocks."""
+"""One row per label x form x file of published blocks."""
 
 LABELS = (
     Column("image_id", _TEXT, "", "Stem of the image's file name.", nullable=False),

@@ -684,7 +684,7 @@ def _parse_published_blocks(path: Path, entries: Any) -> tuple[BlockTable, ...]:
     """Parse [[published_blocks]]: tables of blocks that others measured."""
     if not isinstance(entries, list):
         raise StudyError(f"{path}: expected [[published_blocks]] tables, each with label and file")
-    parsed = []
+    parsed: list[BlockTable] = []
     for number, entry in enumerate(entries, start=1):
         where = f"[[published_blocks]] number {number}"
         if not isinstance(entry, dict):
@@ -719,6 +719,11 @@ def _parse_published_blocks(path: Path, entries: Any) -> tuple[BlockTable, ...]:
                 where=f"{path} {where}",
             )
         )
+        if any(parsed[-1].key == other.key for other in parsed[:-1]):
+            raise StudyError(
+                f"{path} {where}: {'/'.join(parsed[-1].key)} is named twice; give one another"
+                " label, or its folder or file another name"
+            )
     return tuple(parsed)
 
 

@@ -136,7 +136,9 @@ def test_a_folder_holds_a_table_an_image(tmp_path):
     assert [(row["model_id"], row["image_id"], row["block_col"]) for row in rows] == [
         ("m", image, col) for image in IMAGES for col in (0, 1)
     ]
-    assert [row["file_name"] for row in files] == [f"m/{image}/{DATA_NAME}" for image in IMAGES]
+    assert [row["file_name"] for row in files] == [
+        f"detailed/m/{image}/{DATA_NAME}" for image in IMAGES
+    ]
 
 
 def test_an_ingest_of_published_blocks_alone_is_whole_and_writes_the_same_bytes_again(tmp_path):
@@ -178,3 +180,23 @@ def test_a_section_that_says_something_else_is_refused(tmp_path, extra, said):
 def test_the_raw_table_has_a_column_for_all_that_may_be_published():
     names = [column.name for column in schema.PUBLISHED_BLOCKS]
     assert names == ["label", "form", *block_declarations.KEYS, *block_declarations.MEASURES]
+
+
+def test_both_paths_may_lie_in_folders_of_one_label_and_nothing_is_named_twice(tmp_path):
+    entries = ""
+    for path in ("notta", "tta"):
+        folder = tmp_path / path / "detailed" / "i1"
+        folder.mkdir(parents=True)
+        (folder / DATA_NAME).write_text(f"row,col,local_ssim\n0,0,{0.25 if path == 'tta' else 0}\n")
+        entries += f'[[published_blocks]]\nlabel = "p"\nmodel_id = "m"\npath = "{path}"\n'
+        entries += f'folder = "{path}/detailed"\n'
+    (tmp_path / "study.toml").write_text(f'[study]\nname = "s"\noutput = "out"\n{entries}')
+    study = load_study(tmp_path / "study.toml")
+    _, files = run_import(study)
+    assert [(row["form"], row["file_name"]) for row in files] == [
+        (path, f"detailed/i1/{DATA_NAME}") for path in ("notta", "tta")
+    ]
+    again = entries.replace('path = "tta"', 'path = "notta"')
+    (tmp_path / "study.toml").write_text(f'[study]\nname = "s"\noutput = "out"\n{again}')
+    with pytest.raises(StudyError, match="number 2: p/notta/detailed is named twice"):
+        load_study(tmp_path / "study.toml")
