@@ -62,8 +62,8 @@ def imported(sample_study, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def ask(imported, sample_study):
-    """Give a function from SQL to rows; the sample is attached as `sample`."""
-    with open_warehouse(imported.warehouse) as connection:
+    """Give a function from SQL to rows; the sample's exported states are `ours`."""
+    with duckdb.connect(str(imported.warehouse), read_only=True) as connection:
         ours = Path(sample_study.output / "exports" / "fct_block_states").as_posix()
         connection.execute(f"create temp view ours as from read_parquet('{ours}/*.parquet')")
         yield lambda sql: connection.sql(sql).fetchall()
