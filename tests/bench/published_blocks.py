@@ -1,6 +1,6 @@
 """Import of a published block table at full size: blocks of a real study, drawn again and again.
 
-``python -m tests.bench published --study build/sample/warehouse.duckdb`` writes a CSV of 82 million
+``python -m tests.bench published`` writes a CSV of 82 million
 rows, imports it in a process of its own, and says what that took.
 """
 
@@ -53,7 +53,7 @@ def write_table(warehouse, path, images=IMAGES):
 
 
 def bench_published(warehouse, folder, images=IMAGES):
-    """Write a table and import it; the table is taken away, the study stays.
+    """Write a table and import it; both stay in the folder.
 
     Parameters
     ----------
