@@ -382,8 +382,8 @@ def _hint_at_backslash(error: Exception) -> str:
 
 def _parse_study(path: Path, document: Any) -> Study:
     sections = (
-        "study", "models", "lr", "size", "published", "published_blocks", "labels", "perceptual",
-        "parameters", "restore", "paper", "detectors", "regions", "readers",
+        "study", "models", "lr", "size", "published", "labels", "perceptual", "parameters",
+        "restore", "paper", "detectors", "regions", "readers", "published_blocks",
     )  # fmt: skip
     _check_keys(path, "the study file", document, sections, required=("study",))
     study = _table(path, document, "study")
