@@ -50,6 +50,7 @@ from upscale_audit.ingest.published import (
     read_locations,
     read_results,
 )
+from upscale_audit.ingest.published_blocks import import_blocks
 from upscale_audit.ingest.regions import find_regions
 from upscale_audit.ingest.rings import plan_scan
 from upscale_audit.ingest.schema import SCHEMA_VERSION, arrow_schema
@@ -106,6 +107,7 @@ def ingest_study(
     progress: Callable[..., None] | None = None,
     executor: ClientExecutor | None = None,
     memory_bytes: int | None = None,
+    read_hashes: Callable[[Path], Any] | None = None,
 ) -> IngestReport:
     """Bring a study's raw tables up to date with its files.
 
@@ -122,6 +124,9 @@ def ingest_study(
     memory_bytes : int, optional
         What the default number of workers may take together; by default nine tenths of what
         is free.
+    read_hashes : callable, optional
+        Reads the hash lists that [[published_blocks]] name, as
+        `ingest.published_blocks.import_blocks` takes it.
 
     Returns
     -------
@@ -144,6 +149,8 @@ def ingest_study(
         sources = _list_beside(study, masks)
         tables_sha256 = {kind: _hash_tables(study, files) for kind, files in sources.items()}
         labels = _read_labels(study, pairing.references) | _read_published(study)
+        shards, rows = import_blocks(study, tables_sha256["tables"], read_hashes)
+        labels["published_block_files"] = rows
         _check_unchanged(study, sources["tables"], tables_sha256["tables"])
         weights = describe_weights(study.perceptual)
         workers = workers or _count_workers(study, pairing, weights, memory_bytes)
@@ -166,7 +173,7 @@ def ingest_study(
         tables = finish_tables(study, tables, manifests, masks)
         _check_unchanged(study, sources["masks"], tables_sha256["masks"])
         beside = tables_sha256["tables"] | tables_sha256["masks"]
-        _write_tables(study, manifests, tables, weights, beside, journal)
+        _write_tables(study, manifests, tables, weights, beside, journal, shards)
     return _report(manifests, tables, kept)
 
 
@@ -506,10 +513,11 @@ def _write_tables(
     weights: Weights | None,
     tables_sha256: dict[str, str],
     journal: Journal,
+    block_shards: Mapping[str, str] | None = None,
 ) -> None:
     """Write the small tables, clear debris, and sign the whole raw folder off."""
     (study.raw / MANIFEST).unlink(missing_ok=True)
-    files = {}
+    files = dict(block_shards or {})
     for name, rows in tables.items():
         path = study.raw / name / f"{name}.parquet"
         metadata = {"schema_version": str(SCHEMA_VERSION)}
@@ -558,12 +566,14 @@ def _sign_off(
         whole["patients"] = {"layout": study.patients.layout, "columns": study.patients.columns}
     if study.regions is not None:
         whole["regions"] = study.regions.recipe
+    if study.published_blocks:
+        whole["published_blocks"] = [entry.recipe for entry in study.published_blocks]
     sizes = {name: (study.raw / name).stat().st_size for name in files}
     manifest = make_manifest("raw", study.name, files, sizes, whole, {})
     return manifest | {
         "schema_version": SCHEMA_VERSION,
         "models": [model.model_id for model in study.models],
-        "has_published": bool(study.published),
+        "has_published": bool(study.published or study.published_blocks),
         "source_count": len(sources),
         "sources_root": whole["sources_root"],
         "block_shards": _order_shards(manifests),
@@ -615,7 +625,8 @@ def _hash_sources(
 def _clear_debris(raw: Path, wanted: set[Path]) -> None:
     """Remove shards and unit manifests that no longer count; touch nothing else."""
     own_name = re.compile(r"\.?[0-9a-f]{16}\.(parquet|json)(\.tmp)?")
-    for folder in (raw / "units", raw / "patches", *(raw / "blocks").glob("model_id=*")):
+    own = (raw / "units", raw / "patches", raw / "published_blocks")
+    for folder in (*own, *(raw / "blocks").glob("model_id=*")):
         for path in folder.glob("*"):
             if own_name.fullmatch(path.name) and path not in wanted:
                 path.unlink()

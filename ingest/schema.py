@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from upscale_audit.ingest.block_declarations import MEASURES
 from upscale_audit.ingest.metrics.declared import METRICS, PUBLISHED_NAMES
 from upscale_audit.ingest.published import METRIC_COLUMNS
 
@@ -270,6 +271,43 @@ PUBLISHED_COMPARISONS = (
     Column("value", pa.float64(), "", "In the metric's unit, as rounded in the file."),
 )
 """One row per label x model x metric x statistic of a published comparison file."""
+
+
+def _block_type(name: str) -> pa.DataType:
+    if name.startswith("lr_contradicted"):
+        return pa.int16()
+    if name.startswith("is_"):
+        return pa.bool_()
+    return _TEXT if name == "state" else pa.float64()
+
+
+PUBLISHED_BLOCKS = (
+    Column("label", _TEXT, "", "Names the file in the study.", nullable=False),
+    Column("form", _TEXT, "", "What the file's rows hold: notta, tta or both.", nullable=False),
+    Column("model_id", _TEXT, "", "As written, or as the study says.", nullable=False),
+    Column("image_id", _TEXT, "", "As written, or as its folder says.", nullable=False),
+    Column("block_row", pa.int16(), "", "Zero-based from the top.", nullable=False),
+    Column("block_col", pa.int16(), "", "Zero-based from the left.", nullable=False),
+    *(
+        Column(name, _block_type(name), "", f"{name} as written; NULL where the file has none.")
+        for name in MEASURES
+    ),
+)
+"""One row per label x model x image x block, and of files of one path x inference path."""
+
+PUBLISHED_BLOCK_FILES = (
+    Column("label", _TEXT, "", "Names the file in the study.", nullable=False),
+    Column("file_name", _TEXT, "", "Its name, or its place in the folder.", nullable=False),
+    Column("form", _TEXT, "", "What its rows hold: notta, tta or both.", nullable=False),
+    Column("model_id", _TEXT, "", "Model of its rows; NULL where the file says it."),
+    Column("bytes", _COUNT, "bytes", "Size of the file.", nullable=False),
+    Column("file_sha256", _TEXT, "", "SHA-256 of the file.", nullable=False),
+    Column("hash_status", _TEXT, "", "listed, stated or unchecked.", nullable=False),
+    Column("hash_list", _TEXT, "", "The hash list it was checked against; NULL where none."),
+    Column("image_count", _COUNT, "count", "Its models x images.", nullable=False),
+    Column("block_count", _COUNT, "count", "Its rows.", nullable=False),
+)
+"""One row per label x form x file of published blocks."""
 
 LABELS = (
     Column("image_id", _TEXT, "", "Stem of the image's file name.", nullable=False),
@@ -558,6 +596,8 @@ TABLES = {
     "published_results": PUBLISHED_RESULTS,
     "published_locations": PUBLISHED_LOCATIONS,
     "published_comparisons": PUBLISHED_COMPARISONS,
+    "published_blocks": PUBLISHED_BLOCKS,
+    "published_block_files": PUBLISHED_BLOCK_FILES,
     "labels": LABELS,
     "boxes": BOXES,
     "regions": REGIONS,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import name_within, to_text, walk_files
 from upscale_audit.ingest.published import detect_kind
+from upscale_audit.ingest.published_blocks import list_files, name_file, name_shard
 
 if TYPE_CHECKING:
     from upscale_audit.ingest.study import Study
@@ -22,6 +23,8 @@ _PUBLISHED_TABLES = {
 }
 MASK = "mask"
 """What names of masks begin with: label images, as other images, or a CSV."""
+BLOCK_FILES = "published_block_files"
+"""Raw table of what published block tables are, and how their hashes were checked."""
 _KEY = ("role", "model_id", "inference_path", "image_id", "file_name")
 
 
@@ -104,7 +107,21 @@ def list_table_sources(study: Study) -> dict[str, Any]:
     for item in study.published:
         table = _PUBLISHED_TABLES[detect_kind(item.file)]
         files[f"{table}/{item.label}/{to_text(item.file.name)}"] = (item.file, table)
+    for entry in study.published_blocks:
+        for name, path in list_files(entry).items():
+            files[name_file(entry, name)] = (path, BLOCK_FILES)
+        if entry.hashes is not None:
+            files[name_file(entry, to_text(entry.hashes.name))] = (entry.hashes, BLOCK_FILES)
     return files
+
+
+def find_block_shards(study: Study) -> dict[str, str]:
+    """Find which raw file each published block table is streamed into, by source name."""
+    return {
+        name_file(entry, name): name_shard(number, entry)
+        for number, entry in enumerate(study.published_blocks)
+        for name in list_files(entry)
+    }
 
 
 def find_sources(study: Study) -> dict[str, Path]:

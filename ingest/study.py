@@ -12,6 +12,14 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
+from upscale_audit.ingest.block_declarations import (
+    BOTH,
+    ENTRY_KEYS,
+    KEYS,
+    PAIRED,
+    PATH_COLUMNS,
+    BlockTable,
+)
 from upscale_audit.ingest.credit import Credit, parse_credit
 from upscale_audit.ingest.documents import read_bounded
 from upscale_audit.ingest.errors import StudyError, require_value
@@ -252,7 +260,7 @@ class Study:
     correlation is measured; by default none is. `composites` are scores of a block for
     `mart_detectors`: name and SQL expression. `regions` names masks; without them regions are
     background and body. `readers` are networks that score findings, for the command ``read``; no
-    other command runs them.
+    other command runs them. `published_blocks` are tables of blocks that others measured.
     """
 
     path: Path
@@ -265,6 +273,7 @@ class Study:
     label_boxes: Path | None
     box_frame: tuple[int, int] | str | None = None
     published: tuple[Published, ...] = ()
+    published_blocks: tuple[BlockTable, ...] = ()
     perceptual: PerceptualFiles | None = None
     frozen: Path | None = None
     detectors: Path | None = None
@@ -374,13 +383,15 @@ def _hint_at_backslash(error: Exception) -> str:
 def _parse_study(path: Path, document: Any) -> Study:
     sections = (
         "study", "models", "lr", "size", "published", "labels", "perceptual", "parameters",
-        "restore", "paper", "detectors", "regions", "readers",
+        "restore", "paper", "detectors", "regions", "readers", "published_blocks",
     )  # fmt: skip
     _check_keys(path, "the study file", document, sections, required=("study",))
     study = _table(path, document, "study")
     keys = ("name", "references", "output", "pairing", "axis", "axis_models", "frozen", "sfrc")
     published = _parse_published(path, document.get("published", []))
-    has_images = "models" in document or "references" in study or not published
+    published_blocks = _parse_published_blocks(path, document.get("published_blocks", []))
+    is_published = bool(published or published_blocks)
+    has_images = "models" in document or "references" in study or not is_published
     required = ("name", "references") if has_images else ("name",)
     _check_keys(path, "[study]", study, (*keys, "detectors"), required=required)
     labels = _table(path, document, "labels")
@@ -409,6 +420,7 @@ def _parse_study(path: Path, document: Any) -> Study:
         label_boxes=_file(path, "[labels]", labels, "boxes"),
         box_frame=_parse_frame(path, labels),
         published=published,
+        published_blocks=published_blocks,
         perceptual=_parse_perceptual(path, document),
         frozen=_resolve(path, "[study]", study, "frozen") if "frozen" in study else None,
         detectors=_resolve(path, "[study]", study, "detectors") if "detectors" in study else None,
@@ -648,12 +660,7 @@ def _parse_published(path: Path, entries: Sequence[Any]) -> tuple[Any, ...]:
         if not isinstance(entry, dict):
             raise StudyError(f"{path} {where}: expected a table, found {entry!r}")
         _check_keys(path, where, entry, ("file", "label"), required=("file", "label"))
-        label = _text(path, where, entry, "label")
-        if not MODEL_ID_PATTERN.fullmatch(label):
-            raise StudyError(
-                f"{path} {where}: label = {label!r}; use up to 64 letters, digits, '_', '-' or"
-                " '.', starting with a letter or digit"
-            )
+        label = _parse_label(path, where, entry)
         if label.lower() in MEASURED_SOURCES:
             raise StudyError(
                 f"{path} {where}: label = {label!r} is what the warehouse calls the study's own"
@@ -661,6 +668,73 @@ def _parse_published(path: Path, entries: Sequence[Any]) -> tuple[Any, ...]:
             )
         published.append(Published(_file(path, where, entry, "file"), label))
     return tuple(published)
+
+
+def _parse_label(path: Path, where: str, entry: Mapping[str, Any]) -> str:
+    label = _text(path, where, entry, "label")
+    if not MODEL_ID_PATTERN.fullmatch(label):
+        raise StudyError(
+            f"{path} {where}: label = {label!r}; use up to 64 letters, digits, '_', '-' or"
+            " '.', starting with a letter or digit"
+        )
+    return label
+
+
+def _parse_published_blocks(path: Path, entries: Any) -> tuple[BlockTable, ...]:
+    """Parse [[published_blocks]]: tables of blocks that others measured."""
+    if not isinstance(entries, list):
+        raise StudyError(f"{path}: expected [[published_blocks]] tables, each with label and file")
+    parsed: list[BlockTable] = []
+    for number, entry in enumerate(entries, start=1):
+        where = f"[[published_blocks]] number {number}"
+        if not isinstance(entry, dict):
+            raise StudyError(f"{path} {where}: expected a table, found {entry!r}")
+        _check_keys(path, where, entry, ENTRY_KEYS, required=("label",))
+        if ("file" in entry) == ("folder" in entry):
+            raise StudyError(f"{path} {where}: expected file = ... or folder = ..., one of the two")
+        form = _text(path, where, entry, "path", default=BOTH)
+        if (form not in INFERENCE_PATHS and "path" in entry) or (
+            "folder" in entry and form == BOTH
+        ):
+            found = entry.get("path")
+            raise StudyError(
+                f"{path} {where}: path = {found!r}; expected one of {', '.join(INFERENCE_PATHS)}"
+                " (a file of both, its columns named ..._notta and ..._tta, needs none)"
+            )
+        sha256 = entry.get("sha256")
+        if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", str(sha256)):
+            raise StudyError(f"{path} {where}: sha256 = {sha256!r}; expected 64 hex digits")
+        if sha256 is not None and "folder" in entry:
+            raise StudyError(f"{path} {where}: sha256 is of a file; a folder has hashes = a list")
+        parsed.append(
+            BlockTable(
+                label=_parse_label(path, where, entry),
+                form=form,
+                file=_file(path, where, entry, "file"),
+                folder=_folder(path, where, entry, "folder") if "folder" in entry else None,
+                model_id=_text(path, where, entry, "model_id") if "model_id" in entry else None,
+                columns=_parse_block_columns(path, where, entry, form),
+                sha256=None if sha256 is None else str(sha256).lower(),
+                hashes=_file(path, where, entry, "hashes"),
+                where=f"{path} {where}",
+            )
+        )
+        if any(parsed[-1].key == other.key for other in parsed[:-1]):
+            raise StudyError(
+                f"{path} {where}: {'/'.join(parsed[-1].key)} is named twice; give one another"
+                " label, or its folder or file another name"
+            )
+    return tuple(parsed)
+
+
+def _parse_block_columns(
+    path: Path, where: str, entry: Mapping[str, Any], form: str
+) -> tuple[tuple[str, str], ...]:
+    columns = _table(path, entry, "columns")
+    ends = [f"_{name}" for name in INFERENCE_PATHS] if form == BOTH else [""]
+    known = (*KEYS, *(f"{name}{end}" for name in PATH_COLUMNS for end in ends), *PAIRED)
+    _check_keys(path, f"{where} columns", columns, known)
+    return tuple(sorted((name, _text(path, where, columns, name)) for name in columns))
 
 
 def _parse_readers(path: Path, entries: Sequence[Any]) -> tuple[ReaderDeclaration, ...]:

@@ -18,6 +18,7 @@ from upscale_audit.ingest.files import hash_file
 from upscale_audit.ingest.manifests import MANIFEST, SOURCES, SUMS
 from upscale_audit.ingest.sources import (
     MASK,
+    find_block_shards,
     list_table_sources,
     list_unit_sources,
     merge_unit_sources,
@@ -25,7 +26,7 @@ from upscale_audit.ingest.sources import (
 from upscale_audit.ingest.units import read_manifest
 from upscale_audit.warehouse.composites import TABLE as COMPOSITES
 from upscale_audit.warehouse.connect import open_build, quote_name
-from upscale_audit.warehouse.raw import PARAMETERS, list_patch_shards
+from upscale_audit.warehouse.raw import PARAMETERS, SHARDED, list_shards
 
 if TYPE_CHECKING:
     import duckdb
@@ -144,6 +145,12 @@ def list_raw_edges(study: Study, manifest: RawManifest) -> Iterator[tuple[str, .
         tables = MASK_TABLES if source.startswith(f"{MASK}/") else (table,)
         for table in tables:
             yield join(f"{table}/{table}.parquet", "source_file", source, sha256)
+    for source, shard in find_block_shards(study).items():
+        if source not in sources:
+            raise StudyError(
+                f"{source} is no file that ingest read: run upscale-audit ingest, which reads it"
+            )
+        yield join(shard, "source_file", source, sources[source])
     manifest_sha256 = hash_file(study.raw / MANIFEST)
     for name, sha256 in files.items():
         if name != SUMS:
@@ -299,8 +306,8 @@ class Graph:
         names = [f"{table}/{table}.parquet"]
         if table == "blocks":
             names = self.manifest["block_shards"]
-        elif table == "patches":
-            names = list_patch_shards(self.manifest)
+        elif table in SHARDED:
+            names = list_shards(self.manifest, table)
         for name in names:
             yield ("raw_file", name, "bytes", self.manifest["files"][name])
 

@@ -35,7 +35,7 @@ CARRIED_BLOCKS = "carried_blocks"
 """Raw view of the blocks that a build which adds does not add; in any other it has none."""
 
 _SHARD = re.compile(rf"blocks/model_id=({MODEL_ID_PATTERN.pattern})/[0-9a-f]{{16}}\.parquet")
-_PATCHES = re.compile(r"patches/[0-9a-f]{16}\.parquet")
+_PARTS = re.compile(r"(patches|published_blocks)/[0-9a-f]{16}\.parquet")
 
 
 def check_sign_off(study: Study, manifest: RawManifest) -> None:
@@ -53,16 +53,18 @@ def check_sign_off(study: Study, manifest: RawManifest) -> None:
         **restate(manifest),
         "study": study.name,
         "models": [model.model_id for model in study.models],
-        "has_published": bool(study.published),
+        "has_published": bool(study.published or study.published_blocks),
         "sources_root": find_root(lines),
         "block_shards": sorted(shards),
         "has_lr": study.lr is not None,
+        "published_blocks": [entry.recipe for entry in study.published_blocks],
     }
     found: dict[str, object] = {
         **manifest,
         "block_shards": sorted(manifest["block_shards"]),
         # Where the study names no LR image, the build stores nothing that is said of one.
         "has_lr": "lr" in manifest["recipe"],
+        "published_blocks": manifest["recipe"].get("published_blocks", []),
     }
     wrong = [name for name, value in expected.items() if found[name] != value]
     if wrong:
@@ -134,9 +136,14 @@ def find_shard_model(shard: str) -> str:
     return match[1]
 
 
-def list_patch_shards(manifest: RawManifest) -> list[str]:
-    """Names of the files of patch facts that a raw manifest lists, in order."""
-    return sorted(name for name in manifest["files"] if _PATCHES.fullmatch(name))
+SHARDED = ("patches", "published_blocks")
+"""Raw tables of several files, or of none."""
+
+
+def list_shards(manifest: RawManifest, table: str) -> list[str]:
+    """Names of the files of a sharded table that a raw manifest lists, in order."""
+    found = ((name, _PARTS.fullmatch(name)) for name in manifest["files"])
+    return sorted(name for name, match in found if match and match[1] == table)
 
 
 def create_raw_views(
@@ -165,8 +172,10 @@ def create_raw_views(
         for table in TABLES:
             if table == "blocks":
                 _create_blocks(connection, raw, table, manifest["block_shards"])
-            elif table == "patches":
-                _create_patches(connection, raw, list_patch_shards(manifest))
+            elif table in SHARDED:
+                _create_sharded(connection, table, raw, list_shards(manifest, table))
+            elif f"{table}/{table}.parquet" not in manifest["files"]:
+                create_empty_table(connection, table)  # ingest before this version wrote none
             else:
                 create_file_view(connection, table, raw / table / f"{table}.parquet")
         _create_blocks(connection, raw, CARRIED_BLOCKS, carried_shards)
@@ -199,15 +208,15 @@ def _create_blocks(
         connection.execute(f"alter table raw.{view} add column model_id varchar")
 
 
-def _create_patches(
-    connection: duckdb.DuckDBPyConnection, raw: Path, shards: Sequence[str]
+def _create_sharded(
+    connection: duckdb.DuckDBPyConnection, table: str, raw: Path, shards: Sequence[str]
 ) -> None:
-    """Show patch facts as one table, which has no rows where the study asks for none."""
+    """Show a table's files as one, which has no rows where the study asks for none."""
     if shards:
         files = _read(raw / name for name in shards)
-        connection.execute(f"create view raw.patches as select * from {files}")
+        connection.execute(f"create view raw.{quote_name(table)} as select * from {files}")
     else:
-        create_empty_table(connection, "patches")
+        create_empty_table(connection, table)
 
 
 def create_file_view(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:

@@ -1,7 +1,8 @@
 {#- Where each block stands (definitions E.2, E.5, E.6, [OWN]), as SQL of a query. Arguments: names
-    of relations with the columns of `fct_blocks` and of `mart_limits`; columns to carry along.
+    of relations with the columns of `fct_blocks` and of `mart_limits`; columns to carry along; those that
+    a block and its limits share.
     Result: one row per block with the columns of `fct_block_states`, and those. -#}
-{% macro block_states(blocks, limits, carried=[]) -%}
+{% macro block_states(blocks, limits, carried=[], keys=['model_id']) -%}
 {%- set directions = block_directions('notta') | list -%}
     with judged as (
 
@@ -20,7 +21,9 @@
             {%- endfor %}
             {%- endfor %}
         from {{ blocks }} as blocks
-        inner join {{ limits }} as limits on blocks.model_id = limits.model_id
+        inner join {{ limits }} as limits
+            on {% for key in keys %}blocks.{{ key }} = limits.{{ key }}
+            {{- ' and ' if not loop.last }}{% endfor %}
 
     ),
 

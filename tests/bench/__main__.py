@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from tests.bench import ingest_contenders as contenders
+from tests.bench import published_blocks
 from tests.bench.processes import measure
 from tests.bench.scale import IMAGES, RESULTS, measure_scales
 from tests.bench.scenes import clear, grow_study, make_study
@@ -49,9 +50,15 @@ def main():
     scale = commands.add_parser("scale", help="the build, up to full size; writes docs/scale.md")
     scale.add_argument("--rows", type=int, nargs="*", choices=sorted(IMAGES), default=[1, 8, 82])
     scale.add_argument("--folder", type=Path, default=RESULTS, help="receives the studies")
+    published = commands.add_parser("published", help="import of 82 million published blocks")
+    published.add_argument("--warehouse", type=Path, default=ROOT / "build/sample/warehouse.duckdb")
+    published.add_argument("--folder", type=Path, default=RESULTS / "published")
+    published.add_argument("--images", type=int, default=published_blocks.IMAGES)
     options = parser.parse_args()
     if options.command == "scale":
         bench_scale(options.rows, options.folder)
+    elif options.command == "published":
+        print(published_blocks.bench_published(options.warehouse, options.folder, options.images))
     else:
         bench_sample(is_ingest_alone=options.command == "ingest")
 

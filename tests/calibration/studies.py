@@ -493,7 +493,7 @@ def _write_raw(study, tables, shards):
     metrics = pa.Table.from_pylist(describe_metrics(None), arrow_schema("metrics"))
     tables = tables | {"metrics": metrics}
     for name in TABLES:
-        if name not in ("blocks", "patches"):
+        if name not in ("blocks", "patches", "published_blocks"):
             shards = shards | {
                 f"{name}/{name}.parquet": tables.get(name, arrow_schema(name).empty_table())
             }

@@ -135,6 +135,12 @@ NO_KEYS = {
     "fct_block_states": "block grain; rows of fct_blocks",
     "dim_blocks": "block grain; rows of dim_images, and of dim_regions by code",
     "mart_model_means": "of published files too, whose models the study need not have",
+    "dim_published_block_files": "published models, which the study need not have",
+    "fct_published_blocks": "block grain, and as dim_published_block_files",
+    "fct_published_block_states": "rows of fct_published_blocks",
+    "mart_published_block_limits": "as dim_published_block_files",
+    "mart_published_blocks": "as dim_published_block_files",
+    "mart_published_states": "as dim_published_block_files",
     "mart_hyra": "measured before the build: rows stay when a model or image leaves (is_current)",
     "mart_hyra_networks": "as mart_hyra",
     "mart_hyra_impulses": "as mart_hyra",
@@ -192,7 +198,9 @@ def test_the_example_study_shows_every_key_with_its_default(repository, tmp_path
     paths = ("notta", "tta")
     for folder in ("reference", "lr", *(m[p] for m in document["models"] for p in paths if p in m)):
         (tmp_path / folder).mkdir(parents=True, exist_ok=True)
-    named = [item["file"] for kind in ("published", "readers") for item in document[kind]]
+    kinds = ("published", "published_blocks", "readers")
+    named = [item["file"] for kind in kinds for item in document[kind]]
+    named += [item["hashes"] for item in document["published_blocks"]]
     labels = [file for key, file in document["labels"].items() if key != "box_frame"]
     masks = document["regions"]["chexmask"]
     for file in (*named, *labels, masks, *document["perceptual"].values()):

@@ -135,6 +135,7 @@ def ingest(
     """Measure a study's images and say what came of it; the exit code."""
     from upscale_audit.ingest.compiled import is_compiled
     from upscale_audit.ingest.run import ingest_study
+    from upscale_audit.warehouse.proof.hash_lists import read_list
 
     if not is_compiled():
         say("ingest: compiling the kernels first, for half a minute or so, once an installation")
@@ -143,7 +144,7 @@ def ingest(
         _open_workers(workers, cluster) as (executor, workers),
     ):
         memory = None if memory_gib is None else memory_gib << 30
-        report = ingest_study(study, workers, progress, executor, memory)
+        report = ingest_study(study, workers, progress, executor, memory, read_list)
     kept = f", {report.units_kept} units unchanged" if report.units_kept else ""
     say(f"ingested {count_noun(report.images, 'image')}, {report.blocks} block rows{kept}")
     if report.missing:

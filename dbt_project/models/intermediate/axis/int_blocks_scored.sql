@@ -45,8 +45,7 @@ axes as (
     select
         *,
         {%- for path in inference_paths() %}
-        cast(sign(pc1_{{ path }}) * ln(1 + abs(pc1_{{ path }})) as {{ fixed() }})
-            as axis1_{{ path }}{{ ',' if not loop.last }}
+        {{ axis1_of('pc1_' ~ path) }} as axis1_{{ path }}{{ ',' if not loop.last }}
         {%- endfor %}
     from scored
 
@@ -56,11 +55,7 @@ signed as (
 
     select
         *,
-        case
-            when axis1_notta > 0 then 'positive'
-            when axis1_notta < 0 then 'negative'
-            when axis1_notta = 0 then 'zero'
-        end as polarity_notta
+        {{ polarity_of('axis1_notta') }} as polarity_notta
     from axes
 
 ),
