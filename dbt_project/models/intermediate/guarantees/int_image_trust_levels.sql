@@ -1,11 +1,38 @@
 {{ config(materialized=growing_table()) }}
 
-{#- Each score and path reads the table itself: DuckDB writes out a CTE that is read more than
-    once, at more than the cost of all the counts. -#}
-with final as (
+{#- Each score reads the table itself: DuckDB writes out a CTE of blocks that is read more than
+    once, at more than the cost of all the counts. A score that is the same of both paths is read
+    once for both: its level costs more than what is counted by it. -#}
+{%- set passes = {} -%}
+{%- for path in inference_paths() -%}
+{%- for name, score in trust_scores(path).items() -%}
+{%- do passes.setdefault(score.sql, {'score': score, 'paths': []}).paths.append(path) -%}
+{%- endfor -%}
+{%- endfor -%}
+with
+{%- for read in passes.values() %}
+{%- set level = trust_level('(' ~ read.score.sql ~ ')', read.score.unit) %}
+counted_{{ loop.index }} as (
+
+    select
+        model_id,
+        image_id,
+        cast({{ level }} as smallint) as trust_level
+        {%- for path in read.paths %},
+        count(mse_dn2_{{ path }}) as block_count_{{ path }}
+        {%- for loss, bad in trust_losses(path).items() %},
+        count_if({{ bad.sql }}) as {{ loss }}_count_{{ path }}
+        {%- endfor %}
+        {%- endfor %}
+    from {{ ref('int_blocks_completed') }}
+    {{ added_blocks() }}
+    group by model_id, image_id, {{ level }}
+
+),
+{% endfor %}
+final as (
 
     {%- for path in inference_paths() %}
-    {%- set losses = trust_losses(path) %}
     {%- set last_path = loop.last %}
     {%- for name, score in trust_scores(path).items() %}
     select
@@ -13,15 +40,13 @@ with final as (
         image_id,
         '{{ path }}' as inference_path,
         '{{ name }}' as score,
-        cast({{ trust_level('(' ~ score.sql ~ ')', score.unit) }} as smallint) as trust_level,
-        count(mse_dn2_{{ path }}) as block_count
-        {%- for loss, bad in losses.items() %},
-        count_if({{ bad.sql }}) as {{ loss }}_count
+        trust_level,
+        block_count_{{ path }} as block_count
+        {%- for loss in trust_losses(path) %},
+        {{ loss }}_count_{{ path }} as {{ loss }}_count
         {%- endfor %}
-    from {{ ref('int_blocks_completed') }}
-    {{ added_blocks() }}
-    group by model_id, image_id, {{ trust_level('(' ~ score.sql ~ ')', score.unit) }}
-    having count(mse_dn2_{{ path }}) > 0
+    from counted_{{ (passes | list).index(score.sql) + 1 }}
+    where block_count_{{ path }} > 0
     {%- if not (last_path and loop.last) %}
     union all
     {%- endif %}
