@@ -145,12 +145,12 @@ def list_raw_edges(study: Study, manifest: RawManifest) -> Iterator[tuple[str, .
         tables = MASK_TABLES if source.startswith(f"{MASK}/") else (table,)
         for table in tables:
             yield join(f"{table}/{table}.parquet", "source_file", source, sha256)
-    for source, shard in find_block_shards(study).items():
+    for source, table in find_block_shards(study).items():
         if source not in sources:
             raise StudyError(
                 f"{source} is no file that ingest read: run upscale-audit ingest, which reads it"
             )
-        yield join(shard, "source_file", source, sources[source])
+        yield join(table, "source_file", source, sources[source])
     manifest_sha256 = hash_file(study.raw / MANIFEST)
     for name, sha256 in files.items():
         if name != SUMS:

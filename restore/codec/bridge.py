@@ -241,7 +241,8 @@ def draw_image(
     finally:
         torch.set_num_threads(threads)
     levels = (place[0, 0].numpy() + np.float32(0.5)) * 255
-    return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+    drawn: npt.NDArray[np.uint8] = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+    return drawn
 
 
 def make_bridge_study(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from sklearn import datasets
 from torch import nn
 
 from upscale_audit.ingest.errors import StudyError
@@ -131,12 +132,6 @@ def load_digits() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         Every `TEST_EVERY`-th image is a test image. The set does not say who wrote which, so that
         one hand may be on both sides.
     """
-    try:
-        from sklearn import datasets
-    except ModuleNotFoundError:
-        raise StudyError(
-            "the digits come with scikit-learn, which is not installed; pip install scikit-learn"
-        ) from None
     images = datasets.load_digits().data.astype(np.float32)
     is_test = np.arange(len(images)) % TEST_EVERY == 0
     return images[~is_test], images[is_test]
@@ -192,7 +187,8 @@ def run_digits(
     rows: list[dict[str, Any]] = []
     for latent_count in plan.latents:
         restored, codes = project_pca(train, test, latent_count)
-        facts = {"model": "pca", "beta": None, "latent_count": latent_count, "seed": None}
+        facts: dict[str, Any] = {"model": "pca", "latent_count": latent_count}
+        facts |= {"beta": None, "seed": None}
         rows.append(facts | _judge(train, test, restored, codes, None))
     for done, (latent_count, beta, seed) in enumerate(jobs, start=1):
         model = "ae" if beta is None else "vae"

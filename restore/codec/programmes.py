@@ -278,8 +278,8 @@ def _code_colour(
     paths = {plane: folder / plane / "restored" / target.model_id / name for plane in PLANES}
     coder = ImageCoder(codec, image.grey)
     try:
-        is_alone = target.ratio is None
-        coded = coder.code(NETWORK_STEP, None) if is_alone else coder.reach(target.ratio)
+        ratio = target.ratio
+        coded = coder.code(NETWORK_STEP, None) if ratio is None else coder.reach(ratio)
     except StudyError as error:
         report.unreached.append(f"{target.model_id}, {image.image_id}: {error}")
         for path in paths.values():

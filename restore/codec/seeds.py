@@ -148,8 +148,8 @@ def train_seeds(
         path = folder / "weights" / f"{name}.npz"
         codec, curve = _train_or_keep(CodecDesign(*variant), kept, held_out, parameters, path)
         codecs[(*variant, seed)] = codec
-        facts = {"codec": "_".join(variant), "kind": variant[0], "loss": variant[1]}
-        facts |= {"seed": seed, "steps": steps}
+        facts: dict[str, Any] = {"codec": "_".join(variant), "seed": seed, "steps": steps}
+        facts |= {"kind": variant[0], "loss": variant[1]}
         rows += [facts | row for row in curve]
         if progress is not None:
             progress(done, len(jobs), name)

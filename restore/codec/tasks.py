@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.parquet as pq
+from skimage import feature, filters
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.restore.codec.images import read_images
@@ -123,7 +124,6 @@ def find_edges(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     """
     if grey.min() == grey.max():  # each gradient of 0 is at its own quantile
         return np.zeros(grey.shape, bool)
-    feature = _load_skimage("feature")
     edges: npt.NDArray[np.bool_] = feature.canny(
         grey.astype(np.float64),
         sigma=EDGE_SIGMA_PX,
@@ -138,7 +138,7 @@ def find_foreground(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     """Pixels above Otsu's threshold (scikit-image); none where all pixels are equal."""
     if grey.min() == grey.max():
         return np.zeros(grey.shape, bool)
-    found: npt.NDArray[np.bool_] = grey > _load_skimage("filters").threshold_otsu(grey)
+    found: npt.NDArray[np.bool_] = grey > filters.threshold_otsu(grey)
     return found
 
 
@@ -213,20 +213,6 @@ def _widen(edges: npt.NDArray[np.bool_], reach_px: int) -> npt.NDArray[np.bool_]
         for col in range(2 * reach_px + 1):
             wide |= padded[row : row + rows, col : col + cols]
     return wide
-
-
-def _load_skimage(part: str) -> Any:
-    try:
-        if part == "feature":
-            from skimage import feature as module
-        else:
-            from skimage import filters as module
-    except ModuleNotFoundError:
-        raise StudyError(
-            "edges and foreground are found by scikit-image, which is not installed;"
-            " pip install scikit-image"
-        ) from None
-    return module
 
 
 def _read_shifts(path: Path) -> dict[tuple[str, str, str], float]:

@@ -226,7 +226,7 @@ def count_epoch_steps(images: Sequence[GreyImage], parameters: TrainingParameter
     int
         At least 1. Crops are drawn at random, so that an epoch is an amount and no pass. [OWN]
     """
-    pixels = sum(image.stack[0].size for image in images)
+    pixels = sum(int(image.stack[0].size) for image in images)
     return -(-pixels // (parameters.batch_size * parameters.crop_px**2))
 
 
