@@ -66,7 +66,8 @@ def test_checking_hashes_has_help_and_an_example(capsys):
 def test_the_help_lists_every_command_and_exit_code(capsys):
     code, out, _ = run_cli(capsys, "--help")
     assert code == 0
-    assert all(f"    {command} " in out for command in COMMANDS)
+    listed = {line.split()[0] for line in out.splitlines() if line.startswith("    ")}
+    assert listed >= set(COMMANDS)
     assert "mart_rejects" in out
 
 
