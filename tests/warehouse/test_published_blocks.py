@@ -116,6 +116,41 @@ def test_a_state_that_its_author_states_otherwise_is_counted(ask):
     ) == [(3,)]
 
 
+def test_published_and_measured_blocks_are_compared_where_both_are_there(small_study):
+    """One SSIM differs by 0.01, and one score by so much that its state does."""
+    first = "block_row + block_col = 0 and image_id = 'a' and model_id = 'alpha'"
+    with open_warehouse(small_study.warehouse) as connection:
+        rows = connection.sql(
+            f"select {KEYS}, local_ssim_tta, pc1_notta,"
+            f" local_ssim_notta - if({first}, 0.01, 0) as local_ssim_notta,"
+            f" if({first}, 999, pc1_tta) as pc1_tta"
+            f" from fct_blocks order by {KEYS}"
+        ).pl()
+        ((blocks, pairs),) = connection.sql(
+            "select count(*), count(local_ssim_tta) from fct_blocks where model_id = 'alpha'"
+        ).fetchall()
+    rows.write_csv(small_study.path.parent / "blocks.csv")
+    with small_study.path.open("a") as file:
+        file.write('[[published_blocks]]\nlabel = "again"\nfile = "blocks.csv"\n')
+    study = load_study(small_study.path)
+    ingest_study(study, read_hashes=read_list)
+    build_warehouse(study, threads=2)
+    with open_warehouse(study.warehouse) as connection:
+        found = connection.sql(
+            "select inference_path, compared_block_count, largest_ssim_difference,"
+            " mean_ssim_difference from mart_published_blocks where model_id = 'alpha'"
+            " order by inference_path"
+        ).fetchall()
+        states = connection.sql(
+            "select sum(compared_block_count), sum(differing_count) from mart_published_states"
+        ).fetchall()
+    (notta, tta) = found
+    assert (notta[1], float(notta[2])) == (blocks, 0.01)
+    assert notta[3] == pytest.approx(0.01 / blocks)
+    assert tta[1:] == (pairs, 0, 0)
+    assert states == [(2 * blocks, 1)]
+
+
 def test_states_of_twenty_scores_worked_by_hand(tmp_path):
     # Scores 1 to 20: 95 % of them are 19 or less, so tau is 19 and 20 alone is extreme notta.
     lines = [
