@@ -73,6 +73,7 @@ def test_the_published_file_opens_in_older_shells_and_has_marts_and_what_grows(s
         ("main", "dim_blocks"),
         ("main", "fct_block_states"),
         ("main", "fct_blocks"),
+        ("main", "fct_published_block_states"),
     ]
 
 
