@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 VARIANTS = (("ae", "mse"), ("ae", "ssim"), ("ae", "mixed"), ("vae", "mse"))
 RATIOS = (10.0, 25.0, 60.0, 97.0, 122.0)
 ZFP_ALONE = "zfp"
-_FIRST_LINE = "# Written by upscale-audit codec study."
+_FIRST_LINE = "# Written by upscale-audit codec"
 NETWORK_STEP = 1.0
 """Latent step of the models without a residual."""
 STUDY_COLUMNS = ("model_id", "codec", "target_ratio", "restored_sha256", *CODE_COLUMNS)
@@ -369,7 +369,7 @@ def format_study(folder: Path, references: Path, models: Sequence[str], baseline
     """
     relative = Path(os.path.relpath(references.resolve(), folder.resolve())).as_posix()
     lines = [
-        f"{_FIRST_LINE} codes.csv beside this file has the sizes.",
+        f"{_FIRST_LINE}; what it measured is in the CSV files beside this one.",
         "",
         "[study]",
         'name = "codecs"',

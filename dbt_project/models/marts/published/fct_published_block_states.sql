@@ -22,7 +22,7 @@ limits as (
 
 states as (
 
-    {{ block_states('blocks', 'limits', ['label'], ['label', 'model_id']) }}
+    {{ block_states('blocks', 'limits', ['label', 'stated_state'], ['label', 'model_id']) }}
 
 ),
 
@@ -37,6 +37,7 @@ final as (
         {%- for name in tier3_indicators('') %},
         state_{{ name }}
         {%- endfor %},
+        stated_state,
         zone
         {%- for name in tier3_indicators('') %},
         delta_tier3_{{ name }}

@@ -6,12 +6,6 @@ with states as (
 
 ),
 
-blocks as (
-
-    select * from {{ ref('fct_published_blocks') }}
-
-),
-
 measured as (
 
     select * from {{ ref('fct_block_states') }}
@@ -27,30 +21,12 @@ counted as (
         count(*) as block_count,
         count(*) filter (where zone = 'hidden') as hidden_count,
         count(is_silent_notta) as silence_known_count,
-        count(*) filter (where is_silent_notta) as silent_count
-    from states
-    group by label, model_id, coalesce(state_axis, 'unknown')
-
-),
-
-stated as (
-
-    select
-        states.label,
-        states.model_id,
-        coalesce(states.state_axis, 'unknown') as state,
-        count(*) as stated_count,
-        count(*) filter (where blocks.stated_state is distinct from states.state_axis)
+        count(*) filter (where is_silent_notta) as silent_count,
+        count(stated_state) as stated_count,
+        count(stated_state) filter (where stated_state is distinct from state_axis)
             as stated_otherwise_count
     from states
-    inner join blocks
-        on states.label = blocks.label
-        and states.model_id = blocks.model_id
-        and states.image_id = blocks.image_id
-        and states.block_row = blocks.block_row
-        and states.block_col = blocks.block_col
-    where blocks.stated_state is not null
-    group by states.label, states.model_id, coalesce(states.state_axis, 'unknown')
+    group by label, model_id, coalesce(state_axis, 'unknown')
 
 ),
 
@@ -86,15 +62,11 @@ final as (
         counted.hidden_count,
         counted.silence_known_count,
         counted.silent_count,
-        coalesce(stated.stated_count, 0) as stated_block_count,
-        coalesce(stated.stated_otherwise_count, 0) as stated_otherwise_count,
+        counted.stated_count as stated_block_count,
+        counted.stated_otherwise_count,
         coalesce(compared.compared_count, 0) as compared_block_count,
         coalesce(compared.differing_count, 0) as differing_count
     from counted
-    left join stated
-        on counted.label = stated.label
-        and counted.model_id = stated.model_id
-        and counted.state = stated.state
     left join compared
         on counted.label = compared.label
         and counted.model_id = compared.model_id
