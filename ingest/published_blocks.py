@@ -3,13 +3,15 @@
 A table is a CSV, plain or gzip, or Parquet, of one configuration (model and inference path) or of
 both paths side by side, as `fct_blocks` is; or a folder of the generator's
 ``p6_local_quality_data.csv``, one per image (definitions B.2). Files may hold 82 million rows: they
-are read in pieces, and no more is kept than which images came.
+are read in pieces, and no more is kept than which images came. A raw file carries what it was
+written from, so that an unchanged table is not read again.
 """
 
 from __future__ import annotations
 
 import difflib
 import itertools
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,8 +35,10 @@ from upscale_audit.ingest.block_declarations import (
 )
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file, hash_json, name_within, replacing, to_text
+from upscale_audit.ingest.manifests import MANIFEST, describe_code, read_manifest
 from upscale_audit.ingest.schema import arrow_schema
 from upscale_audit.ingest.tables import read_rows
+from upscale_audit.ingest.vouchers import find_stage_vouchers
 
 if TYPE_CHECKING:
     from upscale_audit.ingest.study import Study
@@ -55,6 +59,10 @@ SPARE_COLS = 2
 """Blocks that the last row of an image may lack: the published files lack two an image (E.1)."""
 MISSING = ("", "none", "None", "N/A", "n/a", "NaN", "nan", "NULL", "null", "inf", "-inf", "+inf")
 
+_MADE_FROM = b"upscale_audit"
+"""Key of the Parquet metadata in which a raw file says what it was written from."""
+_CODE = ("published_blocks.py", "block_declarations.py", "schema.py", "tables.py")
+
 _GRID = {
     "block_row": ("row",),
     "block_col": ("col",),
@@ -67,9 +75,10 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 @dataclass
 class _Progress:
-    """What has been read of an entry: its images in order, and where the last one stands."""
+    """What has been read of a file: its images in order, and where the last one stands."""
 
     entry: BlockTable
+    name: str
     seen: dict[Any, str]
     images: dict[Any, list[int]] = field(default_factory=dict)
     last: Any = None
@@ -137,15 +146,46 @@ def import_blocks(
     shards: dict[str, str] = {}
     rows: list[dict[str, Any]] = []
     seen: dict[Any, str] = {}
+    vouched = _find_vouched(study) if study.published_blocks else {}
     for number, entry in enumerate(study.published_blocks):
         files = list_files(entry)
         checked = _check_hashes(entry, files, sha256, read_hashes)
         name = name_shard(number, entry)
-        with replacing(study.raw / name) as temporary:
-            rows += _write_entry(entry, files, checked, temporary, seen)
+        made_from = hash_json([entry.recipe, checked, describe_code("ingest", *_CODE)["sha256"]])
+        kept = _read_kept(study.raw / name, vouched.get(name), made_from)
+        if kept is None:
+            with replacing(study.raw / name) as temporary:
+                kept = _write_entry(entry, files, checked, temporary, seen, made_from)
+        else:
+            seen |= {(entry.label, *image): place for *image, place in kept["images"]}
+        hash_list = to_text(entry.hashes.name) if entry.hashes else None
+        for file in kept["files"]:
+            rows.append(file | checked[file["file_name"]] | {"hash_list": hash_list})
         shards[name] = hash_file(study.raw / name)
     order = ("label", "form", "file_name")
     return shards, sorted(rows, key=lambda row: tuple(row[key] for key in order))
+
+
+def _find_vouched(study: Study) -> Mapping[str, str]:
+    """Give SHA-256 by name of the raw files that the last ingest signed, if it is vouched for."""
+    hashes, path = find_stage_vouchers(study.output, "raw"), study.raw / MANIFEST
+    try:
+        if hashes is not None and hash_file(path) not in hashes:
+            return {}
+        return read_manifest(path, "upscale-audit ingest")["files"]
+    except (OSError, StudyError):
+        return {}
+
+
+def _read_kept(path: Path, sha256: str | None, made_from: str) -> Any:
+    """Read what a raw file of blocks says of itself; None where it is to be written anew."""
+    try:
+        if sha256 is None or hash_file(path) != sha256:
+            return None
+        said = json.loads((pq.read_metadata(path).metadata or {}).get(_MADE_FROM, b"{}"))
+    except OSError:
+        return None
+    return said if said.get("made_from") == made_from else None
 
 
 def _check_hashes(
@@ -200,9 +240,11 @@ def _write_entry(
     checked: Mapping[str, Any],
     target: Path,
     seen: dict[Any, str],
-) -> list[dict[str, Any]]:
-    """Stream an entry's files into one raw file; describe each."""
+    made_from: str,
+) -> dict[str, Any]:
+    """Stream an entry's files into one raw file; describe each, and where images begin."""
     schema, rows = arrow_schema("published_blocks"), []
+    before = len(seen)
     floats = [item.name for item in schema if pa.types.is_floating(item.type)]
     with pq.ParquetWriter(
         target,
@@ -213,7 +255,7 @@ def _write_entry(
         column_encoding=dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
     ) as writer:
         for name, path in files.items():
-            progress = _Progress(entry, seen)
+            progress = _Progress(entry, name, seen)
             constants = _find_constants(entry, name)
             count, pending = 0, []
             for first, batch in _read_batches(entry, path, constants):
@@ -230,14 +272,13 @@ def _write_entry(
             if checked[name]["hash_status"] == "unchecked":
                 _check_whole(path, count + 1, progress)
             facts: dict[str, Any] = {"bytes": path.stat().st_size, "form": entry.form}
-            facts["block_count"] = count
-            model_id = constants.get("model_id")
-            owner = {"label": entry.label, "file_name": name, "model_id": model_id}
-            listed = {"hash_list": to_text(entry.hashes.name) if entry.hashes else None}
-            rows.append(
-                owner | facts | {"image_count": len(progress.images)} | checked[name] | listed
-            )
-    return rows
+            facts |= {"block_count": count, "image_count": len(progress.images)}
+            facts["model_id"] = constants.get("model_id")
+            rows.append({"label": entry.label, "file_name": name} | facts)
+        images = [[*key[1:], seen[key]] for key in itertools.islice(seen, before, None)]
+        written = {"made_from": made_from, "files": rows, "images": images}
+        writer.add_key_value_metadata({_MADE_FROM: json.dumps(written).encode()})
+    return written
 
 
 def _find_constants(entry: BlockTable, name: str) -> dict[str, str]:
@@ -490,14 +531,14 @@ def _begin_image(path: Path, line: int, key: tuple[str, str], progress: _Progres
     entry = progress.entry
     paths = ("notta", "tta") if entry.form == BOTH else (entry.form,)
     for inference_path in paths:
-        place = f"{path} line {line}"
-        former = progress.seen.setdefault((entry.label, inference_path, *key), place)
-        if former != place:
+        image = (entry.label, inference_path, *key)
+        if image in progress.seen:
             raise StudyError(
-                f"{place}: image {key[1]} of {key[0]} ({inference_path}) begins again, which began"
-                f" at {former}; expected all blocks of an image together and once a label: give the"
-                " file as it was published, or another label"
+                f"{path} line {line}: image {key[1]} of {key[0]} ({inference_path}) begins again,"
+                f" which began at {progress.seen[image]}; expected all blocks of an image together"
+                " and once a label: give the file as it was published, or another label"
             )
+        progress.seen[image] = f"{progress.name} line {line}"
     progress.last, progress.images[key] = key, [0, 0, 0]
 
 

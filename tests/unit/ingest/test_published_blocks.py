@@ -6,8 +6,9 @@ import hashlib
 import pyarrow.parquet as pq
 import pytest
 
-from upscale_audit.ingest import block_declarations, schema
+from upscale_audit.ingest import block_declarations, published_blocks, schema
 from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.manifests import MANIFEST
 from upscale_audit.ingest.published_blocks import DATA_NAME, import_blocks
 from upscale_audit.ingest.run import ingest_study, read_raw_manifest
 from upscale_audit.ingest.sources import list_table_sources
@@ -149,6 +150,64 @@ def test_an_ingest_of_published_blocks_alone_is_whole_and_writes_the_same_bytes_
     assert read_raw_manifest(study.raw) == first
     assert first["has_published"] is True
     assert first["recipe"]["published_blocks"][0]["form"] == "notta"
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """Give the list of the raw files that imports write."""
+    names, write = [], published_blocks._write_entry
+
+    def note(entry, *arguments):
+        names.append(entry.file.name)
+        return write(entry, *arguments)
+
+    monkeypatch.setattr(published_blocks, "_write_entry", note)
+    return names
+
+
+def test_an_unchanged_table_is_not_read_again(tmp_path, written):
+    study = declare(tmp_path, make_lines())
+    for _ in range(2):
+        ingest_study(study)
+    assert written == ["blocks.csv"]
+    study = declare(tmp_path, make_lines(rows=4))
+    ingest_study(study)
+    study = declare(tmp_path, make_lines(rows=4), 'path = "tta"')
+    ingest_study(study)
+    assert written == ["blocks.csv"] * 3
+
+
+@pytest.mark.parametrize("harm", ["raw file", "manifest", "code"])
+def test_what_nothing_vouches_for_is_read_again(tmp_path, written, monkeypatch, harm):
+    study = declare(tmp_path, make_lines())
+    ingest_study(study)
+    (path,) = (study.raw / "published_blocks").iterdir()
+    content = path.read_bytes()
+    if harm == "code":
+        monkeypatch.setattr(published_blocks, "_CODE", published_blocks._CODE[:1])
+    else:
+        path.write_bytes(content + b"PAR1")
+    if harm == "manifest":
+        (study.raw / MANIFEST).write_text("{}")
+    ingest_study(study)
+    assert written == ["blocks.csv"] * 2
+    assert (path.read_bytes() == content) is (harm != "code")
+
+
+def test_an_image_of_a_kept_table_is_refused_where_it_begins_again(tmp_path, written):
+    entry = '[[published_blocks]]\nlabel = "p"\nfile = "{}.csv"\npath = "notta"\n'
+    names = ("first", "second")
+    for name in names:
+        (tmp_path / f"{name}.csv").write_text("\n".join([HEADER, *make_lines()]) + "\n")
+        text = "".join(map(entry.format, names[: names.index(name) + 1]))
+        (tmp_path / "study.toml").write_text(f'[study]\nname = "s"\noutput = "out"\n{text}')
+        study = load_study(tmp_path / "study.toml")
+        if name == "first":
+            ingest_study(study)
+    said = "second.csv line 2: image i1 of m .* which began at first.csv line 2"
+    with pytest.raises(StudyError, match=said):
+        ingest_study(study)
+    assert written == ["first.csv", "second.csv"]
 
 
 def test_a_study_without_the_section_has_the_recipe_that_it_had(tmp_path, repository):
