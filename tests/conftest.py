@@ -1,8 +1,10 @@
 """Fixtures every test may use: the sample study, a small study to order, the shared data."""
 
+import fcntl
 import hashlib
 import io
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +19,34 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def pytest_addoption(parser):
-    """Add --no-skips, with which CI lets no test stay away for want of a package or program."""
+    """Add --no-skips, with which CI lets no test stay away for want of a program, and --long."""
     parser.addoption(
         "--no-skips",
         action="store_true",
         help="fail if a test is skipped, but for want of radiographs that may not be shipped",
     )
+    parser.addoption(
+        "--long",
+        action="store_true",
+        help="run the tests marked long too, as do files or tests named on the command line",
+    )
+
+
+def pytest_configure(config):
+    """Let what is named run; keep what dbt parses beside what pytest keeps, for the next run."""
+    # Processes of a run are handed its options: only the first knows what its user named.
+    config.option.long |= config.args_source is pytest.Config.ArgsSource.ARGS
+    os.environ["XDG_CACHE_HOME"] = str(config.rootpath / ".pytest_cache")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave the long tests out of a run of everything, unless it is to have them."""
+    if config.getoption("--long"):
+        return
+    left = [item for item in items if item.get_closest_marker("long")]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
 
 
 @pytest.hookimpl(trylast=True)
@@ -115,6 +139,26 @@ def encode_png(array, **options):
     buffer = io.BytesIO()
     image.save(buffer, "PNG", **options)
     return buffer.getvalue()
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory):
+    """Give a function that makes a folder once for all processes of a run, to each a copy."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def get(name, make):
+        made, whole = shared / f"made_{name}", shared / f"made_{name}.whole"
+        with open(shared / f"made_{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not whole.exists():
+                shutil.rmtree(made, ignore_errors=True)
+                made.mkdir()
+                make(made)
+                whole.touch()
+        return shutil.copytree(made, tmp_path_factory.mktemp(name) / name)
+
+    return get
 
 
 @pytest.fixture(scope="session", name="encode_png")

@@ -183,7 +183,7 @@ def build_warehouse(
         tables=counts["tables"],
         tests=counts["tests"],
         sources_root=job.inputs.manifest["sources_root"],
-        carried_blocks=job.carried_blocks,
+        carried_blocks=job.carried.get(f"{CARRIED_SCHEMA}.{STORED_BLOCKS}", 0),
         reason=job.growth.reason,
         resumed=job.left is not None,
         **axis,
@@ -262,7 +262,7 @@ class _Job:
     def __init__(self, study: Study, database: Path, inputs: Inputs, spark: str | None) -> None:
         self.study, self.database, self.inputs, self.spark = study, database, inputs, spark
         self.folder = study.output / "dbt"
-        self.carried_blocks = 0
+        self.carried: dict[str, int] = {}
         self.database_sha256: str | None = None
         self.left: Interrupted | None = None
         if spark:
@@ -286,9 +286,7 @@ class _Job:
             return self.left.counts
         variables = describe_study(self.study)
         if self.growth.adds:
-            carried = copy_published(self.study, self.database)
-            self.carried_blocks = carried[f"{CARRIED_SCHEMA}.{STORED_BLOCKS}"]
-            variables |= {"carried_blocks": self.carried_blocks, "carried_rows": carried}
+            self.carried = copy_published(self.study, self.database)
         self._create_raw()
         if self.spark:
             variables |= self._compute_on_spark(variables, threads)
@@ -330,7 +328,15 @@ class _Job:
         if finished:
             # Their tests run all the same: they may not have before.
             arguments += ["--indirect-selection", "empty", "--exclude", *sorted(finished)]
-        results = run_dbt(self.study, self.database, arguments, threads, progress, variables)
+        results = run_dbt(
+            self.study,
+            self.database,
+            arguments,
+            threads,
+            progress,
+            variables,
+            carried=self.carried,
+        )
         statuses = [str(item.status) for item in results]
         tables = statuses.count("success") + len(finished)
         return {"tables": tables, "tests": statuses.count("pass")}

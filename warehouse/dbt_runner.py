@@ -13,9 +13,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import duckdb
+
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.plain_paths import plain_path
-from upscale_audit.warehouse.connect import THREADS, check_disk, memory_limit
+from upscale_audit.warehouse.connect import THREADS, check_disk, memory_limit, open_build
+from upscale_audit.warehouse.parse_cache import ParseCache
 from upscale_audit.warehouse.raw import PARAMETER_TEXTS
 
 if TYPE_CHECKING:
@@ -65,6 +68,7 @@ def run_dbt(
     progress: Callable[..., None] | None = None,
     variables: Mapping[str, Any] | None = None,
     target: str = "build",
+    carried: Mapping[str, int] | None = None,
 ) -> list[RunResult]:
     """Run a dbt command on a database with a study's parameters, in this process.
 
@@ -80,6 +84,8 @@ def run_dbt(
     variables : dict, optional
         More dbt variables. dbt renders them as Jinja: no text of a user may be one.
     target : {"build", "spark"}
+    carried : dict, optional
+        Rows of each table, ``schema.name``, to which this build adds.
 
     Returns
     -------
@@ -87,9 +93,10 @@ def run_dbt(
         dbt's results.
     """
     environment, spelt = _describe_run(study, database, threads, variables)
+    environment["UPSCALE_AUDIT_CARRIED"] = json.dumps(carried or {})
     arguments = [*arguments, "--target", target, "--vars", spelt]
     with _environment(environment):
-        return invoke_dbt(arguments, study.output / "dbt", progress)
+        return invoke_dbt(arguments, study.output / "dbt", progress, database)
 
 
 def _describe_run(
@@ -152,9 +159,21 @@ def hand_to_dbt(
 
 
 def invoke_dbt(
-    arguments: Sequence[str], folder: Path, progress: Callable[..., None] | None = None
+    arguments: Sequence[str],
+    folder: Path,
+    progress: Callable[..., None] | None = None,
+    database: Path | None = None,
 ) -> list[RunResult]:
     """Run a dbt command on the project, quietly, its artefacts under `folder`.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+    folder : Path
+    progress : callable, optional
+        As `run_dbt` takes it.
+    database : Path, optional
+        What a failed test's first row is read from.
 
     Returns
     -------
@@ -205,6 +224,7 @@ def invoke_dbt(
         check_disk(folder, None, "\n".join(item.message or "" for item in failed))
         what = "; ".join(
             f"{item.node.name}: {' '.join((item.message or '').split())[:300]}"
+            + _show_first_row(item, database)
             for item in failed[:3]
         )
         raise StudyError(
@@ -212,6 +232,22 @@ def invoke_dbt(
             f" {folder / 'target'} holds the compiled SQL and run_results.json"
         )
     return results
+
+
+def _show_first_row(item: RunResult, database: Path | None) -> str:
+    """Give the first row that a failed test found, as ``, first: column = value``; else nothing."""
+    code = getattr(item.node, "compiled_code", None)
+    if database is None or not code or str(item.status) != "fail":
+        return ""
+    try:
+        with open_build(database) as connection:
+            found = connection.execute(code)
+            names = [name for name, *_ in found.description or ()]
+            row = found.fetchone() or ()
+    except duckdb.Error:
+        return ""
+    values = ", ".join(f"{name} = {value}" for name, value in zip(names, row, strict=False))
+    return f", first: {values[:300]}" if values else ""
 
 
 def _raise_what_ended(result: dbtRunnerResult, folder: Path) -> None:
@@ -237,8 +273,12 @@ def _invoke(
         from dbt.adapters.duckdb.connections import DuckDBConnectionManager
         from dbt.cli.main import dbtRunner
 
+        cache = ParseCache(PROJECT, os.environ.get("UPSCALE_AUDIT_DB", ":memory:"), arguments)
+        cache.bring(artefacts / "target")
         runner = dbtRunner(callbacks=list(callbacks))
         result = runner.invoke([*arguments, *places])
+        if result.exception is None:
+            cache.keep(artefacts / "target")
         # dbt-duckdb keeps its database open for the next run in this process; no one else could.
         DuckDBConnectionManager.close_all_connections()
     gc.collect()

@@ -12,42 +12,63 @@
     number skips those unread. -#}
 {% macro added_blocks() -%}
     {%- if is_growing() -%}
-    where block_number >= {{ var('carried_blocks') }}
+    where block_number >= {{ carried_rows()['intermediate.int_blocks_scored'] }}
     {%- endif -%}
 {%- endmacro %}
 
+{#- Rows that each carried table, `schema.name`, held when a build that adds began; else nothing.
+    No dbt variable: of those any change makes dbt read the whole project anew. -#}
+{% macro carried_rows() %}
+    {{ return(fromjson(env_var('UPSCALE_AUDIT_CARRIED', '{}')) if execute else {}) }}
+{% endmacro %}
+
 {#- Whether this build adds to a copy of the published file. -#}
-{% macro is_growing() %}{{ return(var('carried_blocks', none) is not none) }}{% endmacro %}
+{% macro is_growing() %}{{ return(carried_rows() | length > 0) }}{% endmacro %}
+
+{#- Every table is made in its place, in a transaction that takes back what failed: nobody reads the
+    file before it is published. dbt-duckdb's own makes it beside and renames twice. -#}
+{% materialization table, adapter='duckdb' %}
+    {{ return(make_table(this.incorporate(type='table'), is_added_to=false)) }}
+{% endmaterialization %}
 
 {#- A table that is made anew as a whole, however often and whatever stands there, save in a build
-    that adds: there each carried table gets its new rows once. `carried_rows` is the number of rows
-    that each held when the build began; one that holds others has got them already. -#}
+    that adds: there each carried table gets its new rows once. One with more rows than were
+    carried has got them already. -#}
 {% materialization growing_table, adapter='duckdb' %}
-    {%- set target_table = this.incorporate(type='table') -%}
+    {{ return(make_table(this.incorporate(type='table'), is_added_to=is_growing())) }}
+{% endmaterialization %}
+
+{#- Make a dbt model's table, or add its rows to the one that was carried. -#}
+{% macro make_table(relation, is_added_to) %}
     {%- set existing = load_cached_relation(this) -%}
-    {%- if is_growing() %}{% do check_carried(target_table, existing) %}{% endif -%}
+    {%- if is_added_to %}{% do check_carried(relation, existing) %}{% endif -%}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
-    {%- if existing is not none and not is_growing() %}{% do adapter.drop_relation(existing) %}{% endif -%}
     {% call statement('main') %}
-        {%- if is_growing() %}
-        insert into {{ target_table }} by name ({{ compiled_code }})
+        {%- if is_added_to %}
+        insert into {{ relation }} by name ({{ compiled_code }})
         {%- else %}
-        {{ create_table_as(False, target_table, compiled_code) }}
+        {%- if existing is not none %}drop {{ existing.type }} {{ existing }} cascade;{% endif %}
+        {{ create_table_as(False, relation, compiled_code) }}
         {%- endif %}
     {% endcall %}
-    {% if not is_growing() %}
-        {% do persist_docs(target_table, model) %}
-    {% endif %}
+    {%- if not is_added_to %}{% do persist_docs(relation, model) %}{% endif -%}
     {{ run_hooks(post_hooks, inside_transaction=True) }}
     {% do adapter.commit() %}
-    {{ return({'relations': [target_table]}) }}
-{% endmaterialization %}
+    {{ return({'relations': [relation]}) }}
+{% endmacro %}
+
+{#- Comments of a table's columns, all of which are there: a contract or dbt's own check says so. -#}
+{% macro duckdb__alter_column_comment(relation, column_dict) %}
+    {%- for name, column in column_dict.items() %}
+    comment on column {{ relation }}.{{ name }} is {{ duckdb_escape_comment(column.description) }};
+    {%- endfor %}
+{% endmacro %}
 
 {#- Refuse to add to a table that is not as it was carried. Arguments: its relation, and that of what
     stands there, or none. -#}
 {% macro check_carried(relation, existing) %}
     {%- set name = relation.schema ~ '.' ~ relation.identifier -%}
-    {%- set expected = var('carried_rows', {}).get(name, 'no') -%}
+    {%- set expected = carried_rows().get(name, 'no') -%}
     {%- set found = 'no' -%}
     {%- if existing is not none -%}
     {%- set found = run_query('select count(*) from ' ~ relation).rows[0][0] | int -%}

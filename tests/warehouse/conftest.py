@@ -19,6 +19,9 @@ from upscale_audit.warehouse.build import build_warehouse
 from upscale_audit.warehouse.connect import open_warehouse
 from upscale_audit.warehouse.export import export_tables
 
+WARNINGS = "dbt_warnings.txt"
+"""Beside the sample's outputs: what dbt warned of while they were made."""
+
 
 class _Kept(logging.Handler):
     """A log handler that keeps what it is given, as text."""
@@ -32,37 +35,39 @@ class _Kept(logging.Handler):
 
 
 @pytest.fixture(scope="session")
-def dbt_warnings():
-    """Give the list of what dbt warns of while a session's studies are built."""
-    kept, log = _Kept(), logging.getLogger(dbt_runner.__name__)
-    log.addHandler(kept)
-    yield kept.lines
-    log.removeHandler(kept)
-
-
-@pytest.fixture(scope="session")
-def sample_study(sample_study_file, tmp_path_factory, dbt_warnings):
+def sample_study(sample_study_file, made_once):
     """Give the sample study, complete, its outputs in a folder of the test run."""
-    study = replace(load_study(sample_study_file), output=tmp_path_factory.mktemp("sample"))
-    ingest_study(study, workers=1)
-    build_warehouse(study, threads=2)
-    export_tables(study)
-    return study
+    study = load_study(sample_study_file)
+
+    def make(folder):
+        own = replace(study, output=folder / "out")
+        kept, log = _Kept(), logging.getLogger(dbt_runner.__name__)
+        log.addHandler(kept)
+        ingest_study(own, workers=1)
+        build_warehouse(own, threads=2)
+        export_tables(own)
+        log.removeHandler(kept)
+        (folder / WARNINGS).write_text("\n".join(kept.lines))
+
+    return replace(study, output=made_once("sample", make) / "out")
 
 
 @pytest.fixture(scope="session")
-def small_study_root(new_study_folder, tmp_path_factory):
+def small_study_root(new_study_folder, made_once):
     """Give the folder of a study of three tiny images, ingested, built and exported."""
-    folder = new_study_folder(tmp_path_factory.mktemp("small") / "study")
-    folder.add_model("alpha")
-    folder.add_model("beta", paths=("notta",))
-    for image_id in ("a", "b", "c"):
-        folder.add_image(image_id)
-    study = folder.load(sfrc=[16])
-    ingest_study(study, workers=1)
-    build_warehouse(study)
-    export_tables(study)
-    return folder.root
+
+    def make(root):
+        folder = new_study_folder(root / "study")
+        folder.add_model("alpha")
+        folder.add_model("beta", paths=("notta",))
+        for image_id in ("a", "b", "c"):
+            folder.add_image(image_id)
+        study = folder.load(sfrc=[16])
+        ingest_study(study, workers=1)
+        build_warehouse(study)
+        export_tables(study)
+
+    return made_once("small", make) / "study"
 
 
 @pytest.fixture
@@ -121,23 +126,27 @@ def blocks(query):
 
 
 @pytest.fixture(scope="session")
-def controlled(sample_study, tmp_path_factory):
+def controlled(sample_study, made_once):
     """Give the sample study with four controls added to its five restorers."""
-    root = tmp_path_factory.mktemp("controlled")
-    models = list(sample_study.models)
-    for name, (restorer, make) in MADE.items():
-        folder = root / name
-        folder.mkdir()
-        for path in sample_study.references.iterdir():
-            image = np.asarray(Image.open(path).convert("L"))
-            Image.fromarray(make(image)).save(folder / path.name)
-        models.append(Model(name, folder, None, restorer))
-    models.sort(key=lambda model: model.model_id)
-    lean = replace(sample_study.ingest_parameters, image_metrics=False)
-    study = replace(sample_study, models=tuple(models), output=root / "out", ingest_parameters=lean)
-    ingest_study(study, workers=1)
-    build_warehouse(study)
-    return study
+
+    def describe(root):
+        models = [Model(name, root / name, None, kind) for name, (kind, _) in MADE.items()]
+        models = sorted([*sample_study.models, *models], key=lambda model: model.model_id)
+        lean = replace(sample_study.ingest_parameters, image_metrics=False)
+        changed = {"models": tuple(models), "output": root / "out", "ingest_parameters": lean}
+        return replace(sample_study, **changed)
+
+    def make(root):
+        for name, (_, damage) in MADE.items():
+            (root / name).mkdir()
+            for path in sample_study.references.iterdir():
+                image = np.asarray(Image.open(path).convert("L"))
+                Image.fromarray(damage(image)).save(root / name / path.name)
+        study = describe(root)
+        ingest_study(study, workers=1)
+        build_warehouse(study)
+
+    return describe(made_once("controlled", make))
 
 
 @pytest.fixture(scope="session")
@@ -153,8 +162,8 @@ def draws(sample_study):
 
 
 @pytest.fixture(scope="session")
-def copies(tmp_path_factory):
+def copies(made_once):
     """Give a phantom study, built: tests/warehouse/known_truth.py."""
     from tests.warehouse.known_truth import make_copies
 
-    return make_copies(tmp_path_factory.mktemp("known"))
+    return load_study(made_once("known", make_copies) / "phantoms" / "study.toml")

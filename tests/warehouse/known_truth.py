@@ -48,7 +48,7 @@ def draw_scene(seed, side=384):
 
 
 def make_copies(root):
-    """Make phantoms of six patients of two images each, and build them; give their study."""
+    """Make phantoms of six patients of two images each, and build them."""
     for folder in ("reference", "reference_copied"):
         (root / folder).mkdir()
         for number in range(12):
@@ -61,4 +61,3 @@ def make_copies(root):
     copies = load_study(report.study_file)
     ingest_study(copies, workers=1)
     build_warehouse(copies, threads=2)
-    return copies

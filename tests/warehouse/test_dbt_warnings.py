@@ -2,12 +2,18 @@
 
 import shutil
 
+from tests.warehouse.conftest import WARNINGS
 from upscale_audit.warehouse import dbt_runner
 
 
-def test_a_build_of_the_sample_gives_no_warning_and_no_deprecation(sample_study, dbt_warnings):
+def test_a_build_of_the_sample_gives_no_warning_and_no_deprecation(sample_study):
     assert sample_study.warehouse.is_file()
-    assert dbt_warnings == []
+    assert (sample_study.output.parent / WARNINGS).read_text() == ""
+
+
+def test_the_project_read_anew_gives_none(tmp_path, caplog):
+    dbt_runner.invoke_dbt(["parse", "--no-partial-parse"], tmp_path / "dbt")
+    assert caplog.text == ""
 
 
 def test_a_warning_of_dbt_is_said(monkeypatch, tmp_path, caplog):

@@ -195,14 +195,12 @@ def test_what_was_carried_gets_its_rows_once(small_study, tmp_path):
     carried = copy_published(small_study, database)
     stored = f"{CARRIED_SCHEMA}.{STORED_BLOCKS}"
     assert carried[stored] == 36
-    variables = describe_study(small_study) | {"carried_blocks": 36}
+    variables = describe_study(small_study)
     select = ["run", "--select", STORED_BLOCKS]
-    for rows, flag in ({stored: 35}, []), ({}, []), (carried, ["--full-refresh"]):
+    for rows, flag in ({stored: 35}, []), ({"other": 1}, []), (carried, ["--full-refresh"]):
         said = f"{rows.get(stored, 'no')} rows were carried, 36 are there.*upscale-audit"
         with pytest.raises(StudyError, match=said):
-            run_dbt(
-                small_study, database, select + flag, variables=variables | {"carried_rows": rows}
-            )
+            run_dbt(small_study, database, select + flag, variables=variables, carried=rows)
 
 
 def test_nothing_added_keeps_every_block(plan):

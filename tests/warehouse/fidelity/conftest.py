@@ -17,6 +17,7 @@ from scipy import ndimage
 
 from upscale_audit.ingest.published import METRIC_COLUMNS
 from upscale_audit.ingest.run import ingest_study
+from upscale_audit.ingest.study import load_study
 from upscale_audit.warehouse.build import build_warehouse
 from upscale_audit.warehouse.connect import open_warehouse
 
@@ -276,33 +277,40 @@ def fidelity_boxes():
 
 
 @pytest.fixture(scope="session")
-def fidelity_study(new_study_folder, tmp_path_factory, fidelity_published, fidelity_references):
+def fidelity_study(new_study_folder, made_once, fidelity_published, fidelity_references):
     """Give the study of this folder's module docstring, ingested and built."""
-    folder = new_study_folder(tmp_path_factory.mktemp("fidelity") / "study")
-    for model_id, paths in MODELS.items():
-        folder.add_model(model_id, paths)
-    for number, (image_id, reference) in enumerate(fidelity_references.items()):
-        folder.put(f"{image_id}.png", reference.astype(np.uint8))
-        for index, (model_id, paths) in enumerate(MODELS.items()):
-            if image_id in ODD_SHAPES and model_id not in ("bicubic", "mixed"):
-                continue
-            for inference_path in paths:
-                generator = np.random.default_rng([SEED, number, index, len(inference_path)])
-                restored = restore(model_id, inference_path, image_id, reference, generator)
-                pixels = np.clip(np.round(restored), 0, 255).astype(np.uint8)
-                folder.put(f"{image_id}.png", pixels, model_id, inference_path)
-    write_labels(folder.root)
-    spoil(folder)
-    study = folder.load(
-        labels='entries = "entries.csv"\nboxes = "boxes.csv"\nbox_frame = "reference"\n'
-        + write_published(folder.root, fidelity_published),
-        parameters=f"tile_px = {TILE_PX}",
-    )
-    models = (replace(item, tile_px=OWN_TILES_PX.get(item.model_id)) for item in study.models)
-    study = replace(study, models=tuple(models))
-    ingest_study(study, workers=1)
-    build_warehouse(study, threads=2)
-    return study
+
+    def load(root):
+        study = load_study(root / "study.toml")
+        models = (replace(item, tile_px=OWN_TILES_PX.get(item.model_id)) for item in study.models)
+        return replace(study, models=tuple(models))
+
+    def make(root):
+        folder = new_study_folder(root / "study")
+        for model_id, paths in MODELS.items():
+            folder.add_model(model_id, paths)
+        for number, (image_id, reference) in enumerate(fidelity_references.items()):
+            folder.put(f"{image_id}.png", reference.astype(np.uint8))
+            for index, (model_id, paths) in enumerate(MODELS.items()):
+                if image_id in ODD_SHAPES and model_id not in ("bicubic", "mixed"):
+                    continue
+                for inference_path in paths:
+                    generator = np.random.default_rng([SEED, number, index, len(inference_path)])
+                    restored = restore(model_id, inference_path, image_id, reference, generator)
+                    pixels = np.clip(np.round(restored), 0, 255).astype(np.uint8)
+                    folder.put(f"{image_id}.png", pixels, model_id, inference_path)
+        write_labels(folder.root)
+        spoil(folder)
+        folder.load(
+            labels='entries = "entries.csv"\nboxes = "boxes.csv"\nbox_frame = "reference"\n'
+            + write_published(folder.root, fidelity_published),
+            parameters=f"tile_px = {TILE_PX}",
+        )
+        study = load(folder.root)
+        ingest_study(study, workers=1)
+        build_warehouse(study, threads=2)
+
+    return load(made_once("fidelity", make) / "study")
 
 
 @pytest.fixture(scope="session")
