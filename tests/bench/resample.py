@@ -124,6 +124,7 @@ def resample_study(source, root, images, workers=None, models=MODELS, labelled=0
         "published_results": [],
         "published_locations": [],
         "published_comparisons": [],
+        "published_block_files": [],
     }
     tables = _small_tables(Pairing({}, pairs, ()), manifests, None) | labels
     tables = finish_tables(study, tables, manifests)
