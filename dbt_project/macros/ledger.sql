@@ -1,5 +1,5 @@
 {#- The ledger of a squared error (definitions E.8, [OWN]), scale by scale. For one block or window
-    and one scale: the energies of reference and restored and their product, as integers. With
+    and one scale: the energies of reference and restored and their product, as whole numbers. With
     g = product / reference, the part of restored that is g times the reference is amplitude, too
     small (lost) or too large (exaggerated); the rest is invented. -#}
 
@@ -8,9 +8,10 @@
 {% macro window_scales() %}{{ return([16, 32, 64]) }}{% endmacro %}
 {% macro ledger_kinds() %}{{ return(['invented', 'lost', 'exaggerated']) }}{% endmacro %}
 
-{#- What restored has and the reference has not. Arguments: SQL of the three integers. Result:
-    DOUBLE >= 0, of their unit; a reference turned over (product below 0) counts as lost whole, and
-    what stands in its place as invented. Where the reference is 0, so is the product. -#}
+{#- What restored has and the reference has not. Arguments: SQL of the three whole
+    numbers. Result: DOUBLE >= 0, of their unit; a reference turned over (product below 0) counts as
+    lost whole, and what stands in its place as invented. Where the reference is 0, so is the
+    product. -#}
 {% macro invented(reference, restored, product) -%}
     case
             when {{ product }} > 0
@@ -20,23 +21,31 @@
 {%- endmacro %}
 
 {#- The sums of int_image_ledgers over a group of blocks or windows. Arguments: SQL of the three
-    integers and of what `invented` gives of them, by what they are multiplied to be 4096ths of
+    whole numbers and of what `invented` gives of them, by what they are multiplied to be 4096ths of
     dn2, to which part of it what is invented is rounded, and what the columns' names end in.
     Result: select items, exact; invented and exaggerated in 10,000ths. Invented is rounded once,
     far above what a double leaves unsaid of it, so that the rest of the error is never below 0. -#}
 {% macro ledger_sums(reference, restored, product, invention, unit, parts, suffix) -%}
-    {%- set rounded = 'cast(floor(' ~ parts ~ ' * ' ~ invention ~ ' + 0.5) as bigint)' -%}
-    {{ unit }} * sum({{ reference }}) as reference_energy_{{ suffix }},
-        {{ unit }} * sum({{ product }}) as product_{{ suffix }},
-        {{ unit }} * (sum({{ reference }}) + sum({{ restored }}) - 2 * sum({{ product }}))
+    {%- set rounded = 'floor(' ~ parts ~ ' * ' ~ invention ~ ' + 0.5)' -%}
+    {%- set sums = {} -%}
+    {%- for name, sql in {
+        'reference': reference, 'restored': restored, 'product': product, 'rounded': rounded
+    }.items() -%}
+    {#- Doubles that are whole numbers: their bigint sums are exact however many there are. -#}
+    {%- do sums.update({name: 'sum(cast(' ~ sql ~ ' as bigint))'}) -%}
+    {%- endfor -%}
+    {{ unit }} * {{ sums.reference }} as reference_energy_{{ suffix }},
+        {{ unit }} * {{ sums.product }} as product_{{ suffix }},
+        {{ unit }} * ({{ sums.reference }} + {{ sums.restored }} - 2 * {{ sums.product }})
             as error_{{ suffix }},
-        {{ unit * 10000 // parts }} * sum({{ rounded }}) as invented_{{ suffix }},
-        {{ unit * 10000 // parts }} * sum(
+        {{ unit * 10000 // parts }} * {{ sums.rounded }} as invented_{{ suffix }},
+        {{ unit * 10000 // parts }} * sum(cast(
             case
                 when {{ product }} > {{ reference }}
                     then {{ parts }} * ({{ reference }} + {{ restored }} - 2 * {{ product }})
                         - {{ rounded }}
                 else 0
             end
-        ) as exaggerated_{{ suffix }}
+            as bigint
+        )) as exaggerated_{{ suffix }}
 {%- endmacro %}

@@ -10,7 +10,9 @@ with source as (
 
 ),
 
--- Raw columns have the narrowest type that holds them; products need wider ones.
+-- Raw columns have the narrowest type that holds them; products need wider ones. What a feature or
+-- the ledger is made of is double: their products are whole numbers below 2^53, so exact, and
+-- unlike those of bigint not checked for overflow one by one.
 renamed as (
 
     select
@@ -19,15 +21,15 @@ renamed as (
         block_row,
         block_col,
         is_partial,
-        cast(side_count as integer) as side_count,
-        cast(side16_count as integer) as side16_count,
-        cast(ringing_px as integer) as ringing_px
+        cast(side_count as double) as side_count,
+        cast(side16_count as double) as side16_count,
+        cast(ringing_px as double) as ringing_px
         {%- for image in ['reference'] + inference_paths() %}
         {%- for name in own %},
-        cast({{ image }}_{{ name }} as bigint) as {{ image }}_{{ name }}
+        cast({{ image }}_{{ name }} as double) as {{ image }}_{{ name }}
         {%- endfor %}
         {%- for name in steps %},
-        cast({{ image }}_{{ name }} as integer) as {{ image }}_{{ name }}
+        cast({{ image }}_{{ name }} as double) as {{ image }}_{{ name }}
         {%- endfor %}
         {%- endfor %},
         cast(reference_null_energy as double) as reference_null_energy
@@ -42,7 +44,7 @@ renamed as (
         cast({{ path }}_{{ name }} as double) as {{ path }}_{{ name }},
         {%- endfor %}
         {%- for name in compared %}
-        cast({{ path }}_{{ name }} as bigint) as {{ path }}_{{ name }},
+        cast({{ path }}_{{ name }} as double) as {{ path }}_{{ name }},
         {%- endfor %}
         cast({{ path }}_local_ssim as double) as {{ path }}_local_ssim,
         cast({{ path }}_ringing as double) as {{ path }}_ringing

@@ -1,6 +1,6 @@
 {{ config(materialized='view') }}
 
-{#- Sums over the 64 pixels give everything as exact integers: the spread
+{#- Sums over the 64 pixels give everything as exact whole numbers: the spread
     64 sum(x^2) - sum(x)^2 is the variance times 4096, and so are the Haar energies (definitions
     E.7), which add up to it; products likewise. Features have six decimals, as those of
     int_blocks_mixed, but are doubles: they are multiplied by doubles, and never added up. -#}

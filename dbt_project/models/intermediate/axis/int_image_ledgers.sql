@@ -31,7 +31,7 @@ fine as (
         image_id
         {%- for path in inference_paths() %},
         count({{ path }}_sum) as count_{{ path }},
-        64 * sum(shift_sq_{{ path }}) as shifted_{{ path }}
+        64 * sum(cast(shift_sq_{{ path }} as bigint)) as shifted_{{ path }}
         {%- for scale in block_scales() %},
         {{ ledger_sums(
             'energy_' ~ scale ~ '_reference', 'energy_' ~ scale ~ '_' ~ path,
@@ -54,7 +54,7 @@ cells_8 as (
         cast(block_col as integer) as cell_col,
         1 as block_count
         {%- for image in images %},
-        {{ image }}_sum as sum_{{ image }}
+        cast({{ image }}_sum as integer) as sum_{{ image }}
         {%- endfor %}
     from blocks
     where not is_partial
