@@ -2,7 +2,8 @@
 
 {#- The features of phi6 and the signed ones (definitions E.3, E.10), and the components that types
     of the axis judge, of every block that was measured under notta. Spread and joint are variance
-    and covariance times 4096, exact, as in int_blocks_featured. -#}
+    and covariance times 4096, exact, as in int_blocks_featured. Not yet rounded: who reads it takes
+    six decimals of each, as DECIMAL or as double, whichever costs it less. -#}
 with blocks as (
 
     select * from {{ ref('stg_raw__every_blocks') }}
@@ -28,7 +29,7 @@ energies as (
 
     select
         *,
-        sqrt(cast(reference_spread as double) * notta_spread) as root
+        sqrt(reference_spread * notta_spread) as root
         {%- for image in ['reference', 'notta'] %},
         16 * {{ image }}_detail2 as energy_2_{{ image }},
         4 * {{ image }}_detail4 as energy_4_{{ image }},
@@ -46,37 +47,24 @@ final as (
         image_id,
         is_added
         {%- for name, sql in signed_features('notta').items() %},
-        cast({{ sql }} as {{ fixed() }}) as phi_{{ name }}
+        {{ sql }} as phi_{{ name }}
         {%- endfor %},
         -- 0 for a perfect block, whose joint is its root.
-        cast(
-            sqrt(greatest(
-                0,
-                1 - (notta_joint + 2048 * {{ ssim_c2() }}) / (root + 2048 * {{ ssim_c2() }})
-            ))
-            as {{ fixed() }}
-        ) as phi_structure,
-        cast(
-            case
-                when root > 0 then 1 - notta_joint / root
-                when reference_spread = notta_spread then 0
-                else 1
-            end
-            as {{ fixed() }}
-        ) as phi_decorrelation,
-        cast(
-            ln(notta_spread + 4096 * {{ rounding_variance() }})
-            - ln(reference_spread + 4096 * {{ rounding_variance() }})
-            as {{ fixed() }}
-        ) as phi_gain,
-        cast(
-            ln(
-                reference_spread + notta_spread - 2 * notta_joint + 4096 * {{ rounding_variance() }}
-            ) - ln(reference_spread + 4096 * {{ rounding_variance() }})
-            as {{ fixed() }}
-        ) as phi_error
+        sqrt(greatest(
+            0,
+            1 - (notta_joint + 2048 * {{ ssim_c2() }}) / (root + 2048 * {{ ssim_c2() }})
+        )) as phi_structure,
+        case
+            when root > 0 then 1 - notta_joint / root
+            when reference_spread = notta_spread then 0
+            else 1
+        end as phi_decorrelation,
+        ln(notta_spread + 4096 * {{ rounding_variance() }})
+        - ln(reference_spread + 4096 * {{ rounding_variance() }}) as phi_gain,
+        ln(reference_spread + notta_spread - 2 * notta_joint + 4096 * {{ rounding_variance() }})
+        - ln(reference_spread + 4096 * {{ rounding_variance() }}) as phi_error
         {%- for name, sql in judged_components('notta').items() %},
-        cast({{ sql }} as {{ fixed() }}) as d_{{ name }}
+        {{ sql }} as d_{{ name }}
         {%- endfor %}
     from energies
 

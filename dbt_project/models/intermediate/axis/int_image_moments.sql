@@ -14,6 +14,19 @@
 with blocks as (
 
     select * from {{ ref('int_blocks_mixed') }}
+    where is_added
+
+),
+
+rounded as (
+
+    select
+        model_id,
+        image_id
+        {%- for name in names %},
+        cast(phi_{{ name }} as {{ fixed() }}) as phi_{{ name }}
+        {%- endfor %}
+    from blocks
 
 ),
 
@@ -29,8 +42,7 @@ final as (
         {%- for first, second in products %},
         sum(phi_{{ first }} * phi_{{ second }}) as sum_{{ first }}_{{ second }}
         {%- endfor %}
-    from blocks
-    where is_added
+    from rounded
     group by model_id, image_id
 
 )
