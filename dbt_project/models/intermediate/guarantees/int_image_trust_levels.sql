@@ -1,24 +1,27 @@
 {{ config(materialized=growing_table()) }}
 
 {#- Each score reads the table itself: DuckDB writes out a CTE of blocks that is read more than
-    once, at more than the cost of all the counts. A score that is the same of both paths is read
-    once for both: its level costs more than what is counted by it. -#}
-{%- set passes = {} -%}
+    once, at more than the cost of all the counts. Both paths are read at once: their levels are
+    alike, so pairs of levels are few, and added up by either they cost next to nothing. In a study
+    without LR images no block has that score, and what it counts is added up from another's. -#}
+{%- set scores = {} -%}
+{%- for name in trust_scores('notta') -%}
+{%- set levels = {} -%}
 {%- for path in inference_paths() -%}
-{%- for name, score in trust_scores(path).items() -%}
-{%- do passes.setdefault(score.sql, {'score': score, 'paths': []}).paths.append(path) -%}
+{%- set score = trust_scores(path)[name] -%}
+{%- do levels.update({path: trust_level('(' ~ score.sql ~ ')', score.unit)}) -%}
 {%- endfor -%}
+{%- do scores.update({name: levels}) -%}
 {%- endfor -%}
 with
-{%- for read in passes.values() %}
-{%- set level = trust_level('(' ~ read.score.sql ~ ')', read.score.unit) %}
-counted_{{ loop.index }} as (
+{%- for name, levels in scores.items() if name != 'lr_rms_dn' or var('has_lr', false) %}
+counted_{{ name }} as (
 
     select
         model_id,
-        image_id,
-        cast({{ level }} as smallint) as trust_level
-        {%- for path in read.paths %},
+        image_id
+        {%- for path in inference_paths() %},
+        {{ levels[path] }} as level_{{ path }},
         count(mse_dn2_{{ path }}) as block_count_{{ path }}
         {%- for loss, bad in trust_losses(path).items() %},
         count_if({{ bad.sql }}) as {{ loss }}_count_{{ path }}
@@ -26,32 +29,45 @@ counted_{{ loop.index }} as (
         {%- endfor %}
     from {{ ref('int_blocks_completed') }}
     {{ added_blocks() }}
-    group by model_id, image_id, {{ level }}
+    group by
+        model_id, image_id
+        {%- for level in levels.values() | unique %},
+        {{ level }}
+        {%- endfor %}
 
 ),
 {% endfor %}
-final as (
+added as (
 
     {%- for path in inference_paths() %}
     {%- set last_path = loop.last %}
-    {%- for name, score in trust_scores(path).items() %}
+    {%- for name in scores %}
+    {%- set is_counted = name != 'lr_rms_dn' or var('has_lr', false) %}
+    {%- set level = 'level_' ~ path if is_counted else constant('trust_levels') + 1 %}
     select
         model_id,
         image_id,
         '{{ path }}' as inference_path,
         '{{ name }}' as score,
-        trust_level,
-        block_count_{{ path }} as block_count
+        cast({{ level }} as smallint) as trust_level,
+        cast(sum(block_count_{{ path }}) as bigint) as block_count
         {%- for loss in trust_losses(path) %},
-        {{ loss }}_count_{{ path }} as {{ loss }}_count
+        sum({{ loss }}_count_{{ path }}) as {{ loss }}_count
         {%- endfor %}
-    from counted_{{ (passes | list).index(score.sql) + 1 }}
-    where block_count_{{ path }} > 0
+    from counted_{{ name if is_counted else 'detail_dn2' }}
+    group by model_id, image_id{{ ', ' ~ level if is_counted }}
     {%- if not (last_path and loop.last) %}
     union all
     {%- endif %}
     {%- endfor %}
     {%- endfor %}
+
+),
+
+final as (
+
+    select * from added
+    where block_count > 0
 
 )
 
