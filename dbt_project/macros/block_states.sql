@@ -3,27 +3,9 @@
     a block and its limits share.
     Result: one row per block with the columns of `fct_block_states`, and those. -#}
 {% macro block_states(blocks, limits, carried=[], keys=['model_id']) -%}
-{%- set directions = block_directions('notta') | list -%}
     with judged as (
 
-        select
-            blocks.*,
-            limits.ssim_p90
-            {%- for path in inference_paths() %}
-            {%- for indicator in tier3_indicators(path).values() %},
-            {{ indicator.value }} > limits.{{ indicator.limit }} as {{ indicator.flag }}_{{ path }}
-            {%- endfor %},
-            blocks.local_ssim_{{ path }} >= limits.ssim_p90
-            and blocks.mse_dn2_{{ path }} > limits.mse_q75_dn2
-            and blocks.is_textured_{{ path }} as is_masked_{{ path }}
-            {%- for sql in block_directions(path).values() %},
-            {{ sql }} as direction_{{ loop.index }}_{{ path }}
-            {%- endfor %}
-            {%- endfor %}
-        from {{ blocks }} as blocks
-        inner join {{ limits }} as limits
-            on {% for key in keys %}blocks.{{ key }} = limits.{{ key }}
-            {{- ' and ' if not loop.last }}{% endfor %}
+        {{ judged_blocks(blocks, limits, keys) }}
 
     ),
 
@@ -37,11 +19,7 @@
                 as is_complete_{{ name }}
             {%- endfor %}
             {%- for path in inference_paths() %},
-            {% for _ in directions -%}
-            {{ '+ ' if not loop.first }}cast(direction_{{ loop.index }}_{{ path }} as integer)
-            {%- if not loop.last %}
-            {% endif %}
-            {%- endfor %} as direction_count_{{ path }}
+            {{ direction_count(path) }} as direction_count_{{ path }}
             {%- endfor %}
         from judged
 
@@ -52,28 +30,18 @@
         image_id,
         block_row,
         block_col
-        {%- for name, indicator in tier3_indicators('').items() %},
-        case
-            when not is_complete_{{ name }} then null
-            {%- for state, (notta, tta) in tier3_states().items() %}
-            when {{ '' if notta else 'not ' }}{{ indicator.flag }}_notta
-                and {{ '' if tta else 'not ' }}{{ indicator.flag }}_tta then '{{ state }}'
-            {%- endfor %}
-        end as state_{{ name }}
+        {%- for name in tier3_indicators('') %},
+        {{ tier3_state(name) }} as state_{{ name }}
         {%- endfor %},
         case
             when local_ssim_notta >= ssim_p90 then 'hidden'
             when local_ssim_notta < ssim_p90 then 'visible'
         end as zone
         {%- for path in inference_paths() %},
-        case
-            when direction_count_{{ path }} = 0 then 'None'
-            when direction_count_{{ path }} = 1 then 'Single'
-            when direction_count_{{ path }} > 1 then 'Multi'
-        end as direction_class_{{ path }},
+        {{ direction_class(path) }} as direction_class_{{ path }},
         case
             when direction_count_{{ path }} != 1 then null
-            {%- for direction in directions %}
+            {%- for direction in block_directions(path) %}
             when direction_{{ loop.index }}_{{ path }} then '{{ direction }}'
             {%- endfor %}
         end as direction_{{ path }}
@@ -102,6 +70,58 @@
         {{ column }}
         {%- endfor %}
     from counted
+{%- endmacro %}
+
+{#- Blocks beside their limits, and what is held against these: flags, and whether each direction
+    was taken. Arguments as of block_states. Result: a query. -#}
+{% macro judged_blocks(blocks, limits, keys=['model_id']) -%}
+    select
+            blocks.*,
+            limits.ssim_p90
+            {%- for path in inference_paths() %}
+            {%- for indicator in tier3_indicators(path).values() %},
+            {{ indicator.value }} > limits.{{ indicator.limit }} as {{ indicator.flag }}_{{ path }}
+            {%- endfor %},
+            blocks.local_ssim_{{ path }} >= limits.ssim_p90
+            and blocks.mse_dn2_{{ path }} > limits.mse_q75_dn2
+            and blocks.is_textured_{{ path }} as is_masked_{{ path }}
+            {%- for sql in block_directions(path).values() %},
+            {{ sql }} as direction_{{ loop.index }}_{{ path }}
+            {%- endfor %}
+            {%- endfor %}
+        from {{ blocks }} as blocks
+        inner join {{ limits }} as limits
+            on {% for key in keys %}blocks.{{ key }} = limits.{{ key }}
+            {{- ' and ' if not loop.last }}{% endfor %}
+{%- endmacro %}
+
+{#- In how many directions a block went wrong, from `judged_blocks`. -#}
+{% macro direction_count(path) -%}
+    {%- for _ in block_directions(path) -%}
+    {{ '+ ' if not loop.first }}cast(direction_{{ loop.index }}_{{ path }} as integer)
+            {%- if not loop.last %}
+            {% endif %}
+    {%- endfor %}
+{%- endmacro %}
+
+{#- From that number, and from flags of both paths and whether all that they need is there. -#}
+{% macro direction_class(path) -%}
+    case
+            when direction_count_{{ path }} = 0 then 'None'
+            when direction_count_{{ path }} = 1 then 'Single'
+            when direction_count_{{ path }} > 1 then 'Multi'
+        end
+{%- endmacro %}
+
+{% macro tier3_state(name) -%}
+    {%- set flag = tier3_indicators('')[name].flag -%}
+    case
+            when not is_complete_{{ name }} then null
+            {%- for state, (notta, tta) in tier3_states().items() %}
+            when {{ '' if notta else 'not ' }}{{ flag }}_notta
+                and {{ '' if tta else 'not ' }}{{ flag }}_tta then '{{ state }}'
+            {%- endfor %}
+        end
 {%- endmacro %}
 
 {#- Notta quantities of which limits are quantiles: a name and the SQL that reads it from
