@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from upscale_audit.ingest.block_declarations import MEASURES
-from upscale_audit.ingest.metrics.declared import METRICS, PUBLISHED_NAMES
+from upscale_audit.ingest.metrics.declared import METRICS, PERIOD_NAME, PUBLISHED_NAMES
 from upscale_audit.ingest.published import METRIC_COLUMNS
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """Raised when a column or a manifest is changed or redefined; part of every shard's recipe."""
 
 
@@ -197,6 +197,7 @@ IMAGE_METRICS = (
         Column(metric.name, pa.float64(), metric.unit, f"{metric.description}.")
         for metric in METRICS
     ),
+    Column(PERIOD_NAME, pa.float64(), "px", "Period of that pattern; NULL where nothing repeats."),
     *(
         Column(f"{name}_rounded", pa.float64(), "", f"{name} as the published CSV rounds it.")
         for name in ROUNDED_NAMES

@@ -102,6 +102,8 @@
             'The same for Medium.'),
         ('verdict_low', 1, 'rules', 'C.1', false,
             'The same for Low; below, it is Normal.'),
+        ('repetition_limit', 1.4, none, 'A.4', true,
+            'Strength of repetition from which on an image repeats: is_repeated.'),
         ('frc_low', 0.5, none, 'E.11', false,
             'Correlation of a ring below which a patch agrees no more: frc50_end.'),
         ('frc_high', 0.75, none, 'E.11', false,

@@ -47,7 +47,7 @@
     {{ return([
         'mae', 'noise_sigma_immerkaer', 'noise_sigma_mad', 'blockiness_bef_8',
         'blockiness_ratio_8', 'blockiness_bef_16', 'blockiness_ratio_16', 'blockiness_bef_4',
-        'blockiness_ratio_4', 'ringing_fr', 'fsds', 'haarpsi',
+        'blockiness_ratio_4', 'ringing_fr', 'fsds', 'haarpsi', 'repetition_strength',
     ]) }}
 {% endmacro %}
 

@@ -156,10 +156,16 @@ METRICS = (
     _declare("haarpsi", "", (0.0, 1.0), None, _HIGH, _BOTH,
              "Haar wavelet perceptual similarity of the grey images",
              null_when="if both are black", source=COMPANION),
+    _declare("repetition_strength", "", (1.0, None), None, _LOW, _BOTH,
+             "How far a pattern of one period stands out of the change, above what the reference "
+             "has; 1 = none",
+             null_when="where a side is under 128 px", source=COMPANION),
 )
 # fmt: on
 """Every metric, in the order of the published CSV, then the companions."""
 METRIC_NAMES = tuple(metric.name for metric in METRICS)
+PERIOD_NAME = "repetition_period_px"
+"""Measured beside the metrics; no mean of it says anything, so it is none of them."""
 PUBLISHED_DECIMALS = {m.name: m.published_decimals for m in METRICS if m.source == GENERATOR}
 PUBLISHED_NAMES = tuple(PUBLISHED_DECIMALS)
 """Names of the generator's metrics, in order."""

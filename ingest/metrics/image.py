@@ -42,6 +42,7 @@ from upscale_audit.ingest.metrics.image_loops import (
     sum_plane,
     sum_steps_by_line,
 )
+from upscale_audit.ingest.metrics.repetition import LineSpectra, profile_lines
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -114,6 +115,11 @@ class ImageProfile:
         """(2, 3, ceil(M / 2), ceil(N / 2)) int16: magnitudes of HaarPSI's Haar coefficients."""
         found: npt.NDArray[np.int16] = filter_haar(halve_sums(self.grey))
         return found
+
+    @cached_property
+    def line_spectra(self) -> tuple[LineSpectra, LineSpectra] | None:
+        """Spectra along rows, then along columns; None where a side is under 128 px."""
+        return profile_lines(self.grey)
 
     @cached_property
     def plane_spectra(self) -> tuple[npt.NDArray[np.complex128], ...]:

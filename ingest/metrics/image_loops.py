@@ -524,3 +524,36 @@ def _write_haar(upper, lower, half, total, down, across):
     for col in range(cols):
         middle = col + 5
         across[col] = abs(total[middle + half] - 2 * total[middle] + total[middle - half])
+
+
+@jit
+def sum_shares(spectrum, lowest, noise):
+    """Sum power spectra, each divided by its own mean power.
+
+    Parameters
+    ----------
+    spectrum : (K, L) complex128 array
+    lowest : int
+        The mean is of the places from here on.
+    noise : float
+        Added to the power at each place, above 0.
+
+    Returns
+    -------
+    (L,) float64 array
+        Summed row by row.
+    """
+    rows, cols = spectrum.shape
+    power = np.empty(cols)
+    total = np.zeros(cols)
+    for row in range(rows):
+        line = spectrum[row]
+        band = 0.0
+        for col in range(cols):
+            power[col] = line[col].real ** 2 + line[col].imag ** 2 + noise
+        for col in range(lowest, cols):
+            band += power[col]
+        scale = (cols - lowest) / band
+        for col in range(cols):
+            total[col] += power[col] * scale
+    return total

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from upscale_audit.ingest.kernel import C1, C2
-from upscale_audit.ingest.metrics.declared import METRIC_NAMES
+from upscale_audit.ingest.metrics.declared import METRIC_NAMES, PERIOD_NAME
 from upscale_audit.ingest.metrics.image import SCALE_WEIGHTS, linearise_srgb, pad, spread
 from upscale_audit.ingest.metrics.image_loops import convert_to_lab, sum_plane
 from upscale_audit.ingest.metrics.pair_loops import (
@@ -27,6 +27,7 @@ from upscale_audit.ingest.metrics.pair_loops import (
     sum_high_passed,
     sum_table,
 )
+from upscale_audit.ingest.metrics.repetition import measure_repetition
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -65,8 +66,8 @@ def compare_images(
     Returns
     -------
     dict of str to float or None
-        Keys are `METRIC_NAMES`, in order. None where the metric cannot be computed; never
-        NaN or infinite.
+        Keys are `METRIC_NAMES`, in order, then `PERIOD_NAME`. None where the metric cannot be
+        computed; never NaN or infinite.
 
     Raises
     ------
@@ -94,9 +95,12 @@ def compare_images(
     values["ringing_fr"] = measure_ringing_error(reference.grey, restored.grey, mask)
     values["fsds"] = measure_fsds(reference, restored)
     values["haarpsi"] = measure_haarpsi(reference.haar, restored.haar)
+    values["repetition_strength"], values[PERIOD_NAME] = measure_repetition(
+        reference.line_spectra, restored.line_spectra
+    )
     values |= _compare_measures(reference.measures, restored.measures)
     values |= summarise_local_ssim(local_ssim, compare_edge_blocks(reference.grey, restored.grey))
-    return {name: values[name] for name in METRIC_NAMES}
+    return {name: values[name] for name in (*METRIC_NAMES, PERIOD_NAME)}
 
 
 def _pair_planes(

@@ -120,7 +120,7 @@ def bench_ingest(study):
         "blocks": "`upscale-audit ingest` of blocks, Parquet written",
         "held": "the same, and every image held against its LR image",
         "certify": "`upscale-audit certify` of the eight alone, tables written, no maps",
-        "all": "blocks and the 34 per-image metrics",
+        "all": "blocks and the 35 per-image metrics",
         "patches": "the same with patches of 64 px scanned (sFRC)",
         "published": "the published method's block SSIM, decoding included, 8 x one pair",
         "published all": "the same with its per-image metrics, LPIPS left out",

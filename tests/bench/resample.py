@@ -324,7 +324,7 @@ def mix_metrics(pool, name):
     for (model_id, path), row in sorted(pool.metrics[first].items()):
         other = pool.metrics[second][model_id, path]
         values = {
-            key: None if value is None else weight * value + (1 - weight) * other[key]
+            key: None if None in (value, other[key]) else weight * value + (1 - weight) * other[key]
             for key, value in row.items()
             if not isinstance(value, str) and not key.endswith("_rounded")
         }

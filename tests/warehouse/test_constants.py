@@ -8,7 +8,7 @@ from scipy import stats
 
 from tests.macros import PROJECT, make_environment, read_constants
 from upscale_audit.ingest import kernel, regions, rings
-from upscale_audit.ingest.metrics import pair_loops
+from upscale_audit.ingest.metrics import pair_loops, repetition
 from upscale_audit.restore.phantom import kinds
 from upscale_audit.warehouse import standard
 
@@ -49,6 +49,7 @@ def test_every_fixed_threshold_of_a_rule_is_a_row(query):
         ("ssim_c2", pair_loops._C2),
         ("background_dn", regions.DARK_DN),
         ("background_dn2", regions.FLAT_DN2),
+        ("repetition_limit", repetition.LIMIT),
         ("frc_low", rings.THRESHOLDS[0]),
         ("frc_high", rings.THRESHOLDS[1]),
         ("site_share", kinds.LEAST_SHARE),

@@ -46,6 +46,8 @@ renamed as (
         ringing_fr,
         fsds,
         haarpsi,
+        repetition_strength,
+        repetition_period_px,
         ssim_rounded,
         ms_ssim_rounded,
         psnr_rounded,

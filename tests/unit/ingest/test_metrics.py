@@ -20,6 +20,7 @@ from upscale_audit.ingest.blocks import Measured, measure_pair
 from upscale_audit.ingest.metrics.declared import (
     METRIC_NAMES,
     METRICS,
+    PERIOD_NAME,
     PUBLISHED_NAMES,
     round_published,
 )
@@ -43,6 +44,7 @@ IDENTICAL = {
     "ringing_fr": 0.0,
     "fsds": None,
     "haarpsi": 1.0,
+    "repetition_strength": 1.0,
 }
 # fmt: off
 PUBLISHED_COLUMNS = [
@@ -149,7 +151,7 @@ def test_looks_at_tells_what_a_value_depends_on(pair):
 @pytest.mark.parametrize("image", [draw((176, 200)), paint((168, 171))], ids=["grey", "colour"])
 def test_identical_images(image):
     values = compare(image, image.copy(), np.ones((3, 4), np.float32))
-    assert list(values) == list(METRIC_NAMES)
+    assert list(values) == [*METRIC_NAMES, PERIOD_NAME]
     assert {name: values[name] for name in IDENTICAL} == pytest.approx(IDENTICAL, abs=1e-12)
     assert values["local_quality_mean"] == values["local_quality_min"] == 1.0
     assert values["local_quality_std"] == 0.0

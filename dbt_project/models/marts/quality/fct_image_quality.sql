@@ -26,10 +26,12 @@ final as (
         {%- endfor %}
         {%- for metric in companions %},
         {{ metric }}
+        {%- endfor %},
+        repetition_period_px,
+        {%- for metric in published if metric not in unrounded_metrics() %}
+        {{ metric }}_rounded,
         {%- endfor %}
-        {%- for metric in published if metric not in unrounded_metrics() %},
-        {{ metric }}_rounded
-        {%- endfor %}
+        repetition_strength >= cast({{ constant('repetition_limit') }} as double) as is_repeated
     from measured
     union all
     select
@@ -43,10 +45,12 @@ final as (
         {%- endfor %}
         {%- for metric in companions %},
         null as {{ metric }}
+        {%- endfor %},
+        null as repetition_period_px,
+        {%- for metric in published if metric not in unrounded_metrics() %}
+        {{ metric }} as {{ metric }}_rounded,
         {%- endfor %}
-        {%- for metric in published if metric not in unrounded_metrics() %},
-        {{ metric }} as {{ metric }}_rounded
-        {%- endfor %}
+        null as is_repeated
     from results
 
 )
