@@ -222,3 +222,29 @@ def test_rule_overlap_counts_images_on_which_either_and_both_rules_fire(query):
     found = {tuple(row[:4]): tuple(row[4:]) for row in pairs.iter_rows()}
     assert found == expected
     assert any(both for both, _ in expected.values())
+
+
+def test_only_animevideov3_repeats_without_tta_and_p7_does_not_tell(query, repository):
+    images = query("select * from fct_image_quality where source_id = 'images'")
+    found = images.filter(pl.col("repetition_strength") >= 1.4)
+    assert found.height == 5
+    assert set(found["model_id"]) == {"realesr_animevideov3"}
+    assert set(found["inference_path"]) == {"notta"}
+    assert set(found["repetition_period_px"]) == {2.0}
+    assert images.filter("is_repeated").equals(found)
+    assert images["repetition_period_px"].count() == found.height
+    assert images["is_repeated"].null_count() == 0
+    rest = images.filter(~pl.col("is_repeated") & (pl.col("model_id") != "realesr_animevideov3"))
+    assert rest["repetition_strength"].max() < 1.25
+    asked = query((repository / "analysis/cookbook/what_repeats.sql").read_text().rstrip(";\n"))
+    assert asked.height == 9 * 3
+    assert asked.filter(pl.col("repeated_count") > 0)["image_count"].to_list() == [6, 6, 6]
+    first = asked.row(0, named=True)
+    assert (first["repeated_count"], first["usual_period_px"]) == (5, 2.0)
+    flags = query(
+        "select model_id, inference_path, image_id, is_flagged from fct_rule_flags"
+        " where source_id = 'images' and rule_set = 'v2_current' and rule_id = 'P7'"
+        f" and population = '{first['population']}'"
+    )
+    fired = found.join(flags, on=["model_id", "inference_path", "image_id"])["is_flagged"].sum()
+    assert first["p7_where_repeated_pct"] == pytest.approx(20.0 * fired)

@@ -389,7 +389,8 @@ def test_cookbook_queries_run_as_they_are_and_read_only_the_warehouse(study, fil
     # Of networks that were called, there are none here: tests/unit/analysis_hyra has one. Nor are
     # there patches: tests/warehouse/fidelity/test_sfrc.py; nor LR images: test_consistency.py
     # beside it; nor is anything drawn into these images: test_phantoms.py there. Regions and
-    # content: tests/warehouse/fidelity/test_questions.py. Readers: test_readings.py above it.
+    # content: tests/warehouse/fidelity/test_questions.py. Readers: test_readings.py above it. No
+    # image is measured here: what repeats is asked in tests/warehouse/test_marts.py.
     without = (
         "what_the_lr_image_decides",
         "where_the_lr_image_is_missed",
@@ -403,6 +404,7 @@ def test_cookbook_queries_run_as_they_are_and_read_only_the_warehouse(study, fil
         "what_happens_in_each_region",
         "does_harm_follow_texture",
         "do_flips_follow_contradiction",
+        "what_repeats",
     )
     assert rows or file.stem in without
 
