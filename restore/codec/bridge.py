@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,21 +14,39 @@ from torch import nn
 from torch.nn import functional
 
 from upscale_audit.ingest.errors import StudyError
-from upscale_audit.ingest.files import locked, write_text
+from upscale_audit.ingest.files import canonical_json, locked, write_text
 from upscale_audit.restore.codec import audit
-from upscale_audit.restore.codec.coding import ImageCoder
+from upscale_audit.restore.codec.coding import (
+    ImageCoder,
+    decode_stream,
+    measure_quality,
+    read_latent,
+)
 from upscale_audit.restore.codec.images import find_folder, read_images
-from upscale_audit.restore.codec.jobs import write_png, write_rows
-from upscale_audit.restore.codec.models import load_codec
+from upscale_audit.restore.codec.jobs import write_bytes, write_png, write_rows
+from upscale_audit.restore.codec.models import HEADER, load_codec, read_arrays, write_arrays
+from upscale_audit.restore.codec.streams import SUFFIX
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from upscale_audit.restore.codec.coding import CodedImage
     from upscale_audit.restore.codec.images import GreyImage
     from upscale_audit.restore.codec.models import Codec
 
 
+FORMAT = "upscale-audit-bridge-1"
 CURVE_COLUMNS = ("step", "loss")
+RUN_COLUMNS = (
+    "model_id",
+    "image_id",
+    "file_bytes",
+    "psnr_db",
+    "mse_dn2",
+    "next_draw_mse_dn2",
+    "latent_kept_ratio",
+    "restored_sha256",
+)
 _WIDTH = 24
 _REPORTS = 20
 
@@ -245,6 +264,51 @@ def draw_image(
     return drawn
 
 
+def save_bridge(network: BridgeNetwork, training: dict[str, Any], path: Path) -> None:
+    """Write a bridge and what decided it as a NumPy archive, whole or not at all."""
+    header = canonical_json({"format": FORMAT, "training": training})
+    arrays = {HEADER: np.frombuffer(header.encode(), np.uint8)}
+    arrays |= {name: value.numpy() for name, value in network.state_dict().items()}
+    write_arrays(path, arrays)
+
+
+def load_bridge(path: Path) -> tuple[BridgeNetwork, dict[str, Any]]:
+    """Read a bridge's file; it runs no code, for no pickle is involved.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    network : BridgeNetwork
+    training : dict
+        As `save_bridge` was given it.
+
+    Raises
+    ------
+    StudyError
+        It is no bridge of this version, whole.
+    """
+    repair = "remove it, and codec bridge trains another"
+    arrays = read_arrays(path, "bridge", repair)
+    network = BridgeNetwork()
+    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    try:
+        header = json.loads(arrays.pop(HEADER).tobytes())
+        if header["format"] != FORMAT:
+            raise ValueError(f"format {header['format']!r}, expected {FORMAT!r}")
+        if {name: value.shape for name, value in arrays.items()} != expected:
+            raise ValueError("its arrays are not the network's")
+        if not all(v.dtype == np.float32 and np.isfinite(v).all() for v in arrays.values()):
+            raise ValueError("a weight is no number of 32 bits")
+        training = dict(header["training"])
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise StudyError(f"{path} is no bridge of this version: {error}; {repair}") from None
+    network.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
+    return network.eval(), training
+
+
 def make_bridge_study(
     source: str | Path,
     test: str | Path,
@@ -263,7 +327,8 @@ def make_bridge_study(
     weights : Path
         A codec; its images without a residual are where the bridge starts.
     folder : Path
-        Receives ``restored/``, ``bridge_curve.csv`` and ``study.toml``.
+        Receives ``bridge.npz``, ``bridge_curve.csv``, ``streams/``, ``restored/``,
+        ``bridge_runs.csv`` (a row per model and image, with `RUN_COLUMNS`) and ``study.toml``.
     plan : BridgePlan
     draws : int
         How many images are drawn of each; what two of them do not share, the file did not hold.
@@ -277,9 +342,22 @@ def make_bridge_study(
     Raises
     ------
     StudyError
-        An image is on both sides or too small, or the folder has a study of another origin.
+        The codec is of colour, an image is on both sides or too small, the folder has a study of
+        another origin, or its ``bridge.npz`` is no bridge.
+
+    Notes
+    -----
+    Run again, it keeps a bridge that was trained so, and decodes and draws every file anew: its
+    hashes say whether another process makes the same pixels.
+
+    If a draw were from what the original may be, given the file, then original and draw could
+    change places: `mse_dn2` and `next_draw_mse_dn2` would have one mean. `latent_kept_ratio` is
+    the share of the file's latent values that coding the image again gives: of what was coded
+    all, so that an image with fewer is not what was coded. [OWN]
     """
     codec = load_codec(weights)
+    if codec.design.planes != 1:
+        raise StudyError(f"{weights} codes colour; name a codec of one plane as --weights")
     images, tested = read_images(source), read_images(test)
     both = {image.sha256 for image in images} & {image.sha256 for image in tested}
     if both:
@@ -290,29 +368,78 @@ def make_bridge_study(
     with locked(folder, "codec bridge", setting="--out"):
         path = folder / "study.toml"
         audit.check_own(path)
-        pairs = [(image.grey, _decode(codec, image)) for image in images]
-        network, curve = train_bridge(pairs, plan)
-        write_rows(folder / "bridge_curve.csv", CURVE_COLUMNS, curve)
+        network = _train_or_keep(codec, images, folder, plan)
         models = ["net", *(f"bridge_d{draw}" for draw in range(draws))]
         for model in models:
             (folder / "restored" / model).mkdir(parents=True, exist_ok=True)
+        rows: list[dict[str, Any]] = []
         for done, image in enumerate(tested, start=1):
-            decoded = _decode(codec, image)
-            write_png(folder / "restored" / "net" / f"{image.image_id}.png", decoded)
-            for draw, model in enumerate(models[1:]):
-                drawn = draw_image(network, decoded, plan, draw)
-                write_png(folder / "restored" / model / f"{image.image_id}.png", drawn)
+            coded = ImageCoder(codec, image.grey).code(audit.NETWORK_STEP, None)
+            stream = folder / "streams" / f"{image.image_id}{SUFFIX}"
+            write_bytes(stream, coded.data)
+            decoded = decode_stream(stream.read_bytes(), codec, str(stream))
+            drawn = [draw_image(network, decoded, plan, draw) for draw in range(draws)]
+            for number, (model, pixels) in enumerate(zip(models, [decoded, *drawn], strict=True)):
+                following = drawn[number % draws] if number and draws > 1 else None
+                facts = {"model_id": model, "image_id": image.image_id}
+                facts |= _measure_run(codec, image, coded, pixels, following)
+                file = folder / "restored" / model / f"{image.image_id}.png"
+                rows.append(facts | {"restored_sha256": write_png(file, pixels)})
             if progress is not None:
                 progress(done, len(tested), image.image_id)
+        write_rows(folder / "bridge_runs.csv", RUN_COLUMNS, rows)
         write_text(path, audit.format_study(folder, find_folder(test), models, "net"))
     return path
 
 
-def _decode(codec: Codec, image: GreyImage) -> npt.NDArray[np.uint8]:
-    pixels: npt.NDArray[np.uint8] = (
-        ImageCoder(codec, image.grey).code(audit.NETWORK_STEP, None).pixels
-    )
-    return pixels
+def _train_or_keep(
+    codec: Codec, images: Sequence[GreyImage], folder: Path, plan: BridgePlan
+) -> BridgeNetwork:
+    """Train a bridge, or keep the one that is there and was trained so."""
+    training = {
+        "plan": asdict(plan),
+        "codec": codec.sha256.hex(),
+        "images": {image.image_id: image.sha256 for image in images},
+        "torch": torch.__version__,
+    }
+    path = folder / "bridge.npz"
+    if path.is_file():
+        network, found = load_bridge(path)
+        if found == training:
+            return network
+    pairs = []
+    for image in images:
+        decoded = ImageCoder(codec, image.grey).code(audit.NETWORK_STEP, None).pixels
+        pairs.append((image.grey, decoded))
+    network, curve = train_bridge(pairs, plan)
+    write_rows(folder / "bridge_curve.csv", CURVE_COLUMNS, curve)
+    save_bridge(network, training, path)
+    return network
+
+
+def _measure_run(
+    codec: Codec,
+    image: GreyImage,
+    coded: CodedImage,
+    pixels: npt.NDArray[np.uint8],
+    following: npt.NDArray[np.uint8] | None,
+) -> dict[str, Any]:
+    """Measure what `RUN_COLUMNS` name of one restored image; `following` is the next draw."""
+    again = ImageCoder(codec, pixels).code(audit.NETWORK_STEP, None)
+    kept = read_latent(again.stream, codec) == read_latent(coded.stream, codec)
+    apart = None if following is None else _measure_distance(pixels, following)
+    return {
+        "file_bytes": len(coded.data),
+        "psnr_db": measure_quality(pixels, image.grey)[0],
+        "mse_dn2": _measure_distance(pixels, image.grey),
+        "next_draw_mse_dn2": apart,
+        "latent_kept_ratio": float(kept.mean()),
+    }
+
+
+def _measure_distance(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> float:
+    difference = first.astype(np.int64) - second
+    return float(np.mean(difference * difference))
 
 
 def _draw_pairs(

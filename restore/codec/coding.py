@@ -350,12 +350,17 @@ def _decode_prediction(stream: Stream, codec: Codec | None, name: str) -> npt.ND
         return np.full(stream.shape, level[0], np.float32)
     if codec is None:  # `_check_model` has refused it
         raise TypeError(f"{name}: a latent without its decoder")
+    return _predict_from(codec, read_latent(stream, codec, name), stream.step, stream.shape)
+
+
+def read_latent(stream: Stream, codec: Codec, name: str = "the stream") -> npt.NDArray[np.int8]:
+    """Latent (C, M, N) of a stream of a codec, in its steps; StudyError where it is cut short."""
+    rows, cols = stream.shape
     stride = codec.design.stride_px
     shape = (codec.design.latent_channels, -(-rows // stride), -(-cols // stride))
     data = unpack(stream.latent_packing, stream.latent, math.prod(shape))
     _check_latent(data, math.prod(shape), name)
-    latent = np.frombuffer(data, np.int8).reshape(shape)
-    return _predict_from(codec, latent, stream.step, stream.shape)
+    return np.frombuffer(data, np.int8).reshape(shape)
 
 
 def _check_latent(data: bytes, expected: int, name: str) -> None:

@@ -26,13 +26,16 @@ from upscale_audit.restore.codec.exact import (
 from upscale_audit.restore.codec.networks import CodecDesign, Encoder, make_decoder
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy.typing as npt
 
 
 FORMAT = "upscale-audit-codec-1"
 MAX_FILE_BYTES = 64 * 2**20
 MAX_ARRAYS = 1000
-_HEADER = "header"
+HEADER = "header"
+"""Name of the array that holds a JSON text."""
 _HEADER_READERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -109,16 +112,13 @@ def save_codec(codec: Codec, path: str | Path) -> None:
     The same codec gives the same bytes. Reading it runs no code: no pickle is involved.
     """
     header = {"format": FORMAT, "design": codec.design.describe(), "training": codec.training}
-    arrays: dict[str, Any] = {_HEADER: np.frombuffer(canonical_json(header).encode(), np.uint8)}
+    arrays: dict[str, Any] = {HEADER: np.frombuffer(canonical_json(header).encode(), np.uint8)}
     for number, layer in enumerate(codec.layers):
         arrays[f"decoder.{number}.weight"] = layer.weight
         arrays[f"decoder.{number}.bias"] = layer.bias
     for name, value in codec.encoder.state_dict().items():
         arrays[f"encoder.{name}"] = value.numpy()
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    with replacing(Path(path)) as temporary:
-        temporary.write_bytes(buffer.getvalue())
+    write_arrays(Path(path), arrays)
 
 
 def load_codec(path: str | Path) -> Codec:
@@ -137,9 +137,9 @@ def load_codec(path: str | Path) -> Codec:
     StudyError
         There is no file, or it is not a codec of this version, whole and of the stated design.
     """
-    arrays = _read_arrays(Path(path))
+    arrays = read_arrays(Path(path), "codec", "train one with upscale-audit codec train")
     try:
-        header = json.loads(arrays.pop(_HEADER).tobytes())
+        header = json.loads(arrays.pop(HEADER).tobytes())
         if header["format"] != FORMAT:
             raise ValueError(f"format {header['format']!r}, expected {FORMAT!r}")
         design, training = CodecDesign(**header["design"]), dict(header["training"])
@@ -199,7 +199,33 @@ def _read_array(data: bytes, name: str) -> npt.NDArray[np.number]:
     return flat.reshape(shape, order="F" if is_fortran else "C").copy()
 
 
-def _read_arrays(path: Path) -> Any:
+def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write arrays as a NumPy archive, whole or not at all; equal arrays give equal bytes."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    with replacing(path) as temporary:
+        temporary.write_bytes(buffer.getvalue())
+
+
+def read_arrays(path: Path, thing: str, repair: str) -> dict[str, Any]:
+    """Read what `write_arrays` wrote; no pickle, and no more bytes than `MAX_FILE_BYTES`.
+
+    Parameters
+    ----------
+    path : Path
+    thing, repair : str
+        What the file should be and what makes one, for messages.
+
+    Returns
+    -------
+    dict of array
+        By name.
+
+    Raises
+    ------
+    StudyError
+        There is no file, or it is no such archive.
+    """
     try:
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:
@@ -217,8 +243,6 @@ def _read_arrays(path: Path) -> Any:
                 for item in members
             }
     except FileNotFoundError:
-        raise StudyError(f"no codec at {path}; train one with upscale-audit codec train") from None
+        raise StudyError(f"no {thing} at {path}; {repair}") from None
     except _DAMAGES as error:
-        raise StudyError(
-            f"{path} is no codec: {error}; train one with upscale-audit codec train"
-        ) from None
+        raise StudyError(f"{path} is no {thing}: {error}; {repair}") from None

@@ -1,5 +1,10 @@
 """The Brownian bridge: its equations against Gaussian conditioning, and draws that repeat."""
 
+import csv
+import subprocess
+import sys
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -9,9 +14,11 @@ torch = pytest.importorskip("torch", reason=REASON)
 pytest.importorskip("zfpy", reason=REASON)
 
 from upscale_audit.ingest.errors import StudyError  # noqa: E402
+from upscale_audit.ingest.files import hash_file  # noqa: E402
 from upscale_audit.ingest.study import load_study  # noqa: E402
 from upscale_audit.restore.codec import bridge  # noqa: E402
-from upscale_audit.restore.codec.models import save_codec  # noqa: E402
+from upscale_audit.restore.codec.coding import decode_stream, encode_latent  # noqa: E402
+from upscale_audit.restore.codec.models import load_codec, save_codec  # noqa: E402
 
 PLAN = bridge.BridgePlan(
     bridge_steps=5, noise_share=0.02, steps=40, batch_size=2, crop_px=32, learning_rate=1e-2
@@ -85,17 +92,122 @@ def test_a_seed_draws_the_same_image_again_and_another_seed_another(grey):
         assert torch.equal(value, twice.state_dict()[name])
 
 
-def test_a_study_of_draws_names_the_decoded_image_as_its_baseline(tmp_path, grey, make_codec):
-    for folder, shift in (("train", 0), ("test", 7)):
-        (tmp_path / folder).mkdir()
-        Image.fromarray(np.roll(grey, shift, axis=1)).save(tmp_path / folder / "a.png")
-    save_codec(make_codec(), tmp_path / "codec.npz")
-    given = (tmp_path / "train", tmp_path / "test", tmp_path / "codec.npz", tmp_path / "out")
-    study = load_study(bridge.make_bridge_study(*given, PLAN, 2))
+@pytest.fixture(scope="module")
+def given(tmp_path_factory, grey, make_codec):
+    """Give folders of two images to learn from and of one other, and a codec."""
+    place = tmp_path_factory.mktemp("bridge")
+    for folder, name, shift in (("train", "a", 0), ("train", "b", 3), ("test", "c", 7)):
+        (place / folder).mkdir(exist_ok=True)
+        Image.fromarray(np.roll(grey, shift, axis=1)).save(place / folder / f"{name}.png")
+    save_codec(make_codec(), place / "codec.npz")
+    return place / "train", place / "test", place / "codec.npz"
+
+
+@pytest.fixture(scope="module")
+def made(given, tmp_path_factory):
+    return bridge.make_bridge_study(*given, tmp_path_factory.mktemp("made") / "out", PLAN, 2)
+
+
+def read_runs(folder):
+    with open(folder / "bridge_runs.csv", encoding="utf-8", newline="") as file:
+        return {row["model_id"]: row for row in csv.DictReader(file)}
+
+
+def read_levels(path):
+    with Image.open(path) as image:
+        return np.asarray(image).astype(float)
+
+
+def test_a_study_of_draws_names_the_decoded_image_as_its_baseline(given, made, tmp_path):
+    study = load_study(made)
     assert [model.model_id for model in study.models] == ["bridge_d0", "bridge_d1", "net"]
     assert study.analysis_parameters.baseline_model == "net"
-    assert all((model.notta / "a.png").is_file() for model in study.models)
+    assert all((model.notta / "c.png").is_file() for model in study.models)
+    train, _, weights = given
     with pytest.raises(StudyError, match="learned from"):
-        bridge.make_bridge_study(given[0], given[0], *given[2:], PLAN, 1)
+        bridge.make_bridge_study(train, train, weights, tmp_path, PLAN, 1)
     with pytest.raises(StudyError, match="2 bridge steps"):
         bridge.BridgePlan(bridge_steps=1)
+
+
+def test_net_is_what_the_file_decodes_to_and_runs_say_what_was_measured(given, made, grey):
+    folder, codec = made.parent, load_codec(given[2])
+    data = (folder / "streams" / "c.uac").read_bytes()
+    original = np.roll(grey, 7, axis=1)
+    images = {
+        model: read_levels(folder / "restored" / model / "c.png")
+        for model in ("net", "bridge_d0", "bridge_d1")
+    }
+    assert np.array_equal(images["net"], decode_stream(data, codec))
+    latents = {
+        model: np.rint(encode_latent(codec, image.astype(np.uint8)))
+        for model, image in (images | {"original": original}).items()
+    }
+    apart = np.mean((images["bridge_d0"] - images["bridge_d1"]) ** 2)
+    assert apart > 0
+    for model, row in read_runs(folder).items():
+        assert int(row["file_bytes"]) == len(data)
+        error = np.mean((images[model] - original) ** 2)
+        assert float(row["mse_dn2"]) == pytest.approx(error)
+        assert float(row["psnr_db"]) == pytest.approx(10 * np.log10(255**2 / error))
+        kept = np.mean(latents[model] == latents["original"])
+        assert float(row["latent_kept_ratio"]) == pytest.approx(kept)
+        found = row["next_draw_mse_dn2"]
+        assert found == "" if model == "net" else float(found) == pytest.approx(apart)
+
+
+def test_another_process_keeps_the_bridge_and_draws_the_same_pixels(given, made):
+    folder = made.parent
+    before, weights = read_runs(folder), (folder / "bridge.npz").read_bytes()
+    (folder / "bridge_curve.csv").unlink()
+    for file in folder.glob("restored/*/*.png"):
+        file.unlink()
+    code = (
+        "import sys; from pathlib import Path; from upscale_audit.restore.codec import bridge;"
+        "train, test, weights, out = map(Path, sys.argv[1:]);"
+        f"bridge.make_bridge_study(train, test, weights, out, bridge.{PLAN!r}, 2)"
+    )
+    subprocess.run([sys.executable, "-c", code, *map(str, (*given, folder))], check=True)
+    assert read_runs(folder) == before
+    assert (folder / "bridge.npz").read_bytes() == weights
+    assert not (folder / "bridge_curve.csv").exists()  # nothing was trained
+    for model, row in before.items():
+        assert hash_file(folder / "restored" / model / "c.png") == row["restored_sha256"]
+
+
+def test_another_plan_trains_another_bridge_and_what_is_no_bridge_is_refused(given, tmp_path):
+    bridge.make_bridge_study(*given, tmp_path, replace(PLAN, steps=1), 1)
+    first = (tmp_path / "bridge.npz").read_bytes()
+    bridge.make_bridge_study(*given, tmp_path, replace(PLAN, steps=2), 1)
+    assert (tmp_path / "bridge.npz").read_bytes() != first
+    assert read_runs(tmp_path)["bridge_d0"]["next_draw_mse_dn2"] == ""  # there is one draw
+    (tmp_path / "bridge.npz").write_bytes(given[2].read_bytes())
+    with pytest.raises(StudyError, match=r"no bridge of this version.*remove it"):
+        bridge.make_bridge_study(*given, tmp_path, PLAN, 1)
+    (tmp_path / "bridge.npz").write_bytes(first[:-9])
+    with pytest.raises(StudyError, match=r"is no bridge: .*remove it"):
+        bridge.make_bridge_study(*given, tmp_path, PLAN, 1)
+
+
+@pytest.mark.parametrize("damage", ["shape", "kind", "number"])
+def test_weights_that_are_not_the_networks_are_refused(network, tmp_path, damage):
+    trained, _ = network
+    bridge.save_bridge(trained, {"seed": 1}, tmp_path / "bridge.npz")
+    assert bridge.load_bridge(tmp_path / "bridge.npz")[1] == {"seed": 1}
+    with np.load(tmp_path / "bridge.npz") as file:
+        arrays = dict(file)
+    name = "body.0.bias"
+    changed = {
+        "shape": arrays[name][:-1],
+        "kind": arrays[name].astype(np.float64),
+        "number": np.full_like(arrays[name], np.nan),
+    }
+    np.savez(tmp_path / "bridge.npz", **(arrays | {name: changed[damage]}))
+    with pytest.raises(StudyError, match="no bridge of this version"):
+        bridge.load_bridge(tmp_path / "bridge.npz")
+
+
+def test_a_codec_of_colour_is_refused(given, make_codec, tmp_path):
+    save_codec(make_codec(planes=3), tmp_path / "colour.npz")
+    with pytest.raises(StudyError, match="one plane"):
+        bridge.make_bridge_study(*given[:2], tmp_path / "colour.npz", tmp_path / "out", PLAN, 1)
