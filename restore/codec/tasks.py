@@ -63,7 +63,7 @@ def measure_tasks(
     StudyError
         The study has no references, no restored image has one, or two sizes differ.
     """
-    references = {image.image_id: image.grey for image in read_images(study.path)}
+    references = {image.image_id: image.grey for image in read_images(study.reference_folder)}
     found = {name: (find_edges(grey), find_foreground(grey)) for name, grey in references.items()}
     shifts = _read_shifts(study.output / "readings" / "readings.parquet")
     folders = [(model.model_id, "notta", model.notta) for model in study.models]

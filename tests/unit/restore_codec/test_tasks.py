@@ -1,6 +1,7 @@
 """Tasks after decoding: edges and areas that can be counted by hand."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -110,3 +111,9 @@ def test_another_size_is_an_error(study, tmp_path, grey):
     Image.fromarray(grey[:-1]).save(tmp_path / "flat" / "b.png")
     with pytest.raises(StudyError, match="expected 83x61 px"):
         tasks.measure_tasks(study, tmp_path / "tables")
+
+
+def test_without_references_there_is_nothing_to_compare_with(study, tmp_path):
+    published_only = replace(study, references=None)
+    with pytest.raises(StudyError, match="names no images: expected references"):
+        tasks.measure_tasks(published_only, tmp_path / "tables")
