@@ -199,7 +199,7 @@ def _read_array(data: bytes, name: str) -> npt.NDArray[np.number]:
     return flat.reshape(shape, order="F" if is_fortran else "C").copy()
 
 
-def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     """Write arrays as a NumPy archive, whole or not at all; equal arrays give equal bytes."""
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
