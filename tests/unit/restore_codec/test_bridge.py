@@ -99,7 +99,12 @@ def given(tmp_path_factory, grey, make_codec):
     for folder, name, shift in (("train", "a", 0), ("train", "b", 3), ("test", "c", 7)):
         (place / folder).mkdir(exist_ok=True)
         Image.fromarray(np.roll(grey, shift, axis=1)).save(place / folder / f"{name}.png")
-    save_codec(make_codec(), place / "codec.npz")
+    codec = make_codec()
+    last = codec.encoder.body[-1]
+    with torch.no_grad():  # so that its latents, all near 0 without training, differ
+        last.weight.mul_(100)
+        last.bias.mul_(100)
+    save_codec(codec, place / "codec.npz")
     return place / "train", place / "test", place / "codec.npz"
 
 
@@ -152,6 +157,7 @@ def test_net_is_what_the_file_decodes_to_and_runs_say_what_was_measured(given, m
         assert float(row["psnr_db"]) == pytest.approx(10 * np.log10(255**2 / error))
         kept = np.mean(latents[model] == latents["original"])
         assert float(row["latent_kept_ratio"]) == pytest.approx(kept)
+        assert kept < 1
         found = row["next_draw_mse_dn2"]
         assert found == "" if model == "net" else float(found) == pytest.approx(apart)
 
