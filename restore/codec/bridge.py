@@ -309,6 +309,22 @@ def load_bridge(path: Path) -> tuple[BridgeNetwork, dict[str, Any]]:
     return network.eval(), training
 
 
+@dataclass(frozen=True)
+class BridgeReport:
+    """What `make_bridge_study` did.
+
+    Attributes
+    ----------
+    study : Path
+        The study file.
+    is_trained : bool
+        False where the bridge that was there is kept.
+    """
+
+    study: Path
+    is_trained: bool
+
+
 def make_bridge_study(
     source: str | Path,
     test: str | Path,
@@ -317,7 +333,7 @@ def make_bridge_study(
     plan: BridgePlan,
     draws: int,
     progress: Callable[..., None] | None = None,
-) -> Path:
+) -> BridgeReport:
     """Train a bridge after a codec, draw every test image, and write a study of the results.
 
     Parameters
@@ -336,8 +352,8 @@ def make_bridge_study(
 
     Returns
     -------
-    Path
-        The study: ``net`` (the decoded image, its baseline) and ``bridge_d0``, ``bridge_d1``, ...
+    BridgeReport
+        Its study has ``net`` (the decoded image, its baseline), ``bridge_d0``, ``bridge_d1``, ...
 
     Raises
     ------
@@ -368,7 +384,7 @@ def make_bridge_study(
     with locked(folder, "codec bridge", setting="--out"):
         path = folder / "study.toml"
         audit.check_own(path)
-        network = _train_or_keep(codec, images, folder, plan)
+        network, is_trained = _train_or_keep(codec, images, folder, plan)
         models = ["net", *(f"bridge_d{draw}" for draw in range(draws))]
         for model in models:
             (folder / "restored" / model).mkdir(parents=True, exist_ok=True)
@@ -389,13 +405,13 @@ def make_bridge_study(
                 progress(done, len(tested), image.image_id)
         write_rows(folder / "bridge_runs.csv", RUN_COLUMNS, rows)
         write_text(path, audit.format_study(folder, find_folder(test), models, "net"))
-    return path
+    return BridgeReport(path, is_trained)
 
 
 def _train_or_keep(
     codec: Codec, images: Sequence[GreyImage], folder: Path, plan: BridgePlan
-) -> BridgeNetwork:
-    """Train a bridge, or keep the one that is there and was trained so."""
+) -> tuple[BridgeNetwork, bool]:
+    """Train a bridge, or keep the one that is there and was trained so; and whether it trained."""
     training = {
         "plan": asdict(plan),
         "codec": codec.sha256.hex(),
@@ -406,7 +422,7 @@ def _train_or_keep(
     if path.is_file():
         network, found = load_bridge(path)
         if found == training:
-            return network
+            return network, False
     pairs = []
     for image in images:
         decoded = ImageCoder(codec, image.grey).code(audit.NETWORK_STEP, None).pixels
@@ -414,7 +430,7 @@ def _train_or_keep(
     network, curve = train_bridge(pairs, plan)
     write_rows(folder / "bridge_curve.csv", CURVE_COLUMNS, curve)
     save_bridge(network, training, path)
-    return network
+    return network, True
 
 
 def _measure_run(

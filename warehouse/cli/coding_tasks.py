@@ -163,7 +163,7 @@ def _bridge(options: argparse.Namespace) -> int:
         seed=options.seed,
     )
     with Progress("codec bridge", "images") as progress, writing(options.out):
-        study = module.make_bridge_study(
+        report = module.make_bridge_study(
             options.study,
             options.test,
             options.weights,
@@ -172,5 +172,7 @@ def _bridge(options: argparse.Namespace) -> int:
             options.draws,
             progress,
         )
-    say(f"audit them: upscale-audit run {study}")
+    done = "trained" if report.is_trained else "kept"
+    say(f"{done} {options.out / 'bridge.npz'}; bridge_runs.csv has every image")
+    say(f"audit them: upscale-audit run {report.study}")
     return EXIT_OK

@@ -110,7 +110,9 @@ def given(tmp_path_factory, grey, make_codec):
 
 @pytest.fixture(scope="module")
 def made(given, tmp_path_factory):
-    return bridge.make_bridge_study(*given, tmp_path_factory.mktemp("made") / "out", PLAN, 2)
+    report = bridge.make_bridge_study(*given, tmp_path_factory.mktemp("made") / "out", PLAN, 2)
+    assert report.is_trained
+    return report.study
 
 
 def read_runs(folder):
@@ -171,7 +173,8 @@ def test_another_process_keeps_the_bridge_and_draws_the_same_pixels(given, made)
     code = (
         "import sys; from pathlib import Path; from upscale_audit.restore.codec import bridge;"
         "train, test, weights, out = map(Path, sys.argv[1:]);"
-        f"bridge.make_bridge_study(train, test, weights, out, bridge.{PLAN!r}, 2)"
+        f"report = bridge.make_bridge_study(train, test, weights, out, bridge.{PLAN!r}, 2);"
+        "sys.exit(int(report.is_trained))"
     )
     subprocess.run([sys.executable, "-c", code, *map(str, (*given, folder))], check=True)
     assert read_runs(folder) == before
