@@ -15,6 +15,8 @@ from upscale_audit.ingest.run import ingest_study
 from upscale_audit.warehouse.connect import check_disk, open_warehouse, saying_database_errors
 from upscale_audit.warehouse.export import export_tables
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):

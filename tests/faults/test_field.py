@@ -144,6 +144,7 @@ def test_ages_in_months_and_days_are_whole_years(measure):
     assert [row["age_years"] for row in rows] == [60, 1, 0]
 
 
+@pytest.mark.long
 @pytest.mark.shared_data
 def test_a_patient_with_and_without_leading_zeros_is_one(measure, field):
     measure("10")
@@ -271,6 +272,7 @@ def test_what_desktops_leave_is_passed_over_and_another_file_is_listed(measure):
     }
 
 
+@pytest.mark.long
 @pytest.mark.shared_data
 @pytest.mark.parametrize("case", ["30", "34"])
 def test_gaps_in_metrics_leave_null_and_never_nan(measure, field, case):

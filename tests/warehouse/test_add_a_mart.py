@@ -10,6 +10,8 @@ import sys
 import pyarrow.parquet as pq
 import pytest
 
+pytestmark = pytest.mark.long
+
 ROOMS = ("analysis", "dbt_project", "ingest", "restore", "warehouse")
 FILE = re.compile(r"In\s+`([\w./-]+)`:\n\n```\w+\n(.*?)```", re.DOTALL)
 COMMAND = re.compile(r"^\$ upscale-audit (.*)$", re.MULTILINE)

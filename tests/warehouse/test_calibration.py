@@ -23,6 +23,8 @@ from tests.calibration.studies import (
 from upscale_audit.warehouse.build import build_warehouse
 from upscale_audit.warehouse.connect import open_warehouse
 
+pytestmark = pytest.mark.long
+
 TRUTH = Truth()
 
 

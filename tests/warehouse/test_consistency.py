@@ -228,12 +228,14 @@ def measure(study, read_rows):
     return read_rows(study.raw, "images"), [(row["file_name"], row["reason"]) for row in rejects]
 
 
+@pytest.mark.long
 def test_the_rule_is_found_where_the_study_states_none(changed):
     with open_warehouse(changed.warehouse) as connection:
         rows = connection.sql("select lr_rule, lr_scale, lr_rule_status from dim_images").fetchall()
     assert rows == [("antialiased", 2, "verified")] * 3
 
 
+@pytest.mark.long
 def test_lr_files_that_prove_nothing_are_said_and_never_judged(changed, read_rows):
     lr = changed.lr.folder
     Image.open(lr / "rg1_r0c0.png").transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(

@@ -12,6 +12,8 @@ from upscale_audit.ingest.run import ingest_study
 from upscale_audit.warehouse.build import build_warehouse
 from upscale_audit.warehouse.connect import open_warehouse
 
+pytestmark = pytest.mark.long
+
 SIDE, TILE_PX, IMAGES, PATIENTS = 256, 64, 12, 9
 MODELS = {
     "bicubic": ("notta",),

@@ -19,6 +19,8 @@ from upscale_audit.warehouse.build import build_warehouse
 from upscale_audit.warehouse.cli.main import main
 from upscale_audit.warehouse.connect import open_warehouse
 
+pytestmark = pytest.mark.long
+
 BLOCK = np.arange(64, dtype=np.uint8).reshape(8, 8)
 LEVELS = (0, 255, 128, 128, *range(10, 250, 20))
 SHIFT = 3

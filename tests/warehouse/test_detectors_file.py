@@ -15,6 +15,8 @@ from upscale_audit.warehouse.detectors import Measured, read_detectors, write_de
 from upscale_audit.warehouse.proof.verify import verify
 from upscale_audit.warehouse.value_files import format_document
 
+pytestmark = pytest.mark.long
+
 KEY = ("model_id", "inference_path", "detector", "reading", "level_ratio")
 
 

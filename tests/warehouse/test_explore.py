@@ -17,6 +17,8 @@ from PIL import Image
 from tests.browser import check_accessible, needs_browser, open_browser
 from tests.explorer import serving
 
+pytestmark = pytest.mark.long
+
 pytest.importorskip("bokeh", reason="pip install 'upscale-audit[explore]'")
 
 MODEL, IMAGE = "upscayl_digital", "rg1_r1c0"

@@ -32,6 +32,8 @@ from upscale_audit.warehouse.hyra import HyraFolder
 from upscale_audit.warehouse.proof.provenance import describe_build, describe_study
 from upscale_audit.warehouse.proof.verify import verify
 
+pytestmark = pytest.mark.long
+
 OF_THE_BASIS = {
     f"{name}.parquet"
     for name in ("dim_study", "mart_axis1_multiverse", "mart_pca_basis", "mart_provenance")

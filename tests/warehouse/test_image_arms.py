@@ -20,6 +20,8 @@ from upscale_audit.warehouse.build import build_warehouse
 from upscale_audit.warehouse.connect import open_warehouse
 from upscale_audit.warehouse.detectors import write_detectors
 
+pytestmark = pytest.mark.long
+
 PARAMETERS = PhantomParameters(
     arms=IMAGE_ARMS, kinds=("nodule_16", "erase"), contrasts_dn=(0, 16), site_count=4
 )

@@ -14,6 +14,8 @@ pydicom = pytest.importorskip("pydicom", reason="pip install 'upscale-audit[dico
 from pydicom.dataset import Dataset, FileMetaDataset  # noqa: E402
 from pydicom.uid import ExplicitVRLittleEndian  # noqa: E402
 
+pytestmark = pytest.mark.long
+
 NUMBERS = range(1, 7)
 
 

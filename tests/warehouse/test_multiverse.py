@@ -10,6 +10,8 @@ from sklearn.decomposition import PCA
 
 from upscale_audit.warehouse.connect import open_warehouse
 
+pytestmark = pytest.mark.long
+
 Q, C1, C2 = 1 / 12, 6.5025, 58.5225
 SPACES = {
     "phi5": ["luminance", "contrast", "gain_2", "gain_4", "gain_8"],

@@ -102,6 +102,7 @@ def test_the_zip_holds_the_folder_and_verifies_unpacked(paper, read_tree, tmp_pa
     assert subprocess.run(command, cwd=tmp_path).returncode == 0
 
 
+@pytest.mark.long
 def test_a_flipped_byte_anywhere_in_the_folder_is_found(paper, tmp_path):
     folder = tmp_path / "paper"
     shutil.copytree(paper.folder, folder)

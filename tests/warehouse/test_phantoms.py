@@ -13,6 +13,8 @@ from tests.warehouse.known_truth import PARAMETERS
 from upscale_audit.analysis.lqd.marks import read_marks
 from upscale_audit.warehouse.connect import open_warehouse
 
+pytestmark = pytest.mark.long
+
 GROUP = ("model_id", "arm", "kind", "signal_part", "contrast_dn")
 
 

@@ -164,6 +164,7 @@ def read_hashes(study):
     ]
 
 
+@pytest.mark.long
 def test_recipes_and_contents_move_only_with_what_they_name(small_study):
     before = read_hashes(small_study)
     parameters = replace(small_study.analysis_parameters, bootstrap_seed="other")
@@ -183,6 +184,7 @@ def test_recipes_and_contents_move_only_with_what_they_name(small_study):
     assert again[2] == before[2]
 
 
+@pytest.mark.long
 def test_labels_refused_files_and_published_files_are_sources_too(tiny_study):
     root = tiny_study.root
     header = "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,"

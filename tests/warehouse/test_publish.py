@@ -32,6 +32,7 @@ from upscale_audit.warehouse.docs import write_docs
 from upscale_audit.warehouse.export import export_tables
 
 
+@pytest.mark.long
 def test_exports_are_the_same_bytes_at_one_and_two_threads_and_twice(sample_study):
     sums = sample_study.output / "exports" / "SHA256SUMS"
     first = sums.read_bytes()
@@ -219,6 +220,7 @@ def test_a_damaged_shard_stops_the_build_and_the_old_warehouse_stands(small_stud
     assert not list(small_study.output.glob(".warehouse*"))
 
 
+@pytest.mark.long
 def test_a_failed_data_test_publishes_nothing_and_is_named(small_study):
     """A shard with one block twice, and a manifest that agrees with it."""
     before = hash_file(small_study.warehouse)
@@ -281,6 +283,7 @@ def test_a_source_list_that_is_gone_and_struck_off_stops_the_build(tiny_study):
         build_warehouse(study)
 
 
+@pytest.mark.long
 def test_a_reader_keeps_its_snapshot_through_a_publication(small_study):
     with open_warehouse(small_study.warehouse) as old:
         count = old.sql("select count(*) from fct_blocks").fetchall()
@@ -290,6 +293,7 @@ def test_a_reader_keeps_its_snapshot_through_a_publication(small_study):
         assert new.sql("select count(*) from fct_blocks").fetchall() == count
 
 
+@pytest.mark.long
 def test_a_build_killed_at_any_moment_leaves_the_old_warehouse_and_can_be_rerun(small_study):
     export_tables(small_study)
     with open_warehouse(small_study.warehouse) as connection:
@@ -311,6 +315,7 @@ def test_a_build_killed_at_any_moment_leaves_the_old_warehouse_and_can_be_rerun(
     assert not list(small_study.output.glob(".warehouse*"))
 
 
+@pytest.mark.long
 def test_a_manifest_never_stands_beside_another_builds_database(small_study, monkeypatch):
     manifest, found = small_study.output / "warehouse.manifest.json", []
     replace_file = os.replace
@@ -365,6 +370,7 @@ def test_missing_stages_name_the_command_that_makes_them(tiny_study):
         write_docs(study)
 
 
+@pytest.mark.long
 def test_a_warehouse_that_is_no_database_is_an_error_that_names_the_repair(small_study):
     small_study.warehouse.chmod(0o644)
     small_study.warehouse.write_bytes(b"not a database, but long enough to look like a file" * 99)
@@ -410,6 +416,7 @@ def test_an_unknown_table_lists_those_there_are(small_study):
         export_tables(small_study, ["fct_block"])
 
 
+@pytest.mark.long
 def test_models_without_tta_have_null_and_partial_blocks_no_measure(study_folder):
     study_folder.add_model("alpha", paths=("notta",))
     for image_id in ("a", "b"):
@@ -425,6 +432,7 @@ def test_models_without_tta_have_null_and_partial_blocks_no_measure(study_folder
     assert rows == [(False, 16, 16, 0, 0), (True, 14, 0, 0, 0)]
 
 
+@pytest.mark.long
 def test_a_perfect_restorer_has_no_contrast_and_the_mart_says_so(study_folder):
     study_folder.add_model("perfect", paths=("notta",))
     study_folder.add_image("a")
@@ -464,6 +472,7 @@ def test_the_documentation_builds_offline_as_one_page(small_study):
 READY = "Welcome to the auto-generated documentation"
 
 
+@pytest.mark.long
 @needs_browser
 def test_a_browser_shows_the_documentation_under_its_policy(small_study, tmp_path):
     page = write_docs(small_study)
@@ -472,6 +481,7 @@ def test_a_browser_shows_the_documentation_under_its_policy(small_study, tmp_pat
     assert READY in shown
 
 
+@pytest.mark.long
 def test_the_documentation_is_the_same_bytes_twice_and_of_no_machine(small_study, repository):
     page = write_docs(small_study)
     first = page.read_bytes()

@@ -28,6 +28,8 @@ from upscale_audit.warehouse.build import build_warehouse
 from upscale_audit.warehouse.connect import open_warehouse
 from upscale_audit.warehouse.hyra import CompanionFolder, read_readings
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):

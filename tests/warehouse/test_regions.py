@@ -20,6 +20,8 @@ from upscale_audit.ingest.study import load_study
 from upscale_audit.warehouse.build import build_warehouse
 from upscale_audit.warehouse.connect import open_warehouse
 
+pytestmark = pytest.mark.long
+
 SHAPE = (64, 76)
 NAMES = [
     f"{patient:08}_{number:03}" for patient in range(1, 19) for number in range(1 + (patient < 4))

@@ -13,6 +13,8 @@ from upscale_audit.ingest.study import load_study
 from upscale_audit.warehouse import build
 from upscale_audit.warehouse.export import export_tables
 
+pytestmark = pytest.mark.long
+
 KILLED = """
 import os, signal, sys
 from upscale_audit.ingest.study import load_study

@@ -7,6 +7,8 @@ import pytest
 from tests.faults.common import Failure
 from tests.faults.same_bytes import compare, read_bytes, run_all
 
+pytestmark = pytest.mark.long
+
 
 def test_exports_and_figures_are_the_same_bytes_however_run(small_study):
     pytest.importorskip("altair", reason="figures need the extra figures")

@@ -10,6 +10,8 @@ from upscale_audit.warehouse.build import build_warehouse
 from upscale_audit.warehouse.connect import open_warehouse
 from upscale_audit.warehouse.standard import fit_basis, read_moments
 
+pytestmark = pytest.mark.long
+
 SIDE = 800
 """Of the drawn images: 10,000 whole blocks; four columns more are cut by the frame."""
 

@@ -23,6 +23,8 @@ from upscale_audit.warehouse.export import export_tables
 from upscale_audit.warehouse.spark.blocks import BlocksOnSpark, plan_phases
 from upscale_audit.warehouse.spark.session import open_session
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def manifest(sample_study):

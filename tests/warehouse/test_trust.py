@@ -21,6 +21,8 @@ from upscale_audit.warehouse.docs import write_docs
 from upscale_audit.warehouse.export import export_tables
 from upscale_audit.warehouse.raw import create_raw_views
 
+pytestmark = pytest.mark.long
+
 HOSTILE_FOLDER = "model_id=x,image_id=7[1]*{a,b}'\"%20;#é\n{{ x }}"
 HOSTILE_TEXT = """\
 [study]

@@ -34,6 +34,8 @@ from upscale_audit.warehouse.hyra import read_hyra
 from upscale_audit.warehouse.proof.provenance import UNCHECKED, check_warehouse
 from upscale_audit.warehouse.proof.verify import verify
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def measured(small_study_root, tmp_path):

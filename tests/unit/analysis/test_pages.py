@@ -16,6 +16,8 @@ from upscale_audit.analysis.marts import quote_name, quote_text
 from upscale_audit.analysis.output import clean_spec
 from upscale_audit.analysis.pages import compose_page, guard_page, spell_json, spell_text
 
+pytestmark = pytest.mark.long
+
 PAYLOAD = (
     "</script></title></style><script>document.title='pwned'</script>"
     "<img src=x onerror=\"document.title='pwned'\"><svg onload='document.title=\"pwned\"'>"

@@ -17,6 +17,8 @@ from upscale_audit.analysis.marts import Marts
 from upscale_audit.analysis.output import Print, read_caption, write_chart
 from upscale_audit.ingest.errors import StudyError
 
+pytestmark = pytest.mark.long
+
 needs_japanese = pytest.mark.skipif(
     not fonts.can_draw_japanese(), reason="no font with Japanese characters is installed"
 )

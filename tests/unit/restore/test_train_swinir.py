@@ -12,7 +12,7 @@ from upscale_audit.restore import train_swinir
 from upscale_audit.restore.restorers import prepare_restorer
 from upscale_audit.restore.weights import SHIPPED_WEIGHTS, find_weights
 
-pytestmark = pytest.mark.filterwarnings("ignore:torch.meshgrid:UserWarning")
+pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore:torch.meshgrid:UserWarning")]
 SHIPPED = SpandrelWeights("spandrel", weights="swinir_x2_radiographs")
 
 

@@ -26,6 +26,8 @@ from upscale_audit.restore.codec.training import (  # noqa: E402
     train_codec,
 )
 
+pytestmark = pytest.mark.long
+
 SHORT = TrainingParameters(steps=4, batch_size=2, crop_px=32, report_steps=2)
 SHAPES = [
     {"residual_blocks": 1},
