@@ -333,13 +333,15 @@ class Study:
         return self.output / "warehouse.duckdb"
 
 
-def load_study(path: str | Path) -> Study:
+def load_study(path: str | Path, *, needs_models: bool = True) -> Study:
     """Read and check a study file.
 
     Parameters
     ----------
     path : str or Path
         A TOML file; `study.example.toml` shows every key.
+    needs_models : bool
+        Whether references without a model are an error; who reads no restored image needs none.
 
     Returns
     -------
@@ -363,7 +365,7 @@ def load_study(path: str | Path) -> Study:
         raise StudyError(f"cannot read {path}: {error}; give a readable TOML file") from None
     except (ValueError, RecursionError) as error:  # also a number of too many digits, deep nesting
         raise StudyError(f"{path} is not valid TOML: {error}{_hint_at_backslash(error)}") from None
-    return _parse_study(path.resolve(), document)
+    return _parse_study(path.resolve(), document, needs_models)
 
 
 def _decode(data: bytes) -> str:
@@ -380,7 +382,7 @@ def _hint_at_backslash(error: Exception) -> str:
     return "; write folders with / or between single quotes, as 'restored\\alpha'"
 
 
-def _parse_study(path: Path, document: Any) -> Study:
+def _parse_study(path: Path, document: Any, needs_models: bool) -> Study:
     sections = (
         "study", "models", "lr", "size", "published", "labels", "perceptual", "parameters",
         "restore", "paper", "detectors", "regions", "readers", "published_blocks",
@@ -405,7 +407,7 @@ def _parse_study(path: Path, document: Any) -> Study:
     ingest_parameters, analysis_parameters = _parse_parameters(path, document)
     output = _resolve(path, "[study]", study, "output", default=".")
     models: tuple[Model, ...] = ()
-    if has_images:
+    if has_images and (needs_models or "models" in document):
         models = _parse_models(path, document.get("models"))
         models = _add_repaired(path, document, models, output)
     patients = _parse_patients(path, labels)

@@ -102,7 +102,7 @@ def _add_course(train: argparse.ArgumentParser) -> None:
 
 
 def _train(options: argparse.Namespace) -> int:
-    study = load_study(options.study)
+    study = load_study(options.study, needs_models=False)
     training = load_extra("reading.training", "readers")
     job = load_extra("reading.training_job", "readers")
     parameters = training.TrainingParameters(

@@ -33,7 +33,6 @@ def write_study(folder, rows, labels="entries = 'labels.csv'"):
     (folder / "labels.csv").write_text(text)
     (folder / "study.toml").write_text(
         "[study]\nname = 'small'\nreferences = 'reference'\noutput = 'out'\n"
-        "[[models]]\nmodel_id = 'same'\nnotta = 'reference'\n"
         + (f"[labels]\n{labels}\n" if labels else "")
     )
     return folder / "study.toml"
