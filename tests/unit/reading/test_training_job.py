@@ -221,7 +221,7 @@ def test_images_that_are_refused_or_unlabelled_are_left_out_and_counted(study, t
 
 
 def test_images_are_prepared_as_a_reader_is_given_them(study, tmp_path):
-    parsed = load_study(study)
+    parsed = load_study(study, needs_models=False)
     labelled = read_labels(parsed)
     prepared = prepare_images(parsed, labelled, 20, tmp_path / "images", workers=2)
     assert labelled.findings == ("Hernia", "Mass", "Nodule")
@@ -252,7 +252,7 @@ def test_labels_of_chestxray8_are_read_as_ingest_reads_them(tmp_path):
         for name, finding in zip(names, found, strict=True)
     ]
     (tmp_path / "labels.csv").write_text("\n".join(entries) + "\n")
-    labelled = read_labels(load_study(study), ("Mass", "Infiltration"))
+    labelled = read_labels(load_study(study, needs_models=False), ("Mass", "Infiltration"))
     assert labelled.findings == ("Mass", "Infiltration")
     assert labelled.labels.tolist() == [[True, False], [False, False], [False, True], [True, False]]
     assert labelled.patients == ("1", "1", "2", "2")
@@ -265,4 +265,4 @@ def test_a_study_without_references_is_refused(tmp_path):
         "[study]\nname = 'published'\n[[published]]\nfile = 'results.csv'\nlabel = 'one'\n"
     )
     with pytest.raises(StudyError, match="names no images"):
-        read_labels(load_study(path))
+        read_labels(load_study(path, needs_models=False))
