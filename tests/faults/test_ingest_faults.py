@@ -363,6 +363,7 @@ def finish(process):
     return output
 
 
+@pytest.mark.long
 def test_an_ingest_killed_at_any_moment_ends_with_the_same_bytes_when_run_again(
     tiny_study, monkeypatch, read_tree, repository, tmp_path
 ):

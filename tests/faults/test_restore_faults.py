@@ -107,6 +107,7 @@ def prepare(tmp_path, encode_png):
     return make
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked copies of itself")
 @pytest.mark.parametrize("is_update", [False, True])
 def test_killed_at_any_moment_the_next_run_ends_with_the_same_bytes(

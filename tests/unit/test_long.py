@@ -20,6 +20,7 @@ def test_that_takes_its_time():
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("workers", ["0", "1"])
 @pytest.mark.parametrize(
     ("named", "option", "passed"),

@@ -26,6 +26,7 @@ def test_without_radiographs():
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("workers", ["0", "1"])
 @pytest.mark.parametrize(
     ("chosen", "option", "code"),

@@ -285,6 +285,7 @@ def test_a_frozen_limit_stands_and_is_held_against_these_patients(judge):
     assert (nothing["limit_level"], nothing["masked_ratio"]) == (0, 1.0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["normal", "skewed"])
 @pytest.mark.parametrize("patients", [20, 50])
 def test_of_a_new_patient_no_more_is_missed_than_promised(judge, kind, patients):

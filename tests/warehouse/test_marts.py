@@ -183,6 +183,7 @@ def test_coverage_names_the_cause_of_every_missing_block(query):
     assert len(rows) == 10
 
 
+@pytest.mark.long
 def test_every_table_states_its_grain_and_every_column_its_meaning(query, sample_study):
     tables = query("select * from dim_tables")
     assert "fct_blocks" in list(tables["table_name"])

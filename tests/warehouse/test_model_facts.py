@@ -45,6 +45,7 @@ def read_models(study):
         return connection.sql("select * from dim_models order by model_number").pl().to_dicts()
 
 
+@pytest.mark.long
 def test_a_new_label_carries_every_block_and_moves_no_number(small_study):
     before = (small_study.output / "exports" / "SHA256SUMS").read_text().splitlines()
     study = state(

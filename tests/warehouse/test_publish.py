@@ -55,6 +55,7 @@ def test_sha256sums_is_what_sha256sum_checks(sample_study):
     assert listed == found - {"SHA256SUMS", "manifest.json"}
 
 
+@pytest.mark.long
 def test_the_published_file_opens_in_older_shells_and_has_marts_and_what_grows(small_study):
     with open_warehouse(small_study.warehouse) as connection:
         version = connection.sql(
@@ -456,6 +457,7 @@ def test_a_perfect_restorer_has_no_contrast_and_the_mart_says_so(study_folder):
     ]
 
 
+@pytest.mark.long
 def test_the_documentation_builds_offline_as_one_page(small_study):
     page = write_docs(small_study)
     text = page.read_text(encoding="utf-8")

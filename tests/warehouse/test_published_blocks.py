@@ -69,6 +69,7 @@ def ask(imported, sample_study):
         yield lambda sql: connection.sql(sql).fetchall()
 
 
+@pytest.mark.long
 def test_blocks_that_this_project_exports_are_in_the_same_states_when_read_again(ask):
     columns = f"{KEYS}, {', '.join(STATED)}"
     theirs = f"select {columns} from fct_published_block_states where label = 'again'"
@@ -116,6 +117,7 @@ def test_a_state_that_its_author_states_otherwise_is_counted(ask):
     ) == [(3,)]
 
 
+@pytest.mark.long
 def test_published_and_measured_blocks_are_compared_where_both_are_there(small_study):
     """One SSIM differs by 0.01, and one score by so much that its state does."""
     first = "block_row + block_col = 0 and image_id = 'a' and model_id = 'alpha'"
@@ -151,6 +153,7 @@ def test_published_and_measured_blocks_are_compared_where_both_are_there(small_s
     assert states == [(2 * blocks, 1)]
 
 
+@pytest.mark.long
 def test_states_of_twenty_scores_worked_by_hand(tmp_path):
     # Scores 1 to 20: 95 % of them are 19 or less, so tau is 19 and 20 alone is extreme notta.
     lines = [

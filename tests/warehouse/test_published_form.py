@@ -230,6 +230,7 @@ def written(study, tmp_path_factory):
 # ---- the files
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [RESULTS, SUMMARY, THRESHOLDS])
 def test_the_authors_own_files_come_back_byte_for_byte(written, name):
     assert (written / "four" / name).read_bytes() == (GOLDEN / name).read_bytes()
@@ -417,6 +418,7 @@ def test_an_export_holds_the_published_form_and_its_sums(study):
     assert not folder.exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", ["notta", "tta"])
 def test_lfv_files_of_measured_images_are_what_the_marts_say(sample_study, query, path):
     folder = sample_study.output / "exports" / "published_form" / f"images_{path}"

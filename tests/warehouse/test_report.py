@@ -35,6 +35,7 @@ def read_cells(page):
     return {(row[0], row[1]): row[2:] for row in cells}
 
 
+@pytest.mark.long
 def test_the_table_holds_what_the_marts_hold(page, query):
     cells = read_cells(page)
     judged = query("select * from mart_consistency").to_dicts()
@@ -95,6 +96,7 @@ def test_the_worst_block_of_a_model_is_its_worst_and_shown_as_it_is(sample_study
     assert all(Image.open(io.BytesIO(base64.b64decode(d))).size == (side, side) for d in drawn)
 
 
+@pytest.mark.long
 def test_it_is_signed_and_the_same_on_every_run(sample_study, page):
     write_study_report(sample_study)
     path = sample_study.output / "report.html"
@@ -107,6 +109,7 @@ def test_it_is_signed_and_the_same_on_every_run(sample_study, page):
     write_study_report(sample_study)
 
 
+@pytest.mark.long
 @needs_browser
 @pytest.mark.parametrize("language", ["ja", "en"])
 def test_it_has_no_serious_accessibility_fault(sample_study, page, language):
@@ -121,6 +124,7 @@ def test_before_a_build_there_is_nothing_to_report(tiny_study):
         write_study_report(tiny_study.load())
 
 
+@pytest.mark.long
 def test_the_japanese_report_lies_beside_the_english_and_both_are_verified(sample_study):
     write_study_report(sample_study)
     english = (sample_study.output / "report.html").read_bytes()

@@ -48,6 +48,7 @@ def restated(manifest):
         return manifest
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", MANIFESTS)
 def test_whatever_a_manifest_holds_is_a_finding_or_one_line(small_study, name):
     path = small_study.output / name

@@ -333,6 +333,7 @@ def drawn(outputs, run_drawing):
     (outputs.output / ".maps.signed").unlink()
 
 
+@pytest.mark.long
 def test_pages_maps_and_sheets_are_verified_and_name_what_draws_them(drawn, change):
     repairs = {
         "docs.html": "docs STUDY.toml",

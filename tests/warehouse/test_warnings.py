@@ -46,6 +46,7 @@ def ask(new_study_folder, tmp_path_factory):
     return run
 
 
+@pytest.mark.long
 def test_a_study_says_what_a_reader_must_know_first(ask):
     rows = ask("select * from mart_warnings")
     found = {

@@ -97,6 +97,7 @@ def test_a_study_without_the_baseline_says_so_and_one_model_has_no_figure(draw, 
         assert "model_pairs" not in plan_figures(marts, references)
 
 
+@pytest.mark.long
 def test_a_part_without_the_baseline_is_compared_with_it_all_the_same(tmp_path):
     names = tuple(f"network_{number:02d}" for number in range(20))
     case = Case(models=names, source_models=names, without_tta=(), clusters=20)

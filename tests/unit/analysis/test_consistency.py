@@ -124,6 +124,7 @@ def test_restored_and_lr_images_are_shown_where_they_are_those_that_were_measure
         assert read_panels(draw_contradictions(again, references, "image_0", folders)) == alone
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("count", [2, 7, 15])
 def test_the_figures_fit_a_page_at_any_number_of_models(make, tmp_path, count):
     models = tuple(f"a_model_of_a_long_name_{number:02d}" for number in range(count))
@@ -136,6 +137,7 @@ def test_the_figures_fit_a_page_at_any_number_of_models(make, tmp_path, count):
         assert float(re.search(r'width="([\d.]+)pt"', svg)[1]) <= PRINTABLE_PT, name
 
 
+@pytest.mark.long
 def test_both_are_written_with_the_others(make, tmp_path):
     marts, references = make(lfv_paths=(), box_patients=0)
     path = next(tmp_path.glob("study*/warehouse.duckdb"))

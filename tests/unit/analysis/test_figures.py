@@ -334,6 +334,7 @@ def test_another_file_or_version_is_an_error_that_names_the_repair(tmp_path, con
         draw_figures(path, tmp_path, tmp_path / "figures")
 
 
+@pytest.mark.long
 def test_ten_models_with_long_names_fit_the_page(study):
     names = tuple(f"model_{number}_" + "long_name_" * 5 for number in range(10))
     path, references = study(models=names, without_tta=names[:3], source_models=names)
@@ -476,6 +477,7 @@ def test_names_of_files_are_plain_and_differ_even_where_case_is_ignored():
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", SOURCE_FIGURES)
 @pytest.mark.parametrize("count", [1, 3, 10])
 def test_figures_of_rules_fit_the_page_with_one_to_ten_models(study, name, count):

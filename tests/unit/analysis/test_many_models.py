@@ -33,6 +33,7 @@ def read_names(chart):
     return {name for name in NAMES if name in text}
 
 
+@pytest.mark.long
 def test_every_model_is_on_one_picture_of_each_figure(many):
     path, references = many
     with Marts(path) as marts:

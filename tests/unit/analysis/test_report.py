@@ -139,6 +139,7 @@ def test_both_languages_have_every_text_and_japanese_every_warning():
         assert say_warnings(make_facts(warnings=(row,)), english) == ["in English"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("has_lr", [True, False])
 @pytest.mark.parametrize("language", ["en", "ja"])
 def test_the_page_of_hostile_names_holds_them_as_texts_and_loads_nothing(

@@ -74,6 +74,7 @@ def describe_figures(path, references):
         }
 
 
+@pytest.mark.long
 def test_the_order_of_a_tables_rows_changes_no_figure(tmp_path):
     case = Case(
         models=("one", "three", "two"),
@@ -89,6 +90,7 @@ def test_the_order_of_a_tables_rows_changes_no_figure(tmp_path):
     assert [name for name in first if again[name] != first[name]] == []
 
 
+@pytest.mark.long
 def test_two_processes_with_other_seeds_and_threads_write_the_same_bytes(tmp_path):
     path, references = make_warehouse(tmp_path, Case(lfv_paths=("notta",)))
     names = ("frame_profile", "rule_information_images", "axis1_blockmap_image_0", "lesion_risk")
@@ -100,6 +102,7 @@ def test_two_processes_with_other_seeds_and_threads_write_the_same_bytes(tmp_pat
     assert first == again
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stopped_at", [0, 2])
 def test_a_drawing_that_was_stopped_leaves_what_stands_and_the_next_is_the_same(
     tmp_path, monkeypatch, stopped_at

@@ -152,6 +152,7 @@ print(int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1]
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("is_colour", [False, True])
 def test_a_worker_takes_what_is_reckoned(tmp_path, new_study_folder, repository, is_colour):
     folder = new_study_folder(tmp_path / "study")

@@ -74,6 +74,7 @@ def ask(shared_data, label_files, tmp_path_factory):
         yield read
 
 
+@pytest.mark.long
 def test_the_images_carry_their_patients_and_findings(ask):
     rows = ask("select image_id, patient_id, cluster_unit, finding_labels from dim_images")
     findings = {row["image_id"]: row["finding_labels"] for row in rows}
