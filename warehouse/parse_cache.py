@@ -40,6 +40,7 @@ class ParseCache:
     def __init__(self, project: Path, database: str, arguments: Sequence[str]) -> None:
         values = dict(pairwise(arguments))
         self._is_wanted = "--no-partial-parse" not in arguments
+        self._is_brought = False
         decides = {
             "project": str(project),
             "code": describe_code(project.name),
@@ -64,6 +65,7 @@ class ParseCache:
             parsed = gzip.decompress((_find_folder() / self._name).read_bytes())
             target.mkdir(parents=True, exist_ok=True)
             (target / _PARSED).write_bytes(parsed)
+            self._is_brought = True
 
     def keep(self, target: Path) -> None:
         """Keep what dbt parsed, if it is new; where it cannot be kept, it is not.
@@ -78,7 +80,7 @@ class ParseCache:
         with contextlib.suppress(OSError):
             folder = _find_folder()
             place = folder / self._name
-            if place.exists():
+            if self._is_brought:
                 os.utime(place)
                 return
             parsed = (target / _PARSED).read_bytes()

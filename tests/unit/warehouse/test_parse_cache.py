@@ -51,8 +51,8 @@ def test_what_decides_a_parse_finds_none_of_another(target, other):
     assert find(target, **other) is None
 
 
-@pytest.mark.parametrize("harm", ["cut", "turned", "emptied", "a folder"])
-def test_a_harmed_one_is_not_brought(target, cache_home, harm):
+@pytest.mark.parametrize("harm", ["cut", "turned", "a folder"])
+def test_a_harmed_one_is_not_brought_and_is_mended(target, cache_home, harm):
     (kept,) = cache_home.rglob("*.gz")
     content = kept.read_bytes()
     kept.unlink()
@@ -61,8 +61,12 @@ def test_a_harmed_one_is_not_brought(target, cache_home, harm):
     else:
         at = len(content) // 2
         turned = content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
-        kept.write_bytes({"cut": content[:at], "turned": turned, "emptied": b""}[harm])
-    assert find(target) in (None, b"")
+        kept.write_bytes({"cut": content[:at], "turned": turned}[harm])
+    cache = ParseCache(PROJECT, "w.duckdb", ARGUMENTS)
+    cache.bring(target)
+    assert not target.exists()
+    cache.keep(target.parent / "first")
+    assert find(target) == (None if harm == "a folder" else PARSED)
 
 
 def test_a_home_that_cannot_be_written_is_no_error(tmp_path, monkeypatch, target):
