@@ -464,18 +464,20 @@
     }
   }
 
+  function draw() {
+    drawRequested = false;
+    if (!shown) return;
+    panels.forEach(drawPanel);
+    writeReadout();
+    drawLoupe();
+    byId("zoom").textContent = `${spell(100 * state.scale, 0)} %`;
+    byId("rank").textContent = state.rank ? `#${state.rank}` : "\u2013";
+  }
+
   function render() {
     if (drawRequested) return;
     drawRequested = true;
-    requestAnimationFrame(() => {
-      drawRequested = false;
-      if (!shown) return;
-      panels.forEach(drawPanel);
-      writeReadout();
-      drawLoupe();
-      byId("zoom").textContent = `${spell(100 * state.scale, 0)} %`;
-      byId("rank").textContent = state.rank ? `#${state.rank}` : "\u2013";
-    });
+    requestAnimationFrame(draw);
   }
 
   function refresh() {
@@ -724,5 +726,7 @@
   }).observe(stage);
   refresh();
   await loadShown();
+  // Ready means drawn: a page that is read at once may never see an animation frame.
+  draw();
   document.documentElement.dataset.ready = "yes";
 })();

@@ -180,3 +180,13 @@ def test_a_browser_shows_the_numbers_of_the_patch_in_the_address(scene, page, tm
     assert f'<output id="score">{ssim:.6f}</output>' in shown
     assert "+1.000 ln ratio" in shown
     assert "\u22123.25 dn" in shown
+
+
+@needs_browser
+def test_a_page_says_that_it_is_ready_when_its_numbers_are_drawn(page, tmp_path):
+    # A busy browser may be asked for its document before it has shown a frame.
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.read_text())
+    assert text.count("requestAnimationFrame(") == 1
+    page.write_text(text.replace("requestAnimationFrame(", "void ("))
+    dumped = dump_page(f"{page.as_uri()}#patch=8&row=0&col=2", tmp_path, 'data-ready="yes"')
+    assert "Row 0   Column 2" in html.unescape(re.sub(r"<script.*", "", dumped, flags=re.DOTALL))
