@@ -271,8 +271,12 @@ def _invoke(
     with _environment({"DO_NOT_TRACK": "1"}, without=_DBT_VARIABLES):
         # dbt reads variables when it is imported, too.
         from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+        from dbt.adapters.duckdb.credentials import DuckDBCredentials
         from dbt.cli.main import dbtRunner
 
+        # By these dbt knows a profile again, and reads the whole project anew for another: where a
+        # study lies decides nothing of it, its database's name does.
+        DuckDBCredentials._connection_keys = lambda self: ("database", "schema")
         cache = ParseCache(PROJECT, os.environ.get("UPSCALE_AUDIT_DB", ":memory:"), arguments)
         cache.bring(artefacts / "target")
         runner = dbtRunner(callbacks=list(callbacks))

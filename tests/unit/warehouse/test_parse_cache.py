@@ -4,7 +4,8 @@ import gzip
 
 import pytest
 
-from upscale_audit.warehouse.dbt_runner import PROJECT
+from upscale_audit.warehouse import dbt_runner
+from upscale_audit.warehouse.dbt_runner import PROJECT, run_dbt
 from upscale_audit.warehouse.parse_cache import ParseCache
 
 ARGUMENTS = ("build", "--target", "build", "--vars", '{"min_clusters": 5}')
@@ -84,6 +85,26 @@ def test_the_oldest_go(target, cache_home, monkeypatch):
     assert len([*cache_home.rglob("*.gz")]) == 2
     assert find(target) is None
     assert find(target, arguments=(*ARGUMENTS[:4], "2")) == PARSED
+
+
+@pytest.mark.long
+def test_another_study_reads_no_file_of_the_project_again(tiny_study, monkeypatch):
+    # What dbt compares before it takes a parse for its own must not hold where a study lies.
+    said = []
+
+    def note(event):
+        if event.info.name == "UnableToPartialParse":
+            said.append(event.info.msg)
+
+    run = dbt_runner._invoke
+    monkeypatch.setattr(dbt_runner, "_invoke", lambda *given: run(*given[:2], [note]))
+    for folder in ("first", "second"):
+        study = tiny_study.load(output=folder)
+        study.output.mkdir()
+        run_dbt(
+            study, study.output / "w.duckdb", ["compile", "--select", "dim_constants"], variables={}
+        )
+    assert len(said) == 1
 
 
 def test_what_is_kept_is_what_dbt_wrote(target, cache_home):
