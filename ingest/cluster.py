@@ -1,4 +1,4 @@
-"""Measure on a cluster: the same units and workers' code, run by dask.distributed.
+"""Work on a cluster: the same units and workers' code, run by dask.distributed.
 
 Needs the extra ``cluster``. Study, images and outputs lie where every worker finds them under
 the same paths, and this package is installed on the scheduler and on each worker.
@@ -70,6 +70,6 @@ def open_cluster(address: str, timeout_s: float = 30) -> Iterator[tuple[ClientEx
         except KilledWorker as error:
             raise StudyError(
                 f"workers of {address} died {error.allowed_failures + 1} times over one unit; most"
-                " often memory ran out: give them more, or fewer threads each; finished units are"
-                " kept"
+                " often memory ran out: give them more, or fewer threads each (units that ingest"
+                " finished are kept)"
             ) from None

@@ -50,6 +50,7 @@ from upscale_audit.warehouse.hyra import (
 from upscale_audit.warehouse.lineage import Graph, add_dbt_edges, create_lineage
 from upscale_audit.warehouse.model_facts import TABLE as MODEL_FACTS
 from upscale_audit.warehouse.model_facts import create_model_facts, read_model_facts
+from upscale_audit.warehouse.parts import PARTS, PartsOnCluster
 from upscale_audit.warehouse.project import check_marts
 from upscale_audit.warehouse.proof.provenance import (
     OWN_BASIS,
@@ -63,7 +64,10 @@ from upscale_audit.warehouse.raw import check_raw, check_sign_off, create_raw_vi
 from upscale_audit.warehouse.resumption import NOTE, Interrupted, find_interrupted, note_build
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     import duckdb
+    from dbt.artifacts.schemas.run.v5.run import RunResult
 
     from upscale_audit.ingest.manifests import RawManifest
     from upscale_audit.ingest.study import Study
@@ -133,7 +137,8 @@ def build_warehouse(
     study: Study,
     threads: int | None = None,
     progress: Callable[..., None] | None = None,
-    spark: str | None = None,
+    executor: Executor | None = None,
+    workers: int = 1,
 ) -> BuildReport:
     """Build, test and publish a study's warehouse.
 
@@ -144,9 +149,11 @@ def build_warehouse(
         DuckDB threads; all cores by default. No result depends on it.
     progress : callable, optional
         Called as ``progress(done, total, name)`` when a dbt node ends.
-    spark : str, optional
-        Address of a Spark master, ``spark://host:7077`` or ``local[2]``: the tables that read
-        blocks are made there. No result depends on it.
+    executor : concurrent.futures.Executor, optional
+        A cluster's, `ingest.cluster.open_cluster`: its workers make the tables of blocks, part by
+        part. No result depends on it.
+    workers : int
+        Parts that it makes at once.
 
     Returns
     -------
@@ -166,7 +173,7 @@ def build_warehouse(
     database = study.output / f".{study.warehouse.name}.next"
     check_marts(PROJECT)
     with locked(study.output, "ingest or build"), saying_database_errors(database):
-        job = _Job(study, database, read_inputs(study), spark)
+        job = _Job(study, database, read_inputs(study), executor, workers)
         try:
             counts = job.make(threads, progress)
             job.publish()
@@ -259,14 +266,22 @@ def read_inputs(study: Study) -> Inputs:
 class _Job:
     """One build: from nothing, adding to the published warehouse, or going on from a killed one."""
 
-    def __init__(self, study: Study, database: Path, inputs: Inputs, spark: str | None) -> None:
-        self.study, self.database, self.inputs, self.spark = study, database, inputs, spark
+    def __init__(
+        self,
+        study: Study,
+        database: Path,
+        inputs: Inputs,
+        executor: Executor | None,
+        workers: int,
+    ) -> None:
+        self.study, self.database, self.inputs = study, database, inputs
+        self.executor, self.workers = executor, workers
         self.folder = study.output / "dbt"
         self.carried: dict[str, int] = {}
         self.database_sha256: str | None = None
         self.left: Interrupted | None = None
-        if spark:
-            self.growth = Growth(reason="Spark makes every block's row")
+        if executor is not None:
+            self.growth = Growth(reason="a cluster makes every block's row")
         else:
             self.growth = plan_growth(study, inputs.manifest, inputs.recipe, inputs.frozen)
         if self._can_resume:
@@ -275,7 +290,7 @@ class _Job:
     @property
     def _can_resume(self) -> bool:
         """Whether this build starts from nothing; one that adds is short."""
-        return not self.growth.adds and not self.spark
+        return not self.growth.adds and self.executor is None
 
     def make(self, threads: int | None, progress: Callable[..., None] | None) -> dict[str, int]:
         """Make and test every table that is not there; count tables and tests."""
@@ -288,10 +303,12 @@ class _Job:
         if self.growth.adds:
             self.carried = copy_published(self.study, self.database)
         self._create_raw()
-        if self.spark:
-            variables |= self._compute_on_spark(variables, threads)
+        parts: dict[str, Any] = {}
+        finished = set() if self.left is None else set(self.left.tables)
+        if self.executor is not None and self.inputs.manifest["block_shards"]:
+            parts, finished = self._make_parts(self.executor, variables, threads)
         self._note()
-        counts = self._run_models(threads, progress, variables)
+        counts = self._run_models(threads, progress, variables, parts, finished)
         self._finish()
         self.database_sha256 = hash_file(self.database)
         self._note(counts)
@@ -308,23 +325,29 @@ class _Job:
             manifest = {**manifest, "block_shards": list(self.growth.shards)}
         create_raw(self.database, self.study, self.inputs, manifest)
 
-    def _compute_on_spark(self, common: Any, threads: int | None) -> Any:
-        """Let Spark make what reads blocks; give the variables with which dbt takes it."""
-        from upscale_audit.warehouse.spark.blocks import BlocksOnSpark
+    def _make_parts(
+        self, executor: Executor, variables: Mapping[str, Any], threads: int | None
+    ) -> tuple[dict[str, Any], set[str]]:
+        """Let a cluster make the tables of blocks; say where they lie, and what stands here."""
+        def run(arguments: Sequence[str], parts: Mapping[str, Any]) -> list[RunResult]:
+            return run_dbt(
+                self.study, self.database, arguments, threads, None, variables, parts=parts
+            )
 
-        def run(arguments: Sequence[str], variables: Any, target: Any) -> None:
-            run_dbt(self.study, self.database, arguments, threads, None, common | variables, target)
-
-        manifest, master = self.inputs.manifest, self.spark or ""
-        return BlocksOnSpark(self.study, self.database, manifest, master, run).compute()
+        shards = self.inputs.manifest["block_shards"]
+        cluster = PartsOnCluster(self.study, self.database, shards, executor, self.workers, run)
+        return cluster.compute()
 
     def _run_models(
-        self, threads: int | None, progress: Callable[..., None] | None, variables: Any
+        self,
+        threads: int | None,
+        progress: Callable[..., None] | None,
+        variables: Mapping[str, Any],
+        parts: Mapping[str, Any],
+        finished: set[str],
     ) -> dict[str, int]:
-        arguments, finished = list(BUILD), set()
-        if self.left is not None:
-            seeds = {path.stem for path in (PROJECT / "seeds").glob("*.csv")}
-            finished = set(self.left.tables) - seeds
+        arguments = list(BUILD)
+        finished = finished - {path.stem for path in (PROJECT / "seeds").glob("*.csv")}
         if finished:
             # Their tests run all the same: they may not have before.
             arguments += ["--indirect-selection", "empty", "--exclude", *sorted(finished)]
@@ -336,6 +359,7 @@ class _Job:
             progress,
             variables,
             carried=self.carried,
+            parts=parts,
         )
         statuses = [str(item.status) for item in results]
         tables = statuses.count("success") + len(finished)
@@ -385,8 +409,8 @@ class _Job:
             Journal(study.output, stage).remove()
 
     def remove_spill(self) -> None:
-        """Remove what engines put aside while they worked."""
-        for name in ("spill", "spark"):
+        """Remove what was put aside while tables were made."""
+        for name in ("spill", PARTS):
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def clear(self) -> None:

@@ -67,8 +67,8 @@ def run_dbt(
     threads: int | None = None,
     progress: Callable[..., None] | None = None,
     variables: Mapping[str, Any] | None = None,
-    target: str = "build",
     carried: Mapping[str, int] | None = None,
+    parts: Mapping[str, Any] | None = None,
 ) -> list[RunResult]:
     """Run a dbt command on a database with a study's parameters, in this process.
 
@@ -83,9 +83,11 @@ def run_dbt(
         As `warehouse.build.build_warehouse` takes it.
     variables : dict, optional
         More dbt variables. dbt renders them as Jinja: no text of a user may be one.
-    target : {"build", "spark"}
     carried : dict, optional
         Rows of each table, ``schema.name``, to which this build adds.
+    parts : dict, optional
+        Where the tables lie that a cluster made: ``folder``, and ``tables``, by ``schema.name``,
+        with the columns of each that are 128-bit integers.
 
     Returns
     -------
@@ -94,7 +96,8 @@ def run_dbt(
     """
     environment, spelt = _describe_run(study, database, threads, variables)
     environment["UPSCALE_AUDIT_CARRIED"] = json.dumps(carried or {})
-    arguments = [*arguments, "--target", target, "--vars", spelt]
+    environment["UPSCALE_AUDIT_PARTS"] = json.dumps(parts or {})
+    arguments = [*arguments, "--target", "build", "--vars", spelt]
     with _environment(environment):
         return invoke_dbt(arguments, study.output / "dbt", progress, database)
 
@@ -104,7 +107,7 @@ def _describe_run(
 ) -> tuple[dict[str, str], str]:
     """Give what the profile reads from the environment, and dbt's variables as JSON."""
     output = plain_path(study.output)
-    folders = [output / name for name in ("raw", "hyra", "phantoms", "readings", "dbt/spark")]
+    folders = [output / name for name in ("raw", "hyra", "phantoms", "readings", "dbt/parts")]
     folders.append(plain_path(PROJECT) / "seeds")
     environment = {
         "UPSCALE_AUDIT_DB": str(plain_path(database)),

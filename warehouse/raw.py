@@ -171,14 +171,14 @@ def create_raw_views(
         _create_parameters(connection, study.analysis_parameters)
         for table in TABLES:
             if table == "blocks":
-                _create_blocks(connection, raw, table, manifest["block_shards"])
+                create_block_view(connection, raw, table, manifest["block_shards"])
             elif table in SHARDED:
                 _create_sharded(connection, table, raw, list_shards(manifest, table))
             elif f"{table}/{table}.parquet" not in manifest["files"]:
                 create_empty_table(connection, table)  # ingest before this version wrote none
             else:
                 create_file_view(connection, table, raw / table / f"{table}.parquet")
-        _create_blocks(connection, raw, CARRIED_BLOCKS, carried_shards)
+        create_block_view(connection, raw, CARRIED_BLOCKS, carried_shards)
 
 
 def _create_parameters(
@@ -192,10 +192,21 @@ def _create_parameters(
     connection.execute(f"insert into raw.{PARAMETERS} values ({marks})", texts)
 
 
-def _create_blocks(
+def create_block_view(
     connection: duckdb.DuckDBPyConnection, raw: Path, view: str, shards: Iterable[str]
 ) -> None:
-    """Show block shards as one table, with the model of each, which the file does not hold."""
+    """Show block shards as one raw table, with the model of each, which the file does not hold.
+
+    Parameters
+    ----------
+    connection : duckdb.DuckDBPyConnection
+    raw : Path
+        The raw folder, of plain names.
+    view : str
+        What the table is called.
+    shards : iterable of str
+        As the manifest names and orders them.
+    """
     parts = [
         f"select *, {quote_text(model_id)} as model_id from {_read(raw / name for name in names)}"
         for model_id, names in itertools.groupby(shards, find_shard_model)

@@ -2,11 +2,6 @@
     since (docs/growing.md). Tables with a row per image, or with sums to which more can be added,
     are materialized as `growing_table`; in a build that adds they read only what is added. -#}
 
-{#- How such a dbt model is materialized: Spark makes it whole, always. -#}
-{% macro growing_table() %}
-    {{ return('table' if target.type == 'spark' else 'growing_table') }}
-{% endmacro %}
-
 {#- After `from ref('int_blocks_completed')`, in a growing table or a view that only such tables read:
     the rows that this build adds. They lie behind the carried ones, and a condition on a row's
     number skips those unread. -#}
@@ -41,20 +36,36 @@
 {#- Make a dbt model's table, or add its rows to the one that was carried. -#}
 {% macro make_table(relation, is_added_to) %}
     {%- set existing = load_cached_relation(this) -%}
+    {%- set query = rows_of_parts(relation) | trim or compiled_code -%}
     {%- if is_added_to %}{% do check_carried(relation, existing) %}{% endif -%}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
     {% call statement('main') %}
         {%- if is_added_to %}
-        insert into {{ relation }} by name ({{ compiled_code }})
+        insert into {{ relation }} by name ({{ query }})
         {%- else %}
         {%- if existing is not none %}drop {{ existing.type }} {{ existing }} cascade;{% endif %}
-        {{ create_table_as(False, relation, compiled_code) }}
+        {{ create_table_as(False, relation, query) }}
         {%- endif %}
     {% endcall %}
     {%- if not is_added_to %}{% do persist_docs(relation, model) %}{% endif -%}
     {{ run_hooks(post_hooks, inside_transaction=True) }}
     {% do adapter.commit() %}
     {{ return({'relations': [relation]}) }}
+{% endmacro %}
+
+{#- A table that the workers of a cluster have made, from their files in the order of the parts; none
+    if no cluster did. Parquet holds its 128-bit integers as decimals. -#}
+{% macro rows_of_parts(relation) %}
+    {%- set parts = fromjson(env_var('UPSCALE_AUDIT_PARTS', '{}')) -%}
+    {%- set name = relation.schema ~ '.' ~ relation.identifier -%}
+    {%- if name in parts.get('tables', {}) -%}
+        {%- set files = (parts['folder'] ~ '/' ~ name ~ '/*.parquet') | replace("'", "''") -%}
+        select * {% for column in parts['tables'][name] -%}
+        {{ 'replace (' if loop.first }}cast({{ column }} as hugeint) as {{ column }}
+        {{- ')' if loop.last else ', ' }}
+        {%- endfor %}
+        from read_parquet('{{ files }}', hive_partitioning = false)
+    {%- endif -%}
 {% endmacro %}
 
 {#- Comments of a table's columns, all of which are there: a contract or dbt's own check says so. -#}
@@ -86,7 +97,7 @@
 {% materialization incremental, adapter='duckdb' %}
     {{ exceptions.raise_compiler_error(
         this.identifier ~ " is materialized as 'incremental', which adds its rows again each time;"
-        ~ ' expected growing_table()'
+        ~ ' expected growing_table'
     ) }}
 {% endmaterialization %}
 
@@ -99,7 +110,7 @@
 
 {#- Limits of block states are quantiles of the study's blocks. What holds them against blocks can
     be added to only where they are frozen, and is else made anew of all blocks. -#}
-{% macro limited() %}{{ return(growing_table() if is_frozen() else 'table') }}{% endmacro %}
+{% macro limited() %}{{ return('growing_table' if is_frozen() else 'table') }}{% endmacro %}
 {% macro limited_blocks() %}{{ added_blocks() if is_frozen() }}{% endmacro %}
 
 {#- Whether a model is one of those on which the study's own axis, and limits that models share, are

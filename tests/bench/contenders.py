@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.bench.processes import measure
+from upscale_audit.ingest.cluster import open_cluster
 from upscale_audit.ingest.run import read_raw_manifest
 from upscale_audit.ingest.study import load_study
 from upscale_audit.warehouse.build import build_warehouse
@@ -23,7 +24,6 @@ from upscale_audit.warehouse.connect import remove_database
 from upscale_audit.warehouse.dbt_runner import run_dbt
 from upscale_audit.warehouse.proof.provenance import describe_axis
 from upscale_audit.warehouse.raw import create_raw_views
-from upscale_audit.warehouse.spark.session import open_session
 
 C1, C2, ROUNDING = 4096 * 6.5025, 4096 * 58.5225, 4096 / 12
 """SSIM's constants and the variance of rounding, in the unit of the spreads: 64 squared."""
@@ -42,17 +42,20 @@ CONTENDERS = {
     " written, 1,000 bootstrap replicates",
     "duckdb": "DuckDB, one query's SQL over the raw Parquet",
     "polars": "polars over the raw Parquet",
+    "polars_streaming": "polars, its streaming engine, over the raw Parquet twice",
     "pandas": "pandas and scikit-learn over the raw Parquet",
     "csv": "DuckDB, the same query over CSV",
     "spark": "Spark on all cores of this machine, the same query over the raw Parquet",
     "build": "`upscale-audit build`: every table, test and contract, published",
-    "build_spark": "`upscale-audit build --spark local[*]`: the same, blocks on Spark",
+    "build_cluster": "`upscale-audit build --cluster`: the same, tables of blocks by two workers of"
+    " this machine",
 }
 NEEDS = {
     "polars": ("polars",),
+    "polars_streaming": ("polars",),
     "pandas": ("pandas", "sklearn"),
     "spark": ("pyspark", "Java"),
-    "build_spark": ("pyspark", "Java"),
+    "build_cluster": ("distributed",),
 }
 
 _FEATURE_SQL = f"""
@@ -178,16 +181,22 @@ def _read_answer(database):
     return {f"{model_id} {polarity}": list(values) for model_id, polarity, *values in rows}
 
 
-def run_build(study, spark=None):
+def run_build(study, executor=None, workers=1):
     """Build and publish the whole warehouse, from nothing."""
     study.warehouse.unlink(missing_ok=True)
-    build_warehouse(study, spark=spark)
+    build_warehouse(study, executor=executor, workers=workers)
     return _read_answer(study.warehouse)
 
 
-def run_build_spark(study):
-    """Do `run_build` with the tables that read blocks made on Spark."""
-    return run_build(study, "local[*]")
+def run_build_cluster(study):
+    """Do `run_build` with the tables of blocks made by two dask workers."""
+    from distributed import LocalCluster
+
+    with (
+        LocalCluster(2, threads_per_worker=1, dashboard_address=":0") as cluster,
+        open_cluster(cluster.scheduler_address) as (executor, workers),
+    ):
+        return run_build(study, executor, workers)
 
 
 def run_duckdb(study, source=None):
@@ -203,10 +212,15 @@ def run_duckdb(study, source=None):
 
 def run_spark(study):
     """Run the queries of `run_duckdb` on Spark."""
-    folder = study.output / "contenders"
+    from pyspark.sql import SparkSession
+
     features = _FEATURE_SQL.format(source=f"parquet.`{study.raw}/blocks`")
-    with open_session("local[*]", folder, folder / "spark.log") as session:
-        return _query(lambda sql: session.sql(sql).collect(), features)
+    session = SparkSession.builder.master("local[*]").config("spark.ui.enabled", "false")
+    running = session.getOrCreate()
+    try:
+        return _query(lambda sql: running.sql(sql).collect(), features)
+    finally:
+        running.stop()
 
 
 def _query(fetch, features):
@@ -234,6 +248,16 @@ def run_csv(study):
 
 def run_polars(study):
     """Features once, in memory; then the correlation, scores and means."""
+    return _ask_polars(_plan_features(study).collect().lazy(), "in-memory")
+
+
+def run_polars_streaming(study):
+    """Features in both passes, no table of them; as for more rows than memory holds."""
+    return _ask_polars(_plan_features(study), "streaming")
+
+
+def _plan_features(study):
+    """Features of every block as a polars query."""
     import polars as pl
 
     sr, sx = pl.col("reference_sum").cast(pl.Float64), pl.col("notta_sum").cast(pl.Float64)
@@ -252,7 +276,7 @@ def run_polars(study):
     reference, notta = (_list_energies(pl.col, image) for image in ("reference", "notta"))
     before, after = (vr - sum(reference), *reference), (vx - sum(notta), *notta)
     gains = [((y + ROUNDING) / (x + ROUNDING)).log() for x, y in zip(before, after, strict=True)]
-    features = blocks.select(
+    return blocks.select(
         "model_id",
         "sharp",
         mu=(sx - sr) / 64,
@@ -261,11 +285,18 @@ def run_polars(study):
         gain_2=gains[1],
         gain_4=gains[2],
         gain_8=gains[0],
-    ).collect()
+    )
+
+
+def _ask_polars(features, engine):
+    """The correlation, then scores and means; one pass over `features` each."""
+    import polars as pl
+
     pairs = [pl.corr(a, b).alias(f"{a} {b}") for a in FEATURES for b in FEATURES]
-    correlation = np.array(features.select(pairs).row(0)).reshape(len(FEATURES), -1)
-    sd = features.select(pl.col(FEATURES).std()).row(0)
-    weights = find_weights(correlation, np.array(sd)).tolist()
+    found = features.select(*pairs, *(pl.col(name).std() for name in FEATURES))
+    row = np.array(found.collect(engine=engine).row(0))
+    correlation, sd = np.split(row, [len(FEATURES) ** 2])
+    weights = find_weights(correlation.reshape(len(FEATURES), -1), sd).tolist()
     score = pl.sum_horizontal(
         weight * pl.col(name) for weight, name in zip(weights, FEATURES, strict=True)
     )
@@ -273,7 +304,8 @@ def run_polars(study):
     rows = features.group_by("model_id", polarity.alias("polarity")).agg(
         pl.len(), pl.col("sharp").mean(), pl.col("mu").mean()
     )
-    return {f"{model_id} {polarity}": list(values) for model_id, polarity, *values in rows.rows()}
+    answer = rows.collect(engine=engine).rows()
+    return {f"{model_id} {polarity}": list(values) for model_id, polarity, *values in answer}
 
 
 def _list_energies(column, image):

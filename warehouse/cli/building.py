@@ -48,11 +48,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 def _add_ingest(commands: argparse._SubParsersAction) -> None:
     command = add_command(commands, "ingest", _ingest, "measure a study's images into raw Parquet")
     _add_workers(command)
-    command.add_argument(
-        "--cluster",
-        metavar="ADDRESS",
-        help="measure on the workers of this dask scheduler, for instance tcp://10.0.0.1:8786",
-    )
+    _add_cluster(command, "measure")
 
 
 def _add_workers(command: argparse.ArgumentParser) -> None:
@@ -70,17 +66,21 @@ def _add_workers(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_cluster(command: argparse.ArgumentParser, what: str) -> None:
+    command.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help=f"{what} on the workers of this dask scheduler, for instance tcp://10.0.0.1:8786; no"
+        " result depends on it",
+    )
+
+
 def _add_build(commands: argparse._SubParsersAction) -> None:
     command = add_command(commands, "build", _build, "build, test and publish warehouse.duckdb")
     command.add_argument(
         "--threads", type=read_count, help="threads (default: all cores); no result depends on it"
     )
-    command.add_argument(
-        "--spark",
-        metavar="MASTER",
-        help="make the tables that read blocks on Spark: spark://host:7077, or local[2] for this"
-        " machine; no result depends on it",
-    )
+    _add_cluster(command, "make the tables of blocks")
 
 
 def _add_export(commands: argparse._SubParsersAction) -> None:
@@ -182,16 +182,19 @@ def _open_workers(
 
 
 def _build(options: argparse.Namespace) -> int:
-    build(load_study(options.study), options.threads, options.spark)
+    build(load_study(options.study), options.threads, options.cluster)
     return EXIT_OK
 
 
-def build(study: Study, threads: int | None = None, spark: str | None = None) -> None:
+def build(study: Study, threads: int | None = None, cluster: str | None = None) -> None:
     """Build a study's warehouse and say what came of it."""
     from upscale_audit.warehouse.build import build_warehouse
 
-    with Progress("build", "dbt nodes") as progress:
-        report = build_warehouse(study, threads, progress, spark)
+    with (
+        Progress("build", "dbt nodes") as progress,
+        _open_workers(None, cluster) as (executor, workers),
+    ):
+        report = build_warehouse(study, threads, progress, executor, workers or 1)
     if report.resumed:
         say("went on from a build that had been stopped")
     if report.carried_blocks:

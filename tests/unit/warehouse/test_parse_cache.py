@@ -43,7 +43,7 @@ def test_another_study_and_command_find_what_one_left(target):
     [
         {"database": "a/development.duckdb"},
         {"project": PROJECT.parent / "elsewhere" / PROJECT.name},
-        {"arguments": ("build", "--target", "spark", *ARGUMENTS[3:])},
+        {"arguments": ("build", "--target", "other", *ARGUMENTS[3:])},
         {"arguments": (*ARGUMENTS[:4], '{"min_clusters": 6}')},
         {"arguments": (*ARGUMENTS, "--no-partial-parse")},
     ],

@@ -1,5 +1,6 @@
 """What a user types reaches what does the work: every option of a command, in its place."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -46,15 +47,18 @@ def test_run_ingests_builds_exports_draws_and_reports_in_this_order(monkeypatch)
     assert {step[2].get("check") for step in done[2:]} == {"built"}
 
 
-def test_build_passes_threads_and_spark_on(monkeypatch):
+def test_build_passes_threads_and_the_cluster_on(monkeypatch):
     made = Recorder(
         resumed=False, carried_blocks=1, axis_alignment=None, least_alignment=0.9, warehouse="w",
         bytes=1, tests=1, sources_root="r",
     )  # fmt: skip
     monkeypatch.setattr("upscale_audit.warehouse.build.build_warehouse", made)
-    assert call("build", STUDY, "--threads", 3, "--spark", "local[2]") == 0
-    ((threads, _, spark), _) = made.calls[0]
-    assert (threads, spark) == (3, "local[2]")
+    monkeypatch.setattr(
+        "upscale_audit.ingest.cluster.open_cluster", lambda address: nullcontext((address, 5))
+    )
+    assert call("build", STUDY, "--threads", 3, "--cluster", "tcp://10.0.0.1:8786") == 0
+    ((threads, _, executor, workers), _) = made.calls[0]
+    assert (threads, executor, workers) == (3, "tcp://10.0.0.1:8786", 5)
 
 
 @pytest.mark.parametrize(

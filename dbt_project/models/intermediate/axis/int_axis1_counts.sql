@@ -1,4 +1,4 @@
-{{ config(materialized=growing_table()) }}
+{{ config(materialized='growing_table') }}
 
 {#- Each path reads the table itself: DuckDB writes out a CTE that is read twice. -#}
 with scores as (

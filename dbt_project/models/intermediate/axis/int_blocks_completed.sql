@@ -2,12 +2,12 @@
 
 {#- The rows of fct_blocks with their numbers in the table that stores them: what a build adds lies
     behind a number, an image's blocks between two. Published too, so it names the table without its
-    database, whose name changes then. Spark's rows have none, and no build adds to them. -#}
+    database, whose name changes then. -#}
 with blocks as (
 
     select
         *,
-        {{ 'cast(null as bigint)' if target.type == 'spark' else 'rowid' }} as block_number
+        rowid as block_number
     from {{ ref('int_blocks_scored').include(database=false) }}
 
 ),

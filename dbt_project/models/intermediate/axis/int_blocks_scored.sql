@@ -1,4 +1,4 @@
-{{ config(materialized=growing_table()) }}
+{{ config(materialized='growing_table') }}
 
 {#- What fct_blocks is stored as. In the order of the raw shards (model, first image), so that one
     image's blocks lie together and are found by zone maps, without sorting; what a growing build

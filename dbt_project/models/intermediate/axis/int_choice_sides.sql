@@ -31,7 +31,7 @@ sided as (
         clusters.cluster_id,
         clusters.cluster_unit,
         choices.choice,
-        {{ divide_whole('images.polarities', 'choices.unit') }} % 3 as side
+        images.polarities // choices.unit % 3 as side
         {%- for name in components %},
         sum(images.count_{{ name }}) as count_{{ name }},
         sum(images.sum_{{ name }}) as sum_{{ name }}
@@ -41,7 +41,7 @@ sided as (
     cross join choices
     group by
         images.model_id, clusters.cluster_id, clusters.cluster_unit, choices.choice,
-        {{ divide_whole('images.polarities', 'choices.unit') }} % 3
+        images.polarities // choices.unit % 3
 
 ),
 

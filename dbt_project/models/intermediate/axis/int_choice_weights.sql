@@ -1,5 +1,4 @@
-{#- What scores a model's blocks under each choice, as columns: Spark reads it too. 0 where there is
-    no such axis. -#}
+{#- What scores a model's blocks under each choice, as columns. 0 where there is no such axis. -#}
 {%- set axes = choice_axes() -%}
 with axes as (
 

@@ -1,4 +1,4 @@
-{{ config(materialized=growing_table()) }}
+{{ config(materialized='growing_table') }}
 
 {#- Exact sums of the ledger (definitions E.8), in 4096ths of dn2 over all pixels of the image that
     were measured: cells of 2 to 8 px of its blocks, cells of 16 to 64 px of its whole windows of
@@ -69,8 +69,8 @@ cells_{{ side }} as (
     select
         model_id,
         image_id,
-        {{ divide_whole('cell_row', 2) }} as cell_row,
-        {{ divide_whole('cell_col', 2) }} as cell_col,
+        cell_row // 2 as cell_row,
+        cell_col // 2 as cell_col,
         cast(sum(block_count) as bigint) as block_count
         {%- for image in images %},
         cast(sum(sum_{{ image }}) as bigint) as sum_{{ image }}
@@ -85,7 +85,7 @@ cells_{{ side }} as (
         {%- endfor %}
     from cells_{{ inner }}
     group by
-        model_id, image_id, {{ divide_whole('cell_row', 2) }}, {{ divide_whole('cell_col', 2) }}
+        model_id, image_id, cell_row // 2, cell_col // 2
 
 ),
 

@@ -1,4 +1,4 @@
-{{ config(materialized=growing_table()) }}
+{{ config(materialized='growing_table') }}
 
 {#- Exact sums of the features of all spaces and of their products within a space, one pass for both
     that have covariances: DECIMAL in, DECIMAL out. -#}

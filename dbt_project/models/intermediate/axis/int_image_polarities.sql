@@ -1,3 +1,5 @@
+{{ config(meta={'by_part': true}) }}
+
 {#- Blocks that every choice puts on the same sides, added up: one pass over all blocks. The sides
     are the base-3 digits of `polarities`, choice 0 the lowest: 0 negative, 1 zero, 2 positive.
     Scores are rounded as those of fct_blocks are, to millionths, and compared as whole numbers of

@@ -1,4 +1,4 @@
-{{ config(materialized=growing_table()) }}
+{{ config(materialized='growing_table') }}
 
 {#- Only blocks where both inference paths have a value: a pair, never two populations. A change is
     NULL without its pair. `count_if`, because a `filter` copies the rows for each aggregate: here

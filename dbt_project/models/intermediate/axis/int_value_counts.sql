@@ -1,4 +1,4 @@
-{{ config(materialized=growing_table()) }}
+{{ config(materialized='growing_table') }}
 
 {#- Quantiles are read from counts of values: exact, without a sort of all blocks, and what a
     growing build adds is added. Each quantity reads the table itself: DuckDB would write out a CTE

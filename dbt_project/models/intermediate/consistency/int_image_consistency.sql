@@ -1,4 +1,4 @@
-{{ config(materialized=growing_table()) }}
+{{ config(materialized='growing_table') }}
 
 {#- Exact sums over an image's blocks of what they say of its LR image; no row where there is none
     to say it of. -#}

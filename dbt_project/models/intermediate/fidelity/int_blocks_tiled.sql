@@ -25,18 +25,17 @@ placed as (
         -- Pixels to the last seam inside the image at or before the block's end, negative where it
         -- cuts the block, NULL where there is none; and where the first at or after its start is.
         8 * blocks.block_{{ axis }} - nullif(greatest(
-            tiles.phase_px - tiles.tile_px + tiles.tile_px * ({{ divide_whole(
-                'least(8 * blocks.block_' ~ axis ~ ' + 8, blocks.' ~ side
-                ~ '_px - 1) - tiles.phase_px + tiles.tile_px', 'tiles.tile_px'
-            ) }}),
+            tiles.phase_px - tiles.tile_px + tiles.tile_px * (
+                (
+                    least(8 * blocks.block_{{ axis }} + 8, blocks.{{ side }}_px - 1)
+                    - tiles.phase_px + tiles.tile_px
+                ) // tiles.tile_px
+            ),
             0
         ), 0) as {{ axis }}_seam_before_px,
         -- Pixel 0 is the frame and no seam.
         tiles.phase_px + tiles.tile_px * greatest(
-            {{ divide_whole(
-                '8 * blocks.block_' ~ axis ~ ' - tiles.phase_px + tiles.tile_px - 1',
-                'tiles.tile_px'
-            ) }},
+            (8 * blocks.block_{{ axis }} - tiles.phase_px + tiles.tile_px - 1) // tiles.tile_px,
             case when tiles.phase_px = 0 then 1 else 0 end
         ) as {{ axis }}_seam_px
         {%- endfor %}
@@ -67,7 +66,7 @@ final as (
         tile_px,
         phase_px,
         frame_distance,
-        case when seam_px > 0 then {{ divide_whole('seam_px + 7', 8) }} when seam_px <= 0 then 0 end
+        case when seam_px > 0 then (seam_px + 7) // 8 when seam_px <= 0 then 0 end
             as seam_distance,
         {%- for path in inference_paths() %}
         local_ssim_{{ path }},

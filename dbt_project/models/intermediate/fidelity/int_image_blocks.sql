@@ -1,6 +1,7 @@
-{{ config(materialized=growing_table()) }}
+{{ config(materialized='growing_table', meta={'by_part': false}) }}
 
-{#- What an image's blocks are counted and added up for, on one pass over them. -#}
+{#- What an image's blocks are counted and added up for, on one pass over them. Their numbers are
+    those of the whole table, which no part of it knows. -#}
 with blocks as (
 
     select * from {{ ref('int_blocks_completed') }}

@@ -1,4 +1,4 @@
-{{ config(materialized=limited()) }}
+{{ config(materialized=limited(), meta={'by_part': true}) }}
 
 {#- Exact sums over the blocks inside each finding's boxes, and over those outside every box of
     the image (`region` is the finding, or NULL outside). -#}

@@ -1,4 +1,4 @@
-{{ config(materialized=growing_table()) }}
+{{ config(materialized='growing_table') }}
 
 {#- The worst block, the first in raster order among equals, and the mean. SSIM in millionths,
     shifted above zero, and the place in raster order make one number whose minimum is both. By
@@ -40,10 +40,10 @@ final as (
         image_id,
         block_count,
         cast(
-            ({{ divide_whole('least_key', 4294967296) }} - 1000000) / 1000000 as {{ fixed() }}
+            (least_key // 4294967296 - 1000000) / 1000000 as {{ fixed() }}
         ) as local_ssim_min,
         cast(sum_ssim as double) / block_count as local_ssim_mean,
-        cast({{ divide_whole('least_key', 65536) }} % 65536 as integer) as min_row,
+        cast(least_key // 65536 % 65536 as integer) as min_row,
         cast(least_key % 65536 as integer) as min_col
     from keyed
     where block_count > 0

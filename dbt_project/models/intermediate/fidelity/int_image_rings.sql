@@ -1,4 +1,4 @@
-{{ config(materialized=growing_table()) }}
+{{ config(materialized='growing_table') }}
 
 {#- Rings beyond the profiled ones are one ring; only the outermost is told apart by side. -#}
 with blocks as (

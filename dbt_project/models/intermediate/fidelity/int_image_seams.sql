@@ -1,4 +1,4 @@
-{{ config(materialized=growing_table()) }}
+{{ config(materialized='growing_table') }}
 
 {#- Blocks nearer to the frame than the interior are left out: the frame has its own effect. -#}
 {%- set nearest = 'least(seam_distance, ' ~ constant('seam_reach') ~ ')' -%}

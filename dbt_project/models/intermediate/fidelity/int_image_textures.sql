@@ -1,4 +1,4 @@
-{{ config(materialized=growing_table()) }}
+{{ config(materialized='growing_table') }}
 
 {#- Texture of the reference: mean over its blocks of their standard deviation. Every model's rows
     repeat it. -#}

@@ -1,4 +1,4 @@
-{{ config(materialized=limited()) }}
+{{ config(materialized=limited(), meta={'by_part': true}) }}
 
 {#- One pass over the blocks gives everything that tier-3 marts tell apart. Counted are the flags
     that a block's state, zone and class are made of, and these are named of what was counted: names

@@ -52,7 +52,7 @@ final as (
     select
         model_id,
         tile_px,
-        cast(8 * ({{ divide_whole('tile_px', 16) }}) as integer) as phase_px
+        cast(8 * (tile_px // 16) as integer) as phase_px
     from searched
     where exists (select 1 from images where lr_rule_status is not null)
 

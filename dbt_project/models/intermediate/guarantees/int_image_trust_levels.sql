@@ -1,4 +1,4 @@
-{{ config(materialized=growing_table()) }}
+{{ config(materialized='growing_table') }}
 
 {#- Each score reads the table itself: DuckDB writes out a CTE of blocks that is read more than
     once, at more than the cost of all the counts. Both paths are read at once: their levels are

@@ -1,4 +1,4 @@
-{{ config(materialized=limited()) }}
+{{ config(materialized=limited(), meta={'by_part': true}) }}
 
 {#- Blocks farther along the axis than tau, by region and by tenth of content. Apart from
     int_image_areas, because tau is a quantile of the study. -#}

@@ -1,4 +1,4 @@
-{{ config(materialized=growing_table()) }}
+{{ config(materialized='growing_table') }}
 
 {#- Exact sums over an image's blocks by region and by tenth of content, on one pass. A row of
     blocks holds its regions in one string, so what is joined has a row per image and row. -#}

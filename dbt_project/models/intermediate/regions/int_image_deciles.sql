@@ -1,4 +1,4 @@
-{{ config(materialized=growing_table()) }}
+{{ config(materialized='growing_table') }}
 
 {#- Nine limits that cut the blocks of one reference into tenths by their variance. They are of the
     reference alone: the same under every model, and no other image moves them. -#}

@@ -1,1 +1,0 @@
-"""The block tables on Spark; extra ``spark``."""
