@@ -106,6 +106,24 @@ def count_answers(ask, asked, sizes, builds, shapes=SHAPES):
     return counts
 
 
+def draw_effects(generator, shape, size):
+    """Draw patient effects of mean 0 and standard deviation 1.
+
+    Parameters
+    ----------
+    generator : numpy.random.Generator
+    shape : {"normal", "skewed"}
+    size : int or tuple of int
+
+    Returns
+    -------
+    numpy.ndarray
+    """
+    if shape == "normal":
+        return generator.standard_normal(size)
+    return generator.standard_exponential(size) - 1
+
+
 def format_tables(counts, of_shape="Patient effects: {}."):
     """Format a table for each shape, a row for each question.
 
