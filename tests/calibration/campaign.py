@@ -17,7 +17,7 @@ from pathlib import Path
 
 import duckdb
 
-from tests.calibration import areas, maps, masks, places, readings, sums, transfers
+from tests.calibration import areas, maps, masks, places, readings, sides, sums, transfers
 from tests.calibration.page import draw_page, format_page, replace_sections
 from tests.calibration.questions import INTERVALS, PUBLISHED, RATES, TESTS
 from tests.calibration.studies import EFFECTS, simulate_published_study, simulate_study
@@ -38,6 +38,7 @@ SECTIONS = {
     "areas": (areas.HEAD, lambda: areas.format_areas(areas.count_areas())),
     "transfers": (transfers.HEAD, lambda: transfers.format_transfers(transfers.count_transfers())),
     "sums": (sums.HEAD, lambda: sums.format_sums(sums.count_sums())),
+    "sides": (sides.HEAD, lambda: sides.format_sides(sides.count_sides())),
     "places": (places.HEAD, lambda: places.format_places(places.count_places())),
     "masks": (masks.HEAD, lambda: masks.format_masks(masks.count_masks())),
     "readings": (readings.HEAD, lambda: readings.format_readings(readings.count_readings())),
