@@ -17,7 +17,7 @@ from pathlib import Path
 
 import duckdb
 
-from tests.calibration import areas, maps, masks, places, readings, sides, sums, transfers
+from tests.calibration import areas, columns, maps, masks, places, readings, sides, sums, transfers
 from tests.calibration.page import draw_page, format_page, replace_sections
 from tests.calibration.questions import INTERVALS, PUBLISHED, RATES, TESTS
 from tests.calibration.studies import EFFECTS, simulate_published_study, simulate_study
@@ -43,6 +43,7 @@ SECTIONS = {
     "masks": (masks.HEAD, lambda: masks.format_masks(masks.count_masks())),
     "readings": (readings.HEAD, lambda: readings.format_readings(readings.count_readings())),
     "maps": (maps.HEAD, lambda: maps.format_maps(maps.count_maps())),
+    "columns": (columns.HEAD, columns.format_columns),
 }
 """By name, in the order of the page: sections that need no dbt, with their heading."""
 

@@ -26,9 +26,8 @@ models of one study do; so builds with other patients and other draws make up ea
 each number of patients {{builds}}, of {{models}} models, half for each kind of patient effects.
 A measured value is a population mean, plus effects of patient, image and block. Patient effects
 are normal, or skewed: exponential, a few patients restored far worse than the rest.
-Not simulated: the intervals of artefacts and of what exceeds a control in mart_axis1_types, of
-more than two of the choices in mart_axis1_multiverse, and those of mart_consistency_profile, which
-resamples as rings and seams do.
+Sections from the areas under the ROC curve on simulate what a mart adds up, and render its SQL
+without dbt. The last section says where each interval and each p of the marts is simulated.
 
 In parentheses is the Monte-Carlo 95 % interval of the figure itself (Wilson's, for the number of
 studies that independent draws would need to vary as the builds did). **Bold** lies outside the
