@@ -113,7 +113,7 @@ def test_areas_have_the_interval_of_a_t_corrected_for_skewness(built, mart, kind
 
 
 def test_every_question_is_answered_by_every_study_of_enough_patients():
-    counts = count_places(builds=2, studies=3, sizes=(6, 15))
+    counts = count_places(builds=1, studies=3, sizes=(6, 15))
     assert {count.name for count in counts} == {question.name for question in QUESTIONS}
     for count in counts:
         is_area = "squared error" in count.name
