@@ -77,3 +77,20 @@
         / nullif(pow(cast({{ whole }} as double), 4), 0)
         * {{ clusters }} / nullif({{ clusters }} - 1, 0)
 {%- endmacro %}
+
+{#- k of a ratio of two sums over clusters (macros/skewed_means.sql), of the same linear terms as its
+    variance. Arguments: names of columns: sums over clusters of the part, of the whole, and of part
+    and whole multiplied three at a time, whole numbers; the standard error, > 0; the number of
+    clusters. Result: DOUBLE; NULL of two clusters, or where the error is. -#}
+{% macro ratio_skew(part, whole, ppp, ppw, pww, www, error, clusters) -%}
+    cast(
+            {{ whole }} * {{ whole }} * {{ whole }} * {{ ppp }}
+            - 3 * {{ part }} * {{ whole }} * {{ whole }} * {{ ppw }}
+            + 3 * {{ part }} * {{ part }} * {{ whole }} * {{ pww }}
+            - {{ part }} * {{ part }} * {{ part }} * {{ www }}
+            as double
+        )
+        / pow(cast({{ whole }} as double), 6) / pow({{ error }}, 3)
+        * {{ clusters }} * {{ clusters }}
+        / nullif(cast({{ clusters }} - 1 as double) * ({{ clusters }} - 2), 0)
+{%- endmacro %}

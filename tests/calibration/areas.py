@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
+from tests.calibration.shares import COVERAGE_PCT, format_share
 from tests.macros import make_environment
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -31,7 +32,7 @@ PATIENT_SD, DRAWN_SD = 0.7, 0.4
 """Spread between patients of all places, and of what is drawn besides; of a place it is 1."""
 STUDIES = 500
 
-_HEAD = f"""## Areas under the ROC curve by patient: share of intervals that hold the truth, in %
+HEAD = f"""## Areas under the ROC curve by patient: share of intervals that hold the truth, in %
 
 Simulated scores of {SHAMS} places without anything and {DRAWN[0]} to {DRAWN[1]} with something
 for each patient go through the SQL of mart_detectors, {{studies}} studies of each size and area:
@@ -189,7 +190,7 @@ def format_areas(counts):
     str
     """
     lines = [
-        _HEAD.format(studies=counts[0].studies),
+        HEAD.format(studies=counts[0].studies),
         "| area | " + " | ".join(f"{patients} patients" for patients in PATIENTS) + " |",
         "|---|" + "---:|" * len(PATIENTS),
     ]
@@ -200,13 +201,5 @@ def format_areas(counts):
 
 
 def _format_count(count):
-    if not count.bounded:
-        return "none"
-    number = "" if count.bounded == count.studies else f", n = {count.bounded}"
-    return format_share(count.hits, count.bounded, number)
-
-
-def format_share(hits, count, more=""):
-    """Format a share in per cent with Wilson's interval; `more` goes into its brackets."""
-    ends = stats.binomtest(hits, count).proportion_ci(method="wilson")
-    return f"{100 * hits / count:.1f} ({100 * ends.low:.1f} to {100 * ends.high:.1f}{more})"
+    builds = [(count.hits, count.bounded)]
+    return format_share(builds, COVERAGE_PCT, count.studies) or "none"

@@ -17,13 +17,10 @@ from pathlib import Path
 
 import duckdb
 
-from tests.calibration.areas import count_areas, format_areas
-from tests.calibration.page import draw_page, format_page
+from tests.calibration import areas, columns, maps, masks, places, readings, sides, sums, transfers
+from tests.calibration.page import draw_page, format_page, replace_sections
 from tests.calibration.questions import INTERVALS, PUBLISHED, RATES, TESTS
-from tests.calibration.readings import count_readings, format_readings
 from tests.calibration.studies import EFFECTS, simulate_published_study, simulate_study
-from tests.calibration.sums import count_sums, format_sums
-from tests.calibration.transfers import count_transfers, format_transfers
 from upscale_audit.ingest.model_facts import show_models
 from upscale_audit.ingest.run import read_raw_manifest
 from upscale_audit.warehouse.composites import create_composites
@@ -35,6 +32,20 @@ from upscale_audit.warehouse.model_facts import create_model_facts
 from upscale_audit.warehouse.raw import create_raw_views
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+SECTIONS = {
+    "areas": (areas.HEAD, lambda: areas.format_areas(areas.count_areas())),
+    "transfers": (transfers.HEAD, lambda: transfers.format_transfers(transfers.count_transfers())),
+    "sums": (sums.HEAD, lambda: sums.format_sums(sums.count_sums())),
+    "sides": (sides.HEAD, lambda: sides.format_sides(sides.count_sides())),
+    "places": (places.HEAD, lambda: places.format_places(places.count_places())),
+    "masks": (masks.HEAD, lambda: masks.format_masks(masks.count_masks())),
+    "readings": (readings.HEAD, lambda: readings.format_readings(readings.count_readings())),
+    "maps": (maps.HEAD, lambda: maps.format_maps(maps.count_maps())),
+    "columns": (columns.HEAD, columns.format_columns),
+}
+"""By name, in the order of the page: sections that need no dbt, with their heading."""
 
 
 @dataclass(frozen=True)
@@ -77,17 +88,27 @@ def main():
     parser.add_argument("--builds", type=int, help="builds of each size, for a short run")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="builds at once")
     parser.add_argument("--docs", type=Path, default=DOCS, help="where page and figure go")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=SECTIONS,
+        default=[],
+        help="sections to simulate anew; the page keeps the others as they are",
+    )
     options = parser.parse_args()
-    given = {name: getattr(options, name) for name in ("models", "builds")}
-    given = {name: value for name, value in given.items() if value}
-    settings = [replace(setting, **given) for setting in SETTINGS]
-    page = format_page(counts := count_all(settings, options.workers), settings)
-    page += "\n" + format_areas(count_areas()) + "\n" + format_transfers(count_transfers())
-    page += "\n" + format_sums(count_sums())
-    page += "\n" + format_readings(count_readings())
-    (options.docs / "calibration.md").write_text(page, encoding="utf-8")
-    draw_page(counts, options.docs)
-    print(page)
+    page = options.docs / "calibration.md"
+    if options.only:
+        text = page.read_text(encoding="utf-8")
+    else:
+        given = {name: getattr(options, name) for name in ("models", "builds")}
+        given = {name: value for name, value in given.items() if value}
+        settings = [replace(setting, **given) for setting in SETTINGS]
+        text = format_page(counts := count_all(settings, options.workers), settings)
+        draw_page(counts, options.docs)
+    made = {name: SECTIONS[name][1]() for name in options.only or SECTIONS}
+    text = replace_sections(text, {name: head for name, (head, _) in SECTIONS.items()}, made)
+    page.write_text(text, encoding="utf-8")
+    print(text)
 
 
 def count_all(settings, workers):

@@ -4,10 +4,14 @@ import math
 from collections import defaultdict
 
 from tests.calibration.questions import INTERVALS, PUBLISHED, RATES, TESTS
+from tests.calibration.shares import (
+    COVERAGE_PCT,
+    RATES_PCT,
+    REJECTION_PCT,
+    estimate_share,
+    format_share,
+)
 from tests.calibration.studies import EFFECTS, LIKENESS, MOST_IMAGES, SAME_PLACE_RATE
-
-COVERAGE_PCT, RATES_PCT, REJECTION_PCT = (93, 97), (95, 100), (4, 6)
-_Z = 1.959963984540054
 
 _INTRODUCTION = f"""# Calibration
 
@@ -22,9 +26,8 @@ models of one study do; so builds with other patients and other draws make up ea
 each number of patients {{builds}}, of {{models}} models, half for each kind of patient effects.
 A measured value is a population mean, plus effects of patient, image and block. Patient effects
 are normal, or skewed: exponential, a few patients restored far worse than the rest.
-Not simulated: the intervals of artefacts and of what exceeds a control in mart_axis1_types, of
-more than two of the choices in mart_axis1_multiverse, and those of mart_consistency_profile, which
-resamples as rings and seams do.
+Sections from the areas under the ROC curve on simulate what a mart adds up, and render its SQL
+without dbt. The last section says where each interval and each p of the marts is simulated.
 
 In parentheses is the Monte-Carlo 95 % interval of the figure itself (Wilson's, for the number of
 studies that independent draws would need to vary as the builds did). **Bold** lies outside the
@@ -74,27 +77,57 @@ def format_page(counts, settings):
     str
         Markdown.
     """
-    shares = find_shares(counts)
+    groups = group_counts(counts)
     sizes = sorted(item.patients for item in settings if not item.is_published)
     published = [item.patients for item in settings if item.is_published]
     lines = [introduce(settings), _INTERVALS]
     for effect in EFFECTS:
         lines += [f"Patient effects: {effect}.", ""]
-        lines += _format_table(shares, INTERVALS, sizes, effect, COVERAGE_PCT)
+        lines += _format_table(groups, INTERVALS, sizes, effect, COVERAGE_PCT)
     lines.append("![Share of intervals that hold the truth](calibration.png)\n")
     lines.append(_RATES)
     for effect in EFFECTS:
         lines += [f"Patient effects: {effect}.", ""]
-        lines += _format_table(shares, RATES, sizes, effect, RATES_PCT)
+        lines += _format_table(groups, RATES, sizes, effect, RATES_PCT)
     lines.append(_TESTS)
     for effect in EFFECTS:
         lines += [f"Patient effects: {effect}.", ""]
-        lines += _format_table(shares, TESTS, sizes, effect, REJECTION_PCT)
+        lines += _format_table(groups, TESTS, sizes, effect, REJECTION_PCT)
     lines.append(_PUBLISHED)
     for effect in EFFECTS:
         lines += [f"Patient effects: {effect}.", ""]
-        lines += _format_table(shares, PUBLISHED, published, effect, REJECTION_PCT)
+        lines += _format_table(groups, PUBLISHED, published, effect, REJECTION_PCT)
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def replace_sections(page, heads, made):
+    """Put sections into a page in place of those of the same heading.
+
+    Parameters
+    ----------
+    page : str
+        Sections of no known heading stay, and come first.
+    heads : dict of str to str
+        By name, in the order that the sections are to have: a text that begins with the heading.
+    made : dict of str to str
+        Sections by name; what is not made stays as the page has it.
+
+    Returns
+    -------
+    str
+    """
+    titles = {head.partition("\n")[0]: name for name, head in heads.items()}
+    first, *rest = page.split("\n## ")
+    found, parts = {}, [first]
+    for section in (f"## {part}" for part in rest):
+        name = titles.get(section.partition("\n")[0])
+        if name is None:
+            parts.append(section)
+        else:
+            found[name] = section
+    found |= made
+    parts += [found[name] for name in heads if name in found]
+    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
 def introduce(settings):
@@ -132,50 +165,39 @@ def find_shares(counts):
         By question, patients and effect: share, lower and upper end of its interval (0..1),
         and the number of studies.
     """
-    groups = defaultdict(list)
-    for item in counts:
-        groups[item.question, item.patients, item.effect].append((item.hits, item.studies))
-    return {key: estimate_share(builds) for key, builds in groups.items()}
+    return {key: estimate_share(builds) for key, builds in group_counts(counts).items()}
 
 
-def estimate_share(builds):
-    """Share of hits over builds, with a 95 % interval.
+def group_counts(counts):
+    """Gather the builds of each question, size and effect.
 
     Parameters
     ----------
-    builds : list of (int, int)
-        Hits and studies of each build.
+    counts : list of Count
 
     Returns
     -------
-    tuple
-        Share, lower and upper end, all 0..1, and the number of studies.
-
-    Notes
-    -----
-    Wilson's interval (doi:10.1080/01621459.1927.10502953) of the effective number of studies:
-    their number over the design effect, the variance between builds over the binomial one, taken
-    as at least 1.
+    dict
+        By question, patients and effect: hits and studies of each build.
     """
-    hits, studies = (sum(column) for column in zip(*builds, strict=True))
-    share = hits / studies
-    binomial = share * (1 - share) / studies
-    design = 1.0
-    if len(builds) > 1 and binomial > 0:
-        between = sum((hit - share * count) ** 2 for hit, count in builds) / studies**2
-        design = max(1.0, between * len(builds) / (len(builds) - 1) / binomial)
-    number = studies / design
-    centre = (share + _Z**2 / (2 * number)) / (1 + _Z**2 / number)
-    half = _Z * math.sqrt(share * (1 - share) / number + _Z**2 / (4 * number**2))
-    half /= 1 + _Z**2 / number
-    return share, max(0.0, centre - half), min(1.0, centre + half), studies
+    groups = defaultdict(list)
+    for item in counts:
+        groups[item.question, item.patients, item.effect].append((item.hits, item.studies))
+    return groups
 
 
-def _format_table(shares, questions, sizes, effect, aim):
+def _format_table(groups, questions, sizes, effect, aim):
     has_truth = hasattr(questions[0], "truth")
     header = ["what", *(["truth"] if has_truth else [])]
     found = [
-        max((shares[key][3] for key in shares if key[1:] == (size, effect)), default=0)
+        max(
+            (
+                sum(studies for _, studies in groups[key])
+                for key in groups
+                if key[1:] == (size, effect)
+            ),
+            default=0,
+        )
         for size in sizes
     ]
     header += [f"{size:,} patients, n = {n:,}" for size, n in zip(sizes, found, strict=True)]
@@ -184,21 +206,10 @@ def _format_table(shares, questions, sizes, effect, aim):
     for question in questions:
         cells = [question.name, *([f"{question.truth:.4g}"] if has_truth else [])]
         for size, studies in zip(sizes, found, strict=True):
-            share = shares.get((question.name, size, effect))
-            cells.append(_format_share(share, studies, aim))
+            builds = groups.get((question.name, size, effect), [])
+            cells.append(format_share(builds, aim, studies))
         lines.append(f"| {' | '.join(cells)} |")
     return [*lines, ""]
-
-
-def _format_share(share, studies, aim):
-    if share is None:
-        return ""
-    value, low, high, number = share
-    text = f"{100 * value:.1f}"
-    if 100 * high < aim[0] or 100 * low > aim[1]:
-        text = f"**{text}**"
-    of = "" if number == studies else f", n = {number:,}"
-    return f"{text} ({100 * low:.1f} to {100 * high:.1f}{of})"
 
 
 def draw_page(counts, folder):

@@ -4,13 +4,15 @@ Scores of a reader are simulated, and the mart's own SQL, rendered, makes differ
 p of them: each simulated model is a study of its own.
 """
 
-from dataclasses import dataclass
+import math
 
 import duckdb
 import numpy as np
 import polars as pl
+from scipy import stats
 
-from tests.calibration.areas import format_share, make_renderer
+from tests.calibration.areas import make_renderer
+from tests.calibration.rendered import Asked, count_answers, format_tables
 
 SQL = {
     "int_student_limits": "intermediate/clusters/int_student_limits.sql",
@@ -39,40 +41,35 @@ _OTHER_SHARES = (
 )
 
 
-_HEAD = f"""## What readers say: where nothing differs, share of studies in %
+LABELS = ("true", "shuffled")
+QUESTIONS = (
+    Asked("area of references", "mart_reading_effect", "reference_auc_low"),
+    Asked("area of restored images", "mart_reading_effect", "restored_auc_low"),
+    Asked("restored images less references", "mart_reading_effect", "auc_difference_low", 0),
+    Asked("the same, its test", "mart_reading_effect", "p_value"),
+    Asked("area of LR images", "mart_reading_effect", "lr_auc_low"),
+    Asked("area of restored images beside them", "mart_reading_effect", "lr_restored_auc_low"),
+    Asked("restored images less LR images", "mart_reading_effect", "lr_auc_difference_low", 0),
+    Asked("the same, its test, LR", "mart_reading_effect", "lr_p_value"),
+    Asked("as many calls gained as lost, test", "mart_reading_effect", "flip_p_value"),
+)
+
+HEAD = f"""## What readers say: where nothing differs, share of studies in %
 
 Simulated scores of a reader go through the SQL of mart_reading_effect, {{studies}} studies of each
 size: of references, LR images and restored images that differ by chance alone, one to {MOST_IMAGES}
-a patient. Differences: 95 % intervals that hold 0, of restored less reference. Flips: tests that
-reject at 5 % that as many calls are gained as lost, at a limit chosen on the references. Labels are
-true (images with the finding score {SHIFT:g} higher; spread between patients {PATIENT_SD:g}, images
-{IMAGE_SD:g}, readings {READ_SD:g}) or shuffled. n: of fewer studies there is an interval or a test.
+a patient. Of intervals the share that hold the truth, which of areas is that of images of different
+patients and of differences 0; of tests the share that reject at 5 %, of flips that as many calls
+are gained as lost at a limit chosen on the references. Labels are true (images with the finding
+score {SHIFT:g} higher; spread between patients {PATIENT_SD:g}, images {IMAGE_SD:g}, readings
+{READ_SD:g}) or shuffled. n: of fewer studies there is an interval or a test.
 """
 
 
-@dataclass(frozen=True)
-class Rightness:
-    """Of simulated studies of one size, how many are judged and judged rightly or wrongly.
-
-    Attributes
-    ----------
-    patients : int
-    shuffled : bool
-        Whether labels have nothing to do with scores.
-    studies : int
-    bounded, held : int
-        With an interval of the difference; of these, around 0.
-    tested, rejected : int
-        With a test of flips; of these, rejected.
-    """
-
-    patients: int
-    shuffled: bool
-    studies: int
-    bounded: int
-    held: int
-    tested: int
-    rejected: int
+def find_area(labels):
+    """Area under the curve of images of different patients, with labels true or shuffled."""
+    spread = math.sqrt(2 * (PATIENT_SD**2 + IMAGE_SD**2 + READ_SD**2))
+    return float(stats.norm.cdf(SHIFT / spread)) if labels == "true" else 0.5
 
 
 def count_readings(studies=STUDIES):
@@ -85,21 +82,26 @@ def count_readings(studies=STUDIES):
 
     Returns
     -------
-    list of Rightness
+    list of rendered.Answers
     """
-    counts = []
-    for shuffled in (False, True):
-        for patients in PATIENTS:
-            rows = estimate_effects(simulate_readings(patients, studies, shuffled=shuffled))
-            ends = [(row["auc_difference_low"], row["auc_difference_high"]) for row in rows]
-            known = [(low, high) for low, high in ends if low is not None]
-            p = [row["flip_p_value"] for row in rows if row["flip_p_value"] is not None]
-            held = sum(low <= 0 <= high for low, high in known)
-            rejected = sum(value < 0.05 for value in p)
-            counts.append(
-                Rightness(patients, shuffled, studies, len(known), held, len(p), rejected)
-            )
-    return counts
+
+    def ask(patients, labels, _):
+        simulated = simulate_readings(patients, studies, shuffled=labels == "shuffled")
+        rows = estimate_effects(simulated)
+        return {
+            question.name: list(_judge(rows, question, find_area(labels))) for question in QUESTIONS
+        }
+
+    return count_answers(ask, QUESTIONS, PATIENTS, 1, LABELS)
+
+
+def _judge(rows, question, area):
+    """Say of each row that has it whether its interval holds the truth, or its p rejects."""
+    truth = area if question.truth is None else question.truth
+    for row in rows:
+        end = row[question.column]
+        if end is not None:
+            yield end <= truth <= row[question.high] if question.high else end < 0.05
 
 
 def format_readings(counts):
@@ -107,29 +109,14 @@ def format_readings(counts):
 
     Parameters
     ----------
-    counts : list of Rightness
+    counts : list of rendered.Answers
 
     Returns
     -------
     str
     """
-    lines = [
-        _HEAD.format(studies=counts[0].studies),
-        "| | " + " | ".join(f"{patients} patients" for patients in PATIENTS) + " |",
-        "|---|" + "---:|" * len(PATIENTS),
-    ]
-    for shuffled in (False, True):
-        own = [count for count in counts if count.shuffled == shuffled]
-        labels = "labels shuffled" if shuffled else "labels true"
-        held = [_format_share(one.held, one.bounded, one.studies) for one in own]
-        rejected = [_format_share(one.rejected, one.tested, one.studies) for one in own]
-        lines.append(f"| differences, {labels} | " + " | ".join(held) + " |")
-        lines.append(f"| flips, {labels} | " + " | ".join(rejected) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def _format_share(hits, count, studies):
-    return format_share(hits, count, "" if count == studies else f", n = {count}")
+    studies = max(studies for count in counts for _, studies in count.builds)
+    return HEAD.format(studies=studies) + "\n" + format_tables(counts, "Labels: {}.")
 
 
 def simulate_readings(patients, studies, seed=0, shuffled=False):

@@ -10,7 +10,8 @@ import duckdb
 import numpy as np
 import polars as pl
 
-from tests.calibration.areas import format_share, make_renderer
+from tests.calibration.areas import make_renderer
+from tests.calibration.shares import COVERAGE_PCT, format_share
 
 SQL = {
     "int_student_limits": "intermediate/clusters/int_student_limits.sql",
@@ -39,7 +40,12 @@ PATIENT_SD, IMAGE_SD = 0.3, 0.2
 """Spread of an image's squared error, as a share of its mean."""
 SHARE, SHARE_SD = 0.1, 0.05
 """Share of blocks that are flagged, and its spread between patients."""
-BLOCKS, SIDE_PX = 256, 128
+SILENT, SILENT_SIZE = 0.4, 10.0
+"""Share of flagged blocks, of no other, that SSIM is blind to, and of its beta distribution between
+patients the size."""
+UNSEEN = {"invented": 0.6, "lost": 0.3, "amplified": 0.1}
+"""Parts of the squared error that the LR image leaves open."""
+BLOCKS, SIDE_PX, JUDGED_PX = 256, 128, 4096
 """Of an image."""
 BUILDS, STUDIES = 4, 60
 """Draws of the bootstrap, and studies that share one."""
@@ -72,7 +78,12 @@ QUESTIONS = (
         "bent_dn2", "bent_dn2_low", "bent_dn2_high", MEAN_DN2 * BENT_RATIO,
     ),
     Question(
-        "its share of the error", "mart_consistency", "true",
+        "what is invented, mart_consistency", "mart_consistency", "true",
+        "invented_dn2", "invented_dn2_low", "invented_dn2_high",
+        MEAN_DN2 * (1 - BENT_RATIO) * UNSEEN["invented"],
+    ),
+    Question(
+        "bent, as a share of the error", "mart_consistency", "true",
         "bent_ratio", "bent_low_ratio", "bent_high_ratio", BENT_RATIO,
     ),
     Question(
@@ -80,20 +91,37 @@ QUESTIONS = (
         "contradicted_ratio", "contradicted_low_ratio", "contradicted_high_ratio", SHARE,
     ),
     Question(
+        "share of contradicted LR pixels", "mart_consistency", "true",
+        "contradicted_px_ratio", "contradicted_px_low_ratio", "contradicted_px_high_ratio",
+        SHARE * BLOCKS / JUDGED_PX,
+    ),
+    Question(
         "share beyond a limit, mart_tier3_states", "mart_tier3_states",
         "indicator = 'axis' and zone = 'visible' and state = 'Beyond'",
         "zone_ratio", "zone_low_ratio", "zone_high_ratio", SHARE,
     ),
+    *(
+        Question(
+            f"{name}, mart_tier3_states", "mart_tier3_states",
+            "indicator = 'axis' and zone = 'visible' and state = 'Beyond'",
+            f"{share}_ratio", f"{share}_low_ratio", f"{share}_high_ratio", truth,
+        )
+        for share, name, truth in (
+            ("model", "the same of all blocks", SHARE / 2),
+            ("silent", "silent blocks among them", SILENT),
+            ("zone_silent", "silent blocks of the zone", SHARE * SILENT),
+        )
+    ),
 )  # fmt: skip
 
-_HEAD = f"""## Sums over images: share of intervals that hold the truth, in %
+HEAD = f"""## Sums over images: share of intervals that hold the truth, in %
 
 Sums of {IMAGES[0]} to {IMAGES[1]} images a patient go through the SQL of mart_ledger,
 mart_consistency and mart_tier3_states, {{studies}} studies of each size, {STUDIES} to a draw of
 the bootstrap, which share their baseline. An image's squared error is {MEAN_DN2:g} dn2 on average,
 of spread {PATIENT_SD:g} times that between patients (normal, or skewed: exponential) and
 {IMAGE_SD:g} within; a share is {SHARE:g}, of spread {SHARE_SD:g} between patients (beta, or
-exponential above half of it).
+exponential above half of it). Of the blocks beyond a limit {100 * SILENT:g} % are silent.
 """
 
 
@@ -146,13 +174,14 @@ def simulate_images(patients, shape, studies, build):
     -------
     polars.DataFrame
         ``model_id``, ``patient``, ``image``, ``error`` and ``bent``, both in dn2 a pixel, and
-        ``flagged``, of `BLOCKS`.
+        ``flagged``, of `BLOCKS`, and of these ``silent``.
     """
     generator = np.random.default_rng([patients, SHAPES.index(shape), build])
     count = generator.integers(*IMAGES, endpoint=True, size=patients)
     patient = np.repeat(np.arange(patients), count)
     image = np.arange(len(patient))
     parts = []
+    seen = np.random.default_rng([patients, SHAPES.index(shape), build, 1])
     for study in range(-1, studies):  # the baseline first
         if shape == "normal":
             effect = generator.normal(0, 1, (2, patients))
@@ -164,6 +193,8 @@ def simulate_images(patients, shape, studies, build):
         factor = np.maximum(0, 1 + PATIENT_SD * effect[:, patient] + noise)
         mean = BASELINE_DN2 if study < 0 else MEAN_DN2
         bent = BENT_RATIO * mean * factor[0]
+        flagged = generator.binomial(BLOCKS, np.minimum(1, share)[patient])
+        blind = seen.beta(SILENT * SILENT_SIZE, (1 - SILENT) * SILENT_SIZE, patients)[patient]
         parts.append(
             pl.DataFrame(
                 {
@@ -171,7 +202,8 @@ def simulate_images(patients, shape, studies, build):
                     "image": image,
                     "error": bent + (1 - BENT_RATIO) * mean * factor[1],
                     "bent": bent,
-                    "flagged": generator.binomial(BLOCKS, np.minimum(1, share)[patient]),
+                    "flagged": flagged,
+                    "silent": seen.binomial(flagged, blind),
                 }
             ).with_columns(model_id=pl.lit(BASELINE if study < 0 else f"s{study}"))
         )
@@ -250,26 +282,29 @@ def _create_inputs(connection, build):
     kinds = "".join(
         f", cast({sql} as decimal(18, 6)) as {kind}_dn2"
         for kind, sql in {
-            "bent": f"bent * {BLOCKS}", "invented": f"(error - bent) * {BLOCKS}",
-            "lost": "0", "amplified": "0",
+            "bent": f"bent * {BLOCKS}",
+            **{kind: f"{part} * (error - bent) * {BLOCKS}" for kind, part in UNSEEN.items()},
         }.items()
     )  # fmt: skip
     connection.execute(
         "create table int_image_consistency as select model_id, 'i' || image as image_id,"
         f" 'notta' as inference_path, cast({BLOCKS} as bigint) as judged_block_count,"
-        " cast(flagged as bigint) as contradicted_block_count, cast(4096 as bigint) as judged_px,"
+        " cast(flagged as bigint) as contradicted_block_count,"
+        f" cast({JUDGED_PX} as bigint) as judged_px,"
         " cast(0 as bigint) as clamped_px, cast(flagged as bigint) as contradicted_px,"
         f" 1 as residual_largest, cast({BLOCKS} as bigint) as split_block_count,"
         f" cast(error * {BLOCKS} as decimal(18, 6)) as mse_dn2{kinds} from simulated"
     )
-    names = ("silent", "masked", "lum_over", "lum_under", "none", "single", "multi")
+    names = ("masked", "lum_over", "lum_under", "none", "single", "multi")
     kinds = "".join(f", cast(0 as bigint) as {name}_count" for name in (*names, "unclassified"))
     connection.execute(
         "create table int_tier3_cells as select model_id, 'axis' as indicator,"
         " 'notta' as judged_paths, 'p' || patient as cluster_id, 'patient' as cluster_unit,"
         " 'visible' as zone, 'Beyond' as state,"
-        f" cast(count(*) * {BLOCKS} as bigint) as model_count, model_count as zone_count,"
-        " cast(0 as bigint) as zone_silent_count, 1.0 as loud_most,"
+        f" cast(2 * count(*) * {BLOCKS} as bigint) as model_count,"
+        f" cast(count(*) * {BLOCKS} as bigint) as zone_count,"
+        " cast(sum(silent) as bigint) as zone_silent_count, zone_silent_count as silent_count,"
+        " 1.0 as loud_most,"
         f" cast(sum(flagged) as bigint) as block_count{kinds}"
         " from simulated group by model_id, patient"
     )
@@ -300,7 +335,7 @@ def format_sums(counts):
     -------
     str
     """
-    lines = [_HEAD.format(studies=counts[0].studies)]
+    lines = [HEAD.format(studies=counts[0].studies)]
     for shape in SHAPES:
         lines += [] if shape == SHAPES[0] else [""]
         lines += [
@@ -311,7 +346,7 @@ def format_sums(counts):
         ]
         for question in QUESTIONS:
             shares = (
-                format_share(count.hits, count.studies)
+                format_share([(count.hits, count.studies)], COVERAGE_PCT)
                 for count in counts
                 if (count.shape, count.question) == (shape, question.name)
             )

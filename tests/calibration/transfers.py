@@ -10,7 +10,8 @@ import duckdb
 import numpy as np
 import polars as pl
 
-from tests.calibration.areas import format_share, make_renderer
+from tests.calibration.areas import make_renderer
+from tests.calibration.shares import COVERAGE_PCT, format_share
 
 SQL = {
     "int_student_limits": "intermediate/clusters/int_student_limits.sql",
@@ -24,7 +25,7 @@ TRUTH, PATIENT_SD, SITE_SD, SITES = 0.8, 0.08, 0.12, (1, 3)
 and how many sites a patient has, as many as either."""
 STUDIES = 1000
 
-_HEAD = f"""## What comes through a restorer: share of intervals that hold the truth, in %
+HEAD = f"""## What comes through a restorer: share of intervals that hold the truth, in %
 
 {SITES[0]} to {SITES[1]} sites a patient go through the SQL of mart_signal_transfer, {{studies}}
 studies of each size: {TRUTH:g} on average, of spread {PATIENT_SD:g} between patients (normal, or
@@ -138,12 +139,12 @@ def format_transfers(counts):
     str
     """
     lines = [
-        _HEAD.format(studies=counts[0].studies),
+        HEAD.format(studies=counts[0].studies),
         "| patients | " + " | ".join(f"{patients}" for patients in PATIENTS) + " |",
         "|---|" + "---:|" * len(PATIENTS),
     ]
     for shape in SHAPES:
         own = [count for count in counts if count.shape == shape]
-        shares = (format_share(count.hits, count.studies) for count in own)
+        shares = (format_share([(count.hits, count.studies)], COVERAGE_PCT) for count in own)
         lines.append(f"| {shape} | " + " | ".join(shares) + " |")
     return "\n".join(lines) + "\n"

@@ -48,5 +48,5 @@ def test_the_page_gives_each_share_with_its_own_interval():
         for area in AREAS
     ]
     text = format_areas(counts)
-    assert text.count("| 70.5 (63.8 to 76.4)") == 8
+    assert text.count("| **70.5** (63.8 to 76.4)") == 8
     assert text.count("| 94.0 (89.0 to 96.8, n = 150)") == 4

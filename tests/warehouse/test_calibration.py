@@ -9,8 +9,9 @@ import pytest
 from scipy.stats import binomtest
 
 from tests.calibration.campaign import Setting, count_build
-from tests.calibration.page import estimate_share, introduce
+from tests.calibration.page import introduce, replace_sections
 from tests.calibration.questions import INTERVALS, PUBLISHED, RATES, TESTS, Interval, Test
+from tests.calibration.shares import estimate_share, format_share
 from tests.calibration.studies import (
     BASELINE,
     BASELINE_METRIC,
@@ -127,6 +128,30 @@ def test_the_page_says_of_how_many_builds_and_what_one_cannot_tell():
     one = introduce([Setting(5, 1, 60), Setting(100, 1, 60)])
     assert "each number of patients 1, of 60 models" in one
     assert "Of one build" in one
+
+
+def test_the_page_begins_as_this_code_writes_it(repository):
+    page = (repository / "docs" / "calibration.md").read_text(encoding="utf-8")
+    numbers = re.search(r"each number of patients (\d+), of (\d+) models", page).groups()
+    assert page.startswith(introduce([Setting(5, *map(int, numbers))]))
+
+
+def test_sections_are_replaced_in_place_and_others_stay():
+    heads = {"one": "## One: in %\n{studies}", "two": "## Two\n", "three": "## Three\n"}
+    page = "# Page\n\nText.\n\n## Main\n\nA.\n\n## One: in %\n\nOld.\n\n## Three\n\nC.\n"
+    assert replace_sections(page, heads, {}) == page
+    made = {"two": "## Two\n\nB.\n", "one": "## One: in %\n\nNew.\n"}
+    expected = page.replace("Old.\n", "New.\n\n## Two\n\nB.\n")
+    assert replace_sections(page, heads, made) == expected
+    assert replace_sections(expected, heads, made) == expected
+
+
+def test_a_share_is_bold_where_its_interval_lies_beyond_the_aim():
+    assert format_share([(94, 100)], (93, 97)) == "94.0 (87.5 to 97.2)"
+    assert format_share([(880, 1000)], (93, 97)) == "**88.0** (85.8 to 89.9)"
+    assert format_share([(499, 500)], (93, 97)).startswith("**99.8**")
+    assert format_share([(50, 100), (40, 50)], (4, 6), 200) == "**60.0** (34.6 to 80.9, n = 150)"
+    assert format_share([(0, 0)], (93, 97)) == ""
 
 
 def test_truths_that_need_no_sampling_are_what_the_marts_say(built):

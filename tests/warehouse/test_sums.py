@@ -8,6 +8,7 @@ from tests.calibration.sums import (
     BENT_RATIO,
     BLOCKS,
     IMAGE_SD,
+    JUDGED_PX,
     MEAN_DN2,
     PATIENT_SD,
     PATIENTS,
@@ -15,6 +16,8 @@ from tests.calibration.sums import (
     SHAPES,
     SHARE,
     SHARE_SD,
+    SILENT,
+    UNSEEN,
     Coverage,
     estimate_sums,
     format_sums,
@@ -29,6 +32,7 @@ def test_what_is_simulated_has_the_means_and_spreads_that_the_page_states(shape)
     assert images["bent"].mean() == pytest.approx(MEAN_DN2 * BENT_RATIO, rel=0.01)
     spread = images["bent"].std() / MEAN_DN2 / BENT_RATIO
     assert spread == pytest.approx(np.hypot(PATIENT_SD, IMAGE_SD), rel=0.03)
+    assert images["silent"].sum() / images["flagged"].sum() == pytest.approx(SILENT, abs=0.01)
     shares = images["flagged"] / BLOCKS
     within = SHARE * (1 - SHARE) / BLOCKS
     assert shares.mean() == pytest.approx(SHARE, rel=0.02)
@@ -40,17 +44,24 @@ def test_the_sql_bounds_what_was_simulated():
     found = estimate_sums(12, "normal", 2, 3)
     own = images.filter(pl.col("model_id") == "s1")
     base = images.filter(pl.col("model_id") == "bicubic")
+    rest = own["error"].mean() - own["bent"].mean()
     estimates = {
-        QUESTIONS[0]: own["error"].mean(),
-        QUESTIONS[1]: own["error"].mean() - base["error"].mean(),
-        QUESTIONS[2]: own["bent"].mean(),
-        QUESTIONS[3]: own["bent"].sum() / own["error"].sum(),
-        QUESTIONS[4]: own["flagged"].mean() / BLOCKS,
-        QUESTIONS[5]: own["flagged"].mean() / BLOCKS,
+        "invented energy of mart_ledger": own["error"].mean(),
+        "the same less the baseline's": own["error"].mean() - base["error"].mean(),
+        "what of the error is bent, mart_consistency": own["bent"].mean(),
+        "what is invented, mart_consistency": UNSEEN["invented"] * rest,
+        "bent, as a share of the error": own["bent"].sum() / own["error"].sum(),
+        "share of contradicted blocks": own["flagged"].mean() / BLOCKS,
+        "share of contradicted LR pixels": own["flagged"].mean() / JUDGED_PX,
+        "share beyond a limit, mart_tier3_states": own["flagged"].mean() / BLOCKS,
+        "the same of all blocks, mart_tier3_states": own["flagged"].mean() / BLOCKS / 2,
+        "silent blocks among them, mart_tier3_states": own["silent"].sum() / own["flagged"].sum(),
+        "silent blocks of the zone, mart_tier3_states": own["silent"].mean() / BLOCKS,
     }
-    for question, estimate in estimates.items():
-        _, (said, low, high) = found[question.name]
-        assert said == pytest.approx(estimate, rel=1e-6), question.name
+    assert estimates.keys() == found.keys()
+    for name, estimate in estimates.items():
+        _, (said, low, high) = found[name]
+        assert said == pytest.approx(estimate, rel=1e-6), name
         assert low < said < high
 
 

@@ -1,7 +1,8 @@
 {#- Side by side what a reader's maps find in the references and in what models made of them. A
     share has Clopper and Pearson's interval on the effective number of boxes; false positives an
     image, and both differences, are ratios of sums over patients, with Student's t on as many
-    degrees of freedom as patients less one. -#}
+    degrees of freedom as patients less one. That of false positives, which lean to one side, is
+    corrected for skewness (macros/skewed_means.sql). -#}
 {%- set keys = localisation_groups() -%}
 {%- set key = keys | join(', ') -%}
 {%- set ratios = {
@@ -10,6 +11,8 @@
     'restored_false': ['restored_false_count', 'image_count'],
     'false_difference': ['restored_false_count - reference_false_count', 'image_count'],
 } -%}
+{%- set counted = ['reference_false', 'restored_false'] -%}
+{%- set cubes = {'ppp': 3, 'ppw': 2, 'pww': 1, 'www': 0} -%}
 with images as (
 
     select * from {{ ref('int_readings_localised') }}
@@ -69,6 +72,11 @@ summed as (
         sum(({{ part }}) * ({{ part }})) as {{ name }}_parts,
         sum(({{ part }}) * {{ whole }}) as {{ name }}_products,
         sum({{ whole }} * {{ whole }}) as {{ name }}_wholes
+        {%- if name in counted %}
+        {%- for cube, parts in cubes.items() %},
+        sum({{ ([part] * parts + [whole] * (3 - parts)) | join(' * ') }}) as {{ name }}_{{ cube }}
+        {%- endfor %}
+        {%- endif %}
         {%- endfor %}
     from clustered
     group by {{ key }}
@@ -95,50 +103,70 @@ spread as (
 
 ),
 
+skewed as (
+
+    select
+        *
+        {%- for name in counted %}
+        {%- set columns = [] %}
+        {%- for column in ['part', 'whole'] + cubes | list + ['error'] %}
+        {%- do columns.append(name ~ '_' ~ column) %}
+        {%- endfor %},
+        {{ ratio_skew(*columns, clusters='cluster_count') }} as {{ name }}_skew
+        {%- endfor %}
+    from spread
+
+),
+
 final as (
 
     select
-        spread.{{ keys[:6] | join(',\n        spread.') }},
-        cast(spread.overlap_pct as double) / 100 as overlap_ratio,
+        skewed.{{ keys[:6] | join(',\n        skewed.') }},
+        cast(skewed.overlap_pct as double) / 100 as overlap_ratio,
         reference_share.cluster_unit,
-        spread.cluster_count,
-        cast(spread.image_count as bigint) as image_count,
-        cast(spread.box_count as bigint) as box_count
-        {%- for side in ['reference', 'restored'] %},
-        cast(spread.{{ side }}_predicted_count as bigint) as {{ side }}_predicted_count,
-        cast(spread.{{ side }}_found_count as bigint) as {{ side }}_found_count,
-        cast(spread.{{ side }}_found_count as double) / spread.box_count
+        skewed.cluster_count,
+        cast(skewed.image_count as bigint) as image_count,
+        cast(skewed.box_count as bigint) as box_count
+        {%- for side in ['reference', 'restored'] %}
+        {%- set skew = 'skewed.' ~ side ~ '_false_skew' %},
+        cast(skewed.{{ side }}_predicted_count as bigint) as {{ side }}_predicted_count,
+        cast(skewed.{{ side }}_found_count as bigint) as {{ side }}_found_count,
+        cast(skewed.{{ side }}_found_count as double) / skewed.box_count
             as {{ side }}_accuracy_ratio,
         {{ share_end(side ~ '_share', side ~ '_lower', 'low') }} as {{ side }}_accuracy_low_ratio,
         {{ share_end(side ~ '_share', side ~ '_upper', 'high') }}
             as {{ side }}_accuracy_high_ratio,
-        cast(spread.{{ side }}_false_count as bigint) as {{ side }}_false_count,
-        spread.{{ side }}_false as {{ side }}_false_mean,
+        cast(skewed.{{ side }}_false_count as bigint) as {{ side }}_false_count,
+        skewed.{{ side }}_false as {{ side }}_false_mean,
         -- greatest skips NULL.
         case
-            when spread.{{ side }}_false_error is not null
+            when skewed.{{ side }}_false_error is not null
                 then greatest(0, round(
-                    spread.{{ side }}_false - of_clusters.t_limit * spread.{{ side }}_false_error,
+                    skewed.{{ side }}_false - skewed.{{ side }}_false_error
+                    * ({{ uncorrected_t('of_clusters.t_limit', skew) }}),
                     9
                 ))
         end as {{ side }}_false_mean_low,
-        round(spread.{{ side }}_false + of_clusters.t_limit * spread.{{ side }}_false_error, 9)
-            as {{ side }}_false_mean_high
+        round(
+            skewed.{{ side }}_false - skewed.{{ side }}_false_error
+            * ({{ uncorrected_t('(-of_clusters.t_limit)', skew) }}),
+            9
+        ) as {{ side }}_false_mean_high
         {%- endfor %}
         {%- for name in ['accuracy_difference', 'false_difference'] %},
-        spread.{{ name }},
-        round(spread.{{ name }} - of_clusters.t_limit * spread.{{ name }}_error, 9)
+        skewed.{{ name }},
+        round(skewed.{{ name }} - of_clusters.t_limit * skewed.{{ name }}_error, 9)
             as {{ name }}_low,
-        round(spread.{{ name }} + of_clusters.t_limit * spread.{{ name }}_error, 9)
+        round(skewed.{{ name }} + of_clusters.t_limit * skewed.{{ name }}_error, 9)
             as {{ name }}_high
         {%- endfor %}
-    from spread
-    left join limits as of_clusters on spread.cluster_count - 1 = of_clusters.df
+    from skewed
+    left join limits as of_clusters on skewed.cluster_count - 1 = of_clusters.df
     {%- for side in ['reference', 'restored'] %}
     inner join shares as {{ side }}_share
         on {{ side }}_share.side = '{{ side }}'
         {%- for column in keys %}
-        and spread.{{ column }} = {{ side }}_share.{{ column }}
+        and skewed.{{ column }} = {{ side }}_share.{{ column }}
         {%- endfor %}
     {%- for end, name in {'low': 'lower', 'high': 'upper'}.items() %}
     left join points as {{ side }}_{{ name }}
