@@ -47,6 +47,9 @@ STATES_OF_LIMITS = "intermediate.int_block_states_exported"
 is kept."""
 
 _PARQUET = "format parquet, compression zstd"
+_MEASURES_PARQUET = f"{_PARQUET}, compression_level 1, dictionary_size_limit 4096"
+"""Of `fct_blocks`: a column of more values than that gets no dictionary, for which a larger one
+would be sought in vain. What this saves and costs is in docs/scale.md."""
 
 
 @dataclass(frozen=True)
@@ -233,14 +236,16 @@ def _export_table(
         query = f"select {form.columns} from {quote_name(table)} order by {order}"
         _copy(connection, query, folder / table, _PARQUET + form.options)
         return
-    stored = STATES_OF_LIMITS if table == "fct_block_states" else quote_name(table)
+    has_states = table == "fct_block_states"
+    stored = STATES_OF_LIMITS if has_states else quote_name(table)
+    options = (_PARQUET if has_states else _MEASURES_PARQUET) + form.options
     models = connection.sql("select model_id from dim_models order by model_id").fetchall()
     for (model_id,) in models:
         _set_limits(connection, model_id)
         query = f"select {form.columns} from {stored} where model_id = {quote_text(model_id)}"
         if not _lies_in_order(connection, model_id):
             query += f" order by {order}"
-        _copy(connection, query, folder / table / model_id, _PARQUET + form.options)
+        _copy(connection, query, folder / table / model_id, options)
 
 
 def _set_limits(connection: duckdb.DuckDBPyConnection, model_id: str) -> None:
