@@ -42,6 +42,14 @@ if TYPE_CHECKING:
 
 
 SPLIT_BY_MODEL = ("fct_blocks", "fct_block_states")
+STATES_OF_LIMITS = "intermediate.int_block_states_exported"
+"""`fct_block_states` of one model, whose limits are variables: the order of rows that no join moves
+is kept."""
+
+_PARQUET = "format parquet, compression zstd"
+_MEASURES_PARQUET = f"{_PARQUET}, compression_level 1, dictionary_size_limit 4096"
+"""Of `fct_blocks`: a column of more values than that gets no dictionary, for which a larger one
+would be sought in vain. What this saves and costs is in docs/scale.md."""
 
 
 @dataclass(frozen=True)
@@ -224,23 +232,36 @@ def _export_table(
     form: _Form = _AS_STORED,
 ) -> None:
     order = ", ".join(quote_name(column) for column in grain)
-    source = f"select {form.columns} from {quote_name(table)}"
     if table not in SPLIT_BY_MODEL:
-        _copy(connection, f"{source} order by {order}", folder / table, form.options)
+        query = f"select {form.columns} from {quote_name(table)} order by {order}"
+        _copy(connection, query, folder / table, _PARQUET + form.options)
         return
+    has_states = table == "fct_block_states"
+    stored = STATES_OF_LIMITS if has_states else quote_name(table)
+    options = (_PARQUET if has_states else _MEASURES_PARQUET) + form.options
     models = connection.sql("select model_id from dim_models order by model_id").fetchall()
     for (model_id,) in models:
-        query = f"{source} where model_id = {quote_text(model_id)}"
-        if table != "fct_blocks" or not _lies_in_order(connection, model_id):
+        _set_limits(connection, model_id)
+        query = f"select {form.columns} from {stored} where model_id = {quote_text(model_id)}"
+        if not _lies_in_order(connection, model_id):
             query += f" order by {order}"
-        _copy(connection, query, folder / table / model_id, form.options)
+        _copy(connection, query, folder / table / model_id, options)
+
+
+def _set_limits(connection: duckdb.DuckDBPyConnection, model_id: str) -> None:
+    """Let the session's variables hold a model's limits, as `STATES_OF_LIMITS` reads them."""
+    chosen = f"from mart_limits where model_id = {quote_text(model_id)}"
+    for name in connection.sql("select * from mart_limits limit 0").columns:
+        column = quote_name(name)
+        connection.execute(f"set variable {column} = (select {column} {chosen})")
 
 
 def _lies_in_order(connection: duckdb.DuckDBPyConnection, model_id: str) -> bool:
     """Whether a model's blocks are stored in the order of their grain: most are, and need no sort.
 
-    A copy of one table keeps its order. Row numbers must rise with the place in raster order within
-    an image, without gaps, and from image to image by name.
+    A copy of one table keeps its order, and so does one of what is computed row by row. Row numbers
+    must rise with the place in raster order within an image, without gaps, and from image to image
+    by name.
     """
     ((is_ordered,),) = connection.execute(
         """
@@ -269,11 +290,13 @@ def _lies_in_order(connection: duckdb.DuckDBPyConnection, model_id: str) -> bool
     return bool(is_ordered)
 
 
-def _copy(connection: duckdb.DuckDBPyConnection, query: str, stem: Path, options: str = "") -> None:
+def _copy(
+    connection: duckdb.DuckDBPyConnection, query: str, stem: Path, options: str = _PARQUET
+) -> None:
     path = stem.with_name(stem.name + ".parquet")
     path.parent.mkdir(parents=True, exist_ok=True)
     target = quote_text(plain_path(path))
-    connection.execute(f"copy ({query}) to {target} (format parquet, compression zstd{options})")
+    connection.execute(f"copy ({query}) to {target} ({options})")
     sync(path)
 
 

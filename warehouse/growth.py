@@ -41,7 +41,7 @@ GROWING = "growing_table"
 STORED_BLOCKS = "int_blocks_scored"
 """What `fct_blocks`, a view, stores, in the carried schema of every published file."""
 
-BLOCK_VIEWS = ("int_blocks_completed",)
+BLOCK_VIEWS = ("int_block_states_exported", "int_blocks_completed")
 """Views of it there that are published too."""
 
 

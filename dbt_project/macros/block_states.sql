@@ -1,6 +1,6 @@
 {#- Where each block stands (definitions E.2, E.5, E.6, [OWN]), as SQL of a query. Arguments: names
-    of relations with the columns of `fct_blocks` and of `mart_limits`; columns to carry along; those that
-    a block and its limits share.
+    of relations with the columns of `fct_blocks` and of `mart_limits`, the second none where blocks
+    have those of `limit_columns`; columns to carry along; those that a block and its limits share.
     Result: one row per block with the columns of `fct_block_states`, and those. -#}
 {% macro block_states(blocks, limits, carried=[], keys=['model_id']) -%}
     with judged as (
@@ -76,23 +76,42 @@
     was taken. Arguments as of block_states. Result: a query. -#}
 {% macro judged_blocks(blocks, limits, keys=['model_id']) -%}
     select
-            blocks.*,
+            blocks.*
+            {%- if limits %},
             limits.ssim_p90
+            {%- endif %}
             {%- for path in inference_paths() %}
             {%- for indicator in tier3_indicators(path).values() %},
-            {{ indicator.value }} > limits.{{ indicator.limit }} as {{ indicator.flag }}_{{ path }}
+            {{ indicator.value }} > {{ indicator.limit }} as {{ indicator.flag }}_{{ path }}
             {%- endfor %},
-            blocks.local_ssim_{{ path }} >= limits.ssim_p90
-            and blocks.mse_dn2_{{ path }} > limits.mse_q75_dn2
+            blocks.local_ssim_{{ path }} >= ssim_p90
+            and blocks.mse_dn2_{{ path }} > mse_q75_dn2
             and blocks.is_textured_{{ path }} as is_masked_{{ path }}
             {%- for sql in block_directions(path).values() %},
             {{ sql }} as direction_{{ loop.index }}_{{ path }}
             {%- endfor %}
             {%- endfor %}
         from {{ blocks }} as blocks
+        {%- if limits %}
         inner join {{ limits }} as limits
             on {% for key in keys %}blocks.{{ key }} = limits.{{ key }}
             {{- ' and ' if not loop.last }}{% endfor %}
+        {%- endif %}
+{%- endmacro %}
+
+{#- What `judged_blocks` reads of `mart_limits`. Result: types by column. -#}
+{% macro limit_columns() -%}
+    {%- set columns = {
+        'tau': fixed(),
+        'ssim_p90': fixed(),
+        'mse_q75_dn2': fixed_dn2(),
+        'error_limit_dn2': fixed_dn2(),
+        'contradicted_limit_px': 'smallint',
+    } -%}
+    {%- for component in limited_components() -%}
+    {%- do columns.update({'limit_' ~ component: fixed()}) -%}
+    {%- endfor -%}
+    {{ return(columns) }}
 {%- endmacro %}
 
 {#- In how many directions a block went wrong, from `judged_blocks`. -#}

@@ -71,6 +71,7 @@ def test_the_published_file_opens_in_older_shells_and_has_marts_and_what_grows(s
     assert version[0][0].startswith("v1.5")
     assert schemas == [("intermediate",), ("main",)]
     assert sorted(views) == [
+        ("intermediate", "int_block_states_exported"),
         ("intermediate", "int_blocks_completed"),
         ("main", "dim_blocks"),
         ("main", "fct_block_states"),
@@ -163,19 +164,81 @@ def test_block_tables_are_exported_a_file_a_model(sample_study):
     assert keys == sorted(keys)
 
 
-def test_blocks_that_lie_in_order_are_exported_unsorted_with_the_same_bytes(
-    sample_study, tmp_path, monkeypatch
-):
-    with open_warehouse(sample_study.warehouse, tmp_path) as connection:
-        ((grain,),) = connection.sql(
-            "select grain from dim_tables where table_name = 'fct_blocks'"
+IN_ORDER, OUT_OF_ORDER = "bicubic", "span_x2_ch48"
+
+
+@pytest.fixture(scope="module")
+def many_blocks(sample_study, tmp_path_factory):
+    """Give a copy of the sample's warehouse in which two models have 15 times as many images.
+
+    Of one the blocks that were added lie in the order of their grain, of the other the wrong way
+    round: three row groups of an exported file each.
+    """
+    path = tmp_path_factory.mktemp("many") / "warehouse.duckdb"
+    shutil.copyfile(sample_study.warehouse, path)
+    path.chmod(0o644)
+    copies = "range(10, 24) as copies (copy)"
+    renamed = "replace ('z' || copy || image_id as image_id)"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(
+            f"insert into dim_images select images.* {renamed} from dim_images as images, {copies}"
+        )
+        for model_id, turn in ((IN_ORDER, "asc"), (OUT_OF_ORDER, "desc")):
+            connection.execute(
+                f"insert into intermediate.int_blocks_scored select blocks.* {renamed}"
+                f" from intermediate.int_blocks_scored as blocks, {copies}"
+                f" where blocks.model_id = '{model_id}'"
+                f" order by copy {turn}, blocks.image_id, block_row, block_col"
+            )
+    return path
+
+
+def export_blocks(path, folder, table, threads=2, memory="1GB"):
+    """Export a table of blocks under limits; the files by model."""
+    settings = {"threads": threads, "memory_limit": memory, "temp_directory": str(folder)}
+    folder.mkdir()
+    with open_warehouse(path, folder, settings) as connection:
+        ((grain,),) = connection.execute(
+            "select grain from dim_tables where table_name = ?", [table]
         ).fetchall()
-        assert export._lies_in_order(connection, "bicubic")
-        export._export_table(connection, "fct_blocks", grain, tmp_path / "as_they_lie")
-        monkeypatch.setattr(export, "_lies_in_order", lambda connection, model_id: False)
-        export._export_table(connection, "fct_blocks", grain, tmp_path / "sorted")
-    for path in (tmp_path / "as_they_lie" / "fct_blocks").iterdir():
-        assert path.read_bytes() == (tmp_path / "sorted" / "fct_blocks" / path.name).read_bytes()
+        export._export_table(connection, table, grain, folder)
+    return {path.stem: path for path in (folder / table).iterdir()}
+
+
+@pytest.mark.parametrize("table", export.SPLIT_BY_MODEL)
+def test_blocks_that_lie_in_order_are_exported_unsorted_with_the_same_bytes(
+    many_blocks, tmp_path, monkeypatch, table
+):
+    found = export_blocks(many_blocks, tmp_path / "as_they_lie", table)
+    alone = export_blocks(many_blocks, tmp_path / "alone", table, threads=1, memory="500MB")
+    with open_warehouse(many_blocks, tmp_path) as connection:
+        assert export._lies_in_order(connection, IN_ORDER)
+        assert not export._lies_in_order(connection, OUT_OF_ORDER)
+    monkeypatch.setattr(export, "_lies_in_order", lambda connection, model_id: False)
+    expected = export_blocks(many_blocks, tmp_path / "sorted", table)
+    assert len(expected) == 5
+    for model_id, path in expected.items():
+        assert found[model_id].read_bytes() == path.read_bytes()
+        assert alone[model_id].read_bytes() == path.read_bytes()
+    assert pq.read_metadata(expected[IN_ORDER]).num_row_groups == 3
+
+
+@pytest.mark.parametrize("table", export.SPLIT_BY_MODEL)
+def test_exported_blocks_are_those_of_the_warehouse_in_the_order_of_their_grain(
+    many_blocks, tmp_path, table
+):
+    files = export_blocks(many_blocks, tmp_path / "out", table)
+    with open_warehouse(many_blocks) as connection:
+        for model_id, path in files.items():
+            expected = connection.sql(
+                f"select * from {table} where model_id = ? order by image_id, block_row, block_col",
+                params=[model_id],
+            ).to_arrow_table()
+            found = pq.ParquetFile(path).read()
+            assert found.column_names == expected.column_names
+            for name, column in zip(found.column_names, expected.columns, strict=True):
+                assert found[name].type == column.type, name
+                assert found[name].combine_chunks().equals(column.combine_chunks()), name
 
 
 @pytest.mark.parametrize(
