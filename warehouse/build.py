@@ -329,6 +329,7 @@ class _Job:
         self, executor: Executor, variables: Mapping[str, Any], threads: int | None
     ) -> tuple[dict[str, Any], set[str]]:
         """Let a cluster make the tables of blocks; say where they lie, and what stands here."""
+
         def run(arguments: Sequence[str], parts: Mapping[str, Any]) -> list[RunResult]:
             return run_dbt(
                 self.study, self.database, arguments, threads, None, variables, parts=parts
