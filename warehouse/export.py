@@ -49,7 +49,7 @@ is kept."""
 _PARQUET = "format parquet, compression zstd"
 _MEASURES_PARQUET = f"{_PARQUET}, compression_level 1, dictionary_size_limit 4096"
 """Of `fct_blocks`: a column of more values than that gets no dictionary, for which a larger one
-would be sought in vain. What this saves and costs is in docs/scale.md."""
+would be sought in vain. What this saves and costs is in docs/row-cost.md."""
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,9 @@ PARTS = "parts"
 _STORED = f"model.upscale_audit.{STORED_BLOCKS}"
 _BLOCKS = {"source.upscale_audit.raw.blocks", _STORED}
 _RESULTS = "results"
+_FORM = "compression uncompressed, parquet_version v2, dictionary_size_limit 256"
+"""Written in half the time of DuckDB's own choice, and read once, by DuckDB."""
+
 _MEMORY_SHARE = 0.6
 """What DuckDB takes of a dask worker's memory; the worker is restarted at nine tenths of it."""
 
@@ -490,8 +493,7 @@ def _write(connection: duckdb.DuckDBPyConnection, relation: Relation, path: Path
     written = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         ((rows,),) = connection.execute(
-            f"copy (select {items} from {name}) to {quote_text(written)}"
-            " (format parquet, compression uncompressed)"
+            f"copy (select {items} from {name}) to {quote_text(written)} (format parquet, {_FORM})"
         ).fetchall()
         os.replace(written, path)
     finally:

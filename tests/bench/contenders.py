@@ -17,13 +17,11 @@ import numpy as np
 
 from tests.bench.processes import measure
 from upscale_audit.ingest.cluster import open_cluster
-from upscale_audit.ingest.run import read_raw_manifest
 from upscale_audit.ingest.study import load_study
-from upscale_audit.warehouse.build import build_warehouse
+from upscale_audit.warehouse.build import build_warehouse, create_raw, read_inputs
 from upscale_audit.warehouse.connect import remove_database
 from upscale_audit.warehouse.dbt_runner import run_dbt
-from upscale_audit.warehouse.proof.provenance import describe_axis
-from upscale_audit.warehouse.raw import create_raw_views
+from upscale_audit.warehouse.proof.provenance import describe_study
 
 C1, C2, ROUNDING = 4096 * 6.5025, 4096 * 58.5225, 4096 / 12
 """SSIM's constants and the variance of rounding, in the unit of the spreads: 64 squared."""
@@ -58,6 +56,8 @@ NEEDS = {
     "build_cluster": ("distributed",),
 }
 
+# Without the exponent an engine takes such a number for a decimal, in which it reckons far longer.
+_C1, _C2, _ROUNDING = (f"{value!r}e0" for value in (C1, C2, ROUNDING))
 _FEATURE_SQL = f"""
     with blocks as (
         select model_id,
@@ -70,11 +70,11 @@ _FEATURE_SQL = f"""
         from {{source}}
     )
     select model_id, sharp, (sx - sr) / 64 as mu,
-        (sx - sr) / sqrt(sr * sr + sx * sx + {C1}) as luminance,
-        (sqrt(vx) - sqrt(vr)) / sqrt(vr + vx + {C2}) as contrast,
-        ln((16 * notta_detail2 + {ROUNDING}) / (16 * reference_detail2 + {ROUNDING})) as gain_2,
-        ln((4 * notta_detail4 + {ROUNDING}) / (4 * reference_detail4 + {ROUNDING})) as gain_4,
-        ln((e8x + {ROUNDING}) / (e8r + {ROUNDING})) as gain_8
+        (sx - sr) / sqrt(sr * sr + sx * sx + {_C1}) as luminance,
+        (sqrt(vx) - sqrt(vr)) / sqrt(vr + vx + {_C2}) as contrast,
+        ln((16 * notta_detail2 + {_ROUNDING}) / (16 * reference_detail2 + {_ROUNDING})) as gain_2,
+        ln((4 * notta_detail4 + {_ROUNDING}) / (4 * reference_detail4 + {_ROUNDING})) as gain_4,
+        ln((e8x + {_ROUNDING}) / (e8r + {_ROUNDING})) as gain_8
     from blocks
 """
 
@@ -160,8 +160,9 @@ def run_warehouse(study):
     """Build the tables up to the answer with dbt, as `upscale-audit build` does."""
     database = study.output / "contenders" / "warehouse.duckdb"
     remove_database(database)
-    create_raw_views(database, study, read_raw_manifest(study.raw))
-    variables = describe_axis(study)
+    inputs = read_inputs(study)
+    create_raw(database, study, inputs, inputs.manifest)
+    variables = describe_study(study)
     run_dbt(study, database, ["seed"], variables=variables)
     select = ["run", "--select", "+mart_direction_components"]
     run_dbt(study, database, select, variables=variables)
@@ -220,7 +221,12 @@ def run_spark(study):
     try:
         return _query(lambda sql: running.sql(sql).collect(), features)
     finally:
+        gateway = running.sparkContext._gateway
         running.stop()
+        # The driver's processor time is counted when it has been waited for.
+        gateway.shutdown()
+        gateway.proc.stdin.close()
+        gateway.proc.wait()
 
 
 def _query(fetch, features):

@@ -43,7 +43,9 @@ def format_page(results):
         " A row is a block of one image under one model, both inference paths in it; the published"
         " study has 328 million. CPU is user and system time of the whole build: start of Python,"
         " every dbt model and test, publication. Wall time depends on what else the machine does:"
-        " the load is the mean number of processes that wanted a core, over five minutes.\n",
+        " the load is the mean number of processes that wanted a core, over five minutes. Where a"
+        " row's cost goes, what was tried, and what real pixels cost instead:"
+        " [row-cost.md](row-cost.md).\n",
         f"{machine['processor']}, {machine['cores']} cores,"
         f" {machine['memory_bytes'] / GIB:.0f} GiB; Python {machine['python']},"
         f" DuckDB {machine['duckdb']}.\n",
