@@ -8,6 +8,7 @@ from tests.bench.contenders import CONTENDERS
 from tests.bench.scale import REPOSITORY, read_growth, read_results
 from upscale_audit.analysis.theme import BLACK, BLUE, GREY, VERMILLION, finish, make_data
 from upscale_audit.ingest.files import replacing, write_text
+from upscale_audit.ingest.wording import count_noun
 
 TARGET_US, TARGET_BYTES = 4, 8 * 2**30
 """At most so much CPU a block row, and so much resident memory, at every scale."""
@@ -133,7 +134,8 @@ def _format_nodes(item, count=15):
     nodes = sorted(item["nodes"], key=lambda node: -node["cpu_s"])
     rows = [
         [
-            f"`{node['name']}`",
+            # A data test is named by its arguments, all of them.
+            f"`{node['name'].split('__at_')[0]}`",
             f"{node['cpu_s']:.1f}",
             f"{node['wall_s']:.1f}",
             f"{MILLION * node['cpu_s'] / item['rows']:.3f}",
@@ -198,7 +200,7 @@ def _format_steps(steps, builds):
 def _format_exports(item):
     rows = [
         [
-            f"{run['memory']}, {run['threads']} threads",
+            f"{run['memory']}, {count_noun(run['threads'], 'thread')}",
             *(
                 f"{run[stage][key] / unit:.{digits}f}"
                 for stage in ("build", "export")
