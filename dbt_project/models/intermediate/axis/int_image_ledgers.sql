@@ -3,7 +3,9 @@
 {#- Exact sums of the ledger (definitions E.8), in 4096ths of dn2 over all pixels of the image that
     were measured: cells of 2 to 8 px of its blocks, cells of 16 to 64 px of its whole windows of
     64 px, whose blocks' sums are all they need. `shifted` is what is left above 8 and above 64 px.
-    The sums of each block or window are bigint: hugeint products are slow. -#}
+    Sums of cells are doubles, whole numbers far below 2^53: exact in any order, and half the size
+    of the 128-bit ones of integers, with which cells of 16 px filled the memory of a large build;
+    those of an image are bigint. -#}
 {%- set images = ['reference'] + inference_paths() -%}
 {#- Of whose sums products are taken. -#}
 {%- set pairs = [('reference', 'reference')] -%}
@@ -52,9 +54,9 @@ cells_8 as (
         image_id,
         cast(block_row as integer) as cell_row,
         cast(block_col as integer) as cell_col,
-        1 as block_count
+        1e0 as block_count
         {%- for image in images %},
-        cast({{ image }}_sum as integer) as sum_{{ image }}
+        {{ image }}_sum as sum_{{ image }}
         {%- endfor %}
     from blocks
     where not is_partial
@@ -71,16 +73,14 @@ cells_{{ side }} as (
         image_id,
         cell_row // 2 as cell_row,
         cell_col // 2 as cell_col,
-        cast(sum(block_count) as bigint) as block_count
+        sum(block_count) as block_count
         {%- for image in images %},
-        cast(sum(sum_{{ image }}) as bigint) as sum_{{ image }}
+        sum(sum_{{ image }}) as sum_{{ image }}
         {%- endfor %}
         {%- for first, second in pairs %},
-        cast(sum(sum_{{ first }} * sum_{{ second }}) as bigint)
-            as q{{ inner }}_{{ first }}_{{ second }}
+        sum(sum_{{ first }} * sum_{{ second }}) as q{{ inner }}_{{ first }}_{{ second }}
         {%- for below in [8, 16] if below < inner %},
-        cast(sum(q{{ below }}_{{ first }}_{{ second }}) as bigint)
-            as q{{ below }}_{{ first }}_{{ second }}
+        sum(q{{ below }}_{{ first }}_{{ second }}) as q{{ below }}_{{ first }}_{{ second }}
         {%- endfor %}
         {%- endfor %}
     from cells_{{ inner }}
@@ -118,8 +118,9 @@ coarse as (
         image_id
         {%- for path in inference_paths() %},
         64 * count(sum_{{ path }}) as count_{{ path }},
-        sum((sum_{{ path }} - sum_reference) * (sum_{{ path }} - sum_reference))
-            as shifted_{{ path }}
+        sum(cast(
+            (sum_{{ path }} - sum_reference) * (sum_{{ path }} - sum_reference) as bigint
+        )) as shifted_{{ path }}
         {%- for scale in window_scales() %}
         {%- set energies = [
             'energy_' ~ scale ~ '_reference_reference',
