@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 PART_ROWS = 1 << 22
-"""Block rows of a part at most, save where one shard has more: a GiB of a worker's memory."""
+"""Block rows of a part at most, save where one shard has more: 1.5 GB of a worker's memory."""
 
 PARTS = "parts"
 """Folder beside dbt's artefacts for what machines write for each other; a build removes it."""
@@ -416,6 +416,7 @@ def _open_part(part: Part) -> Iterator[duckdb.DuckDBPyConnection]:
         tempfile.TemporaryDirectory(prefix="upscale-audit-") as spill,
         duckdb.connect(config={"threads": 1, "memory_limit": find_memory()}) as connection,
     ):
+        connection.execute("set enable_progress_bar = false")
         connection.execute(f"set temp_directory = {quote_text(spill)}")
         connection.execute(f"attach ':memory:' as {quote_name(part.database)}")
         connection.execute(f"use {quote_name(part.database)}")
