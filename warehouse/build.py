@@ -271,8 +271,8 @@ class _Job:
         study: Study,
         database: Path,
         inputs: Inputs,
-        executor: Executor | None,
-        workers: int,
+        executor: Executor | None = None,
+        workers: int = 1,
     ) -> None:
         self.study, self.database, self.inputs = study, database, inputs
         self.executor, self.workers = executor, workers

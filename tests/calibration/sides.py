@@ -26,7 +26,7 @@ SQL = {
 }
 MACROS = (
     "constants", "special_functions", "cluster_unit", "bootstrap", "interval_end", "vocabulary",
-    "axis1_types", "axis1_choices", "block_features", "engines", "growth",
+    "axis1_types", "axis1_choices", "block_features", "growth",
 )  # fmt: skip
 
 PATIENTS = (5, 10, 15, 30, 100)

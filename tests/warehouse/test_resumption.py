@@ -89,7 +89,7 @@ def test_a_killed_build_goes_on_from_its_finished_tables(
 
 
 def test_what_was_left_by_another_recipe_is_not_gone_on_from(small_study):
-    job = build._Job(small_study, small_study.output / ".x", build.read_inputs(small_study), None)
+    job = build._Job(small_study, small_study.output / ".x", build.read_inputs(small_study))
     sha256 = job.inputs.recipe_sha256
     note = small_study.output / "dbt" / "unfinished.json"
     database = small_study.output / ".warehouse.duckdb.next"
@@ -113,7 +113,7 @@ def test_what_was_left_by_another_recipe_is_not_gone_on_from(small_study):
 
 def test_a_finished_file_that_was_forged_before_its_publication_is_not_published(small_study):
     """One value of one table, the file sound again: only its hash tells."""
-    job = build._Job(small_study, small_study.output / ".x", build.read_inputs(small_study), None)
+    job = build._Job(small_study, small_study.output / ".x", build.read_inputs(small_study))
     folder = small_study.output / "dbt"
     database = small_study.output / ".warehouse.duckdb.next"
     shutil.copyfile(small_study.warehouse, database)
