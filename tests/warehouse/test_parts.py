@@ -161,6 +161,20 @@ def cluster():
         yield cluster
 
 
+def test_a_task_takes_its_share_of_a_worker_and_else_what_a_build_takes(monkeypatch):
+    monkeypatch.setenv("UPSCALE_AUDIT_MEMORY", "3GB")
+    assert parts.find_memory() == "3GB"
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=2, memory_limit="2GiB", dashboard_address=":0"
+        ) as small,
+        open_cluster(small.scheduler_address) as (executor, workers),
+    ):
+        assert workers == 2
+        # 0.6 of 2048 MiB for two threads.
+        assert executor.submit(parts.find_memory).result() == "614MiB"
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("axis", ["standard", "own"])
 def test_exports_are_the_same_bytes_whoever_made_the_blocks(
