@@ -9,7 +9,15 @@ import numpy as np
 import polars as pl
 
 from tests.calibration.areas import make_renderer
-from tests.calibration.rendered import SHAPES, Asked, count_answers, draw_effects, format_tables
+from tests.calibration.rendered import (
+    IMAGES,
+    PATIENTS,
+    Asked,
+    count_answers,
+    draw_effects,
+    draw_patients,
+    format_tables,
+)
 
 SQL = {
     "int_student_limits": "intermediate/clusters/int_student_limits.sql",
@@ -30,8 +38,7 @@ OTHER_SHARES = (
 )
 """Other tables of shares that have a beta distribution's points."""
 
-PATIENTS = (5, 10, 15, 30, 100)
-MOST_IMAGES, MOST_BOXES = 3, 2
+MOST_BOXES = 2
 """A patient has one to so many images, an image one to so many boxes."""
 FOUND, KEPT, FALSE_BOXES, FALSE_LESS = 0.6, 0.8, 0.5, 0.1
 """Share of boxes found in references, and of these in restored images; false boxes of an image in
@@ -49,7 +56,7 @@ BUILDS, STUDIES = 8, 100
 
 HEAD = f"""## Readers' maps, and calls that turn over: share of studies, in %
 
-One to {MOST_IMAGES} images a patient go through the SQL of mart_localisation, mart_reading_maps and
+One to {IMAGES[1]} images a patient go through the SQL of mart_localisation, mart_reading_maps and
 mart_reading_harm, {{studies}} studies of each size, {{models}} to a draw of the patients. A reader
 finds {FOUND:g} of the boxes in references and {FOUND * KEPT:g} in restored images (a patient's
 share is beta distributed, of size {FOUND_SIZE["normal"]:g}, or skewed: {FOUND_SIZE["skewed"]:g})
@@ -149,9 +156,7 @@ def simulate_maps(patients, shape, studies, build):
         ``model_id``, ``patient``, ``image``, ``boxes``; ``found`` and ``false`` of ``reference``
         and ``restored``; ``likeness``; ``is_flipped`` and ``invented``, 0..1.
     """
-    generator = np.random.default_rng([patients, SHAPES.index(shape), build])
-    count = generator.integers(1, MOST_IMAGES, endpoint=True, size=patients)
-    patient = np.repeat(np.arange(patients), count)
+    generator, patient = draw_patients(patients, shape, build)
     images = len(patient)
     boxes = generator.integers(1, MOST_BOXES, endpoint=True, size=images)
     size, form = FOUND_SIZE[shape], FALSE_SHAPE[shape]

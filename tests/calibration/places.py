@@ -9,7 +9,15 @@ import numpy as np
 import polars as pl
 
 from tests.calibration.areas import make_renderer
-from tests.calibration.rendered import SHAPES, Asked, count_answers, draw_effects, format_tables
+from tests.calibration.rendered import (
+    IMAGES,
+    PATIENTS,
+    Asked,
+    count_answers,
+    draw_effects,
+    draw_patients,
+    format_tables,
+)
 from tests.macros import make_environment
 
 SQL = {
@@ -25,9 +33,6 @@ MACROS = (
     "consistency", "regions", "skewed_means", "fidelity",
 )  # fmt: skip
 
-PATIENTS = (5, 10, 15, 30, 100)
-IMAGES = (1, 3)
-"""Images of a patient, each number equally often."""
 NEAR, FAR = 44, 64
 """Blocks of an image at a place, and elsewhere."""
 SHARE, SHARE_STEP, SHARE_SD = 0.1, 0.05, 0.05
@@ -123,9 +128,7 @@ def simulate_places(patients, shape, studies, build):
         residuals ``frame_rms_near`` …, of the frame and of seams; ``region_1`` …, ``content_2``,
         the squared errors of two areas of either kind.
     """
-    generator = np.random.default_rng([patients, SHAPES.index(shape), build])
-    count = generator.integers(*IMAGES, endpoint=True, size=patients)
-    patient = np.repeat(np.arange(patients), count)
+    generator, patient = draw_patients(patients, shape, build)
     images = len(patient)
 
     def vary(patient_sd, image_sd):

@@ -2,10 +2,16 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from tests.calibration.shares import COVERAGE_PCT, REJECTION_PCT, format_share
 
+PATIENTS = (5, 10, 15, 30, 100)
 SHAPES = ("normal", "skewed")
 """Distributions of patient effects."""
+
+IMAGES = (1, 3)
+"""Images of a patient, each number equally often."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,26 @@ def count_answers(ask, asked, sizes, builds, shapes=SHAPES):
                 ]
                 counts.append(Answers(question.name, patients, shape, tuple(found), question.aim))
     return counts
+
+
+def draw_patients(patients, shape, build):
+    """Begin a build: its generator, and how many images each patient has.
+
+    Parameters
+    ----------
+    patients : int
+    shape : {"normal", "skewed"}
+    build : int
+
+    Returns
+    -------
+    generator : numpy.random.Generator
+    patient : numpy.ndarray of int
+        The patient of each image, 0 to ``patients - 1``.
+    """
+    generator = np.random.default_rng([patients, SHAPES.index(shape), build])
+    count = generator.integers(*IMAGES, endpoint=True, size=patients)
+    return generator, np.repeat(np.arange(patients), count)
 
 
 def draw_effects(generator, shape, size):

@@ -11,7 +11,16 @@ import numpy as np
 import polars as pl
 
 from tests.calibration.areas import make_renderer
-from tests.calibration.rendered import SHAPES, Asked, count_answers, draw_effects, format_tables
+from tests.calibration.rendered import (
+    IMAGES,
+    PATIENTS,
+    SHAPES,
+    Asked,
+    count_answers,
+    draw_effects,
+    draw_patients,
+    format_tables,
+)
 from tests.macros import make_environment
 
 SQL = {
@@ -29,9 +38,6 @@ MACROS = (
     "axis1_types", "axis1_choices", "block_features", "growth",
 )  # fmt: skip
 
-PATIENTS = (5, 10, 15, 30, 100)
-IMAGES = (1, 3)
-"""Images of a patient, each number equally often."""
 BLOCKS, GROUPS = 256, 8
 """Blocks of an image, and groups of them that every choice of the axis puts on one side."""
 GROUP_SHARES = np.array([0.05, 0.1, 0.15, 0.2, 0.2, 0.15, 0.1, 0.05])
@@ -229,9 +235,7 @@ def simulate_groups(patients, shape, studies, build, means):
         ``model_id``, ``patient``, ``image``, ``grouping``, and of each component the number of its
         blocks and their sum.
     """
-    generator = np.random.default_rng([patients, SHAPES.index(shape), build])
-    count = generator.integers(*IMAGES, endpoint=True, size=patients)
-    patient = np.repeat(np.arange(patients), count)
+    generator, patient = draw_patients(patients, shape, build)
     image, grouping = np.divmod(np.arange(len(patient) * GROUPS), GROUPS)
     parts = []
     for study in range(studies):

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from tests.calibration.areas import make_renderer
+from tests.calibration.rendered import IMAGES, PATIENTS, SHAPES, draw_patients
 from tests.calibration.shares import COVERAGE_PCT, format_share
 
 SQL = {
@@ -29,10 +30,6 @@ MACROS = (
 )  # fmt: skip
 """Files of macros that the models call."""
 
-PATIENTS = (5, 10, 15, 30, 100)
-SHAPES = ("normal", "skewed")
-IMAGES = (1, 3)
-"""Images of a patient, each number equally often."""
 BASELINE, BASELINE_DN2 = "bicubic", 4.0
 MEAN_DN2, BENT_RATIO = 5.0, 0.3
 """Of a squared error: its mean, and the share that the LR image decides."""
@@ -176,9 +173,7 @@ def simulate_images(patients, shape, studies, build):
         ``model_id``, ``patient``, ``image``, ``error`` and ``bent``, both in dn2 a pixel, and
         ``flagged``, of `BLOCKS`, and of these ``silent``.
     """
-    generator = np.random.default_rng([patients, SHAPES.index(shape), build])
-    count = generator.integers(*IMAGES, endpoint=True, size=patients)
-    patient = np.repeat(np.arange(patients), count)
+    generator, patient = draw_patients(patients, shape, build)
     image = np.arange(len(patient))
     parts = []
     seen = np.random.default_rng([patients, SHAPES.index(shape), build, 1])

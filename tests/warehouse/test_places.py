@@ -16,7 +16,6 @@ from tests.calibration.places import (
     QUESTIONS,
     RMS_DN,
     RMS_STEP,
-    SHAPES,
     SHARE,
     SHARE_SD,
     SHARE_STEP,
@@ -24,6 +23,7 @@ from tests.calibration.places import (
     count_places,
     simulate_places,
 )
+from tests.calibration.rendered import SHAPES
 from tests.skewed import find_ends
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tests.calibration.rendered import Answers
+from tests.calibration.rendered import SHAPES, Answers
 from tests.calibration.shares import COVERAGE_PCT
 from tests.calibration.sides import (
     CHOICE_COLUMNS,
@@ -16,7 +16,6 @@ from tests.calibration.sides import (
     PATIENT_SD,
     QUESTIONS,
     SCALES,
-    SHAPES,
     build_sides,
     count_sides,
     draw_codes,

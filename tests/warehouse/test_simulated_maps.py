@@ -16,12 +16,12 @@ from tests.calibration.maps import (
     LIKENESS,
     PATIENT_SD,
     QUESTIONS,
-    SHAPES,
     build_maps,
     count_maps,
     format_maps,
     simulate_maps,
 )
+from tests.calibration.rendered import SHAPES
 from tests.skewed import find_ends
 
 

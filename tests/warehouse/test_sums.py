@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tests.calibration.rendered import PATIENTS, SHAPES
 from tests.calibration.sums import (
     BENT_RATIO,
     BLOCKS,
@@ -11,9 +12,7 @@ from tests.calibration.sums import (
     JUDGED_PX,
     MEAN_DN2,
     PATIENT_SD,
-    PATIENTS,
     QUESTIONS,
-    SHAPES,
     SHARE,
     SHARE_SD,
     SILENT,
