@@ -138,7 +138,9 @@ def _format_nodes(item, count=15):
     rows = [
         [
             # A data test is named by its arguments, all of them.
-            node["name"].split("__at_")[0],
+            node["name"]
+            if node["name"].startswith("start")
+            else f"`{node['name'].split('__at_')[0]}`",
             f"{node['cpu_s']:.1f}",
             f"{node['wall_s']:.1f}",
             f"{MILLION * node['cpu_s'] / item['rows']:.3f}",
