@@ -36,7 +36,8 @@ def open_cluster(address: str, timeout_s: float = 30) -> Iterator[tuple[ClientEx
     Raises
     ------
     StudyError
-        The extra is missing, no scheduler answers, it has no worker, or a unit kills its workers.
+        The extra is missing, the address is none, no scheduler answers, it has no worker, or a unit
+        kills its workers.
 
     Notes
     -----
@@ -45,13 +46,22 @@ def open_cluster(address: str, timeout_s: float = 30) -> Iterator[tuple[ClientEx
     """
     try:
         from distributed import Client, KilledWorker
+        from distributed.comm import get_address_host_port, normalize_address
     except ImportError:
         raise StudyError(
             "a cluster needs dask.distributed: pip install 'upscale-audit[cluster]'"
         ) from None
     try:
+        # Of what is no address a client would be left that takes a minute to close.
+        get_address_host_port(normalize_address(address), strict=True)
+    except ValueError as error:
+        raise StudyError(
+            f"{address!r} is no address of a scheduler ({error}); expected it as dask scheduler"
+            " prints it, tcp://10.0.0.1:8786"
+        ) from error
+    try:
         client = Client(address, timeout=timeout_s, set_as_default=False)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise StudyError(
             f"no scheduler answers at {address} ({error}); start one with dask scheduler, and"
             " workers with dask worker, or leave --cluster out"

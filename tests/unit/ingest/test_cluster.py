@@ -74,6 +74,16 @@ def test_no_scheduler_is_an_error_that_names_the_repair():
         pass
 
 
+@pytest.mark.parametrize("address", ["foo", "10.0.0.1", "tcp://x:abc", "http://10.0.0.1:8786", ""])
+def test_what_is_no_address_is_said_before_a_client_is_made(address, monkeypatch):
+    monkeypatch.setattr("distributed.Client", None)
+    with (
+        pytest.raises(StudyError, match=r"no address of a scheduler .*tcp://10\.0\.0\.1:8786"),
+        open_cluster(address),
+    ):
+        pass
+
+
 def test_a_scheduler_without_workers_is_an_error_that_names_the_repair():
     with (
         distributed.LocalCluster(n_workers=0, dashboard_address=":0") as empty,
