@@ -11,6 +11,15 @@
     {%- endif -%}
 {%- endmacro %}
 
+{#- After `where`, on `int_blocks_completed` in a growing table: the rows that this build adds, but
+    not all at once. The table is made by one statement after another, each of whole images of
+    about `batch_rows` blocks together, so that what is kept of each cell of an image takes as much
+    memory in a large study as in a small one. Who runs the compiled SQL itself gets them all. -#}
+{% macro in_a_batch() -%} /* in a batch */ true {%- endmacro %}
+{% macro batch_rows() %}
+    {{ return(env_var('UPSCALE_AUDIT_BATCH_ROWS', '4194304') | int) }}
+{% endmacro %}
+
 {#- Rows that each carried table, `schema.name`, held when a build that adds began; else nothing.
     No dbt variable: of those any change makes dbt read the whole project anew. -#}
 {% macro carried_rows() %}
@@ -36,21 +45,47 @@
 {#- Make a dbt model's table, or add its rows to the one that was carried. -#}
 {% macro make_table(relation, is_added_to) %}
     {%- set existing = load_cached_relation(this) -%}
-    {%- set query = rows_of_parts(relation) | trim or compiled_code -%}
+    {%- set parts = rows_of_parts(relation) | trim -%}
+    {%- set queries = [parts] if parts else split_in_batches(compiled_code) -%}
     {%- if is_added_to %}{% do check_carried(relation, existing) %}{% endif -%}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
     {% call statement('main') %}
         {%- if is_added_to %}
-        insert into {{ relation }} by name ({{ query }})
+        insert into {{ relation }} by name ({{ queries[0] }})
         {%- else %}
         {%- if existing is not none %}drop {{ existing.type }} {{ existing }} cascade;{% endif %}
-        {{ create_table_as(False, relation, query) }}
+        {{ create_table_as(False, relation, queries[0]) }}
         {%- endif %}
+        {%- for query in queries[1:] %};
+        insert into {{ relation }} by name ({{ query }})
+        {%- endfor %}
     {% endcall %}
     {%- if not is_added_to %}{% do persist_docs(relation, model) %}{% endif -%}
     {{ run_hooks(post_hooks, inside_transaction=True) }}
     {% do adapter.commit() %}
     {{ return({'relations': [relation]}) }}
+{% endmacro %}
+
+{#- The queries whose rows together are those of a compiled one: itself, unless it reads blocks
+    `in_a_batch`. A batch begins with the first block of an image, before which all images end that
+    began before it. -#}
+{% macro split_in_batches(query) %}
+    {%- if in_a_batch() not in query %}{{ return([query]) }}{% endif -%}
+    {%- set starts = run_query(
+        'select min(first) from (select first, coalesce(first > max(last) over'
+        ~ ' (order by first rows between unbounded preceding and 1 preceding), true) as is_free'
+        ~ ' from (select min(block_number) as first, max(block_number) as last from '
+        ~ ref('int_blocks_completed') ~ ' ' ~ added_blocks() ~ ' group by model_id, image_id))'
+        ~ ' where is_free group by first // ' ~ batch_rows() ~ ' order by 1'
+    ).rows -%}
+    {%- set queries = [] -%}
+    {%- for (start,) in starts -%}
+    {%- set end = '' if loop.last else ' and block_number < ' ~ loop.nextitem[0] -%}
+    {%- do queries.append(
+        query | replace(in_a_batch(), 'block_number >= ' ~ start ~ end)
+    ) -%}
+    {%- endfor -%}
+    {{ return(queries or [query | replace(in_a_batch(), 'false')]) }}
 {% endmacro %}
 
 {#- A table that the workers of a cluster have made, from their files in the order of the parts; none

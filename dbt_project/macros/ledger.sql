@@ -49,3 +49,37 @@
             as bigint
         )) as exaggerated_{{ suffix }}
 {%- endmacro %}
+
+{#- Rows of int_image_ledgers. Arguments: a table with an image's `ledger_sums` at some scales,
+    `count` and `shifted`; the scales. Result: a select per inference path and scale. -#}
+{% macro ledger_rows(table, scales) -%}
+    {%- for path in inference_paths() -%}
+    {%- set is_last = loop.last -%}
+    {%- for scale in scales -%}
+    select
+        model_id,
+        image_id,
+        '{{ path }}' as inference_path,
+        {{ scale }} as scale_px,
+        64 * count_{{ path }} as pixel_count
+        {%- for name in ['reference_energy', 'product', 'error'] %},
+        cast({{ name }}_{{ scale }}_{{ path }} as decimal(38, 4)) as {{ name }}
+        {%- endfor %}
+        {%- for name in ['invented', 'exaggerated'] %},
+        cast(
+            cast({{ name }}_{{ scale }}_{{ path }} as decimal(38, 0))
+            * cast(0.0001 as decimal(4, 4))
+            as decimal(38, 4)
+        ) as {{ name }}
+        {%- endfor %},
+        cast(
+            {{ 'shifted_' ~ path if scale == scales[-1] else 'null' }} as decimal(38, 4)
+        ) as shifted
+    from {{ table }}
+    where count_{{ path }} > 0
+    {%- if not (is_last and loop.last) %}
+    union all
+    {% endif %}
+    {%- endfor %}
+    {%- endfor %}
+{%- endmacro %}

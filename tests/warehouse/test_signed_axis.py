@@ -1,11 +1,15 @@
 """Properties of the signed axis and the ledger, and what controls of known damage do to them."""
 
+import re
+import shutil
+
 import numpy as np
 import polars as pl
 import pytest
 
 from tests.warehouse.damage import MADE
 from upscale_audit.ingest.run import ingest_study
+from upscale_audit.ingest.study import load_study
 from upscale_audit.warehouse.build import build_warehouse
 from upscale_audit.warehouse.connect import open_warehouse
 from upscale_audit.warehouse.standard import fit_basis, read_moments
@@ -59,7 +63,10 @@ def pair():
 
 @pytest.fixture(scope="module")
 def exchanged(new_study_folder, tmp_path_factory, pair):
-    """Give a study of three images: x restored as y, y restored as x, and x as it is."""
+    """Give a study of three images: x restored as y, y restored as x, and x as it is.
+
+    Its windows are added up in two batches: of two images, and of the third.
+    """
     folder = new_study_folder(tmp_path_factory.mktemp("signed") / "study")
     folder.add_model("m")
     x, y = pair
@@ -69,8 +76,39 @@ def exchanged(new_study_folder, tmp_path_factory, pair):
         folder.put(f"{name}.png", tta, "m", "tta")
     study = folder.load(parameters="image_metrics = false")
     ingest_study(study, workers=1)
-    build_warehouse(study)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UPSCALE_AUDIT_BATCH_ROWS", "15000")
+        build_warehouse(study)
     return study
+
+
+def test_windows_are_added_up_some_images_at_a_time(exchanged):
+    (made,) = (exchanged.output / "dbt" / "target" / "run").rglob("int_image_window_ledgers.sql")
+    bounds = re.findall(r"block_number (>=|<) (\d+)", made.read_text())
+    blocks = (SIDE // 8) * (SIDE // 8 + 1)
+    assert bounds == [(">=", "0"), ("<", f"{2 * blocks}"), (">=", f"{2 * blocks}")]
+
+
+def test_windows_of_a_study_that_grows_are_added_up_once(exchanged, tmp_path, monkeypatch):
+    """An image comes, then the model is called otherwise, which adds no block."""
+    monkeypatch.setenv("UPSCALE_AUDIT_BATCH_ROWS", "15000")
+    root = shutil.copytree(exchanged.path.parent, tmp_path / "grown")
+    for path in root.rglob("there.png"):
+        shutil.copyfile(path, path.with_name("again.png"))
+    text = (root / "study.toml").read_text()
+    for label in ("", 'label = "M"\n'):
+        (root / "study.toml").write_text(text.replace("[[models]]\n", f"[[models]]\n{label}"))
+        study = load_study(root / "study.toml")
+        ingest_study(study, workers=1)
+        report = build_warehouse(study)
+        assert (report.stands, report.reason) == (False, None)
+        ledgers = read(study, "select * from intermediate.int_image_window_ledgers")
+        assert len(ledgers) == 4 * 2 * 3
+        there, again = (
+            ledgers.filter(image_id=name).drop("image_id").sort("inference_path", "scale_px")
+            for name in ("there", "again")
+        )
+        assert there.equals(again)
 
 
 def test_exchanging_reference_and_restored_negates_every_score_exactly(exchanged):
