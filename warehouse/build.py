@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file, hash_json, locked, sync
-from upscale_audit.ingest.manifests import MANIFEST, write_manifest
+from upscale_audit.ingest.manifests import MANIFEST, read_manifest, write_manifest
 from upscale_audit.ingest.run import read_raw_manifest
 from upscale_audit.ingest.vouchers import Journal, check_vouched
 from upscale_audit.warehouse.composites import check_composites, create_composites
@@ -84,14 +85,18 @@ class BuildReport:
     Attributes
     ----------
     warehouse : Path
-    bytes, tables, tests : int
+    bytes : int
     sources_root : str
+    tables, tests : int
+        Made, and passed.
     carried_blocks : int
         Block rows that were taken over from the warehouse before.
     reason : str or None
         Why none was; None where some were.
     resumed : bool
         Whether it went on from a build that had been killed.
+    stands : bool
+        Whether nothing was made, since nothing that decides what is published has changed.
     axis_basis : str or None
         Name of the basis that scores; None in a study without images.
     axis_alignment : float or None
@@ -102,12 +107,13 @@ class BuildReport:
 
     warehouse: Path
     bytes: int
-    tables: int
-    tests: int
     sources_root: str
+    tables: int = 0
+    tests: int = 0
     carried_blocks: int = 0
     reason: str | None = None
     resumed: bool = False
+    stands: bool = False
     axis_basis: str | None = None
     axis_alignment: float | None = None
     least_alignment: float | None = None
@@ -168,12 +174,17 @@ def build_warehouse(
     Notes
     -----
     Killed at any moment, the published warehouse still stands, and the next build goes on from
-    the tables that were finished, if nothing that decides them has changed.
+    the tables that were finished, if nothing that decides them has changed. A published warehouse
+    that is what would be made is left as it is.
     """
     database = study.output / f".{study.warehouse.name}.next"
     check_marts(PROJECT)
     with locked(study.output, "ingest or build"), saying_database_errors(database):
-        job = _Job(study, database, read_inputs(study), executor, workers)
+        inputs = read_inputs(study)
+        if _is_published(study, inputs):
+            _end(study, database)
+            return _report(study, inputs, stands=True)
+        job = _Job(study, database, inputs, executor, workers)
         try:
             counts = job.make(threads, progress)
             job.publish()
@@ -182,19 +193,53 @@ def build_warehouse(
             raise
         finally:
             job.remove_spill()
-        job.clear()
-        axis = _read_axis(study.warehouse)
-    return BuildReport(
-        warehouse=study.warehouse,
-        bytes=study.warehouse.stat().st_size,
-        tables=counts["tables"],
-        tests=counts["tests"],
-        sources_root=job.inputs.manifest["sources_root"],
-        carried_blocks=job.carried.get(f"{CARRIED_SCHEMA}.{STORED_BLOCKS}", 0),
-        reason=job.growth.reason,
-        resumed=job.left is not None,
-        **axis,
-    )
+        _end(study, database)
+        return _report(
+            study,
+            inputs,
+            **counts,
+            carried_blocks=job.carried.get(f"{CARRIED_SCHEMA}.{STORED_BLOCKS}", 0),
+            reason=job.growth.reason,
+            resumed=job.left is not None,
+        )
+
+
+def _clear(study: Study, database: Path) -> None:
+    """Remove a build database, and the note that another build could go on from it."""
+    (study.output / "dbt" / NOTE).unlink(missing_ok=True)
+    remove_database(database)
+
+
+def _end(study: Study, database: Path) -> None:
+    """Remove what only the next build could have needed, had this one not published."""
+    for stage in ("raw", *COMPANIONS):
+        Journal(study.output, stage).remove()
+    _clear(study, database)
+
+
+def _report(study: Study, inputs: Inputs, **made: Any) -> BuildReport:
+    size, root = study.warehouse.stat().st_size, inputs.manifest["sources_root"]
+    return BuildReport(study.warehouse, size, root, **made, **_read_axis(study.warehouse))
+
+
+def _is_published(study: Study, inputs: Inputs) -> bool:
+    """Say whether the published warehouse, to the last byte, is what these inputs give."""
+    try:
+        published = read_manifest(study.output / WAREHOUSE_MANIFEST, "upscale-audit build")
+        files, sizes = published["files"], published["bytes"]
+        expected = _describe(study, inputs, files, sizes)
+        return hash_json(published) == hash_json(expected) and files == {
+            study.warehouse.name: hash_file(study.warehouse)
+        }
+    except (StudyError, OSError):
+        return False
+
+
+def _describe(
+    study: Study, inputs: Inputs, files: Mapping[str, str], sizes: Mapping[str, int]
+) -> dict[str, Any]:
+    companions = (inputs.hyra, inputs.phantoms, inputs.readings)
+    return describe_warehouse(study, files, sizes, inputs.recipe, inputs.manifest, companions)
 
 
 def _read_axis(path: Path) -> dict[str, Any]:
@@ -295,7 +340,7 @@ class _Job:
     def make(self, threads: int | None, progress: Callable[..., None] | None) -> dict[str, int]:
         """Make and test every table that is not there; count tables and tests."""
         if self.left is None:
-            self.clear()
+            _clear(self.study, self.database)
         elif self.left.counts is not None:
             self.database_sha256 = self.left.database_sha256
             return self.left.counts
@@ -396,28 +441,18 @@ class _Job:
         """Put the database in its place, then its manifest beside it; between, it has none."""
         study, inputs = self.study, self.inputs
         sync(self.database)
-        companions = (inputs.hyra, inputs.phantoms, inputs.readings)
         files = {study.warehouse.name: self.database_sha256 or hash_file(self.database)}
         sizes = {study.warehouse.name: self.database.stat().st_size}
-        manifest = describe_warehouse(
-            study, files, sizes, inputs.recipe, inputs.manifest, companions
-        )
+        manifest = _describe(study, inputs, files, sizes)
         (study.output / WAREHOUSE_MANIFEST).unlink(missing_ok=True)
         os.replace(self.database, study.warehouse)
         sync(study.output)
         write_manifest(study.output / WAREHOUSE_MANIFEST, manifest)
-        for stage in ("raw", *COMPANIONS):
-            Journal(study.output, stage).remove()
 
     def remove_spill(self) -> None:
         """Remove what was put aside while tables were made."""
         for name in ("spill", PARTS):
             shutil.rmtree(self.folder / name, ignore_errors=True)
-
-    def clear(self) -> None:
-        """Remove the build database, and the note that another build could go on from it."""
-        (self.folder / NOTE).unlink(missing_ok=True)
-        remove_database(self.database)
 
 
 def _create_table_list(

@@ -11,8 +11,10 @@ import pytest
 from PIL import Image
 
 from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.manifests import MANIFEST
 from upscale_audit.ingest.run import ingest_study, read_raw_manifest
 from upscale_audit.ingest.study import load_study
+from upscale_audit.warehouse import build
 from upscale_audit.warehouse.build import build_warehouse
 from upscale_audit.warehouse.connect import open_warehouse
 from upscale_audit.warehouse.dbt_runner import run_dbt
@@ -203,6 +205,42 @@ def test_what_was_carried_gets_its_rows_once(small_study, tmp_path):
         said = f"{rows.get(stored, 'no')} rows were carried, 36 are there.*upscale-audit"
         with pytest.raises(StudyError, match=said):
             run_dbt(small_study, database, select + flag, variables=variables, carried=rows)
+
+
+def test_a_warehouse_of_which_nothing_has_changed_stands(small_study):
+    before, file = read_sums(small_study), small_study.warehouse.stat()
+    (small_study.output / f".{small_study.warehouse.name}.next").write_bytes(b"left over")
+    ingest_study(small_study, workers=1)
+    names = []
+    report = build_warehouse(small_study, progress=lambda *node: names.append(node))
+    assert (report.stands, names, report.reason) == (True, [], None)
+    assert report.axis_basis == "standard-1"
+    found = small_study.warehouse.stat()
+    assert (found.st_ino, found.st_mtime_ns) == (file.st_ino, file.st_mtime_ns)
+    assert not (small_study.output / f".{small_study.warehouse.name}.next").exists()
+    assert read_sums(small_study) == before
+
+
+def test_a_byte_of_the_published_file_or_of_a_manifest_makes_a_build(small_study):
+    inputs = build.read_inputs(small_study)
+    assert build._is_published(small_study, inputs)
+    changed = replace(inputs, recipe=inputs.recipe | {"has_lr": True})
+    assert not build._is_published(small_study, changed)
+    manifest = small_study.raw / MANIFEST
+    text = manifest.read_text()
+    manifest.write_text(text + "\n")
+    assert not build._is_published(small_study, inputs)
+    manifest.write_text(text)
+    assert build._is_published(small_study, inputs)
+    small_study.warehouse.chmod(0o644)
+    with open(small_study.warehouse, "r+b") as file:
+        file.seek(-1, 2)
+        last = file.read(1)[0]
+        file.seek(-1, 2)
+        file.write(bytes([last ^ 1]))
+    assert not build._is_published(small_study, inputs)
+    small_study.warehouse.unlink()
+    assert not build._is_published(small_study, inputs)
 
 
 def test_nothing_added_keeps_every_block(plan):

@@ -22,7 +22,13 @@ from upscale_audit.analysis.connection import explain
 from upscale_audit.analysis.marts import Marts
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file, locked
-from upscale_audit.ingest.manifests import MANIFEST, SOURCES, restate, write_manifest
+from upscale_audit.ingest.manifests import (
+    MANIFEST,
+    SOURCES,
+    WAREHOUSE_MANIFEST,
+    restate,
+    write_manifest,
+)
 from upscale_audit.ingest.run import ingest_study
 from upscale_audit.ingest.vouchers import Journal
 from upscale_audit.warehouse import export
@@ -347,11 +353,17 @@ def test_a_source_list_that_is_gone_and_struck_off_stops_the_build(tiny_study):
         build_warehouse(study)
 
 
+def seed_anew(study):
+    """Give a study with a parameter changed, so that a build makes something."""
+    parameters = replace(study.analysis_parameters, bootstrap_seed="other")
+    return replace(study, analysis_parameters=parameters)
+
+
 @pytest.mark.long
 def test_a_reader_keeps_its_snapshot_through_a_publication(small_study):
     with open_warehouse(small_study.warehouse) as old:
         count = old.sql("select count(*) from fct_blocks").fetchall()
-        build_warehouse(replace(small_study))
+        assert not build_warehouse(seed_anew(small_study)).stands
         assert old.sql("select count(*) from fct_blocks").fetchall() == count
     with open_warehouse(small_study.warehouse) as new:
         assert new.sql("select count(*) from fct_blocks").fetchall() == count
@@ -363,6 +375,7 @@ def test_a_build_killed_at_any_moment_leaves_the_old_warehouse_and_can_be_rerun(
     with open_warehouse(small_study.warehouse) as connection:
         expected_tables = connection.sql("select table_name from duckdb_tables()").fetchall()
     expected = (small_study.output / "exports" / "SHA256SUMS").read_bytes()
+    (small_study.output / WAREHOUSE_MANIFEST).unlink()
     command = [sys.executable, "-m", "upscale_audit.warehouse.cli", "build", str(small_study.path)]
     for delay_s in (1.0, 2.5, 4.0):
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
@@ -393,7 +406,7 @@ def test_a_manifest_never_stands_beside_another_builds_database(small_study, mon
     assert manifest.is_file()
     monkeypatch.setattr(os, "replace", stop_at_the_database)
     with pytest.raises(OSError, match="killed"):
-        build_warehouse(small_study)
+        build_warehouse(seed_anew(small_study))
     assert found == [False]
     monkeypatch.undo()
     build_warehouse(small_study)

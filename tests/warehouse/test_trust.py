@@ -11,6 +11,7 @@ import pytest
 
 from upscale_audit.analysis.marts import Marts
 from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.manifests import WAREHOUSE_MANIFEST
 from upscale_audit.ingest.run import ingest_study, read_raw_manifest
 from upscale_audit.ingest.study import load_study
 from upscale_audit.warehouse import dbt_runner
@@ -153,6 +154,7 @@ def test_variables_of_the_shell_reach_no_build(plain, read_tree, monkeypatch):
     page = write_docs(plain).read_bytes()
     for name, value in SHELL.items():
         monkeypatch.setenv(name, value)
+    (plain.output / WAREHOUSE_MANIFEST).unlink()
     report = build_warehouse(plain, threads=1)
     export_tables(plain)
     assert report.tests > 100

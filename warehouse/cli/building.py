@@ -195,11 +195,13 @@ def build(study: Study, threads: int | None = None, cluster: str | None = None) 
         _open_workers(None, cluster) as (executor, workers),
     ):
         report = build_warehouse(study, threads, progress, executor, workers or 1)
-    if report.resumed:
+    if report.stands:
+        say(f"nothing changed since {report.warehouse} was built: it stands as it is")
+    elif report.resumed:
         say("went on from a build that had been stopped")
     if report.carried_blocks:
         say(f"kept {report.carried_blocks} block rows of the warehouse before")
-    elif study.axis != "own":
+    elif study.axis != "own" and not report.stands:
         say(f"built from nothing: {report.reason}")
     found, least = report.axis_alignment, report.least_alignment
     if found is not None and least is not None and found < least:
@@ -208,7 +210,9 @@ def build(study: Study, threads: int | None = None, cluster: str | None = None) 
             f" {'standard-1' if report.axis_basis == 'pooled' else 'the first axis of its blocks'}"
             f" is {found:.2f}, below {least:g} (mart_pca_basis)"
         )
-    say(f"published {report.warehouse} ({report.bytes / 1e6:.1f} MB; {report.tests} tests passed)")
+    if not report.stands:
+        size = f"{report.bytes / 1e6:.1f} MB"
+        say(f"published {report.warehouse} ({size}; {report.tests} tests passed)")
     say(f"Merkle root of the source files: {report.sources_root}")
 
 

@@ -285,13 +285,27 @@ def test_a_basis_that_is_not_the_studys_is_said_in_a_line(
     from upscale_audit.warehouse.build import BuildReport
 
     report = BuildReport(
-        tiny_study.root, 0, 0, 0, "", axis_basis="standard-1", axis_alignment=alignment,
+        tiny_study.root, 0, "", axis_basis="standard-1", axis_alignment=alignment,
         least_alignment=0.9,
     )  # fmt: skip
     monkeypatch.setattr("upscale_audit.warehouse.build.build_warehouse", lambda *_: report)
     code, _, said = run_cli(capsys, "build", tiny_study.load().path)
     assert code == 0
     assert ("the axis standard-1 is not this study's" in said) == is_said
+
+
+def test_a_build_that_makes_nothing_says_so_and_claims_no_publication(
+    monkeypatch, capsys, tiny_study
+):
+    from upscale_audit.warehouse.build import BuildReport
+
+    report = BuildReport(tiny_study.root / "warehouse.duckdb", 0, "", stands=True)
+    monkeypatch.setattr("upscale_audit.warehouse.build.build_warehouse", lambda *_: report)
+    code, _, said = run_cli(capsys, "build", tiny_study.load().path)
+    assert code == 0
+    assert "nothing changed since" in said
+    assert "published" not in said
+    assert "built from nothing" not in said
 
 
 def list_commands(parser, words=()):
