@@ -331,7 +331,7 @@ class PartsOnCluster:
         folder = plain_path(self.folder)
         with open_build(self.database, [plain_path(self.study.raw), folder]) as connection:
             for one in relations:
-                made = _write(connection, one, _locate_lent(folder, one))
+                made = _write(connection, f"from {_spell(one)}", _locate_lent(folder, one))
                 self.lent[one.path] = replace(one, wide=made.wide)
 
     def _check_files(self, part: Part, results: Mapping[str, Made]) -> None:
@@ -428,19 +428,22 @@ def _open_part(part: Part) -> Iterator[duckdb.DuckDBPyConnection]:
             _show(connection, one, _locate_lent(part.folder, one))
         for one in part.before:
             if one.is_view:
-                _create(connection, one)
+                _create_view(connection, one)
             else:
                 _show(connection, one, part.locate(one))
         yield connection
 
 
 def _make_tables(connection: duckdb.DuckDBPyConnection, part: Part) -> dict[str, Made]:
-    """Make what a round makes, in order, and write the tables."""
+    """Make what a round makes, in order: each table as a file, from which the next ones read it."""
     found = {}
     for one in part.made:
-        _create(connection, one)
-        if not one.is_view:
-            found[one.path] = _write(connection, one, part.locate(one))
+        if one.is_view:
+            _create_view(connection, one)
+            continue
+        path = part.locate(one)
+        found[one.path] = made = _write(connection, one.sql, path)
+        _show(connection, replace(one, wide=made.wide), path)
     return found
 
 
@@ -456,10 +459,9 @@ def find_memory() -> str:
     return memory_limit()
 
 
-def _create(connection: duckdb.DuckDBPyConnection, relation: Relation) -> None:
+def _create_view(connection: duckdb.DuckDBPyConnection, relation: Relation) -> None:
     connection.execute(f"create schema if not exists {quote_name(relation.schema)}")
-    what = "view" if relation.is_view else "table"
-    connection.execute(f"create {what} {_spell(relation)} as {relation.sql}")
+    connection.execute(f"create view {_spell(relation)} as {relation.sql}")
 
 
 def _spell(relation: Relation) -> str:
@@ -482,11 +484,11 @@ def _show(connection: duckdb.DuckDBPyConnection, relation: Relation, path: Path)
     )
 
 
-def _write(connection: duckdb.DuckDBPyConnection, relation: Relation, path: Path) -> Made:
-    """Write a table to a file, whole or not at all: two workers may be at the same."""
-    name = _spell(relation)
-    kinds = connection.sql(f"describe {name}").fetchall()
-    wide = tuple(column for column, kind, *_ in kinds if kind == "HUGEINT")
+def _write(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> Made:
+    """Write a query's rows to a file, whole or not at all: two workers may be at the same."""
+    found = connection.sql(query)
+    kinds = zip(found.columns, found.types, strict=True)
+    wide = tuple(name for name, kind in kinds if str(kind) == "HUGEINT")
     # Parquet has no 128-bit integer: DuckDB would write it as a double.
     casts = [f"cast({quote_name(one)} as decimal(38, 0)) as {quote_name(one)}" for one in wide]
     items = f"* replace ({', '.join(casts)})" if casts else "*"
@@ -494,7 +496,8 @@ def _write(connection: duckdb.DuckDBPyConnection, relation: Relation, path: Path
     written = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         ((rows,),) = connection.execute(
-            f"copy (select {items} from {name}) to {quote_text(written)} (format parquet, {_FORM})"
+            f"copy (select {items} from ({query}\n)) to {quote_text(written)}"
+            f" (format parquet, {_FORM})"
         ).fetchall()
         os.replace(written, path)
     finally:

@@ -112,6 +112,26 @@ def test_whole_numbers_of_128_bits_go_there_and_back(part):
     assert [path.name for path in part.locate(again).parent.iterdir()] == ["000007.parquet"]
 
 
+def test_a_later_table_reads_an_earlier_one_of_its_round_from_the_file(part):
+    (first,) = part.made
+    blocks = Relation("intermediate", "int_blocks_scored", "select 3 as x union all select 2")
+    between = Relation(
+        "main",
+        "between",
+        "select *, rowid as place from intermediate.int_blocks_scored",
+        is_view=True,
+    )
+    last = Relation("marts", "last", "select x, place, wide from main.between, intermediate.made")
+    _, made = make_part(replace(part, made=(first, blocks, between, last)))
+    assert {path: item.rows for path, item in made.items()} == {
+        first.path: 2, blocks.path: 2, last.path: 4
+    }  # fmt: skip
+    assert made[last.path].wide == ("wide",)
+    rows = pq.read_table(part.locate(last)).to_pylist()
+    assert {(row["x"], row["place"]) for row in rows} == {(3, 0), (2, 1)}
+    assert {row["wide"] for row in rows} == {2**100 + 1, 1}
+
+
 def test_a_worker_of_another_program_is_refused(part):
     other = replace(part, program=part.program | {"DuckDB": "0.1"})
     with pytest.raises(StudyError, match=r"another DuckDB than this machine .*: install the same"):
