@@ -23,7 +23,7 @@ from upscale_audit.warehouse.connect import (
     remove_database,
     saying_database_errors,
 )
-from upscale_audit.warehouse.dbt_runner import PROJECT, run_dbt
+from upscale_audit.warehouse.dbt_runner import PROJECT, read_project, run_dbt
 from upscale_audit.warehouse.detectors import Measured, create_measured_table, read_detectors
 from upscale_audit.warehouse.frozen import (
     Frozen,
@@ -69,6 +69,7 @@ if TYPE_CHECKING:
 
     import duckdb
     from dbt.artifacts.schemas.run.v5.run import RunResult
+    from dbt.contracts.graph.manifest import Manifest
 
     from upscale_audit.ingest.manifests import RawManifest
     from upscale_audit.ingest.study import Study
@@ -325,6 +326,7 @@ class _Job:
         self.carried: dict[str, int] = {}
         self.database_sha256: str | None = None
         self.left: Interrupted | None = None
+        self.parsed: Manifest | None = None
         if executor is not None:
             self.growth = Growth(reason="a cluster makes every block's row")
         else:
@@ -377,11 +379,22 @@ class _Job:
 
         def run(arguments: Sequence[str], parts: Mapping[str, Any]) -> list[RunResult]:
             return run_dbt(
-                self.study, self.database, arguments, threads, None, variables, parts=parts
+                self.study,
+                self.database,
+                arguments,
+                threads,
+                None,
+                variables,
+                parts=parts,
+                parsed=parsed,
             )
 
+        self.parsed = parsed = read_project(self.study, self.database, variables)
+        nodes = {name: node.to_dict() for name, node in parsed.nodes.items()}
         shards = self.inputs.manifest["block_shards"]
-        cluster = PartsOnCluster(self.study, self.database, shards, executor, self.workers, run)
+        cluster = PartsOnCluster(
+            self.study, self.database, nodes, shards, executor, self.workers, run
+        )
         return cluster.compute()
 
     def _run_models(
@@ -406,6 +419,7 @@ class _Job:
             variables,
             carried=self.carried,
             parts=parts,
+            parsed=self.parsed,
         )
         statuses = [str(item.status) for item in results]
         tables = statuses.count("success") + len(finished)

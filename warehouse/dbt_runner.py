@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from dbt.artifacts.schemas.run.v5.run import RunResult
     from dbt.cli.main import dbtRunnerResult
+    from dbt.contracts.graph.manifest import Manifest
     from dbtlabs.proto.public.v1.fields.adapter_types_pb2 import (
         AdapterRegisteredMsg,
         ConnectionClosedMsg,
@@ -69,6 +70,7 @@ def run_dbt(
     variables: Mapping[str, Any] | None = None,
     carried: Mapping[str, int] | None = None,
     parts: Mapping[str, Any] | None = None,
+    parsed: Manifest | None = None,
 ) -> list[RunResult]:
     """Run a dbt command on a database with a study's parameters, in this process.
 
@@ -88,6 +90,8 @@ def run_dbt(
     parts : dict, optional
         Where the tables lie that a cluster made: ``folder``, and ``tables``, by ``schema.name``,
         with the columns of each that are 128-bit integers.
+    parsed : dbt.contracts.graph.manifest.Manifest, optional
+        As `read_project` gives it for the same study and variables; else dbt reads it.
 
     Returns
     -------
@@ -99,7 +103,28 @@ def run_dbt(
     environment["UPSCALE_AUDIT_PARTS"] = json.dumps(parts or {})
     arguments = [*arguments, "--target", "build", "--vars", spelt]
     with _environment(environment):
-        return invoke_dbt(arguments, study.output / "dbt", progress, database)
+        return invoke_dbt(arguments, study.output / "dbt", progress, database, parsed)
+
+
+def read_project(study: Study, database: Path, variables: Mapping[str, Any]) -> Manifest:
+    """Let dbt read its project once for several runs.
+
+    Parameters
+    ----------
+    study : ingest.study.Study
+    database : Path
+    variables : dict
+        As `run_dbt` takes them.
+
+    Returns
+    -------
+    dbt.contracts.graph.manifest.Manifest
+    """
+    environment, spelt = _describe_run(study, database, None, variables)
+    arguments = ["parse", "--no-write-json", "--target", "build", "--vars", spelt]
+    with _environment(environment):
+        parsed: Manifest = _invoke_quietly(arguments, study.output / "dbt").result
+    return parsed
 
 
 def _describe_run(
@@ -166,6 +191,7 @@ def invoke_dbt(
     folder: Path,
     progress: Callable[..., None] | None = None,
     database: Path | None = None,
+    parsed: Manifest | None = None,
 ) -> list[RunResult]:
     """Run a dbt command on the project, quietly, its artefacts under `folder`.
 
@@ -177,6 +203,8 @@ def invoke_dbt(
         As `run_dbt` takes it.
     database : Path, optional
         What a failed test's first row is read from.
+    parsed : dbt.contracts.graph.manifest.Manifest, optional
+        As `run_dbt` takes it.
 
     Returns
     -------
@@ -188,6 +216,30 @@ def invoke_dbt(
     StudyError
         A dbt model or test failed, named with its first lines.
     """
+    result = _invoke_quietly(arguments, folder, progress, parsed)
+    results = list(getattr(result.result, "results", None) or [])
+    failed = [item for item in results if str(item.status) in ("error", "fail")]
+    if failed:
+        check_disk(folder, None, "\n".join(item.message or "" for item in failed))
+        what = "; ".join(
+            f"{item.node.name}: {' '.join((item.message or '').split())[:300]}"
+            + _show_first_row(item, database)
+            for item in failed[:3]
+        )
+        raise StudyError(
+            f"{len(failed)} dbt nodes failed: {what}; the published warehouse is as it was,"
+            f" {folder / 'target'} holds the compiled SQL"
+        )
+    return results
+
+
+def _invoke_quietly(
+    arguments: Sequence[str],
+    folder: Path,
+    progress: Callable[..., None] | None = None,
+    parsed: Manifest | None = None,
+) -> dbtRunnerResult:
+    """Run a dbt command with its warnings in the log, and no other output."""
 
     def announce(
         event: AdapterRegisteredMsg
@@ -219,22 +271,9 @@ def invoke_dbt(
         elif event.info.name == "LogTestResult":
             progress(event.data.index, event.data.num_models, event.data.node_info.node_name)
 
-    result = _invoke([*arguments, "--log-level", "none"], folder, [announce])
+    result = _invoke([*arguments, "--log-level", "none"], folder, [announce], parsed)
     _raise_what_ended(result, folder)
-    results = list(getattr(result.result, "results", None) or [])
-    failed = [item for item in results if str(item.status) in ("error", "fail")]
-    if failed:
-        check_disk(folder, None, "\n".join(item.message or "" for item in failed))
-        what = "; ".join(
-            f"{item.node.name}: {' '.join((item.message or '').split())[:300]}"
-            + _show_first_row(item, database)
-            for item in failed[:3]
-        )
-        raise StudyError(
-            f"{len(failed)} dbt nodes failed: {what}; the published warehouse is as it was,"
-            f" {folder / 'target'} holds the compiled SQL and run_results.json"
-        )
-    return results
+    return result
 
 
 def _show_first_row(item: RunResult, database: Path | None) -> str:
@@ -265,7 +304,10 @@ def _raise_what_ended(result: dbtRunnerResult, folder: Path) -> None:
 
 
 def _invoke(
-    arguments: Sequence[str], folder: Path, callbacks: Sequence[Callable[..., Any]] = ()
+    arguments: Sequence[str],
+    folder: Path,
+    callbacks: Sequence[Callable[..., Any]] = (),
+    parsed: Manifest | None = None,
 ) -> dbtRunnerResult:
     """Run dbt on the project, out of reach of a shell's own settings of it; its result."""
     project, artefacts = str(plain_path(PROJECT)), plain_path(folder)
@@ -281,10 +323,11 @@ def _invoke(
         # study lies decides nothing of it, its database's name does.
         DuckDBCredentials._connection_keys = lambda self: ("database", "schema")
         cache = ParseCache(PROJECT, os.environ.get("UPSCALE_AUDIT_DB", ":memory:"), arguments)
-        cache.bring(artefacts / "target")
-        runner = dbtRunner(callbacks=list(callbacks))
+        if parsed is None:
+            cache.bring(artefacts / "target")
+        runner = dbtRunner(parsed, list(callbacks))
         result = runner.invoke([*arguments, *places])
-        if result.exception is None:
+        if parsed is None and result.exception is None:
             cache.keep(artefacts / "target")
         # dbt-duckdb keeps its database open for the next run in this process; no one else could.
         DuckDBConnectionManager.close_all_connections()

@@ -8,7 +8,6 @@ the extra ``cluster``, and a folder that every worker sees under the same path.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import socket
 import tempfile
@@ -42,6 +41,10 @@ PARTS = "parts"
 """Folder beside dbt's artefacts for what machines write for each other; a build removes it."""
 
 _STORED = f"model.upscale_audit.{STORED_BLOCKS}"
+_COMPILE = ("compile", "--no-write-json", "--indirect-selection", "empty")
+_BUILD = ("build", "--no-write-json", "--exclude-resource-type", "test", "unit_test")
+"""How dbt runs between rounds: without tests, and without what it tells of a run."""
+
 _BLOCKS = {"source.upscale_audit.raw.blocks", _STORED}
 _RESULTS = "results"
 _FORM = "compression uncompressed, parquet_version v2, dictionary_size_limit 256"
@@ -124,13 +127,13 @@ class Made:
     wide: tuple[str, ...]
 
 
-def plan_rounds(manifest: Mapping[str, Any]) -> list[tuple[bool, list[str]]]:
+def plan_rounds(nodes: Mapping[str, Any]) -> list[tuple[bool, list[str]]]:
     """Divide what tables of blocks are made of between the cluster and this machine.
 
     Parameters
     ----------
-    manifest : dict
-        dbt's ``manifest.json``.
+    nodes : dict
+        Those of dbt's ``manifest.json``.
 
     Returns
     -------
@@ -139,9 +142,7 @@ def plan_rounds(manifest: Mapping[str, Any]) -> list[tuple[bool, list[str]]]:
         build adds to, or says ``by_part`` in its ``meta``, and the views of blocks between. A last
         build, which is not listed, makes the rest.
     """
-    models = {
-        name: node for name, node in manifest["nodes"].items() if node["resource_type"] == "model"
-    }
+    models = {name: node for name, node in nodes.items() if node["resource_type"] == "model"}
     parents = {name: set(node["depends_on"]["nodes"]) for name, node in models.items()}
     by_part = {name for name, node in models.items() if _is_made_by_part(node)}
     blocks = set(_BLOCKS)
@@ -213,6 +214,8 @@ class PartsOnCluster:
     study : ingest.study.Study
     database : Path
         Build database with the raw views; what lies between rounds is made in it.
+    nodes : dict
+        As `plan_rounds` takes them.
     shards : sequence of str
         Block shards, as the raw manifest lists them.
     executor : concurrent.futures.Executor
@@ -226,6 +229,7 @@ class PartsOnCluster:
         self,
         study: Study,
         database: Path,
+        nodes: Mapping[str, Any],
         shards: Sequence[str],
         executor: Executor,
         workers: int,
@@ -233,13 +237,13 @@ class PartsOnCluster:
     ) -> None:
         self.study = study
         self.database = database
+        self.nodes = nodes
         self.executor = executor
         self.workers = workers
         self.run_dbt = run_dbt
         # Of this build alone: a worker that an earlier one lost may still be writing.
         self.folder = study.output / "dbt" / PARTS / uuid.uuid4().hex
         self.groups = group_shards(study.raw, shards, workers)
-        self.nodes: dict[str, Any] = {}
         self.lent: dict[str, Relation] = {}
         self.made: dict[str, Relation] = {}
 
@@ -254,11 +258,9 @@ class PartsOnCluster:
             Names of dbt models that stand in the build database.
         """
         self.folder.mkdir(parents=True)
-        compiled = self._compile()
-        path = self.study.output / "dbt" / "target" / "manifest.json"
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        self.nodes = manifest["nodes"]
-        rounds = plan_rounds(manifest)
+        rounds = plan_rounds(self.nodes)
+        of_workers = [name for is_of_workers, made in rounds if is_of_workers for name in made]
+        compiled = self._compile(of_workers)
         finished: set[str] = set()
         for is_of_workers, made in rounds:
             if is_of_workers:
@@ -268,21 +270,18 @@ class PartsOnCluster:
                 finished |= self._make_between(made, finished)
         return self._describe(), finished
 
-    def _compile(self) -> dict[str, str]:
-        """Let dbt spell what workers may have to make; by the ids of dbt models."""
-        select = ["config.meta.by_part:true", f"config.materialized:{GROWING}"]
-        results = self.run_dbt(
-            ["compile", "--select", *select, "config.materialized:view,resource_type:model"], {}
-        )
+    def _compile(self, made: Iterable[str]) -> dict[str, str]:
+        """Let dbt spell what workers make; by the ids of dbt models."""
+        names = [self.nodes[name]["name"] for name in made]
+        results = self.run_dbt([*_COMPILE, "--select", *names], {})
         return {result.node.unique_id: result.node.compiled_code for result in results}
 
     def _make_between(self, made: Sequence[str], finished: set[str]) -> set[str]:
         """Make what the next round reads, from tables of parts too; the names of dbt models."""
         taken = [one for one in self._list_parents(made) if self._relate(one).path in self.made]
         select = {self.nodes[name]["name"] for name in (*made, *taken)} - finished
-        arguments = ["build", "--exclude-resource-type", "test", "unit_test", "--select"]
         seeds = [] if finished else ["resource_type:seed"]
-        self.run_dbt([*arguments, *seeds, *sorted(select)], self._describe())
+        self.run_dbt([*_BUILD, "--select", *seeds, *sorted(select)], self._describe())
         return select
 
     def _describe(self) -> dict[str, Any]:

@@ -31,31 +31,31 @@ distributed = pytest.importorskip("distributed", reason="needs the extra 'cluste
 
 
 @pytest.fixture(scope="module")
-def manifest(sample_study):
-    """Give dbt's manifest of the sample's build."""
+def nodes(sample_study):
+    """Give dbt's nodes of the sample's build."""
     path = sample_study.output / "dbt" / "target" / "manifest.json"
-    return json.loads(path.read_text(encoding="utf-8"))
+    return json.loads(path.read_text(encoding="utf-8"))["nodes"]
 
 
-def test_every_round_finds_what_it_reads(manifest):
-    rounds = plan_rounds(manifest)
+def test_every_round_finds_what_it_reads(nodes):
+    rounds = plan_rounds(nodes)
     planned = {name for _, made in rounds for name in made}
     assert all(one != other for (one, _), (other, _) in pairwise(rounds))
     done = set()
     for _, made in rounds:
         for name in made:
-            assert set(manifest["nodes"][name]["depends_on"]["nodes"]) & planned <= done, name
+            assert set(nodes[name]["depends_on"]["nodes"]) & planned <= done, name
             done.add(name)
 
 
-def test_workers_make_tables_that_grow_and_those_of_an_images_blocks(manifest):
+def test_workers_make_tables_that_grow_and_those_of_an_images_blocks(nodes):
     made = {
         name.rsplit(".", 1)[1]
-        for is_of_workers, names in plan_rounds(manifest)
+        for is_of_workers, names in plan_rounds(nodes)
         for name in names
         if is_of_workers
     }
-    models = {n["name"]: n for n in manifest["nodes"].values() if n["resource_type"] == "model"}
+    models = {n["name"]: n for n in nodes.values() if n["resource_type"] == "model"}
     growing = {name for name, n in models.items() if n["config"]["materialized"] == "growing_table"}
     # Row numbers of the whole table are in int_image_blocks.
     assert growing - made == {"int_image_blocks"}
@@ -163,9 +163,9 @@ class Elsewhere:
 
 def test_files_that_lie_elsewhere_are_missed(part, tiny_study):
     study = tiny_study.load()
-    cluster = PartsOnCluster(study, None, [], Elsewhere(), 1, None)
+    nodes = {"model.upscale_audit.int_blocks_scored": {"database": "warehouse"}}
+    cluster = PartsOnCluster(study, None, nodes, [], Elsewhere(), 1, None)
     cluster.groups, cluster.folder = [()], part.folder
-    cluster.nodes = {"model.upscale_audit.int_blocks_scored": {"database": "warehouse"}}
     (study.output / "dbt").mkdir(parents=True)
     cluster._lend = lambda relations: None
     with pytest.raises(StudyError, match=r"made intermediate\.made of part 0, and it is not in"):
