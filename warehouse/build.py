@@ -155,7 +155,8 @@ def build_warehouse(
     threads : int, optional
         DuckDB threads; all cores by default. No result depends on it.
     progress : callable, optional
-        Called as ``progress(done, total, name)`` when a dbt node ends.
+        Called as ``progress(done, total, name)`` when a dbt node ends; before that, where a cluster
+        makes parts, with the unit that it counts, `warehouse.parts.UNIT`, as a fourth argument.
     executor : concurrent.futures.Executor, optional
         A cluster's, `ingest.cluster.open_cluster`: its workers make the tables of blocks, part by
         part. No result depends on it.
@@ -353,7 +354,7 @@ class _Job:
         parts: dict[str, Any] = {}
         finished = set() if self.left is None else set(self.left.tables)
         if self.executor is not None and self.inputs.manifest["block_shards"]:
-            parts, finished = self._make_parts(self.executor, variables, threads)
+            parts, finished = self._make_parts(self.executor, variables, threads, progress)
         self._note()
         counts = self._run_models(threads, progress, variables, parts, finished)
         self._finish()
@@ -373,7 +374,11 @@ class _Job:
         create_raw(self.database, self.study, self.inputs, manifest)
 
     def _make_parts(
-        self, executor: Executor, variables: Mapping[str, Any], threads: int | None
+        self,
+        executor: Executor,
+        variables: Mapping[str, Any],
+        threads: int | None,
+        progress: Callable[..., None] | None,
     ) -> tuple[dict[str, Any], set[str]]:
         """Let a cluster make the tables of blocks; say where they lie, and what stands here."""
 
@@ -393,7 +398,7 @@ class _Job:
         nodes = {name: node.to_dict() for name, node in parsed.nodes.items()}
         shards = self.inputs.manifest["block_shards"]
         cluster = PartsOnCluster(
-            self.study, self.database, nodes, shards, executor, self.workers, run
+            self.study, self.database, nodes, shards, executor, self.workers, run, progress
         )
         return cluster.compute()
 

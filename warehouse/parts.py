@@ -40,6 +40,9 @@ PART_ROWS = 1 << 22
 PARTS = "parts"
 """Folder beside dbt's artefacts for what machines write for each other; a build removes it."""
 
+UNIT = "tables of parts"
+"""What is counted while workers are at it: of rounds of few tables and of many."""
+
 _STORED = f"model.upscale_audit.{STORED_BLOCKS}"
 _COMPILE = ("compile", "--no-write-json", "--indirect-selection", "empty")
 _BUILD = ("build", "--no-write-json", "--exclude-resource-type", "test", "unit_test")
@@ -223,6 +226,8 @@ class PartsOnCluster:
         Parts that are made at once.
     run_dbt : callable
         ``run_dbt(arguments, parts)``: as `warehouse.dbt_runner.run_dbt` runs dbt.
+    progress : callable, optional
+        As `warehouse.build.build_warehouse` takes it.
     """
 
     def __init__(
@@ -234,6 +239,7 @@ class PartsOnCluster:
         executor: Executor,
         workers: int,
         run_dbt: Callable[[Sequence[str], Mapping[str, Any]], Any],
+        progress: Callable[..., None] | None = None,
     ) -> None:
         self.study = study
         self.database = database
@@ -241,11 +247,13 @@ class PartsOnCluster:
         self.executor = executor
         self.workers = workers
         self.run_dbt = run_dbt
+        self.progress = progress
         # Of this build alone: a worker that an earlier one lost may still be writing.
         self.folder = study.output / "dbt" / PARTS / uuid.uuid4().hex
         self.groups = group_shards(study.raw, shards, workers)
         self.lent: dict[str, Relation] = {}
         self.made: dict[str, Relation] = {}
+        self.done = self.total = 0
 
     def compute(self) -> tuple[dict[str, Any], set[str]]:
         """Make every round.
@@ -260,6 +268,8 @@ class PartsOnCluster:
         self.folder.mkdir(parents=True)
         rounds = plan_rounds(self.nodes)
         of_workers = [name for is_of_workers, made in rounds if is_of_workers for name in made]
+        tables = [name for name in of_workers if not self._relate(name).is_view]
+        self.total = len(tables) * len(self.groups)
         compiled = self._compile(of_workers)
         finished: set[str] = set()
         for is_of_workers, made in rounds:
@@ -321,6 +331,9 @@ class PartsOnCluster:
         for number, results in done:
             self._check_files(units[number], results)
             found |= results
+            self.done += len(results)
+            if self.progress is not None:
+                self.progress(self.done, self.total, _name_part(units[number]), UNIT)
         for one in made:
             wide = () if one.is_view else found[one.path].wide
             self.made[one.path] = replace(one, wide=wide)

@@ -222,10 +222,21 @@ def test_exports_are_the_same_bytes_whoever_made_the_blocks(
         check(*given)
 
     monkeypatch.setattr(PartsOnCluster, "_check_files", kill_a_worker_once)
+    said = []
     with open_cluster(cluster.scheduler_address) as (executor, workers):
-        report = build_warehouse(study, executor=executor, workers=workers)
+        report = build_warehouse(
+            study, progress=lambda *given: said.append(given), executor=executor, workers=workers
+        )
     export_tables(study)
     assert killed
+    of_parts = [given for given in said if given[3:]]
+    assert said[: len(of_parts)] == of_parts  # dbt's nodes are counted afterwards
+    assert {given[2:] for given in of_parts} == {
+        ("part 0", "tables of parts"), ("part 1", "tables of parts")
+    }  # fmt: skip
+    done = [0, *(count for count, *_ in of_parts)]
+    assert all(one < other for one, other in pairwise(done))
+    assert {total for _, total, *_ in of_parts} == {done[-1]}
     assert report.reason == "a cluster makes every block's row"
     assert not (study.output / "dbt" / "parts").exists()
     found = read_tree(study.output / "exports")

@@ -26,7 +26,7 @@ class Progress:
     Parameters
     ----------
     name, unit : str
-        The command and what it counts.
+        The command and what it counts, where a call names no other unit.
     """
 
     QUIET_S = 5.0
@@ -35,9 +35,9 @@ class Progress:
     def __init__(self, name: str, unit: str) -> None:
         self.name, self.unit = name, unit
         self._bar: Bar | None = None
-        self._task: TaskID | None = None
+        self._tasks: dict[str, TaskID] = {}
         self._said = self._started = time.monotonic()
-        self._first: tuple[float, float] | None = None
+        self._first: dict[str, tuple[float, float]] = {}
 
     def __enter__(self) -> Self:
         if sys.stderr.isatty():
@@ -47,7 +47,7 @@ class Progress:
 
             bar = Bar(
                 *Bar.get_default_columns()[:3],
-                TextColumn(f"{{task.completed}}/{{task.total}} {self.unit}"),
+                TextColumn("{task.completed}/{task.total} {task.fields[unit]}"),
                 TimeElapsedColumn(),
                 TimeRemainingColumn(),
                 TextColumn("{task.fields[label]}"),
@@ -56,29 +56,31 @@ class Progress:
             )
             self._bar = bar
             bar.start()
-            self._task = bar.add_task(self.name, total=None, label="")
+            self._tasks[self.unit] = bar.add_task(self.name, total=None, label="", unit=self.unit)
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.stop()
 
-    def __call__(self, done: float, total: int, label: str = "") -> None:
+    def __call__(self, done: float, total: int, label: str = "", unit: str = "") -> None:
         """Say that `done` of `total` are done, the last being `label`."""
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=done, total=total, label=label)
+        unit = unit or self.unit
+        if self._bar is not None:
+            if unit not in self._tasks:
+                self._tasks[unit] = self._bar.add_task(self.name, total=total, label="", unit=unit)
+            self._bar.update(self._tasks[unit], completed=done, total=total, label=label)
             return
         now = time.monotonic()
-        if self._first is None:
-            self._first = now, done
+        first = self._first.setdefault(unit, (now, done))
         if now - self._said >= self.QUIET_S or done == total:
             self._said = now
-            line = f"{self.name}: {done}/{total} {self.unit}, {now - self._started:.0f} s"
-            say(line + self._estimate(now, done, total))
+            line = f"{self.name}: {done}/{total} {unit}, {now - self._started:.0f} s"
+            say(line + self._estimate(first, now, done, total))
 
-    def _estimate(self, now: float, done: float, total: int) -> str:
+    def _estimate(self, first: tuple[float, float], now: float, done: float, total: int) -> str:
         """Say how much is left; nothing where that is not known yet, or is nothing."""
-        since, before = self._first or (now, done)
+        since, before = first
         if done == total or done - before < self.KNOWN_RATIO * total or now <= since:
             return ""
         return f", about {(now - since) / (done - before) * (total - done):.0f} s left"

@@ -245,6 +245,23 @@ def test_what_is_left_is_said_at_the_rate_since_the_first_unit_ended(monkeypatch
     ]
 
 
+def test_what_is_left_of_another_unit_is_reckoned_for_itself(monkeypatch, capsys):
+    clock = iter([0.0, 10.0, 20.0, 30.0, 50.0, 60.0])
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: next(clock))
+    with Progress("build", "dbt nodes") as progress:
+        for done in (14, 28, 42):
+            progress(done, 42, f"part {done}", "tables of parts")
+        for done in (1, 11):
+            progress(done, 101, "fct_blocks")
+    assert capsys.readouterr().err.splitlines() == [
+        "build: 14/42 tables of parts, 10 s",
+        "build: 28/42 tables of parts, 20 s, about 10 s left",
+        "build: 42/42 tables of parts, 30 s",
+        "build: 1/101 dbt nodes, 50 s",
+        "build: 11/101 dbt nodes, 60 s, about 90 s left",
+    ]
+
+
 def test_more_rejects_than_are_said_are_counted(capsys, tiny_study):
     for image_id in ("a", "b", "c"):
         for model_id, path in (("alpha", "notta"), ("alpha", "tta"), ("beta", "notta")):
@@ -266,6 +283,9 @@ def test_progress_on_a_terminal_is_a_bar(monkeypatch, capsys):
     with Progress("build", "dbt nodes") as progress:
         progress(1, 4, "fct_blocks")
         assert progress._bar.tasks[0].completed == 1
+        progress(21, 42, "part 0", "tables of parts")
+        found = [(task.completed, task.fields["unit"]) for task in progress._bar.tasks]
+        assert found == [(1, "dbt nodes"), (21, "tables of parts")]
 
 
 def test_the_main_job_imports_no_network_library_and_no_plotting_until_it_draws():
