@@ -313,38 +313,90 @@ def _unpack(
     return samples.reshape(shape[0], -1)[:, : shape[1]]
 
 
+_ROWS, _STEPS = 32, 256
+_PITCH = _ROWS + 1
+"""Rows that are undone side by side; steps that are laid out at once; values of a step."""
+
+
 @njit(cache=True, nogil=True)
 def _undo_filters(stream: Any, pixel_bytes: Any, lines: Any) -> Any:
-    """Undo the filter of each line; the first line of an unknown filter, or -1."""
+    """Undo the filter of each line; the first line of an unknown filter, or -1.
+
+    Notes
+    -----
+    A sample waits for the three to its left and above. So of a strip of rows each is undone one
+    pixel behind the row above it, all of them at once: a step gives one sample of every row. Steps
+    lie one after the other in `stage`, the last row of the strip above first, and two of those
+    before them are kept.
+    """
     rows, row_bytes = lines.shape
-    above = np.zeros(row_bytes, np.uint8)
     for row in range(rows):
-        begin = row * (1 + row_bytes)
-        kind = stream[begin]
-        source = stream[begin + 1 : begin + 1 + row_bytes]
-        line = lines[row]
-        if kind > 4:
+        if stream[row * (1 + row_bytes)] > 4:
             return row
-        if kind == 0:
-            line[:] = source
-        elif kind == 2:
-            for at in range(row_bytes):
-                line[at] = source[at] + above[at]
-        else:  # one sample after the other of each channel, its neighbours in registers
-            for channel in range(min(pixel_bytes, row_bytes)):
-                left = corner = np.int32(0)
-                for at in range(channel, row_bytes, pixel_bytes):
-                    over = np.int32(above[at])
-                    guess = left
-                    if kind == 3:
-                        guess = (left + over) >> 1
-                    elif kind == 4:
-                        guess = _predict(left, over, corner)
-                    corner = over
-                    left = (np.int32(source[at]) + guess) & 255
-                    line[at] = left
-        above = line
+    cols = row_bytes // pixel_bytes
+    above = np.zeros(row_bytes, np.uint8)
+    stage = np.empty((_STEPS + 2) * _PITCH, np.int16)
+    kinds = np.zeros(_ROWS, np.int16)
+    for top in range(0, rows, _ROWS):
+        count = min(rows - top, _ROWS)
+        strip = stream[top * (1 + row_bytes) : (top + count) * (1 + row_bytes)]
+        for row in range(count):
+            kinds[row] = strip[row * (1 + row_bytes)]
+        for channel in range(pixel_bytes):
+            stage[:] = 0  # left of a row, and above the first one, samples count as 0
+            stage[_PITCH] = above[channel]
+            for begin in range(0, cols + count - 1, _STEPS):
+                _lay_out(strip, above, (begin, channel, pixel_bytes), stage)
+                _undo_steps(stage, kinds)
+                _take_back(stage, (begin, channel, pixel_bytes), lines[top : top + count])
+                stage[: 2 * _PITCH] = stage[_STEPS * _PITCH :]
+        above = lines[top + count - 1]
     return -1
+
+
+@njit(cache=True, nogil=True)
+def _lay_out(strip: Any, above: Any, place: Any, stage: Any) -> None:
+    """Lay the steps from `begin` on out: in each, of every row the sample that is next."""
+    begin, channel, pixel_bytes = place
+    row_bytes = above.size
+    cols = row_bytes // pixel_bytes
+    for col in range(begin + 1, min(begin + 1 + _STEPS, cols)):
+        stage[(col - begin + 1) * _PITCH] = above[col * pixel_bytes + channel]
+    count = strip.size // (1 + row_bytes)
+    for step in range(begin, min(begin + _STEPS, cols + count - 1)):
+        at, source = (step - begin + 2) * _PITCH + 1, 1 + channel + step * pixel_bytes
+        for row in range(max(step - cols + 1, 0), min(step + 1, count)):
+            stage[at + row] = strip[source + row * (1 + row_bytes - pixel_bytes)]
+
+
+@njit(cache=True, nogil=True)
+def _take_back(stage: Any, place: Any, lines: Any) -> None:
+    """Copy the samples of the steps from `begin` on to their lines."""
+    begin, channel, pixel_bytes = place
+    cols = lines.shape[1] // pixel_bytes
+    for row in range(lines.shape[0]):
+        line = lines[row]
+        for col in range(max(begin - row, 0), min(begin - row + _STEPS, cols)):
+            at = (col + row - begin + 2) * _PITCH + row + 1
+            line[col * pixel_bytes + channel] = stage[at]
+
+
+@njit(cache=True, nogil=True)
+def _undo_steps(stage: Any, kinds: Any) -> None:
+    """Undo all steps but the first two. Places are unsigned: then the rows are one vector."""
+    one, pitch = np.uint64(1), np.uint64(_PITCH)
+    for step in range(np.uint64(_STEPS)):
+        before = step * pitch
+        last, now = before + pitch, before + pitch + pitch
+        for row in range(np.uint64(_ROWS)):
+            left, over = np.int32(stage[last + row + one]), np.int32(stage[last + row])
+            corner, kind = np.int32(stage[before + row]), kinds[row]
+            guess = _predict(left, over, corner)
+            guess = (left + over) >> 1 if kind == 3 else guess
+            guess = over if kind == 2 else guess
+            guess = left if kind == 1 else guess
+            guess = np.int32(0) if kind == 0 else guess
+            stage[now + row + one] = (stage[now + row + one] + guess) & 255
 
 
 @njit(cache=True, nogil=True, inline="always")

@@ -75,6 +75,17 @@ def test_every_filter_is_undone(colour_type, channels, shape, kinds, seed):
     np.testing.assert_array_equal(read(data), pixels if channels > 1 else pixels[..., 0])
 
 
+@pytest.mark.parametrize("shape", [(32, 257), (33, 225), (65, 226), (3, 600), (100, 2)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_filters_are_undone_across_strips_of_rows_and_runs_of_steps(shape, channels):
+    generator = np.random.default_rng(shape)
+    pixels = generator.integers(0, 256, (*shape, channels), np.uint8)
+    lines = [list(line.tobytes()) for line in pixels]
+    stream = filter_lines(lines, generator.integers(0, 5, shape[0]).tolist(), channels)
+    found = read(pack(shape, 8, {1: 0, 3: 2}[channels], stream))
+    np.testing.assert_array_equal(found, pixels if channels > 1 else pixels[..., 0])
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "RGB", "RGBA", "P"])
 def test_samples_of_every_mode_are_those_of_pillow(mode):
     source = Image.fromarray(GREY).convert("RGB").convert(mode)
