@@ -35,6 +35,7 @@ from upscale_audit.ingest.metrics.image_loops import (
     halve_image,
     halve_sums,
     sum_amplitudes,
+    sum_centres,
     sum_gradients,
     sum_laplacian,
     sum_masked,
@@ -59,9 +60,12 @@ _SOBEL_SCALE = 8 * 255
 _EDGE_SQUARE = (0.1**2 - 1e-6) * _SOBEL_SCALE**2
 _ROOT_FLOOR = 1e-6 * 255**2
 _MAD_TO_SIGMA = 0.6745
+_ROWS = 64
+"""Rows that are transformed at once."""
 
 
 T = TypeVar("T")
+_Moments = tuple["npt.NDArray[np.float64]", "npt.NDArray[np.float64]"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,16 +83,16 @@ class ImageProfile:
         255 on the Canny(100, 200) edges of `grey`, else 0.
     spectrum : (M, N // 2 + 1) complex128 array
         Real FFT of `grey` less its mean, unnormalised.
-    pyramids : tuple of tuples
-        For each plane, for each scale: image, its Gaussian mean (dn) and Gaussian mean
-        square (dn2). Five scales where both sides exceed 160 px, one where they reach
-        11 px, else none.
+    pyramids : tuple of tuples of arrays
+        Each plane at each scale of MS-SSIM, dn. Five scales where both sides exceed 160 px, one
+        where they reach 11 px, else none.
     measures : dict of str to float or None
         The metrics that look at this image alone, unrounded.
 
     Notes
     -----
-    A grey 1024 x 1024 profile holds about 40 MB, a colour one about four times that.
+    A grey 1024 x 1024 profile holds about 40 MB once it was compared as the reference, else half
+    of that; a colour one about four times as much.
     """
 
     grey: np.ndarray
@@ -103,6 +107,16 @@ class ImageProfile:
     def ring_mask(self) -> npt.NDArray[np.uint8]:
         """(M, N) uint8: 1 at a Chebyshev distance of 2 to 5 px from an edge, else 0."""
         return mark_ringing_pixels(self.grey, _CANNY_LOW, _CANNY_HIGH)
+
+    @cached_property
+    def moments(self) -> tuple[tuple[_Moments, ...], ...]:
+        """Gaussian mean (dn) and mean square (dn2) of each plane at each scale."""
+        return tuple(tuple(map(filter_moments, scales)) for scales in self.pyramids)
+
+    @cached_property
+    def energies(self) -> dict[int, float]:
+        """FSDS's energy of this image as a reference, by the planes compared; filled then."""
+        return {}
 
     @cached_property
     def lab(self) -> npt.NDArray[np.float64]:
@@ -132,7 +146,9 @@ class ImageProfile:
             return (self.spectrum,)
         mean = _mean_of_planes(self.planes)
         below = np.zeros((rows % 2, cols))
-        return tuple(np.fft.rfft2(np.concatenate([plane - mean, below])) for plane in self.planes)
+        return tuple(
+            transform_plane(np.concatenate([plane - mean, below])) for plane in self.planes
+        )
 
 
 def profile_image(
@@ -163,7 +179,7 @@ def profile_image(
     planes = _split_planes(grey, rgb)
     histogram = count_levels(grey)
     edges = np.asarray(cv2.Canny(grey, _CANNY_LOW, _CANNY_HIGH), np.uint8)
-    spectrum = np.fft.rfft2(grey)
+    spectrum = transform_plane(grey)
     spectrum[0, 0] = 0.0
     return ImageProfile(
         grey=grey,
@@ -200,6 +216,24 @@ def _split_planes(
     if not np.array_equal(planes[0], grey):
         raise ValueError("expected grey to equal the three equal channels of rgb; it differs")
     return (grey,)
+
+
+def transform_plane(plane: npt.NDArray[np.number]) -> npt.NDArray[np.complex128]:
+    """Real FFT of a plane: ``numpy.fft.rfft2``, with no second array of its size.
+
+    Parameters
+    ----------
+    plane : (M, N) array
+
+    Returns
+    -------
+    (M, N // 2 + 1) complex128 array
+    """
+    rows, cols = plane.shape
+    spectrum = np.empty((rows, cols // 2 + 1), np.complex128)
+    for top in range(0, rows, _ROWS):
+        np.fft.rfft(plane[top : top + _ROWS], out=spectrum[top : top + _ROWS])
+    return np.fft.fft(spectrum, axis=0, out=spectrum)
 
 
 def spread(planes: tuple[T, ...], count: int) -> tuple[T, ...]:
@@ -358,11 +392,9 @@ def measure_texture(grey: npt.NDArray[np.uint8]) -> float | None:
     whole 4x4 cell; then ``sqrt(gx**2 + gy**2 + 1e-6)`` as in `measure_edge_density`, times
     255. The 1e-6 gives a flat image 0.255.
     """
-    rows, cols = grey.shape[0] // 4, grey.shape[1] // 4
-    if min(rows, cols) < 1:
+    if min(grey.shape) < 4:
         return None
-    cells = grey[: rows * 4, : cols * 4].reshape(rows, 4, cols, 4)[:, 1:3, :, 1:3]
-    quads = cells.sum(axis=(1, 3), dtype=np.int16)
+    quads = sum_centres(grey)
     padded = pad(quads, 1, cv2.BORDER_REPLICATE)
     # The sums of four stand for 4 y, Sobel / 8 for another 8: 32 in all, squared.
     found: float | None = float(sum_gradients(padded, _ROOT_FLOOR * 1024)) / (32 * quads.size)
@@ -581,7 +613,7 @@ def estimate_noise_mad(grey: npt.NDArray[np.uint8]) -> float | None:
         return None
     rows, cols = grey.shape
     padded = cv2.copyMakeBorder(grey, 2, 2 + rows % 2, 2, 2 + cols % 2, cv2.BORDER_REFLECT)
-    return float(np.median(filter_diagonal(padded))) / _MAD_TO_SIGMA
+    return _take_median(filter_diagonal(padded).ravel()) / _MAD_TO_SIGMA
 
 
 def measure_blockiness(
@@ -632,6 +664,14 @@ def measure_blockiness(
     return factor, ratio
 
 
+def _take_median(values: npt.NDArray[np.float64]) -> float:
+    """Median of values without NaN, as ``numpy.median`` gives it after looking for one."""
+    middle = values.size // 2
+    values = np.partition(values, middle)
+    upper = float(values[middle])
+    return upper if values.size % 2 else (float(values[:middle].max()) + upper) / 2
+
+
 def _deviation(count: int, total: int, total_sq: int) -> float:
     """Take the population standard deviation from exact integer sums."""
     return math.sqrt(count * total_sq - total**2) / count
@@ -667,10 +707,8 @@ def _grey_lightness() -> list[int]:
     return found
 
 
-def build_pyramid(
-    plane: npt.NDArray[np.uint8],
-) -> tuple[tuple[npt.NDArray[np.number], npt.NDArray[np.float64], npt.NDArray[np.float64]], ...]:
-    """Reduce a plane to the scales of MS-SSIM and filter each with the Gaussian window.
+def build_pyramid(plane: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.number], ...]:
+    """Reduce a plane to the scales of MS-SSIM.
 
     Parameters
     ----------
@@ -678,14 +716,14 @@ def build_pyramid(
 
     Returns
     -------
-    tuple of (image, mean, mean_square)
+    tuple of arrays
         Five scales where both sides exceed 160 px, one where they reach 11 px, else none.
     """
     shortest = min(plane.shape)
     if shortest < _GAUSSIAN_PX:
         return ()
-    scales = [plane]
+    scales: list[npt.NDArray[np.number]] = [plane]
     if shortest >= _MS_SSIM_MIN_PX:
         for _ in SCALE_WEIGHTS[1:]:
             scales.append(halve_image(scales[-1]))
-    return tuple((scale, *filter_moments(scale)) for scale in scales)
+    return tuple(scales)

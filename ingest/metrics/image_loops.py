@@ -21,6 +21,33 @@ _DB2_THIRD = 0.12940952255126037
 # sRGB to CIE XYZ and its D65 white, the numbers of kornia and scikit-image.
 _WHITE = (0.95047, 1.0, 1.08883)
 jit = njit(cache=True, nogil=True, error_model="numpy")
+SIDE_BY_SIDE = 8
+"""Lines that `sum_side_by_side` sums."""
+
+
+@jit
+def sum_side_by_side(lines, totals):
+    """Sum each of eight lines from left to right.
+
+    A sum in a stated order waits for every addition before the next; eight of them wait together.
+
+    Parameters
+    ----------
+    lines : (8, N) float64 array
+    totals : (8,) float64 array
+        Filled.
+    """
+    a, b, c, d, e, f, g, h = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for col in range(lines.shape[1]):
+        a += lines[0, col]
+        b += lines[1, col]
+        c += lines[2, col]
+        d += lines[3, col]
+        e += lines[4, col]
+        f += lines[5, col]
+        g += lines[6, col]
+        h += lines[7, col]
+    totals[:] = (a, b, c, d, e, f, g, h)
 
 
 @jit
@@ -170,6 +197,28 @@ def count_gradients(padded, threshold):
         for col in range(square.size):
             count += 1 if square[col] > threshold else 0
     return count
+
+
+@jit
+def sum_centres(grey):
+    """Sum the four pixels in the middle of each whole cell of 4x4.
+
+    Parameters
+    ----------
+    grey : (M, N) uint8 array
+
+    Returns
+    -------
+    (M // 4, N // 4) int16 array, dn
+        0..1020.
+    """
+    sums = np.empty((grey.shape[0] // 4, grey.shape[1] // 4), np.int16)
+    for row in range(sums.shape[0]):
+        upper, lower, out = grey[4 * row + 1], grey[4 * row + 2], sums[row]
+        for col in range(out.size):
+            left = np.int16(upper[4 * col + 1]) + np.int16(lower[4 * col + 1])
+            out[col] = left + np.int16(upper[4 * col + 2]) + np.int16(lower[4 * col + 2])
+    return sums
 
 
 @jit
@@ -483,9 +532,9 @@ def filter_haar(sums):
     """
     rows, cols = sums.shape
     found = np.empty((2, 3, rows, cols), np.int16)
-    # Sums of all before a column, 4 columns of frame on each side; at most 8 rows of them.
-    total = np.zeros(cols + 9, np.int32)
+    # Sums of rows above and below, 4 columns of frame on each side; at most 4 rows of them.
     upper, lower = np.zeros(cols + 8, np.int32), np.zeros(cols + 8, np.int32)
+    boxes = np.zeros((4, cols + 8), np.int32)
     for scale in range(3):
         half = 1 << scale
         upper[:] = 0
@@ -498,7 +547,7 @@ def filter_haar(sums):
             _add_row(sums, row, 1, upper)
             _add_row(sums, row, -1, lower)
             _add_row(sums, row + half, 1, lower)
-            _write_haar(upper, lower, half, total, found[0, scale, row], found[1, scale, row])
+            _write_haar(upper, lower, half, boxes, found[0, scale, row], found[1, scale, row])
     return found
 
 
@@ -512,18 +561,57 @@ def _add_row(sums, row, sign, column):
 
 
 @jit
-def _write_haar(upper, lower, half, total, down, across):
-    """Write one row of magnitudes; `total` is scratch."""
-    cols = down.size
-    for col in range(cols + 8):
-        total[col + 1] = total[col] + (upper[col] - lower[col])
-    for col in range(cols):
-        down[col] = abs(total[col + 5 + half] - total[col + 5 - half])
-    for col in range(cols + 8):
-        total[col + 1] = total[col] + (upper[col] + lower[col])
-    for col in range(cols):
-        middle = col + 5
-        across[col] = abs(total[middle + half] - 2 * total[middle] + total[middle - half])
+def _write_haar(upper, lower, half, boxes, down, across):
+    """Write one row of magnitudes; `boxes` is scratch."""
+    difference, total, spare, other = boxes[0], boxes[1], boxes[2], boxes[3]
+    for col in range(total.size):
+        difference[col] = upper[col] - lower[col]
+        total[col] = upper[col] + lower[col]
+    step = 1
+    while step < half:
+        _add_shifted(total, step, other)
+        _add_shifted(difference, step, spare)
+        total, other = other, total
+        difference, spare = spare, difference
+        step *= 2
+    # A sum begins at its column; the square's first column stands half - 1 before its place.
+    above, beyond = difference[5 - half :], difference[5:]
+    left, right = total[5 - half :], total[5:]
+    for col in range(down.size):
+        down[col] = abs(above[col] + beyond[col])
+        across[col] = abs(right[col] - left[col])
+
+
+@jit
+def _add_shifted(line, step, out):
+    """Add to each value the one `step` places on; the last ones have none."""
+    for col in range(line.size - step):
+        out[col] = line[col] + line[col + step]
+
+
+@jit
+def weigh_pieces(pieces, window):
+    """Take each piece's mean from it, and weigh what is left.
+
+    Parameters
+    ----------
+    pieces : (K, S) integer array, dn
+    window : (S,) float64 array
+
+    Returns
+    -------
+    (K, S) float64 array
+    """
+    weighed = np.empty(pieces.shape)
+    for row in range(pieces.shape[0]):
+        line, out = pieces[row], weighed[row]
+        total = np.int64(0)
+        for col in range(line.size):
+            total += line[col]
+        mean = total / line.size
+        for col in range(line.size):
+            out[col] = (line[col] - mean) * window[col]
+    return weighed
 
 
 @jit

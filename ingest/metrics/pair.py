@@ -104,22 +104,9 @@ def compare_images(
 
 
 def _pair_planes(
-    reference: tuple[
-        npt.NDArray[np.generic]
-        | tuple[
-            tuple[npt.NDArray[np.number], npt.NDArray[np.float64], npt.NDArray[np.float64]], ...
-        ],
-        ...,
-    ],
-    restored: tuple[
-        npt.NDArray[np.generic]
-        | tuple[
-            tuple[npt.NDArray[np.number], npt.NDArray[np.float64], npt.NDArray[np.float64]], ...
-        ],
-        ...,
-    ],
-) -> Iterable[Any]:
-    """Planes of two images side by side, a grey image standing for each of R, G and B."""
+    reference: tuple[Any, ...], restored: tuple[Any, ...]
+) -> Iterable[tuple[Any, Any]]:
+    """Put what is of two images' planes side by side, a grey one standing for R, G and B."""
     count = max(len(reference), len(restored))
     return zip(spread(reference, count), spread(restored, count), strict=True)
 
@@ -157,8 +144,9 @@ def measure_ssim(
     quality assessment, Asilomar 2003, 1398-1402, doi:10.1109/ACSSC.2003.1292216.
     """
     singles, multiples = [], []
-    for left, right in _pair_planes(reference.pyramids, restored.pyramids):
-        scales = [compare_scale(*x, *y) for x, y in zip(left, right, strict=True)]
+    filtered = tuple(zip(reference.pyramids, reference.moments, strict=True))
+    for (left, moments), right in _pair_planes(filtered, restored.pyramids):
+        scales = [compare_scale(x, *m, y) for x, m, y in zip(left, moments, right, strict=True)]
         if scales:
             singles.append(scales[0][0])
         if len(scales) == len(SCALE_WEIGHTS):
@@ -314,10 +302,15 @@ def measure_fsds(reference: ImageProfile, restored: ImageProfile) -> float | Non
     arXiv:2405.07919 (ICML 2024), section on FSDS.
     """
     channels = max(len(reference.planes), len(restored.planes))
-    deviations = [_sample_deviation(p.planes, channels) for p in (reference, restored)]
-    if not all(deviations):
+    before = _sample_deviation(reference.planes, channels)
+    after = _sample_deviation(restored.planes, channels)
+    if not before or not after:
         return None
-    return compare_spectra(reference.plane_spectra, restored.plane_spectra, *deviations)
+    if channels not in reference.energies:
+        spectra = spread(reference.plane_spectra, channels)
+        reference.energies[channels] = find_energy(spectra, before)
+    energy = reference.energies[channels]
+    return compare_spectra(reference.plane_spectra, restored.plane_spectra, before, after, energy)
 
 
 def compare_spectra(
@@ -325,6 +318,7 @@ def compare_spectra(
     restored: tuple[npt.NDArray[np.complex128], ...],
     reference_deviation: float,
     restored_deviation: float,
+    energy: float,
 ) -> float | None:
     """Compute FSDS from the spectra of two images, dB.
 
@@ -334,18 +328,26 @@ def compare_spectra(
         Real FFT of each plane less the mean of all planes, M even; one stands for three.
     reference_deviation, restored_deviation : float
         Sample standard deviations over all planes, above 0.
+    energy : float
+        The reference's own, `find_energy`.
 
     Returns
     -------
     float or None
         None for equal spectra.
     """
-    difference, energy = 0.0, 0.0
+    difference = 0.0
     for x, y in _pair_planes(reference, restored):
-        apart, own = sum_cumulative(x, y, reference_deviation, restored_deviation)
-        difference += apart
-        energy += own
+        difference += sum_cumulative(x, y, reference_deviation, restored_deviation)
     return -10 * math.log10(difference / energy) if difference and energy else None
+
+
+def find_energy(spectra: Iterable[npt.NDArray[np.complex128]], deviation: float) -> float:
+    """Energy of the cumulative spectra of a reference's planes, each over its deviation."""
+    energy = 0.0
+    for spectrum in spectra:
+        energy += sum_cumulative(spectrum, spectrum, deviation, math.inf)
+    return energy
 
 
 def measure_haarpsi(
@@ -480,8 +482,8 @@ def summarise_local_ssim(
     blocks = local_ssim.astype(np.float64).ravel()
     if edge is not None:
         blocks = np.concatenate([blocks, edge])
-    mean = math.fsum(blocks) / blocks.size
-    deviation = math.sqrt(math.fsum((blocks - mean) ** 2) / blocks.size)
+    mean = math.fsum(blocks.tolist()) / blocks.size  # of floats: of an array it takes twice as long
+    deviation = math.sqrt(math.fsum(((blocks - mean) ** 2).tolist()) / blocks.size)
     return dict(zip(names, (mean, deviation, float(blocks.min())), strict=True))
 
 

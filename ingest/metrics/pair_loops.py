@@ -4,63 +4,87 @@ import math
 
 import numpy as np
 
-from upscale_audit.ingest.metrics.image_loops import filter_line, filter_rows, jit
+from upscale_audit.ingest.metrics.image_loops import (
+    SIDE_BY_SIDE,
+    filter_line,
+    filter_rows,
+    jit,
+    sum_side_by_side,
+)
 
 _C1 = (0.01 * 255) ** 2
 _C2 = (0.03 * 255) ** 2
 # HaarPSI's C = 30 where a coefficient is 8 and 16 times as large as the paper's.
 _HAAR_C1, _HAAR_C2 = 30 * 8**2, 30 * 16**2
 HAAR_ALPHA = 4.2
+_HALF = SIDE_BY_SIDE // 2
 
 
 @jit
 def sum_cumulative(reference, restored, reference_deviation, restored_deviation):
-    """Energy of the cumulative spectra of FSDS: of their difference, and of the reference.
+    """Energy of the difference of two cumulative spectra of FSDS.
 
     Parameters
     ----------
     reference, restored : (M, L) complex128 arrays
         Real FFTs of mean-free planes, M even.
     reference_deviation, restored_deviation : float
-        Standard deviations to divide by.
+        Standard deviations to divide by; an infinite one leaves its spectrum out.
 
     Returns
     -------
-    difference, energy : float
-        Sums over the half of non-negative and the reversed half of negative vertical
-        frequencies of ``|D_y - D_x|**2`` and ``|D_x|**2``.
+    float
+        Sum over the half of non-negative and the reversed half of negative vertical frequencies of
+        ``|D_y - D_x|**2``.
     """
     rows, cols = reference.shape
-    difference, energy = 0.0, 0.0
+    line = np.empty((2, cols))
+    terms, totals = np.zeros((SIDE_BY_SIDE, cols)), np.empty(SIDE_BY_SIDE)
+    energy = 0.0
     for half in range(2):
-        apart = np.zeros(cols, np.complex128)
-        own = np.zeros(cols, np.complex128)
+        column = np.zeros((2, cols))
         for step in range(rows // 2):
             row = step if half == 0 else rows - 1 - step
-            line_x, line_y = reference[row], restored[row]
-            run_apart, run_own = complex(0.0), complex(0.0)
-            row_difference, row_energy = 0.0, 0.0
-            for col in range(cols):
-                x = line_x[col] / reference_deviation
-                run_apart += line_y[col] / restored_deviation - x
-                run_own += x
-                apart[col] += run_apart
-                own[col] += run_own
-                row_difference += apart[col].real ** 2 + apart[col].imag ** 2
-                row_energy += own[col].real ** 2 + own[col].imag ** 2
-            difference += row_difference
-            energy += row_energy
-    return difference, energy
+            _fill_line(reference[row], restored[row], reference_deviation, restored_deviation, line)
+            place = step % SIDE_BY_SIDE
+            _accumulate(line, column, terms[place])
+            if place == SIDE_BY_SIDE - 1 or step == rows // 2 - 1:
+                sum_side_by_side(terms, totals)
+                for number in range(place + 1):
+                    energy += totals[number]
+    return energy
 
 
 @jit
-def compare_scale(x, mean_x, square_x, y, mean_y, square_y):
+def _fill_line(x, y, deviation_x, deviation_y, line):
+    """Fill in real and imaginary parts of y less x, each over its deviation."""
+    for col in range(x.size):
+        line[0, col] = y[col].real / deviation_y - x[col].real / deviation_x
+        line[1, col] = y[col].imag / deviation_y - x[col].imag / deviation_x
+
+
+@jit
+def _accumulate(line, column, squares):
+    """Add a row's running sums to those of its columns, and square them."""
+    real, imaginary = 0.0, 0.0
+    for col in range(squares.size):
+        real += line[0, col]
+        imaginary += line[1, col]
+        line[0, col], line[1, col] = real, imaginary
+    for col in range(squares.size):
+        column[0, col] += line[0, col]
+        column[1, col] += line[1, col]
+        squares[col] = column[0, col] * column[0, col] + column[1, col] * column[1, col]
+
+
+@jit
+def compare_scale(x, mean_x, square_x, y):
     """Mean SSIM and mean contrast-structure term of one scale.
 
     Parameters
     ----------
     x, y : (M, N) uint8 or float64 arrays, dn
-    mean_x, square_x, mean_y, square_y : (M - 10, N - 10) float64 arrays
+    mean_x, square_x : (M - 10, N - 10) float64 arrays
         From `filter_moments`.
 
     Returns
@@ -69,38 +93,47 @@ def compare_scale(x, mean_x, square_x, y, mean_y, square_y):
         Means over the valid region, summed row by row.
     """
     rows, cols = mean_x.shape
-    products = np.empty((11, cols + 10), np.float64)
+    values = np.empty((11, cols + 10), np.float64)
+    squares, products = np.empty_like(values), np.empty_like(values)
     column = np.empty(cols + 10, np.float64)
-    cross = np.empty(cols, np.float64)
+    mean_y, square_y, cross = np.empty(cols), np.empty(cols), np.empty(cols)
+    terms, totals = np.zeros((SIDE_BY_SIDE, cols)), np.empty(SIDE_BY_SIDE)
     ssim, structure = 0.0, 0.0
     for row in range(rows + 10):
-        line_x, line_y, product = x[row], y[row], products[row % 11]
+        line_x, line_y, slot = x[row], y[row], row % 11
+        value, square, product = values[slot], squares[slot], products[slot]
         for col in range(cols + 10):
-            product[col] = float(line_x[col]) * float(line_y[col])
-        if row >= 10:
-            filter_rows(products, row + 1, column)
-            filter_line(column, cross)
-            at = row - 10
-            terms = _sum_terms(cross, mean_x[at], square_x[at], mean_y[at], square_y[at], column)
-            ssim += terms[0]
-            structure += terms[1]
+            value[col] = line_y[col]
+            square[col] = value[col] * value[col]
+            product[col] = float(line_x[col]) * value[col]
+        if row < 10:
+            continue
+        for ring, out in ((values, mean_y), (squares, square_y), (products, cross)):
+            filter_rows(ring, row + 1, column)
+            filter_line(column, out)
+        at = row - 10
+        place = at % _HALF
+        _fill_terms(
+            cross, mean_x[at], square_x[at], mean_y, square_y, terms[place], terms[place + _HALF]
+        )
+        if place == _HALF - 1 or at == rows - 1:
+            sum_side_by_side(terms, totals)
+            for number in range(place + 1):
+                ssim += totals[number]
+                structure += totals[number + _HALF]
     return ssim / (rows * cols), structure / (rows * cols)
 
 
 @jit
-def _sum_terms(cross, mean_x, square_x, mean_y, square_y, luminance):
-    """Sum SSIM and its contrast-structure term over a row; overwrites `cross`."""
+def _fill_terms(cross, mean_x, square_x, mean_y, square_y, ssim, structure):
+    """Compute SSIM and its contrast-structure term along a row."""
     for col in range(cross.size):
         mixed = mean_x[col] * mean_y[col]
         energy = mean_x[col] * mean_x[col] + mean_y[col] * mean_y[col]
         variances = square_x[col] + square_y[col] - energy
-        cross[col] = (2.0 * (cross[col] - mixed) + _C2) / (variances + _C2)
-        luminance[col] = (2.0 * mixed + _C1) / (energy + _C1)
-    ssim, structure = 0.0, 0.0
-    for col in range(cross.size):
-        structure += cross[col]
-        ssim += cross[col] * luminance[col]
-    return ssim, structure
+        term = (2.0 * (cross[col] - mixed) + _C2) / (variances + _C2)
+        structure[col] = term
+        ssim[col] = term * ((2.0 * mixed + _C1) / (energy + _C1))
 
 
 @jit
@@ -226,22 +259,38 @@ def compare_haar(left, right):
         s the logistic function of alpha times the mean similarity at the two finer scales, w the
         larger coefficient at the third.
     """
+    rows, cols = left.shape[2], left.shape[3]
+    terms, totals = np.zeros((SIDE_BY_SIDE, cols)), np.empty(SIDE_BY_SIDE)
     similar, dissimilar = 0.0, 0.0
     for turn in range(2):
-        for row in range(left.shape[2]):
-            fine_x, fine_y = left[turn, 0, row], right[turn, 0, row]
-            coarse_x, coarse_y = left[turn, 1, row], right[turn, 1, row]
-            weight_x, weight_y = left[turn, 2, row], right[turn, 2, row]
-            row_similar, row_dissimilar = 0.0, 0.0
-            for col in range(fine_x.size):
-                x, y = np.int32(fine_x[col]), np.int32(fine_y[col])
-                fine = (2 * x * y + _HAAR_C1) / (x * x + y * y + _HAAR_C1)
-                x, y = np.int32(coarse_x[col]), np.int32(coarse_y[col])
-                coarse = (2 * x * y + _HAAR_C2) / (x * x + y * y + _HAAR_C2)
-                rest = math.exp(-0.5 * HAAR_ALPHA * (fine + coarse))
-                share = max(weight_x[col], weight_y[col]) / (1.0 + rest)
-                row_similar += share
-                row_dissimilar += rest * share
-            similar += row_similar
-            dissimilar += row_dissimilar
+        for row in range(rows):
+            place = row % _HALF
+            share, rest = terms[place], terms[place + _HALF]
+            fine = left[turn, 0, row], right[turn, 0, row]
+            coarse = left[turn, 1, row], right[turn, 1, row]
+            weights = left[turn, 2, row], right[turn, 2, row]
+            _compare_haar_row(fine, coarse, weights, share, rest)
+            if place == _HALF - 1 or row == rows - 1:
+                sum_side_by_side(terms, totals)
+                for number in range(place + 1):
+                    similar += totals[number]
+                    dissimilar += totals[number + _HALF]
     return similar, dissimilar
+
+
+@jit
+def _compare_haar_row(fine, coarse, weights, share, rest):
+    """Fill in ``w s`` and ``w (1 - s)`` of each place; all but the exponentials in vectors."""
+    (fine_x, fine_y), (coarse_x, coarse_y), (weight_x, weight_y) = fine, coarse, weights
+    for col in range(share.size):
+        x, y = np.int32(fine_x[col]), np.int32(fine_y[col])
+        first = np.int32(2 * x * y + _HAAR_C1) / np.int32(x * x + y * y + _HAAR_C1)
+        x, y = np.int32(coarse_x[col]), np.int32(coarse_y[col])
+        # Up to 2 * 8160**2: below 2**31.
+        second = np.int32(2 * x * y + _HAAR_C2) / np.int32(x * x + y * y + _HAAR_C2)
+        rest[col] = -0.5 * HAAR_ALPHA * (first + second)
+    for col in range(share.size):
+        rest[col] = math.exp(rest[col])
+    for col in range(share.size):
+        share[col] = max(weight_x[col], weight_y[col]) / (1.0 + rest[col])
+        rest[col] *= share[col]

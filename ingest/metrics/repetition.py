@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from upscale_audit.ingest.metrics.image_loops import sum_shares
+from upscale_audit.ingest.metrics.image_loops import sum_shares, weigh_pieces
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -144,9 +144,7 @@ def transform_pieces(pieces: npt.NDArray[np.integer]) -> npt.NDArray[np.complex1
     -------
     (K, S // 2 + 1) complex128 array
     """
-    length = pieces.shape[1]
-    means = pieces.sum(axis=1, dtype=np.int64, keepdims=True) / length
-    return np.fft.rfft((pieces - means) * _draw_window(length), axis=1)
+    return np.fft.rfft(weigh_pieces(pieces, _draw_window(pieces.shape[1])), axis=1)
 
 
 @lru_cache(maxsize=8)
@@ -182,7 +180,9 @@ def find_levels(spectrum: npt.NDArray[np.complex128], noise_dn2: float) -> npt.N
     reach = length // _NEIGHBOURS_RATIO
     wide = np.pad(power, reach, mode="reflect")
     around = np.lib.stride_tricks.sliding_window_view(wide, 2 * reach + 1)
-    found: npt.NDArray[np.float64] = power / np.median(around, axis=1)
+    # Of an odd number; numpy.median would look for NaN first.
+    medians = np.partition(around, reach, axis=1)[:, reach]
+    found: npt.NDArray[np.float64] = power / medians
     return found
 
 
