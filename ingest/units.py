@@ -629,7 +629,8 @@ def open_parquet(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     -----
     Measured on real radiographs: keys as dictionaries, floats split by bytes, and integers packed
     to the bits that their differences need, which zstd then makes no smaller (plain zstd takes a
-    tenth more room and thrice the time).
+    tenth more room and thrice the time). Level 3 of zstd takes 5 to 10 % longer in all, for 0.1 to
+    0.5 bytes a row less.
     """
     floats = [column.name for column in BLOCKS if pa.types.is_floating(column.type)]
     packed = [column.name for column in BLOCKS if column.name not in (*_KEYS, *floats)]
@@ -638,7 +639,7 @@ def open_parquet(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
         path,
         schema,
         compression=dict.fromkeys(packed, "none") | compressed,
-        compression_level=dict.fromkeys(compressed, 3),
+        compression_level=dict.fromkeys(compressed, 1),
         use_dictionary=list(_KEYS),
         column_encoding=dict.fromkeys(floats, "BYTE_STREAM_SPLIT")
         | dict.fromkeys(packed, "DELTA_BINARY_PACKED"),
