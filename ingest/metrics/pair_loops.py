@@ -18,6 +18,9 @@ _C2 = (0.03 * 255) ** 2
 _HAAR_C1, _HAAR_C2 = 30 * 8**2, 30 * 16**2
 HAAR_ALPHA = 4.2
 _HALF = SIDE_BY_SIDE // 2
+_PER_LN2 = 1.4426950408889634
+# ln 2 in two parts, the first of 32 bits.
+_LN2_HIGH, _LN2_LOW = 0.693147180369123816490, 1.90821492927058770002e-10
 
 
 @jit
@@ -279,6 +282,31 @@ def compare_haar(left, right):
 
 
 @jit
+def find_exponential(power):
+    """Exponential of a number from -5 to 0, to within an ulp: one that vectorises, without a libm.
+
+    Notes
+    -----
+    ``exp(k ln 2 + r) = 2**k exp(r)``, k whole and ``|r|`` up to half of ln 2, where 13 terms of the
+    series hold. ln 2 is taken away in two parts, of which the first times k is exact.
+    """
+    whole = np.floor(power * _PER_LN2 + 0.5)
+    r = (power - whole * _LN2_HIGH) - whole * _LN2_LOW
+    square = r * r
+    low = square * (1 / 2 + r * (1 / 6))
+    middle = (1 / 24 + r * (1 / 120)) + square * (1 / 720 + r * (1 / 5040))
+    high = (1 / 40320 + r * (1 / 362880)) + square * (1 / 3628800 + r * (1 / 39916800))
+    highest = 1 / 479001600 + r * (1 / 6227020800)
+    fourth = square * square
+    series = 1.0 + (r + (low + fourth * (middle + fourth * (high + fourth * highest))))
+    halvings = np.int32(-whole)
+    scale = 0.5 if halvings & 1 else 1.0
+    scale *= 0.25 if halvings & 2 else 1.0
+    scale *= 0.0625 if halvings & 4 else 1.0
+    return series * (scale * (1 / 256 if halvings & 8 else 1.0))
+
+
+@jit
 def _compare_haar_row(fine, coarse, weights, share, rest):
     """Fill in ``w s`` and ``w (1 - s)`` of each place; all but the exponentials in vectors."""
     (fine_x, fine_y), (coarse_x, coarse_y), (weight_x, weight_y) = fine, coarse, weights
@@ -290,7 +318,7 @@ def _compare_haar_row(fine, coarse, weights, share, rest):
         second = np.int32(2 * x * y + _HAAR_C2) / np.int32(x * x + y * y + _HAAR_C2)
         rest[col] = -0.5 * HAAR_ALPHA * (first + second)
     for col in range(share.size):
-        rest[col] = math.exp(rest[col])
+        rest[col] = find_exponential(rest[col])
     for col in range(share.size):
         share[col] = max(weight_x[col], weight_y[col]) / (1.0 + rest[col])
         rest[col] *= share[col]

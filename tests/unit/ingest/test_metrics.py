@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+from decimal import Decimal, localcontext
 from pathlib import Path
 
 import cv2
@@ -31,6 +32,7 @@ from upscale_audit.ingest.metrics.pair import (
     compare_spectra,
     find_energy,
 )
+from upscale_audit.ingest.metrics.pair_loops import find_exponential
 
 ROOT = Path(__file__).parents[3]
 SAMPLE = ROOT / "sample"
@@ -648,6 +650,15 @@ def test_a_colour_shift_moves_red_only():
     values = compare(reference, restored)
     assert values["mae"] == 10.0
     assert values["psnr"] == pytest.approx(10 * math.log10(3 * 255**2 / 30**2))
+
+
+def test_the_exponential_is_that_of_exact_arithmetic_to_an_ulp():
+    powers = np.concatenate([-np.random.default_rng(0).uniform(0, 5, 2000), [0.0, -5.0, -2.1]])
+    with localcontext(prec=40):
+        for power in powers.tolist():
+            found = find_exponential(power)
+            apart = abs(Decimal(found) - Decimal(power).exp())
+            assert apart <= Decimal(math.ulp(found)), power
 
 
 def test_haarpsi_by_hand():
