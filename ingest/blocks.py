@@ -49,7 +49,7 @@ class Measured:
 
 def compare_blocks(
     reference: Measured, restored: Measured, ringing_mask: npt.NDArray[np.uint8]
-) -> dict[str, npt.NDArray[Any]]:
+) -> tuple[dict[str, npt.NDArray[Any]], int]:
     """Columns that compare a restored image with its reference.
 
     Parameters
@@ -60,27 +60,31 @@ def compare_blocks(
 
     Returns
     -------
-    dict of str to (M // 8, N // 8) array
+    columns : dict of str to (M // 8, N // 8) array
+    ring_energy : int
+        Of the whole image, `kernel.measure_ringing`.
     """
     cross, local_ssim = kernel.compare_pair(
         reference.grey, restored.grey, reference.windows, restored.windows
     )
     details = kernel.measure_details(reference.cells, restored.cells, cross)
-    ringing = kernel.measure_ringing(reference.grey, restored.grey, ringing_mask)
-    return {
+    ringing, ring_energy = kernel.measure_ringing(reference.grey, restored.grey, ringing_mask)
+    columns = {
         "cross": cross,
         "cross_detail2": details[0],
         "cross_detail4": details[1],
         "local_ssim": local_ssim,
         "ringing": ringing,
     }
+    return columns, int(ring_energy)
 
 
 def measure_pair(
     reference: Measured, restored: Measured, ringing_mask: npt.NDArray[np.uint8]
-) -> dict[str, npt.NDArray[Any]]:
-    """All block columns of a restored image: its own, and those against its reference."""
-    return restored.columns | compare_blocks(reference, restored, ringing_mask)
+) -> tuple[dict[str, npt.NDArray[Any]], int]:
+    """All block columns of a restored image, its own too; then as `compare_blocks`."""
+    columns, ring_energy = compare_blocks(reference, restored, ringing_mask)
+    return restored.columns | columns, ring_energy
 
 
 def frame_columns(height_px: int, width_px: int) -> dict[str, npt.NDArray[Any]]:

@@ -464,7 +464,7 @@ def _sum_four(cells, row, col):
 
 @_jit
 def measure_ringing(reference, restored, mask):
-    """Energy of the high-passed error of each block on the pixels beside reference edges.
+    """Energy of the high-passed error on the pixels beside reference edges.
 
     Parameters
     ----------
@@ -475,9 +475,11 @@ def measure_ringing(reference, restored, mask):
 
     Returns
     -------
-    (M // 8, N // 8) float32 array, dn2
-        Sum over masked pixels of ``(e - mean_9x9(e))**2``, e = restored - reference,
-        mirrored at the image frame; the exact integer sum divided by 81**2.
+    ringing : (M // 8, N // 8) float32 array, dn2
+        Of each block: sum over masked pixels of ``(e - mean_9x9(e))**2``, e = restored -
+        reference, mirrored at the image frame; the exact integer sum divided by 81**2.
+    energy : int
+        Of the whole image, what no whole block holds included; times 81**2, exact.
     """
     rows, cols = reference.shape
     block_rows, block_cols = rows // 8, cols // 8
@@ -488,21 +490,26 @@ def measure_ringing(reference, restored, mask):
     padded = pad_mirrored(error, 4)
     ringing = np.empty((block_rows, block_cols), np.float32)
     column = np.zeros(cols + 8, np.int32)
-    energy = np.empty(block_cols * 8, np.int64)
+    energies = np.zeros(cols, np.int64)
+    total = np.int64(0)
     for row in range(8):
         for col in range(column.size):
             column[col] += padded[row, col]
-    for block_row in range(block_rows):
-        energy[:] = 0
-        for row in range(block_row * 8, block_row * 8 + 8):
-            _slide_down(column, padded, row)
-            _add_energy(column, error[row], mask[row], energy)
-        for block_col in range(block_cols):
-            fold = np.int64(0)
-            for col in range(block_col * 8, block_col * 8 + 8):
-                fold += energy[col]
-            ringing[block_row, block_col] = float(fold) / 6561.0
-    return ringing
+    for row in range(rows):
+        _slide_down(column, padded, row)
+        _add_energy(column, error[row], mask[row], energies)
+        if row % 8 < 7 and row < rows - 1:
+            continue
+        for col in range(cols):
+            total += energies[col]
+        if row % 8 == 7:
+            for block_col in range(block_cols):
+                fold = np.int64(0)
+                for col in range(block_col * 8, block_col * 8 + 8):
+                    fold += energies[col]
+                ringing[row // 8, block_col] = float(fold) / 6561.0
+        energies[:] = 0
+    return ringing, total
 
 
 @_jit

@@ -450,9 +450,9 @@ def _measure_image(
         restored = ledger.decode(item, display, fit)
         if reference is not None and restored is not None:
             held = reference.cut(restored.grey.shape)
-            pair = held.measure(restored)
+            pair, ring_energy = held.measure(restored)
             columns.setdefault(item.model_id, {})[item.inference_path] = pair
-            ledger.add_metrics(item, held.compare(restored, pair["local_ssim"]))
+            ledger.add_metrics(item, held.compare(restored, pair["local_ssim"], ring_energy))
             patches.add(item, held.scanned, restored.grey)
     if reference is None:
         return
@@ -532,18 +532,20 @@ class _Reference:
             self.parts[shape].mask = self.mask[:rows, :cols]  # whose pixels the blocks count
         return self.parts[shape]
 
-    def measure(self, restored: DecodedImage) -> dict[str, npt.NDArray[Any]]:
-        """Block columns of a restored image."""
-        columns = measure_pair(self.blocks, Measured(restored.grey), self.mask)
+    def measure(self, restored: DecodedImage) -> tuple[dict[str, npt.NDArray[Any]], int]:
+        """Block columns of a restored image, and the energy of its ringing."""
+        columns, ring_energy = measure_pair(self.blocks, Measured(restored.grey), self.mask)
         if self.lr is None or restored.facts.transparent_px or restored.facts.size_rule:
-            return columns  # what was put on white or resampled is no restorer's grey value
+            # What was put on white or resampled is no restorer's grey value.
+            return columns, ring_energy
         step = self.lr.lr.step
         if bool(restored.step) != bool(step) or restored.step > step:
-            return columns  # a window came after a rounding that the bound does not allow for
-        return columns | self.lr.measure(restored.grey, restored.rgb)
+            # A window came after a rounding that the bound does not allow for.
+            return columns, ring_energy
+        return columns | self.lr.measure(restored.grey, restored.rgb), ring_energy
 
     def compare(
-        self, restored: DecodedImage, local_ssim: npt.NDArray[np.float32]
+        self, restored: DecodedImage, local_ssim: npt.NDArray[np.float32], ring_energy: int
     ) -> dict[str, float | None] | None:
         """Per-image metrics of a restored image; None where the study leaves them out."""
         if self.profile is None:
@@ -553,7 +555,14 @@ class _Reference:
         if self.network is not None:
             features = self.network.extract(restored.grey, restored.rgb)
             lpips = self.network.compare(self.features, features)
-        return compare_images(self.profile, profile, local_ssim, ring_mask=self.mask, lpips=lpips)
+        return compare_images(
+            self.profile,
+            profile,
+            local_ssim,
+            ring_mask=self.mask,
+            ring_energy=ring_energy,
+            lpips=lpips,
+        )
 
 
 class _ShardWriter:

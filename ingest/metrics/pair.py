@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from upscale_audit.ingest.kernel import C1, C2
+from upscale_audit.ingest.kernel import C1, C2, measure_ringing
 from upscale_audit.ingest.metrics.declared import METRIC_NAMES, PERIOD_NAME
-from upscale_audit.ingest.metrics.image import SCALE_WEIGHTS, linearise_srgb, pad, spread
+from upscale_audit.ingest.metrics.image import SCALE_WEIGHTS, linearise_srgb, spread
 from upscale_audit.ingest.metrics.image_loops import convert_to_lab, sum_plane
 from upscale_audit.ingest.metrics.pair_loops import (
     HAAR_ALPHA,
@@ -24,7 +24,6 @@ from upscale_audit.ingest.metrics.pair_loops import (
     sum_cumulative,
     sum_distances,
     sum_errors,
-    sum_high_passed,
     sum_table,
 )
 from upscale_audit.ingest.metrics.repetition import measure_repetition
@@ -46,6 +45,7 @@ def compare_images(
     local_ssim: npt.NDArray[np.float32],
     *,
     ring_mask: npt.NDArray[np.uint8] | None = None,
+    ring_energy: int | None = None,
     lpips: float | None = None,
 ) -> dict[str, float | None]:
     """Compute every declared metric of an image pair, unrounded.
@@ -60,6 +60,8 @@ def compare_images(
     ring_mask : (M, N) uint8 array of 0 and 1, optional
         Pixels `ringing_fr` looks at. By default those 2 to 5 px from a Canny(100, 200) edge
         of the reference.
+    ring_energy : int, optional
+        What `ingest.kernel.measure_ringing` found under that mask, where it was asked.
     lpips : float, optional
         From `ingest.perceptual`, which alone needs a network; passed on.
 
@@ -92,7 +94,7 @@ def compare_images(
     values["delta_e"] = measure_colour_difference(reference, restored)
     values["histogram_corr"] = correlate_histograms(reference.histogram, restored.histogram)
     mask = reference.ring_mask if ring_mask is None else ring_mask
-    values["ringing_fr"] = measure_ringing_error(reference.grey, restored.grey, mask)
+    values["ringing_fr"] = measure_ringing_error(reference.grey, restored.grey, mask, ring_energy)
     values["fsds"] = measure_fsds(reference, restored)
     values["haarpsi"] = measure_haarpsi(reference.haar, restored.haar)
     values["repetition_strength"], values[PERIOD_NAME] = measure_repetition(
@@ -235,7 +237,10 @@ def correlate_histograms(
 
 
 def measure_ringing_error(
-    reference: npt.NDArray[np.uint8], restored: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8]
+    reference: npt.NDArray[np.uint8],
+    restored: npt.NDArray[np.uint8],
+    mask: npt.NDArray[np.uint8],
+    energy: int | None = None,
 ) -> float | None:
     """RMS of the high-passed error beside reference edges, dn, >= 0.
 
@@ -244,6 +249,8 @@ def measure_ringing_error(
     reference, restored : (M, N) uint8 arrays, dn
     mask : (M, N) uint8 array of 0 and 1
         Pixels 2 to 5 px (Chebyshev) from a reference edge.
+    energy : int, optional
+        What `ingest.kernel.measure_ringing` found of these three, where it was asked.
 
     Returns
     -------
@@ -267,12 +274,11 @@ def measure_ringing_error(
         raise ValueError(
             f"ring_mask: expected a {reference.shape} uint8 array, found {mask.shape} {mask.dtype}"
         )
-    border = _HIGH_PASS_PX // 2
     count = cv2.countNonZero(mask)
-    if count == 0 or min(reference.shape) <= border:
+    if count == 0 or min(reference.shape) <= _HIGH_PASS_PX // 2:
         return None
-    error = np.subtract(restored, reference, dtype=np.int16)
-    energy = int(sum_high_passed(pad(error, border, cv2.BORDER_REFLECT_101), mask))
+    if energy is None:
+        energy = int(measure_ringing(reference, restored, mask)[1])
     return math.sqrt(energy / (count * _HIGH_PASS_AREA**2))
 
 

@@ -210,43 +210,6 @@ def sum_distances(left, right):
 
 
 @jit
-def sum_high_passed(padded, mask):
-    """Energy of an error less its 9x9 mean under a mask, times 81**2, exact.
-
-    Parameters
-    ----------
-    padded : (M + 8, N + 8) int16 array, dn
-        The error with four pixels of frame.
-    mask : (M, N) uint8 array of 0 and 1
-
-    Returns
-    -------
-    int
-        Sum over masked pixels of ``(81 e - sum_9x9(e))**2``, dn2.
-    """
-    rows, cols = mask.shape
-    column = np.zeros(cols + 8, np.int32)
-    energy = np.int64(0)
-    for row in range(8):
-        for col in range(cols + 8):
-            column[col] += padded[row, col]
-    for row in range(rows):
-        entering, here, leaving = padded[row + 8], padded[row + 4], padded[row]
-        chosen = mask[row]
-        for col in range(cols + 8):
-            column[col] += entering[col]
-        for col in range(cols):
-            box = np.int32(0)
-            for step in range(9):
-                box += column[col + step]
-            apart = np.int64(81 * np.int32(here[col + 4]) - box) * np.int64(chosen[col])
-            energy += apart * apart
-        for col in range(cols + 8):
-            column[col] -= leaving[col]
-    return energy
-
-
-@jit
 def compare_haar(left, right):
     """Weigh the local similarities of HaarPSI after its logistic function.
 

@@ -185,8 +185,8 @@ def bench_stages(study):
             measured[0],
             mask,
             {
-                "notta": blocks.measure_pair(measured[0], a, mask),
-                "tta": blocks.measure_pair(measured[0], b, mask),
+                "notta": blocks.measure_pair(measured[0], a, mask)[0],
+                "tta": blocks.measure_pair(measured[0], b, mask)[0],
             },
             schema,
         )

@@ -25,9 +25,9 @@ def draw(shape, seed):
 def build(shape, tta=True):
     images = [Measured(draw(shape, seed)) for seed in range(3)]
     mask = draw(shape, 3) % 2
-    restored = {"notta": measure_pair(images[0], images[1], mask)}
+    restored = {"notta": measure_pair(images[0], images[1], mask)[0]}
     if tta:
-        restored["tta"] = measure_pair(images[0], images[2], mask)
+        restored["tta"] = measure_pair(images[0], images[2], mask)[0]
     batch = build_batch("img", images[0], mask, restored, arrow_schema("blocks"))
     return batch, images, mask
 
@@ -101,7 +101,7 @@ def test_each_value_stands_at_its_own_block(shape):
     expected = {"ringing_px": kernel.count_mask(mask)}
     expected |= {f"reference_{name}": grid for name, grid in reference.columns.items()}
     for path, image in (("notta", notta), ("tta", tta)):
-        columns = measure_pair(reference, image, mask)
+        columns, _ = measure_pair(reference, image, mask)
         expected |= {f"{path}_{name}": grid for name, grid in columns.items()}
     for row in batch.to_pylist():
         if not row["is_partial"]:
@@ -120,7 +120,7 @@ def test_the_greatest_values_fit_their_columns(period):
     images = Measured(light), Measured(255 - light)
     whole = np.ones_like(light)
     paths = {"notta": images[1], "tta": images[0]}
-    restored = {path: measure_pair(images[0], image, whole) for path, image in paths.items()}
+    restored = {path: measure_pair(images[0], image, whole)[0] for path, image in paths.items()}
     batch = build_batch("img", images[0], whole, restored, arrow_schema("blocks")).to_pydict()
     for name, grid in images[0].columns.items():
         assert batch[f"reference_{name}"] == grid.ravel().tolist(), name
@@ -132,7 +132,7 @@ def test_the_greatest_values_fit_their_columns(period):
 def test_white_blocks_reach_the_known_greatest_sums():
     white = Measured(np.full((16, 16), 255, np.uint8))
     mask = np.zeros((16, 16), np.uint8)
-    restored = {"notta": measure_pair(white, white, mask)}
+    restored = {"notta": measure_pair(white, white, mask)[0]}
     batch = build_batch("img", white, mask, restored, arrow_schema("blocks"))
     assert set(batch.column("notta_sum").to_pylist()) == {64 * 255}
     assert set(batch.column("notta_cross").to_pylist()) == {64 * 255**2}

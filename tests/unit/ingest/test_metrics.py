@@ -18,6 +18,7 @@ from skimage.measure import shannon_entropy
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from upscale_audit.ingest.blocks import Measured, measure_pair
+from upscale_audit.ingest.kernel import measure_ringing
 from upscale_audit.ingest.metrics.declared import (
     METRIC_NAMES,
     METRICS,
@@ -496,6 +497,8 @@ def test_full_reference_ringing_looks_where_it_is_told(pair):
     mask[::3, 2:50] = 1
     profiles = profile_image(reference), profile_image(restored)
     told = compare_images(*profiles, BLOCKS, ring_mask=mask)
+    _, energy = measure_ringing(reference, restored, mask)
+    assert compare_images(*profiles, BLOCKS, ring_mask=mask, ring_energy=int(energy)) == told
     error = restored.astype(float) - reference
     high_passed = error - ndimage.uniform_filter(error, 9, mode="mirror")
     wanted = np.sqrt((high_passed[mask > 0] ** 2).mean())
@@ -822,7 +825,7 @@ def test_local_quality_takes_in_the_clipped_blocks_that_hold_a_window(rows, cols
     whole = [rows // 8, cols // 8]
     assert len(values) == np.prod([(size + 1) // 8 for size in (rows, cols)])
     mask = np.zeros((rows, cols), np.uint8)
-    blocks = measure_pair(Measured(reference), Measured(restored), mask)["local_ssim"]
+    blocks = measure_pair(Measured(reference), Measured(restored), mask)[0]["local_ssim"]
     assert list(blocks.shape) == whole
     found = compare(reference, restored, blocks)
     assert found["local_quality_mean"] == pytest.approx(np.mean(values), abs=1e-7)
