@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -87,8 +88,12 @@ def measure_pair(
     return restored.columns | columns, ring_energy
 
 
+@lru_cache(maxsize=1)
 def frame_columns(height_px: int, width_px: int) -> dict[str, npt.NDArray[Any]]:
-    """Columns that depend on the image's size alone, over its whole grid, raster order."""
+    """Columns that depend on the image's size alone, over its whole grid, raster order.
+
+    Kept from one model to the next: not to be changed.
+    """
     rows, cols = -(-height_px // 8), -(-width_px // 8)
     row, col = (index.ravel() for index in np.mgrid[0:rows, 0:cols])
     sides = {
@@ -146,7 +151,7 @@ def build_batch(
     arrays = []
     for column in BLOCKS:
         if column.name == "image_id":
-            array = pa.array([image_id] * is_partial.size, column.type)
+            array = pa.repeat(pa.scalar(image_id, column.type), is_partial.size)
         elif column.name in frame and not column.name.endswith("_count"):
             array = pa.array(frame[column.name], column.type)
         elif column.name in frame:
