@@ -161,7 +161,7 @@ def test_a_disk_that_refuses_dbt_is_said_as_such(tmp_path, monkeypatch, code):
         SimpleNamespace(exception=None, result=SimpleNamespace(results=[failed])),
     ):
         runner = SimpleNamespace(invoke=lambda _, result=result: result)
-        monkeypatch.setattr(main, "dbtRunner", lambda callbacks, runner=runner: runner)
+        monkeypatch.setattr(main, "dbtRunner", lambda *given, runner=runner: runner)
         with pytest.raises(StudyError, match=f"{os.strerror(number)}; .*then run this again"):
             invoke_dbt(["build"], tmp_path)
 
@@ -186,6 +186,6 @@ def test_an_error_that_dbt_wrapped_and_too_few_handles_are_one_line(tmp_path, mo
     for said, error in wrapped.items():
         result = SimpleNamespace(exception=ExceptionExit(error), result=None)
         runner = SimpleNamespace(invoke=lambda _, result=result: result)
-        monkeypatch.setattr(main, "dbtRunner", lambda callbacks, runner=runner: runner)
+        monkeypatch.setattr(main, "dbtRunner", lambda *given, runner=runner: runner)
         with pytest.raises(StudyError, match=said):
             invoke_dbt(["docs"], tmp_path)
