@@ -195,7 +195,7 @@ def locked(
     Raises
     ------
     StudyError
-        Another process holds it.
+        Another process holds it, or its file system has no locks.
     """
     folder = Path(folder)
     try:
@@ -211,6 +211,11 @@ def locked(
     except BlockingIOError:
         raise StudyError(
             f"another {purpose} holds {folder}; wait for it to end, then run this again"
+        ) from None
+    except OSError as error:
+        raise StudyError(
+            f"cannot lock {folder}: {error.strerror}; mount its file system with locks (flock), or"
+            f" name a folder of another as {setting}"
         ) from None
     else:
         with writing(folder, setting):

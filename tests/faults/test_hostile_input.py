@@ -160,6 +160,20 @@ def test_a_disk_that_refuses_is_said_with_its_repair(tmp_path, code):
         refuse()
 
 
+@pytest.mark.parametrize("code", ["ENOLCK", "ENOSYS", "EOPNOTSUPP"])
+def test_a_file_system_without_locks_is_said_with_its_repair(tmp_path, monkeypatch, code):
+    import errno
+    import fcntl
+
+    def refuse(*_):
+        raise OSError(getattr(errno, code), os.strerror(getattr(errno, code)))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    message = r"cannot lock .*; mount its file system with locks .*another as \[study\] output"
+    with pytest.raises(StudyError, match=message), locked(tmp_path, "ingest"):
+        raise AssertionError("written without a lock")
+
+
 def test_a_campaign_page_shows_every_count_and_no_place():
     tried, untried = campaign.Tally(), campaign.Tally(reason="not tried: no mount")
     for _ in range(3):
