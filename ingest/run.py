@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -160,6 +161,8 @@ def ingest_study(
         for manifest, was_kept in _say_full_memory(
             map_units(ensure_unit, units, workers, _name_images, executor)
         ):
+            if executor is not None:
+                _check_shared(study, manifest)
             manifests.append(manifest)
             kept += was_kept
             if not was_kept:
@@ -175,6 +178,25 @@ def ingest_study(
         beside = tables_sha256["tables"] | tables_sha256["masks"]
         _write_tables(study, manifests, tables, weights, beside, journal, shards)
     return _report(manifests, tables, kept)
+
+
+def _check_shared(study: Study, manifest: UnitManifest) -> None:
+    """Hold what a cluster's worker says it wrote of a unit against what is here.
+
+    A build hashes every byte; this only says at once that a folder is not shared.
+    """
+    files = [*manifest["shards"], *manifest["patch_shards"]]
+    own = name_unit(manifest["unit_id"])
+    for name, size in [*((one["file"], one["bytes"]) for one in files), (own, None)]:
+        with contextlib.suppress(OSError):
+            found = (study.raw / name).stat().st_size
+            if size is None or found == size:
+                continue
+        raise StudyError(
+            f"a worker wrote {name}, and it is not in {study.raw}: every worker must see"
+            f" {study.output} under the same path, as a shared folder that shows a finished file at"
+            " once; then run this again: what is finished is kept"
+        )
 
 
 def _count_workers(study: Study, pairing: Pairing, weights: Any, memory_bytes: int | None) -> int:

@@ -357,7 +357,7 @@ class PartsOnCluster:
             raise StudyError(
                 f"a worker made {relation.path} of part {part.number}, and it is not in"
                 f" {self.folder}: every worker must see {self.study.output} under the same path, as"
-                " a shared folder"
+                " a shared folder that shows a finished file at once"
             )
 
 

@@ -1,5 +1,9 @@
 """Ingest on a real dask cluster of this machine: the same bytes, and workers that may die."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import pytest
 
 from upscale_audit.ingest.cluster import open_cluster
@@ -37,6 +41,47 @@ def test_a_cluster_writes_the_bytes_that_one_process_writes(study_of_nine, clust
         main(["ingest", str(shared.path), "--cluster", cluster.scheduler_address])
     assert stop.value.code == 0
     assert read_tree(shared.raw) == read_tree(local.raw)
+
+
+class Apart(ThreadPoolExecutor):
+    """A worker whose folder is another, or late: it has written more than this machine sees."""
+
+    def __init__(self, name, lose):
+        super().__init__(1)
+        self.name, self.lose = name, lose
+
+    def submit(self, function, unit):
+        """Do the unit, then lose the last file of this name."""
+
+        def measure():
+            result = function(unit)
+            self.lose(sorted(unit.raw.rglob(self.name))[-1])
+            return result
+
+        return super().submit(measure)
+
+
+def cut(path):
+    """Take a file's last byte."""
+    os.truncate(path, path.stat().st_size - 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "lose"),
+    [
+        ("model_id=beta/*.parquet", Path.unlink),
+        ("model_id=beta/*.parquet", cut),
+        ("patches/*.parquet", Path.unlink),
+        ("units/*.json", Path.unlink),
+    ],
+)
+def test_a_file_that_only_a_worker_sees_is_said_at_once(study_of_nine, name, lose):
+    study = study_of_nine.load(sfrc=[16])
+    message = r"a worker wrote .*, and it is not in .*raw: every worker must see .* at once"
+    with Apart(name, lose) as executor, pytest.raises(StudyError, match=message):
+        ingest_study(study, 1, executor=executor)
+    assert not (study.raw / "manifest.json").exists()
+    ingest_study(study, workers=1)
 
 
 def test_a_worker_that_dies_costs_nothing(study_of_nine, cluster, read_tree, monkeypatch):
