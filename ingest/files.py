@@ -28,6 +28,9 @@ _OUTPUT_REPAIRS = {
     errno.EROFS: "make it writable",
     errno.EACCES: "make it writable",
     errno.EPERM: "make it writable",
+    errno.EIO: "see that its disk, or the server behind it, answers",
+    errno.ENOTCONN: "mount it again",
+    errno.ESTALE: "mount it again",
     errno.ENAMETOOLONG: "give the image a shorter name",
 }
 MAX_NAME_BYTES = 255
@@ -226,7 +229,7 @@ def locked(
 
 @contextlib.contextmanager
 def writing(folder: Path, setting: str = "[study] output") -> Iterator[None]:
-    """Say a full, limited or read-only disk as what it is.
+    """Say a full, limited, read-only or lost disk as what it is.
 
     Raises
     ------

@@ -66,6 +66,7 @@ from upscale_audit.ingest.units import (
     Input,
     Unit,
     ensure_unit,
+    find_unshared,
     hash_unit,
     identify,
     read_manifest,
@@ -156,13 +157,14 @@ def ingest_study(
         weights = describe_weights(study.perceptual)
         workers = workers or _count_workers(study, pairing, weights, memory_bytes)
         units, journal = _plan_vouched(study, pairing, weights)
+        by_id = {unit.unit_id: unit for unit in units}
         total = sum(len(unit.images) for unit in units)
         manifests, kept = [], 0
         for manifest, was_kept in _say_full_memory(
             map_units(ensure_unit, units, workers, _name_images, executor)
         ):
             if executor is not None:
-                _check_shared(study, manifest)
+                _check_shared(study, by_id[manifest["unit_id"]], manifest)
             manifests.append(manifest)
             kept += was_kept
             if not was_kept:
@@ -180,11 +182,16 @@ def ingest_study(
     return _report(manifests, tables, kept)
 
 
-def _check_shared(study: Study, manifest: UnitManifest) -> None:
-    """Hold what a cluster's worker says it wrote of a unit against what is here.
+def _check_shared(study: Study, unit: Unit, manifest: UnitManifest) -> None:
+    """Hold what a cluster's worker says it read and wrote of a unit against what is here.
 
     A build hashes every byte; this only says at once that a folder is not shared.
     """
+    if (unread := find_unshared(unit, manifest)) is not None:
+        raise StudyError(
+            f"a worker could not read {to_text(unread)}, and this machine can: every worker must"
+            " see the images under the same path, as a shared folder; then run this again"
+        )
     files = [*manifest["shards"], *manifest["patch_shards"]]
     own = name_unit(manifest["unit_id"])
     for name, size in [*((one["file"], one["bytes"]) for one in files), (own, None)]:
@@ -195,7 +202,7 @@ def _check_shared(study: Study, manifest: UnitManifest) -> None:
         raise StudyError(
             f"a worker wrote {name}, and it is not in {study.raw}: every worker must see"
             f" {study.output} under the same path, as a shared folder that shows a finished file at"
-            " once; then run this again: what is finished is kept"
+            " once"
         )
 
 

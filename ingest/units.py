@@ -288,8 +288,21 @@ def _name_shard(model_id: str, unit_id: str) -> str:
     return f"blocks/model_id={model_id}/{unit_id}.parquet"
 
 
+def find_unshared(unit: Unit, manifest: UnitManifest) -> Path | None:
+    """Name a file that this machine reads, and the worker that measured the unit did not."""
+    unread = [entry["key"] for entry in manifest["inputs"] if entry["file_sha256"] is None]
+    for path, item in _list_files(unit):
+        if _input_key(item) in unread and identify(path)["file_sha256"] is not None:
+            return path
+    return None
+
+
+def _list_files(unit: Unit) -> list[tuple[Path, Input]]:
+    return [(item.path, item) for items in unit.inputs.values() for item in items if item.path]
+
+
 def _is_current(unit: Unit, manifest: UnitManifest) -> bool:
-    files = [(item.path, item) for items in unit.inputs.values() for item in items if item.path]
+    files = _list_files(unit)
     recorded = manifest["inputs"]
     if len(files) != len(recorded):
         return False

@@ -148,7 +148,9 @@ def test_a_label_file_that_changes_while_it_is_read_is_an_error(tiny_study, monk
         ingest_study(study, workers=1)
 
 
-@pytest.mark.parametrize("code", ["ENOSPC", "EFBIG", "EROFS", "EACCES", "EDQUOT"])
+@pytest.mark.parametrize(
+    "code", ["ENOSPC", "EFBIG", "EROFS", "EACCES", "EDQUOT", "EIO", "ENOTCONN", "ESTALE"]
+)
 def test_a_disk_that_refuses_is_said_with_its_repair(tmp_path, code):
     import errno
 

@@ -1,9 +1,12 @@
 """Ingest on a real dask cluster of this machine: the same bytes, and workers that may die."""
 
+import errno
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from upscale_audit.ingest.cluster import open_cluster
@@ -82,6 +85,36 @@ def test_a_file_that_only_a_worker_sees_is_said_at_once(study_of_nine, name, los
         ingest_study(study, 1, executor=executor)
     assert not (study.raw / "manifest.json").exists()
     ingest_study(study, workers=1)
+
+
+@pytest.mark.parametrize("name", ["reference/i3.png", "restored/beta/notta/i3.png"])
+def test_an_image_that_only_a_worker_misses_is_no_reject(study_of_nine, monkeypatch, name):
+    study = study_of_nine.load()
+    path = study_of_nine.root / name
+    whole = Path.stat
+
+    def refuse(file, **options):
+        if file == path and threading.current_thread() is not threading.main_thread():
+            raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN), str(file))
+        return whole(file, **options)
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    message = rf"a worker could not read .*{path.name}, and this machine can: every worker must"
+    with ThreadPoolExecutor(1) as executor, pytest.raises(StudyError, match=message):
+        ingest_study(study, 1, executor=executor)
+    monkeypatch.undo()
+    ingest_study(study, workers=1)
+    assert pq.read_metadata(study.raw / "rejects" / "rejects.parquet").num_rows == 0
+
+
+def test_an_image_that_no_machine_reads_is_a_reject_on_a_cluster_too(study_of_nine):
+    study = study_of_nine.load()
+    path = study_of_nine.folder("beta", "notta") / "i3.png"
+    path.unlink()
+    path.symlink_to("nowhere.png")
+    with ThreadPoolExecutor(1) as executor:
+        report = ingest_study(study, 1, executor=executor)
+    assert [row["reason"] for row in report.rejects] == ["unreadable"]
 
 
 def test_a_worker_that_dies_costs_nothing(study_of_nine, cluster, read_tree, monkeypatch):
