@@ -22,6 +22,7 @@ from upscale_audit.ingest.files import (
     hash_file,
     locked,
     name_within,
+    open_regular,
     replacing,
     to_text,
     write_text,
@@ -185,7 +186,8 @@ def ingest_study(
 def _check_shared(study: Study, unit: Unit, manifest: UnitManifest) -> None:
     """Hold what a cluster's worker says it read and wrote of a unit against what is here.
 
-    A build hashes every byte; this only says at once that a folder is not shared.
+    A build hashes every byte; this only says at once that a folder is not shared. Files are opened
+    for their size: a network's mount may answer by name from what it remembers.
     """
     if (unread := find_unshared(unit, manifest)) is not None:
         raise StudyError(
@@ -195,9 +197,8 @@ def _check_shared(study: Study, unit: Unit, manifest: UnitManifest) -> None:
     files = [*manifest["shards"], *manifest["patch_shards"]]
     own = name_unit(manifest["unit_id"])
     for name, size in [*((one["file"], one["bytes"]) for one in files), (own, None)]:
-        with contextlib.suppress(OSError):
-            found = (study.raw / name).stat().st_size
-            if size is None or found == size:
+        with contextlib.suppress(OSError), open_regular(study.raw / name) as file:
+            if size is None or os.fstat(file.fileno()).st_size == size:
                 continue
         raise StudyError(
             f"a worker wrote {name}, and it is not in {study.raw}: every worker must see"
