@@ -20,6 +20,9 @@ from pathlib import Path
 from upscale_audit.ingest.manifests import describe_code, hash_json
 
 _PARSED = "partial_parse.msgpack"
+_OWNER = "partial_parse.project"
+"""Beside a parse: of which folder's project. dbt would take that of another installation for its
+own, whose files are the same, and look for its seeds there."""
 _KEPT = 64
 """Parses that stay, of half a megabyte each: of kinds of studies, and of changes to the project."""
 
@@ -39,10 +42,11 @@ class ParseCache:
 
     def __init__(self, project: Path, database: str, arguments: Sequence[str]) -> None:
         values = dict(pairwise(arguments))
+        self._project = str(project)
         self._is_wanted = "--no-partial-parse" not in arguments
         self._is_brought = False
         decides = {
-            "project": str(project),
+            "project": self._project,
             "code": describe_code(project.name),
             "database": Path(database).name,
             "target": values.get("--target"),
@@ -61,11 +65,21 @@ class ParseCache:
         """
         if not self._is_wanted:
             return
+        self._take_over(target)
         with contextlib.suppress(OSError, EOFError, zlib.error):
             parsed = gzip.decompress((_find_folder() / self._name).read_bytes())
-            target.mkdir(parents=True, exist_ok=True)
             (target / _PARSED).write_bytes(parsed)
             self._is_brought = True
+
+    def _take_over(self, target: Path) -> None:
+        """Remove what is parsed there, unless of this project."""
+        owner, project = target / _OWNER, os.fsencode(self._project)
+        with contextlib.suppress(OSError):
+            if owner.exists() and owner.read_bytes() == project:
+                return
+            (target / _PARSED).unlink(missing_ok=True)
+            target.mkdir(parents=True, exist_ok=True)
+            owner.write_bytes(project)
 
     def keep(self, target: Path) -> None:
         """Keep what dbt parsed, if it is new; where it cannot be kept, it is not.

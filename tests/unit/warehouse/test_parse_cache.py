@@ -52,6 +52,18 @@ def test_what_decides_a_parse_finds_none_of_another(target, other):
     assert find(target, **other) is None
 
 
+def test_what_another_installation_parsed_in_a_study_is_not_taken_for_ones_own(target):
+    elsewhere = PROJECT.parent / "elsewhere" / PROJECT.name
+    changed = (*ARGUMENTS[:4], '{"min_clusters": 7}')
+    assert find(target) == PARSED
+    assert find(target, arguments=changed) == PARSED
+    assert find(target, elsewhere) is None
+    (target / "partial_parse.msgpack").write_bytes(b"its own")
+    assert find(target, elsewhere) == b"its own"
+    (target / "partial_parse.project").unlink()
+    assert find(target, elsewhere) is None
+
+
 @pytest.mark.parametrize("harm", ["cut", "turned", "a folder"])
 def test_a_harmed_one_is_not_brought_and_is_mended(target, cache_home, harm):
     (kept,) = cache_home.rglob("*.gz")
@@ -65,7 +77,7 @@ def test_a_harmed_one_is_not_brought_and_is_mended(target, cache_home, harm):
         kept.write_bytes({"cut": content[:at], "turned": turned}[harm])
     cache = ParseCache(PROJECT, "w.duckdb", ARGUMENTS)
     cache.bring(target)
-    assert not target.exists()
+    assert not (target / "partial_parse.msgpack").exists()
     cache.keep(target.parent / "first")
     assert find(target) == (None if harm == "a folder" else PARSED)
 
