@@ -1,11 +1,12 @@
 {{ config(materialized='growing_table') }}
 
 {#- Nine limits that cut the blocks of one reference into tenths by their variance. They are of the
-    reference alone: the same under every model, and no other image moves them. -#}
+    reference alone: the same under every model, and no other image moves them. A quantile keeps all
+    values of its group, so some images are taken at a time. -#}
 with blocks as (
 
     select * from {{ ref('int_blocks_completed') }}
-    {{ added_blocks() }}
+    where {{ in_a_batch() }}
 
 ),
 
