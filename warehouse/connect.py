@@ -96,6 +96,10 @@ def open_build(path: Path, folders: Iterable[Path] = ()) -> Iterator[duckdb.Duck
         yield connection
 
 
+MORE_MEMORY = "give more by UPSCALE_AUDIT_MEMORY, as 16GB"
+"""What repairs a query that ran out of memory."""
+
+
 @contextlib.contextmanager
 def saying_database_errors(path: Path) -> Iterator[None]:
     """Say in one line what DuckDB says of a full disk or memory, a locked or damaged file.
@@ -111,7 +115,7 @@ def saying_database_errors(path: Path) -> Iterator[None]:
         Names what repairs it.
     """
     repairs = {
-        duckdb.OutOfMemoryException: "give more by UPSCALE_AUDIT_MEMORY, as 16GB",
+        duckdb.OutOfMemoryException: MORE_MEMORY,
         duckdb.IOException: "see that there is space to write beside it; if there is, it is"
         " damaged: rebuild it with upscale-audit build",
     }

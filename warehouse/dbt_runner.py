@@ -17,7 +17,13 @@ import duckdb
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.plain_paths import plain_path
-from upscale_audit.warehouse.connect import THREADS, check_disk, memory_limit, open_build
+from upscale_audit.warehouse.connect import (
+    MORE_MEMORY,
+    THREADS,
+    check_disk,
+    memory_limit,
+    open_build,
+)
 from upscale_audit.warehouse.parse_cache import ParseCache
 from upscale_audit.warehouse.raw import PARAMETER_TEXTS
 
@@ -220,12 +226,15 @@ def invoke_dbt(
     results = list(getattr(result.result, "results", None) or [])
     failed = [item for item in results if str(item.status) in ("error", "fail")]
     if failed:
-        check_disk(folder, None, "\n".join(item.message or "" for item in failed))
+        said = "\n".join(item.message or "" for item in failed)
+        check_disk(folder, None, said)
         what = "; ".join(
             f"{item.node.name}: {' '.join((item.message or '').split())[:300]}"
             + _show_first_row(item, database)
             for item in failed[:3]
         )
+        if "Out of Memory Error" in said:
+            what += f"; {MORE_MEMORY}"
         raise StudyError(
             f"{len(failed)} dbt nodes failed: {what}; the published warehouse is as it was,"
             f" {folder / 'target'} holds the compiled SQL"
