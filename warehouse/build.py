@@ -23,7 +23,12 @@ from upscale_audit.warehouse.connect import (
     remove_database,
     saying_database_errors,
 )
-from upscale_audit.warehouse.dbt_runner import PROJECT, read_project, run_dbt
+from upscale_audit.warehouse.dbt_runner import (
+    PROJECT,
+    MemoryLimitError,
+    read_project,
+    run_dbt,
+)
 from upscale_audit.warehouse.detectors import Measured, create_measured_table, read_detectors
 from upscale_audit.warehouse.frozen import (
     Frozen,
@@ -175,9 +180,9 @@ def build_warehouse(
 
     Notes
     -----
-    Killed at any moment, the published warehouse still stands, and the next build goes on from
-    the tables that were finished, if nothing that decides them has changed. A published warehouse
-    that is what would be made is left as it is.
+    Killed at any moment, or out of memory, the published warehouse still stands, and the next
+    build goes on from the tables that were finished, if nothing that decides them has changed. A
+    published warehouse that is what would be made is left as it is.
     """
     database = study.output / f".{study.warehouse.name}.next"
     check_marts(PROJECT)
@@ -190,8 +195,9 @@ def build_warehouse(
         try:
             counts = job.make(threads, progress)
             job.publish()
-        except Exception:
-            remove_database(database)
+        except Exception as error:
+            if not (isinstance(error, MemoryLimitError) and job.can_resume):
+                remove_database(database)
             raise
         finally:
             job.remove_spill()
@@ -332,11 +338,11 @@ class _Job:
             self.growth = Growth(reason="a cluster makes every block's row")
         else:
             self.growth = plan_growth(study, inputs.manifest, inputs.recipe, inputs.frozen)
-        if self._can_resume:
+        if self.can_resume:
             self.left = find_interrupted(self.folder, database, inputs.recipe_sha256)
 
     @property
-    def _can_resume(self) -> bool:
+    def can_resume(self) -> bool:
         """Whether this build starts from nothing; one that adds is short."""
         return not self.growth.adds and self.executor is None
 
@@ -363,7 +369,7 @@ class _Job:
         return counts
 
     def _note(self, counts: Mapping[str, int] | None = None) -> None:
-        if self._can_resume:
+        if self.can_resume:
             note_build(self.folder, self.inputs.recipe_sha256, counts, self.database_sha256)
 
     def _create_raw(self) -> None:

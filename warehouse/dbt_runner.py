@@ -67,6 +67,10 @@ _DBT_VARIABLES = re.compile("DBT_", re.IGNORECASE)
 """dbt takes most of its options from them: a shell's may be for another project of its user."""
 
 
+class MemoryLimitError(StudyError):
+    """A dbt model ran out of memory; those that were finished stand."""
+
+
 def run_dbt(
     study: Study,
     database: Path,
@@ -220,7 +224,8 @@ def invoke_dbt(
     Raises
     ------
     StudyError
-        A dbt model or test failed, named with its first lines.
+        A dbt model or test failed, named with its first lines; `MemoryLimitError` where memory
+        ran out.
     """
     result = _invoke_quietly(arguments, folder, progress, parsed)
     results = list(getattr(result.result, "results", None) or [])
@@ -233,11 +238,10 @@ def invoke_dbt(
             + _show_first_row(item, database)
             for item in failed[:3]
         )
-        if "Out of Memory Error" in said:
-            what += f"; {MORE_MEMORY}"
-        raise StudyError(
-            f"{len(failed)} dbt nodes failed: {what}; the published warehouse is as it was,"
-            f" {folder / 'target'} holds the compiled SQL"
+        is_memory = "Out of Memory Error" in said
+        raise (MemoryLimitError if is_memory else StudyError)(
+            f"{len(failed)} dbt nodes failed: {what}{f'; {MORE_MEMORY}' if is_memory else ''}; the"
+            f" published warehouse is as it was, {folder / 'target'} holds the compiled SQL"
         )
     return results
 

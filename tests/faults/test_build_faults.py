@@ -169,14 +169,14 @@ def test_a_disk_that_refuses_dbt_is_said_as_such(tmp_path, monkeypatch, code):
 def test_a_dbt_model_that_ran_out_of_memory_is_said_with_what_gives_more(tmp_path, monkeypatch):
     from dbt.cli import main
 
-    from upscale_audit.warehouse.dbt_runner import invoke_dbt
+    from upscale_audit.warehouse.dbt_runner import MemoryLimitError, invoke_dbt
 
     message = "Out of Memory Error: could not allocate block of size 256.0 KiB"
     failed = SimpleNamespace(status="error", message=message, node=SimpleNamespace(name="x"))
     result = SimpleNamespace(exception=None, result=SimpleNamespace(results=[failed]))
     runner = SimpleNamespace(invoke=lambda _: result)
     monkeypatch.setattr(main, "dbtRunner", lambda *given: runner)
-    with pytest.raises(StudyError, match=r"Out of Memory.*; give more by UPSCALE_AUDIT_MEMORY"):
+    with pytest.raises(MemoryLimitError, match=r"Memory.*; give more by UPSCALE_AUDIT_MEMORY"):
         invoke_dbt(["build"], tmp_path)
 
 

@@ -12,6 +12,7 @@ from upscale_audit.ingest.files import hash_file
 from upscale_audit.ingest.manifests import WAREHOUSE_MANIFEST
 from upscale_audit.ingest.study import load_study
 from upscale_audit.warehouse import build
+from upscale_audit.warehouse.dbt_runner import MemoryLimitError
 from upscale_audit.warehouse.export import export_tables
 
 pytestmark = pytest.mark.long
@@ -88,6 +89,25 @@ def test_a_killed_build_goes_on_from_its_finished_tables(
     assert not list(small_study.output.glob(".warehouse*"))
     export_tables(small_study)
     assert (small_study.output / "exports" / "SHA256SUMS").read_bytes() == expected
+
+
+def test_a_build_that_ran_out_of_memory_is_gone_on_from(small_study, watched, monkeypatch):
+    run, select = build.run_dbt, "+int_blocks_scored"
+
+    def run_short(study, database, arguments, *rest, **more):
+        arguments = ["build", "--exclude-resource-type", "test", "unit_test", "--select", select]
+        run(study, database, arguments, *rest, **more)
+        raise MemoryLimitError("no more memory")
+
+    (small_study.output / WAREHOUSE_MANIFEST).unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(build, "run_dbt", run_short)
+        with pytest.raises(MemoryLimitError):
+            build.build_warehouse(small_study)
+    names = []
+    assert watched(names).resumed
+    assert "int_blocks_scored" not in names
+    assert {"int_image_blocks", "mart_limits"} <= set(names)
 
 
 def test_what_was_left_by_another_recipe_is_not_gone_on_from(small_study):
