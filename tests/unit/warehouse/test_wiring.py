@@ -49,8 +49,8 @@ def test_run_ingests_builds_exports_draws_and_reports_in_this_order(monkeypatch)
 
 def test_build_passes_threads_and_the_cluster_on(monkeypatch):
     made = Recorder(
-        resumed=False, carried_blocks=1, axis_alignment=None, least_alignment=0.9, warehouse="w",
-        bytes=1, tests=1, sources_root="r",
+        stands=False, resumed=False, carried_blocks=1, axis_alignment=None, least_alignment=0.9,
+        warehouse="w", bytes=1, tests=1, sources_root="r",
     )  # fmt: skip
     monkeypatch.setattr("upscale_audit.warehouse.build.build_warehouse", made)
     monkeypatch.setattr(
