@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
     from upscale_audit.ingest.study import Study
     from upscale_audit.reading.chestxray8_network import ChestXray8Network
+    from upscale_audit.reading.labelled import LabelledStudy, PreparedImages
 
 
 LEAST_OF_A_KIND = 2
@@ -154,55 +156,58 @@ def train_reader(
             settings.input_px,
             Path(folder) / "images",
             workers or os.cpu_count() or 1,
-            None if progress is None else lambda *counts: progress("images", *counts),
+            partial(progress, "images") if progress else None,
         )
-        refused = {labelled.image_ids[at]: why for at, why in sorted(images.refused.items())}
-        rows = _split(images.patients, images.refused, parameters.seed, study)
-        chosen, left_out = _choose(labelled.findings, labelled.labels, rows, study)
-        findings = tuple(labelled.findings[at] for at in chosen)
-        parts = {
-            name: LabelledImages(
-                StoredRows(images.pixels, index), labelled.labels[index][:, chosen]
-            )
-            for name, index in rows.items()
-        }
+        dealt = _deal(labelled, images, parameters.seed, study)
         design = NetworkDesign(
-            settings.trunk, settings.pooling, settings.r, len(findings), settings.width
+            settings.trunk, settings.pooling, settings.r, len(dealt.findings), settings.width
         )
         network, curve = train_network(
             design,
-            parts["train"],
-            parts["validation"],
+            dealt.parts["train"],
+            dealt.parts["validation"],
             parameters,
             settings.device,
             weights,
-            None if progress is None else lambda *counts: progress("batches", *counts),
+            partial(progress, "batches") if progress else None,
         )
-        owners = {name: [images.patients[at] for at in index] for name, index in rows.items()}
-        judged = _judge(network, parts, owners, findings, parameters)
+        judged = _judge(network, dealt, parameters)
     kept = next(row["epoch"] for row in curve if row["is_kept"])
-    members = [
-        (labelled.image_ids[at], images.sha256[at], name)
-        for name in SPLITS
-        for at in rows[name].tolist()
-    ]
     training = describe_training(design, parameters) | {
         "shares": dict(zip(SPLITS, SHARES, strict=True)),
         "counts": [_count(row) for row in judged],
-        "images_sha256": hash_json(members),
+        "images_sha256": dealt.images_sha256,
         "trunk_weights_sha256": weights_sha256,
         "kept_epoch": kept,
     }
     _write_record(record, curve, judged)
     version = describe_code("reading")["version"]
-    said = {"findings": findings, "input_px": settings.input_px, "training": training}
+    said = {"findings": dealt.findings, "input_px": settings.input_px, "training": training}
     save_reader(out, network, said | {"version": version})
     tested = [row["auc"] for row in judged if row["split"] == "test"]
-    counts = {name: len(index) for name, index in rows.items()}
     return TrainingReport(
-        findings, counts, kept, len(curve), sum(tested) / len(tested), record, left_out, refused,
-        labelled.unlabelled,
-    )  # fmt: skip
+        findings=dealt.findings,
+        images={name: len(part.labels) for name, part in dealt.parts.items()},
+        kept_epoch=kept,
+        epochs=len(curve),
+        mean_test_auc=sum(tested) / len(tested),
+        record=record,
+        left_out=dealt.left_out,
+        refused={labelled.image_ids[at]: why for at, why in sorted(images.refused.items())},
+        unlabelled=labelled.unlabelled,
+    )
+
+
+@dataclass(frozen=True)
+class _Dealt:
+    """Labelled images by split, and the findings that every split has images with and without."""
+
+    findings: tuple[str, ...]
+    left_out: dict[str, str]
+    parts: dict[str, LabelledImages]
+    patients: dict[str, list[str]]
+    images_sha256: str
+    """Of each image's name, pixels and split."""
 
 
 def _check_settings(out: Path, settings: ReaderSettings) -> tuple[Path, Path]:
@@ -245,6 +250,29 @@ def _read_trunk(path: Path | None) -> tuple[tuple[str, Mapping[str, Any]] | None
             " the trunk as --trunk-weights"
         )
     return (str(path), state), hashlib.sha256(data).hexdigest()
+
+
+def _deal(labelled: LabelledStudy, images: PreparedImages, seed: int, study: Study) -> _Dealt:
+    """Deal patients to the splits, and choose the findings."""
+    rows = _split(images.patients, images.refused, seed, study)
+    chosen, left_out = _choose(labelled.findings, labelled.labels, rows, study)
+    members = [
+        (labelled.image_ids[at], images.sha256[at], name)
+        for name in SPLITS
+        for at in rows[name].tolist()
+    ]
+    return _Dealt(
+        findings=tuple(labelled.findings[at] for at in chosen),
+        left_out=left_out,
+        parts={
+            name: LabelledImages(
+                StoredRows(images.pixels, index), labelled.labels[index][:, chosen]
+            )
+            for name, index in rows.items()
+        },
+        patients={name: [images.patients[at] for at in index] for name, index in rows.items()},
+        images_sha256=hash_json(members),
+    )
 
 
 def _split(
@@ -299,26 +327,22 @@ def _choose(
 
 
 def _judge(
-    network: ChestXray8Network,
-    parts: Mapping[str, LabelledImages],
-    owners: Mapping[str, Sequence[str]],
-    findings: Sequence[str],
-    parameters: TrainingParameters,
+    network: ChestXray8Network, dealt: _Dealt, parameters: TrainingParameters
 ) -> list[dict[str, Any]]:
     """Make the record's row of every finding and split."""
     logits = {
-        name: compute_logits(network, parts[name].images, batch_size=parameters.batch_size)
+        name: compute_logits(network, dealt.parts[name].images, batch_size=parameters.batch_size)
         for name in _JUDGED
     }
     rows = []
-    for at, finding in enumerate(findings):
+    for at, finding in enumerate(dealt.findings):
         for name in SPLITS:
-            labels = parts[name].labels[:, at]
+            labels, patients = dealt.parts[name].labels[:, at], dealt.patients[name]
             row = {"finding": finding, "split": name, "images": len(labels)}
-            row |= {"patients": len(set(owners[name])), "positives": int(labels.sum())}
+            row |= {"patients": len(set(patients)), "positives": int(labels.sum())}
             row |= {"auc": None, "auc_low": None, "auc_high": None}
             if name in _JUDGED:
-                found = measure_discrimination(labels, logits[name][:, at], owners[name])
+                found = measure_discrimination(labels, logits[name][:, at], patients)
                 row |= {"auc": found.auc, "auc_low": found.low, "auc_high": found.high}
             rows.append(row)
     return rows
