@@ -390,17 +390,7 @@ def make_bridge_study(
             (folder / "restored" / model).mkdir(parents=True, exist_ok=True)
         rows: list[dict[str, Any]] = []
         for done, image in enumerate(tested, start=1):
-            coded = ImageCoder(codec, image.grey).code(audit.NETWORK_STEP, None)
-            stream = folder / "streams" / f"{image.image_id}{SUFFIX}"
-            write_bytes(stream, coded.data)
-            decoded = decode_stream(stream.read_bytes(), codec, str(stream))
-            drawn = [draw_image(network, decoded, plan, draw) for draw in range(draws)]
-            for number, (model, pixels) in enumerate(zip(models, [decoded, *drawn], strict=True)):
-                following = drawn[number % draws] if number and draws > 1 else None
-                facts = {"model_id": model, "image_id": image.image_id}
-                facts |= _measure_run(codec, image, coded, pixels, following)
-                file = folder / "restored" / model / f"{image.image_id}.png"
-                rows.append(facts | {"restored_sha256": write_png(file, pixels)})
+            rows += _restore_image(codec, network, image, models, folder, plan)
             if progress is not None:
                 progress(done, len(tested), image.image_id)
         write_rows(folder / "bridge_runs.csv", RUN_COLUMNS, rows)
@@ -431,6 +421,33 @@ def _train_or_keep(
     write_rows(folder / "bridge_curve.csv", CURVE_COLUMNS, curve)
     save_bridge(network, training, path)
     return network, True
+
+
+def _restore_image(
+    codec: Codec,
+    network: BridgeNetwork,
+    image: GreyImage,
+    models: Sequence[str],
+    folder: Path,
+    plan: BridgePlan,
+) -> list[dict[str, Any]]:
+    """Code an image, write what is decoded and drawn of it, and give each one's row.
+
+    The first of `models` is the decoded image, each other a draw.
+    """
+    coded = ImageCoder(codec, image.grey).code(audit.NETWORK_STEP, None)
+    stream = folder / "streams" / f"{image.image_id}{SUFFIX}"
+    write_bytes(stream, coded.data)
+    decoded = decode_stream(stream.read_bytes(), codec, str(stream))
+    drawn = [draw_image(network, decoded, plan, draw) for draw in range(len(models) - 1)]
+    rows = []
+    for number, (model, pixels) in enumerate(zip(models, [decoded, *drawn], strict=True)):
+        following = drawn[number % len(drawn)] if number and len(drawn) > 1 else None
+        facts = {"model_id": model, "image_id": image.image_id}
+        facts |= _measure_run(codec, image, coded, pixels, following)
+        file = folder / "restored" / model / f"{image.image_id}.png"
+        rows.append(facts | {"restored_sha256": write_png(file, pixels)})
+    return rows
 
 
 def _measure_run(

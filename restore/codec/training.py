@@ -175,27 +175,8 @@ def train_codec(
     Ballé, J., Laparra, V. & Simoncelli, E. P. (2017). End-to-end optimized image compression.
     ICLR. https://openreview.net/forum?id=rJxdQ3jeg
     """
-    for image in (*images, *held_out):
-        rows, cols = image.stack.shape[1:]
-        if min(rows, cols) < parameters.crop_px:
-            raise StudyError(
-                f"{image.image_id}: expected sides of {parameters.crop_px} px or more, found"
-                f" {cols}x{rows}; leave it out or lower --crop"
-            )
-        if image.planes != design.planes:
-            raise StudyError(
-                f"{image.image_id}: expected {design.planes} planes as the design has, found"
-                f" {image.planes}; train a codec of {image.planes} planes"
-            )
-    if not all(0 <= plane < design.planes for plane in parameters.learned_planes):
-        raise StudyError(
-            f"learned_planes = {parameters.learned_planes}; expected numbers from 0 to below"
-            f" {design.planes}, the planes of the design"
-        )
-    pixels = np.concatenate([image.grey.ravel() for image in images])
-    if pixels.min() == pixels.max():
-        raise StudyError("all training pixels are equal; name images with something in them")
-    variance = float(np.var(_scale(pixels)))
+    _check_inputs(design, images, held_out, parameters)
+    variance = float(np.var(_scale(np.concatenate([image.grey.ravel() for image in images]))))
     with _fixed_state(parameters):
         encoder, decoder = Encoder(design), make_decoder(design)
         training = describe_training(images, held_out, parameters)
@@ -237,6 +218,34 @@ def write_curve(curve: Sequence[dict[str, float | None]], path: Path) -> None:
     writer.writeheader()
     writer.writerows(curve)
     write_text(path, text.getvalue())
+
+
+def _check_inputs(
+    design: CodecDesign,
+    images: Sequence[GreyImage],
+    held_out: Sequence[GreyImage],
+    parameters: TrainingParameters,
+) -> None:
+    """Raise StudyError where a design cannot be trained on these images."""
+    for image in (*images, *held_out):
+        rows, cols = image.stack.shape[1:]
+        if min(rows, cols) < parameters.crop_px:
+            raise StudyError(
+                f"{image.image_id}: expected sides of {parameters.crop_px} px or more, found"
+                f" {cols}x{rows}; leave it out or lower --crop"
+            )
+        if image.planes != design.planes:
+            raise StudyError(
+                f"{image.image_id}: expected {design.planes} planes as the design has, found"
+                f" {image.planes}; train a codec of {image.planes} planes"
+            )
+    if not all(0 <= plane < design.planes for plane in parameters.learned_planes):
+        raise StudyError(
+            f"learned_planes = {parameters.learned_planes}; expected numbers from 0 to below"
+            f" {design.planes}, the planes of the design"
+        )
+    if min(image.grey.min() for image in images) == max(image.grey.max() for image in images):
+        raise StudyError("all training pixels are equal; name images with something in them")
 
 
 def _learn(
