@@ -15,6 +15,15 @@ from upscale_audit.ingest.files import hash_file, hash_json, locked, sync
 from upscale_audit.ingest.manifests import MANIFEST, read_manifest, write_manifest
 from upscale_audit.ingest.run import read_raw_manifest
 from upscale_audit.ingest.vouchers import Journal, check_vouched
+from upscale_audit.warehouse.companions import (
+    COMPANIONS,
+    CompanionFolder,
+    HyraFolder,
+    create_companion_views,
+    read_hyra,
+    read_phantoms,
+    read_readings,
+)
 from upscale_audit.warehouse.composites import check_composites, create_composites
 from upscale_audit.warehouse.connect import (
     open_build,
@@ -43,15 +52,6 @@ from upscale_audit.warehouse.growth import (
     copy_published,
     drop_what_cannot_grow,
     plan_growth,
-)
-from upscale_audit.warehouse.hyra import (
-    COMPANIONS,
-    CompanionFolder,
-    HyraFolder,
-    create_companion_views,
-    read_hyra,
-    read_phantoms,
-    read_readings,
 )
 from upscale_audit.warehouse.lineage import Graph, add_dbt_edges, create_lineage
 from upscale_audit.warehouse.model_facts import TABLE as MODEL_FACTS

@@ -17,6 +17,7 @@ import duckdb
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.plain_paths import plain_path
+from upscale_audit.warehouse.companions import COMPANIONS
 from upscale_audit.warehouse.connect import (
     MORE_MEMORY,
     THREADS,
@@ -33,28 +34,7 @@ if TYPE_CHECKING:
     from dbt.artifacts.schemas.run.v5.run import RunResult
     from dbt.cli.main import dbtRunnerResult
     from dbt.contracts.graph.manifest import Manifest
-    from dbtlabs.proto.public.v1.fields.adapter_types_pb2 import (
-        AdapterRegisteredMsg,
-        ConnectionClosedMsg,
-        ConnectionReusedMsg,
-        ConnectionUsedMsg,
-        NewConnectionMsg,
-        NewConnectionOpeningMsg,
-        SchemaCreationMsg,
-        SQLCommitMsg,
-        SQLQueryMsg,
-        SQLQueryStatusMsg,
-    )
-    from dbtlabs.proto.public.v1.fields.common_types_pb2 import FormattingMsg, SystemStdErrMsg
-    from dbtlabs.proto.public.v1.fields.core_types_pb2 import (
-        ArtifactWrittenMsg,
-        ConcurrencyLineMsg,
-        FoundStatsMsg,
-        MainReportArgsMsg,
-        MainReportVersionMsg,
-        StateCheckVarsHashMsg,
-        UnableToPartialParseMsg,
-    )
+    from dbt_common.events.base_types import EventMsg
 
     from upscale_audit.ingest.study import Study
 
@@ -138,11 +118,11 @@ def read_project(study: Study, database: Path, variables: Mapping[str, Any]) -> 
 
 
 def _describe_run(
-    study: Study, database: Path, threads: int | None = None, variables: Any = None
+    study: Study, database: Path, threads: int | None, variables: Mapping[str, Any] | None
 ) -> tuple[dict[str, str], str]:
     """Give what the profile reads from the environment, and dbt's variables as JSON."""
     output = plain_path(study.output)
-    folders = [output / name for name in ("raw", "hyra", "phantoms", "readings", "dbt/parts")]
+    folders = [output / name for name in ("raw", *COMPANIONS, "dbt/parts")]
     folders.append(plain_path(PROJECT) / "seeds")
     environment = {
         "UPSCALE_AUDIT_DB": str(plain_path(database)),
@@ -156,7 +136,7 @@ def _describe_run(
         for name, value in asdict(study.analysis_parameters).items()
         if name not in PARAMETER_TEXTS
     }
-    return environment, json.dumps(numbers | (variables or {}))
+    return environment, json.dumps({**numbers, **(variables or {})})
 
 
 def hand_to_dbt(
@@ -254,27 +234,7 @@ def _invoke_quietly(
 ) -> dbtRunnerResult:
     """Run a dbt command with its warnings in the log, and no other output."""
 
-    def announce(
-        event: AdapterRegisteredMsg
-        | ArtifactWrittenMsg
-        | ConcurrencyLineMsg
-        | ConnectionClosedMsg
-        | ConnectionReusedMsg
-        | ConnectionUsedMsg
-        | FormattingMsg
-        | FoundStatsMsg
-        | MainReportArgsMsg
-        | MainReportVersionMsg
-        | NewConnectionMsg
-        | NewConnectionOpeningMsg
-        | SQLCommitMsg
-        | SQLQueryMsg
-        | SQLQueryStatusMsg
-        | SchemaCreationMsg
-        | StateCheckVarsHashMsg
-        | SystemStdErrMsg
-        | UnableToPartialParseMsg,
-    ) -> None:
+    def announce(event: EventMsg) -> None:
         if event.info.level == "warn":
             _log.warning("dbt: %s", " ".join(event.info.msg.split()))
         if progress is None:

@@ -16,10 +16,8 @@ from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file, locked, write_text
 from upscale_audit.ingest.manifests import MANIFEST
 from upscale_audit.warehouse.build import create_raw, read_inputs
-from upscale_audit.warehouse.connect import (
-    open_warehouse,
-    saying_database_errors,
-)
+from upscale_audit.warehouse.companions import COMPANIONS
+from upscale_audit.warehouse.connect import open_warehouse, saying_database_errors
 from upscale_audit.warehouse.dbt_runner import PROJECT, hand_to_dbt, run_dbt
 from upscale_audit.warehouse.growth import copy_database
 from upscale_audit.warehouse.project import check_marts
@@ -94,15 +92,13 @@ def _check_arguments(arguments: Sequence[str]) -> None:
             )
 
 
-def _describe_inputs(study: Study) -> Any:
+def _describe_inputs(study: Study) -> dict[str, str]:
     """Hash what a copy is made from: nothing of it may be older than the study's own files."""
     files = {
         "warehouse": study.output / WAREHOUSE_MANIFEST,
         "raw": study.raw / MANIFEST,
-        "hyra": study.hyra / MANIFEST,
-        "phantoms": study.phantoms / MANIFEST,
-        "readings": study.readings / MANIFEST,
     }
+    files |= {stage: study.output / stage / MANIFEST for stage in COMPANIONS}
     if study.frozen is not None:
         files["frozen"] = study.frozen
     return {name: hash_file(path) for name, path in files.items() if path.is_file()}

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file
 from upscale_audit.ingest.manifests import MANIFEST, read_manifest
+from upscale_audit.warehouse.companions import COMPANIONS
 from upscale_audit.warehouse.connect import open_build, open_warehouse, quote_name
 from upscale_audit.warehouse.proof.provenance import OWN_BASIS, WAREHOUSE_MANIFEST
 from upscale_audit.warehouse.raw import find_shard_model
@@ -104,14 +105,14 @@ def plan_growth(
     moved = _find_moved(regions, study.raw)
     if moved:
         return Growth(reason=f"the regions of {moved} changed since the last build")
-    growth: Growth = _find_added(before, models, manifest, frozen)
+    growth = _find_added(before, models, manifest, frozen)
     expected = published["files"].get(study.warehouse.name)
     if growth.adds and hash_file(study.warehouse) != expected:
         return Growth(reason="the published warehouse is not as it was published")
     return growth
 
 
-def _read_published(path: Path) -> Any:
+def _read_published(path: Path) -> tuple[dict[str, str], set[str], dict[str, str | None], bool]:
     """Read raw files and regions of images by SHA-256, models, and whether rows have no gap."""
     with open_warehouse(path) as connection:
         files = connection.execute(
@@ -128,7 +129,7 @@ def _read_published(path: Path) -> Any:
     return dict(files), {model_id for (model_id,) in models}, dict(regions), is_dense
 
 
-def _find_moved(before: Any, raw: Path) -> Any:
+def _find_moved(before: Mapping[str, str | None], raw: Path) -> str | None:
     """Name the first image whose blocks lie in other regions than carried sums were made by."""
     columns = ["image_id", "regions_sha256"]
     table = pq.read_table(raw / "masks" / "masks.parquet", columns=columns, partitioning=None)
@@ -137,15 +138,12 @@ def _find_moved(before: Any, raw: Path) -> Any:
     return min(moved, default=None)
 
 
-def _compare_recipes(before: Any, now: Any) -> Any:
+def _compare_recipes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
     """Name the first part of a build's recipe that differs, save the images; None if none does."""
     inputs = [dict(recipe.get("inputs", {})) for recipe in (before, now)]
     for item in inputs:
-        item.pop("raw", None)
-        item.pop("hyra", None)
-        item.pop("phantoms", None)
-        item.pop("readings", None)
-        item.pop("detectors", None)
+        for name in ("raw", *COMPANIONS, "detectors"):
+            item.pop(name, None)
     if inputs[0] != inputs[1]:
         return "the frozen file"
     # Not the models of the study's own axis: what is made of them is made anew by every build.
@@ -163,7 +161,9 @@ def _compare_recipes(before: Any, now: Any) -> Any:
     return next((text for name, text in names.items() if before.get(name) != now.get(name)), None)
 
 
-def _find_retiled(models: Any, before: Any, now: Any) -> Any:
+def _find_retiled(
+    models: set[str], before: Mapping[str, Any], now: Mapping[str, Any]
+) -> str | None:
     """Say what about tiles changed that seams of carried blocks are measured by; None if nothing.
 
     Notes
@@ -179,7 +179,9 @@ def _find_retiled(models: Any, before: Any, now: Any) -> Any:
     return f"{fresh[0]} has a tile that no model had" if fresh else None
 
 
-def _find_added(before: Any, models: Any, manifest: RawManifest, frozen: Frozen) -> Any:
+def _find_added(
+    before: Mapping[str, str], models: set[str], manifest: RawManifest, frozen: Frozen
+) -> Growth:
     """Compare shards; a model's limits must be final for its blocks to be."""
     files = manifest["files"]
     kept = ("blocks/", "units/", "boxes/", "regions/")
@@ -225,7 +227,7 @@ def copy_published(study: Study, database: Path) -> dict[str, int]:
         }
 
 
-def _list_tables(connection: duckdb.DuckDBPyConnection) -> Any:
+def _list_tables(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, str]]:
     """List schema, name and kind of what a published file holds, if a dbt model could be called so.
 
     A name becomes a variable of dbt, which renders it: one of any other kind was not given by it.
@@ -249,7 +251,7 @@ def copy_database(source: Path, target: Path) -> None:
     target.chmod(0o644)
 
 
-def _copy_file(source: Any, target: Any) -> None:
+def _copy_file(source: Path, target: Path) -> None:
     """Copy by sharing extents where the file system can, so that it costs nothing."""
     with open(source, "rb") as reading, open(target, "wb") as writing, contextlib.suppress(OSError):
         left = os.fstat(reading.fileno()).st_size

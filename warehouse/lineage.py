@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from upscale_audit.ingest.manifests import RawManifest
     from upscale_audit.ingest.study import Study
     from upscale_audit.ingest.units import UnitManifest
-    from upscale_audit.warehouse.hyra import HyraFolder
+    from upscale_audit.warehouse.companions import HyraFolder
 
 
 MASK_TABLES = ("region_rows", "masks")
@@ -82,7 +82,7 @@ def create_lineage(
     study : ingest.study.Study
     manifest : dict
         The raw folder's.
-    hyra : warehouse.hyra.HyraFolder
+    hyra : warehouse.companions.HyraFolder
     build_recipe_sha256 : str
     """
     edges = {*list_raw_edges(study, manifest), *list_hyra_edges(hyra)}

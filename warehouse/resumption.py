@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
@@ -102,7 +101,7 @@ def _check(
     return found if rows == [(recipe_sha256,)] else None
 
 
-def _list_tables(connection: duckdb.DuckDBPyConnection) -> Any:
+def _list_tables(connection: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
     rows = connection.sql(
         "select table_name from information_schema.tables where table_type = 'BASE TABLE'"
         " and table_schema in ('main', 'intermediate')"

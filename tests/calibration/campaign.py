@@ -23,11 +23,11 @@ from tests.calibration.questions import INTERVALS, PUBLISHED, RATES, TESTS
 from tests.calibration.studies import EFFECTS, simulate_published_study, simulate_study
 from upscale_audit.ingest.model_facts import show_models
 from upscale_audit.ingest.run import read_raw_manifest
+from upscale_audit.warehouse.companions import CompanionFolder, create_companion_views
 from upscale_audit.warehouse.composites import create_composites
 from upscale_audit.warehouse.dbt_runner import run_dbt
 from upscale_audit.warehouse.detectors import Measured, create_measured_table
 from upscale_audit.warehouse.frozen import Frozen, create_frozen_tables
-from upscale_audit.warehouse.hyra import CompanionFolder, create_companion_views
 from upscale_audit.warehouse.model_facts import create_model_facts
 from upscale_audit.warehouse.raw import create_raw_views
 

@@ -16,6 +16,7 @@ from upscale_audit.ingest.run import ingest_study, read_raw_manifest
 from upscale_audit.ingest.study import load_study
 from upscale_audit.warehouse import build
 from upscale_audit.warehouse.build import build_warehouse
+from upscale_audit.warehouse.companions import HyraFolder
 from upscale_audit.warehouse.connect import open_warehouse
 from upscale_audit.warehouse.dbt_runner import run_dbt
 from upscale_audit.warehouse.export import export_tables
@@ -30,7 +31,6 @@ from upscale_audit.warehouse.growth import (
     copy_published,
     plan_growth,
 )
-from upscale_audit.warehouse.hyra import HyraFolder
 from upscale_audit.warehouse.proof.provenance import describe_build, describe_study
 from upscale_audit.warehouse.proof.verify import verify
 

@@ -25,8 +25,8 @@ from tests.warehouse.reading_truth import (
 )
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.warehouse.build import build_warehouse
+from upscale_audit.warehouse.companions import CompanionFolder, read_readings
 from upscale_audit.warehouse.connect import open_warehouse
-from upscale_audit.warehouse.hyra import CompanionFolder, read_readings
 
 pytestmark = pytest.mark.long
 

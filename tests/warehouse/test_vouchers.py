@@ -28,9 +28,9 @@ from upscale_audit.ingest.schema import HYRA_TABLES, SCHEMA_VERSION, arrow_schem
 from upscale_audit.ingest.study import load_study
 from upscale_audit.ingest.vouchers import Journal
 from upscale_audit.warehouse.build import build_warehouse
+from upscale_audit.warehouse.companions import read_hyra
 from upscale_audit.warehouse.export import export_tables
 from upscale_audit.warehouse.frozen import freeze_study
-from upscale_audit.warehouse.hyra import read_hyra
 from upscale_audit.warehouse.proof.provenance import UNCHECKED, check_warehouse
 from upscale_audit.warehouse.proof.verify import verify
 

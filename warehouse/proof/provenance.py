@@ -30,7 +30,7 @@ from upscale_audit.warehouse.proof.hashing import hash_files
 
 if TYPE_CHECKING:
     from upscale_audit.ingest.study import Study
-    from upscale_audit.warehouse.hyra import CompanionFolder
+    from upscale_audit.warehouse.companions import CompanionFolder
 
 
 DOCS_MANIFEST = "docs.manifest.json"
@@ -111,7 +111,7 @@ def describe_build(
     ----------
     study : ingest.study.Study
     raw_manifest : dict
-    companions : sequence of warehouse.hyra.CompanionFolder
+    companions : sequence of warehouse.companions.CompanionFolder
     named : dict, optional
         SHA-256 of the files that the study names for it, or None where it names none.
 
@@ -154,7 +154,7 @@ def describe_warehouse(
     files, sizes : dict
         Its SHA-256 and its bytes, by the name it will have.
     recipe, raw_manifest : dict
-    companions : sequence of warehouse.hyra.CompanionFolder
+    companions : sequence of warehouse.companions.CompanionFolder
 
     Notes
     -----

@@ -24,7 +24,7 @@ from upscale_audit.reading import study as study_module
 from upscale_audit.reading.maps import LEVELS
 from upscale_audit.reading.study import read_study
 from upscale_audit.warehouse.cli import main as cli
-from upscale_audit.warehouse.hyra import read_readings
+from upscale_audit.warehouse.companions import read_readings
 
 pytest.importorskip("torch", reason="readers run in it: the extra readers")
 

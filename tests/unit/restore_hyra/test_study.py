@@ -12,7 +12,7 @@ from upscale_audit.ingest.files import hash_file
 from upscale_audit.ingest.restorers import Blur, Interpolation
 from upscale_audit.ingest.schema import HYRA_TABLES, arrow_schema
 from upscale_audit.restore.hyra.study import Interpolator, analyse_study, crop_middle
-from upscale_audit.warehouse.hyra import HyraFolder, create_companion_views, read_hyra
+from upscale_audit.warehouse.companions import HyraFolder, create_companion_views, read_hyra
 from upscale_audit.warehouse.proof.verify import verify
 
 

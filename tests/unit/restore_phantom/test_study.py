@@ -29,7 +29,7 @@ from upscale_audit.restore.phantom.design import (
 )
 from upscale_audit.restore.phantom.study import make_phantoms
 from upscale_audit.restore.restorers import Restorer
-from upscale_audit.warehouse.hyra import (
+from upscale_audit.warehouse.companions import (
     CompanionFolder,
     create_companion_views,
     read_phantoms,
