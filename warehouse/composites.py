@@ -11,9 +11,9 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import duckdb
 
@@ -117,7 +117,7 @@ def spell_expression(study: Study, name: str, text: str, numbers: Collection[str
     return words
 
 
-def _say_unknown(where: str, word: Any, known: Any) -> Any:
+def _say_unknown(where: str, word: str, known: Iterable[str]) -> StudyError:
     near = ", ".join(difflib.get_close_matches(word, sorted(known), n=3, cutoff=0.5))
     return StudyError(
         f"{where}: {word!r} is no number of a block; the nearest: {near or 'none'} (columns of"
@@ -125,7 +125,7 @@ def _say_unknown(where: str, word: Any, known: Any) -> Any:
     )
 
 
-def check_composites(study: Study) -> dict[str, Any]:
+def check_composites(study: Study) -> dict[str, list[str]]:
     """Check the composites of a study against DuckDB's own parser and binder.
 
     Parameters
@@ -163,7 +163,9 @@ def check_composites(study: Study) -> dict[str, Any]:
     return spelled
 
 
-def _check_one(connection: duckdb.DuckDBPyConnection, study: Study, name: str, words: Any) -> None:
+def _check_one(
+    connection: duckdb.DuckDBPyConnection, study: Study, name: str, words: Sequence[str]
+) -> None:
     where = f"{study.path} [detectors.{name}] expression"
     plain = "select " + " ".join(words)
     ((parsed,),) = connection.execute(
@@ -186,7 +188,7 @@ def _check_one(connection: duckdb.DuckDBPyConnection, study: Study, name: str, w
         raise StudyError(f"{where} is a {kind.lower()}; expected a number, as case when ... end")
 
 
-def _join(words: Any, spell_number: Any) -> Any:
+def _join(words: Iterable[str], spell_number: Callable[[str], str]) -> str:
     """Put words together again, each function as this module defines it."""
     parts = []
     for word in words:
@@ -205,7 +207,7 @@ def _create_functions(connection: duckdb.DuckDBPyConnection, schema: str = "main
         connection.execute(f"create macro {schema}.composite_{name}(number) as {body}")
 
 
-def create_composites(database: Path, study: Study, spelled: Mapping[str, Any]) -> None:
+def create_composites(database: Path, study: Study, spelled: Mapping[str, Sequence[str]]) -> None:
     """Add composites to the raw schema of a build database: a table, and a macro for each path.
 
     Parameters
@@ -229,7 +231,7 @@ def create_composites(database: Path, study: Study, spelled: Mapping[str, Any]) 
             )
 
 
-def _spell_score(words: Any, numbers: Any, path: str | Path) -> str:
+def _spell_score(words: Iterable[str], numbers: Mapping[str, str], path: str) -> str:
     def spell(name: str) -> str:
         column = quote_text(numbers[name].format(path=path))
         return f"cast(struct_extract(facts, {column}) as double)"

@@ -8,7 +8,6 @@ show, beside a rate, what of nodules lies beyond the limit, and how often it spe
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -24,6 +23,7 @@ from upscale_audit.warehouse.value_files import (
     create_table,
     format_document,
     list_parameters,
+    name_values,
     read_values,
 )
 
@@ -198,7 +198,9 @@ def write_detectors(
     return path
 
 
-def _read_limits(study: Study, kind: str, contrast_dn: Any) -> Any:
+def _read_limits(
+    study: Study, kind: str, contrast_dn: float | None
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     choice = {"kind": kind, "contrast_dn": contrast_dn}
     with saying_database_errors(study.warehouse), open_warehouse(study.warehouse) as connection:
         found = connection.execute(_QUERY, choice).fetchall()
@@ -212,18 +214,11 @@ def _read_limits(study: Study, kind: str, contrast_dn: Any) -> Any:
             f" it has them for: {others}. Name one with --kind and"
             " --contrast, or draw it: upscale-audit phantom"
         )
-    return _name_values(COLUMNS, found), _name_values(RULE_COLUMNS, rules)
+    return name_values(COLUMNS, found), name_values(RULE_COLUMNS, rules)
 
 
-def _spell_thing(kind: str, contrast_dn: Any) -> Any:
+def _spell_thing(kind: str, contrast_dn: float | None) -> str:
     return kind if contrast_dn is None else f"{kind} of {contrast_dn} dn"
-
-
-def _name_values(columns: Iterable[str], rows: Iterable[tuple[Any, ...]]) -> list[dict[str, Any]]:
-    return [
-        {name: value for name, value in zip(columns, row, strict=True) if value is not None}
-        for row in rows
-    ]
 
 
 class _Document(TypedDict):

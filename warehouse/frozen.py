@@ -24,6 +24,7 @@ from upscale_audit.warehouse.value_files import (
     format_document,
     hash_document,
     list_parameters,
+    name_values,
     read_values,
 )
 
@@ -181,19 +182,12 @@ def freeze_study(study: Study, check: str = "hash") -> Path:
     return path
 
 
-def _read_warehouse(path: Path) -> Any:
+def _read_warehouse(path: Path) -> dict[str, list[dict[str, Any]]]:
     with saying_database_errors(path), open_warehouse(path) as connection:
-        rows = {}
-        for table, query in _QUERIES.items():
-            found = connection.sql(query).fetchall()
-            rows[table] = [
-                {
-                    name: value
-                    for name, value in zip(TABLES[table], row, strict=True)
-                    if value is not None
-                }
-                for row in found
-            ]
+        rows = {
+            table: name_values(TABLES[table], connection.sql(query).fetchall())
+            for table, query in _QUERIES.items()
+        }
     loadings = rows["frozen_loadings"]
     if not loadings or not loadings[0]["is_identifiable"]:
         raise StudyError(
@@ -240,7 +234,7 @@ def read_frozen(study: Study) -> Frozen:
     )
 
 
-def _key(table: Any) -> Any:
+def _key(table: str) -> str:
     return table.removeprefix("frozen_")
 
 
@@ -259,7 +253,7 @@ class _Shape(_Document, total=False):
     guarantees: list[dict[str, Any]]
 
 
-def _check(study: Study, path: Path, document: Any) -> None:
+def _check(study: Study, path: Path, document: dict[str, Any]) -> None:
     if document.get("version") != FILE_VERSION:
         raise StudyError(
             f"{path} has version {document.get('version')!r}; expected {FILE_VERSION}: freeze the"
@@ -305,12 +299,12 @@ def check_vouched_frozen(study: Study, frozen: Frozen) -> None:
         )
 
 
-def _is_of(warehouse: Any, frozen: Frozen) -> bool:
+def _is_of(warehouse: Path, frozen: Frozen) -> bool:
     """Whether the values of a frozen file are those of the warehouse that it names."""
     rows = _read_warehouse(warehouse)
     tables = {_key(table): values for table, values in rows.items()}
     given = {_key(table): values for table, values in frozen.rows.items()}
-    return bool(hash_document(tables) == hash_document(given))
+    return hash_document(tables) == hash_document(given)
 
 
 def create_frozen_tables(database: Path, frozen: Frozen) -> None:

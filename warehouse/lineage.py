@@ -7,7 +7,7 @@ dbt's tables come from its own graph afterwards.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -286,7 +286,7 @@ class Graph:
                 if parent != child:
                     yield (*child[:2], *parent[:2], *child[2:], *parent[2:])
 
-    def _list_parents(self, depends_on: Any) -> Iterator[tuple[str, ...]]:
+    def _list_parents(self, depends_on: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, ...]]:
         for name in depends_on.get("nodes", ()):
             if name in self.sources:
                 yield from self._list_raw_files(self.sources[name]["name"])
@@ -311,7 +311,7 @@ class Graph:
         for name in names:
             yield ("raw_file", name, "bytes", self.manifest["files"][name])
 
-    def _describe(self, node: Any) -> tuple[str, ...] | None:
+    def _describe(self, node: Mapping[str, Any]) -> tuple[str, ...] | None:
         """Describe a node; None for what other packages bring."""
         if node["package_name"] != self.package:
             return None

@@ -44,7 +44,6 @@ COLUMNS = {
 }
 """Table that build adds to the raw schema: SQL type by column."""
 STATED = ("label", "colour", "family", "architecture", "scale", "weights_sha256", "weights_url")
-RECORDED = ("restorer_kind", "architecture", "scale", "lr_rule", "weights_sha256")
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +91,7 @@ def read_model_facts(study: Study) -> list[dict[str, Any]]:
     ]
 
 
-def _describe(study: Study, model: Model, face: Face, recorded: dict[str, Any]) -> Any:
+def _describe(study: Study, model: Model, face: Face, recorded: dict[str, Any]) -> dict[str, Any]:
     """Join what is stated and what is recorded; where both speak, they must agree."""
     stated = {key: getattr(model.facts, key) for key in STATED}
     stated = {key: value for key, value in stated.items() if value is not None}

@@ -17,7 +17,8 @@ from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 
-from upscale_audit.ingest.manifests import describe_code, hash_json
+from upscale_audit.ingest.files import hash_json
+from upscale_audit.ingest.manifests import describe_code
 
 _PARSED = "partial_parse.msgpack"
 _OWNER = "partial_parse.project"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,16 +93,16 @@ def check_marts(project: Path) -> None:
             _check_grain(name, described[path.stem], folder)
 
 
-def _read_models(folder: Path) -> Any:
+def _read_models(folder: Path) -> dict[str, Any]:
     """Give the entry of each dbt model that the folder's yml files describe, by name."""
-    models: dict[Any, Any] = {}
+    models: dict[str, Any] = {}
     for path in sorted(folder.glob("*.yml")):
         document = read_yml(path) or {}
         models |= {entry.get("name"): entry for entry in document.get("models") or []}
     return models
 
 
-def _check_grain(name: Path, entry: Any, folder: Path) -> None:
+def _check_grain(name: Path, entry: Mapping[str, Any], folder: Path) -> None:
     grain = ((entry.get("config") or {}).get("meta") or {}).get("grain")
     columns = [column.get("name") for column in entry.get("columns") or []]
     repair = f"mend its entry in {folder.name}/_{folder.name}__models.yml, as {PAGE} shows"

@@ -32,6 +32,8 @@ from upscale_audit.warehouse.dbt_runner import PROJECT
 from upscale_audit.warehouse.proof.provenance import STANDARD_BASIS, check_warehouse
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from upscale_audit.ingest.study import Study
 
 
@@ -215,12 +217,13 @@ def fit_basis(moments: Sequence[Moments]) -> Basis:
     return Basis(loadings, eigenvalues[::-1], np.mean(means, axis=0), scales, blocks)
 
 
-def _orient(vector: Any) -> Any:
+def _orient(vector: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Give an eigenvector the sign that the anchor rule states (definitions E.4)."""
     anchor = vector[_ANCHOR]
     if abs(anchor) < _LEAST_ANCHOR:
         anchor = vector[np.argmax(np.abs(vector))]
-    return vector * np.sign(anchor)
+    turned: npt.NDArray[np.float64] = vector * np.sign(anchor)
+    return turned
 
 
 def format_seed(basis: Basis) -> str:
@@ -295,7 +298,7 @@ def compare_patients(moments: Sequence[Moments]) -> list[dict[str, Any]]:
     return rows
 
 
-def _round_all(values: Any) -> Any:
+def _round_all(values: npt.NDArray[np.float64]) -> list[float]:
     return [float(round(value, DIGITS)) for value in values]
 
 
@@ -336,7 +339,7 @@ def describe_fit(
     }
 
 
-def _describe_models(moments: Sequence[Moments], studies: Any) -> Any:
+def _describe_models(moments: Sequence[Moments], studies: Sequence[Study]) -> dict[str, Any]:
     declared = {model.model_id: model.restorer for study in studies for model in study.models}
     models = {}
     for model_id in sorted({item.model_id for item in moments}):
@@ -352,7 +355,7 @@ def _describe_models(moments: Sequence[Moments], studies: Any) -> Any:
     return models
 
 
-def _describe_restorer(restorer: Any) -> Any:
+def _describe_restorer(restorer: Any) -> dict[str, Any]:
     """Give a declaration's values; of a file its name, for folders differ between machines."""
     return {
         name: value.name if isinstance(value, Path) else value
@@ -361,7 +364,7 @@ def _describe_restorer(restorer: Any) -> Any:
     }
 
 
-def main(arguments: Sequence[str] | None = None) -> Any:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Fit the standard basis to the studies that are named, and write seed and manifest."""
     parser = argparse.ArgumentParser(
         prog="python -m upscale_audit.warehouse.standard", description=__doc__

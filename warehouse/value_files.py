@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
@@ -78,11 +78,11 @@ def format_document(head: str, document: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _format_row(row: Any) -> Any:
+def _format_row(row: Mapping[str, Any]) -> str:
     return "{ " + ", ".join(f"{key} = {_format_value(value)}" for key, value in row.items()) + " }"
 
 
-def _format_value(value: Any) -> Any:
+def _format_value(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
@@ -91,10 +91,18 @@ def _format_value(value: Any) -> Any:
     return repr(value) if isinstance(value, float) else str(value)
 
 
-def _escape(letter: Any) -> Any:
+def _escape(letter: str) -> str:
     if letter in '"\\':
         return "\\" + letter
     return letter if letter.isprintable() else f"\\U{ord(letter):08X}"
+
+
+def name_values(columns: Iterable[str], rows: Iterable[Sequence[Any]]) -> list[dict[str, Any]]:
+    """Give rows of a query as such a file has them: by column, NULL left out."""
+    return [
+        {name: value for name, value in zip(columns, row, strict=True) if value is not None}
+        for row in rows
+    ]
 
 
 def hash_document(document: Mapping[str, Any]) -> str:
@@ -206,7 +214,7 @@ def check_parameters(
             )
 
 
-def _check_rows(document: Any, tables: Any) -> None:
+def _check_rows(document: Mapping[str, Any], tables: Mapping[str, Mapping[str, str]]) -> None:
     """Raise ValueError where a row has other columns than its table, or values of other types."""
     for key, columns in tables.items():
         for number, row in enumerate(document[key]):

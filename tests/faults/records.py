@@ -5,8 +5,8 @@ import json
 from collections import Counter
 
 from tests.faults.common import Tally
-from upscale_audit.ingest.files import write_text
-from upscale_audit.ingest.manifests import describe_code, hash_json
+from upscale_audit.ingest.files import hash_json, write_text
+from upscale_audit.ingest.manifests import describe_code
 
 CODE = ("analysis", "dbt_project", "ingest", "restore", "tests", "warehouse", "warehouse/cli")
 

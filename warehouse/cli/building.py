@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from upscale_audit.ingest.study import load_study
 from upscale_audit.ingest.wording import count_noun
@@ -216,7 +216,7 @@ def build(study: Study, threads: int | None = None, cluster: str | None = None) 
     say(f"Merkle root of the source files: {report.sources_root}")
 
 
-def _freeze(options: argparse.Namespace) -> Any:
+def _freeze(options: argparse.Namespace) -> int:
     from upscale_audit.warehouse.frozen import freeze_study
 
     study = load_study(options.study)
@@ -226,7 +226,7 @@ def _freeze(options: argparse.Namespace) -> Any:
     return EXIT_OK
 
 
-def _export(options: argparse.Namespace) -> Any:
+def _export(options: argparse.Namespace) -> int:
     study = load_study(options.study)
     export(study, options.table, options.labels, options.check, has_floats=options.floats)
     return EXIT_OK
@@ -251,14 +251,14 @@ def export(
     say(f"Merkle root of the exports: {report.root}")
 
 
-def _docs(options: argparse.Namespace) -> Any:
+def _docs(options: argparse.Namespace) -> int:
     from upscale_audit.warehouse.docs import write_docs
 
     say(f"wrote {write_docs(load_study(options.study))}")
     return EXIT_OK
 
 
-def _dbt(options: argparse.Namespace) -> Any:
+def _dbt(options: argparse.Namespace) -> int:
     from upscale_audit.warehouse.development import run_in_copy
 
     study = load_study(options.study)

@@ -259,7 +259,7 @@ def _study(options: argparse.Namespace) -> int:
     return EXIT_INCOMPLETE if report.unreached else EXIT_OK
 
 
-def _figure(options: argparse.Namespace) -> Any:
+def _figure(options: argparse.Namespace) -> int:
     from upscale_audit.warehouse.proof.provenance import check_warehouse
 
     figures = load_extra("analysis.figures.codecs", "figures")

@@ -10,7 +10,7 @@ import contextlib
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -189,7 +189,7 @@ def draw_figures(
     say(f"drew {len(files)} files in {folder}")
 
 
-def _report(options: argparse.Namespace) -> Any:
+def _report(options: argparse.Namespace) -> int:
     write_study_report(load_study(options.study), options.lang, options.check)
     return EXIT_OK
 
@@ -249,7 +249,7 @@ def _drawing(study: Study, check: str) -> Iterator[tuple[Parent | None, dict[str
             yield None, {}
 
 
-def _draw_map(options: argparse.Namespace) -> Any:
+def _draw_map(options: argparse.Namespace) -> int:
     if options.trust is not None:
         return _draw_trust(options)
     if options.score is not None or options.loss is not None:
@@ -293,7 +293,7 @@ def _draw_map(options: argparse.Namespace) -> Any:
     return EXIT_OK
 
 
-def _draw_quantity(options: argparse.Namespace) -> Any:
+def _draw_quantity(options: argparse.Namespace) -> int:
     """Draw the map of a number of a block; what is of the other map is refused."""
     _refuse_others(options, "a --quantity")
     study, quantity = load_study(options.study), _load("analysis.figures.quantity")
@@ -323,7 +323,7 @@ def _draw_quantity(options: argparse.Namespace) -> Any:
     return EXIT_OK
 
 
-def _draw_trust(options: argparse.Namespace) -> Any:
+def _draw_trust(options: argparse.Namespace) -> int:
     """Draw the map of what a promise covers; what is of the other maps is refused."""
     _refuse_others(options, "--trust")
     if options.quantity is not None:
@@ -384,7 +384,7 @@ def _read_mark(options: argparse.Namespace) -> dict[str, Any] | None:
     return None
 
 
-def _draw_worst(options: argparse.Namespace) -> Any:
+def _draw_worst(options: argparse.Namespace) -> int:
     study, draw_worst = load_study(options.study), _load("analysis.lqd").draw_worst
     choices = {"--path": (options.path, "notta"), "--count": (options.count, 12)}
     choices["--lang"] = options.lang, "en"
@@ -402,7 +402,7 @@ def _draw_worst(options: argparse.Namespace) -> Any:
     return EXIT_OK
 
 
-def _spell_choices(choices: Any) -> list[str]:
+def _spell_choices(choices: Mapping[str, tuple[Any, Any]]) -> list[str]:
     """Words of the options that are not at their default."""
     return [
         word

@@ -1,7 +1,6 @@
 """The command that shows a study on a local page: explore. Needs the extra `explore`."""
 
 import argparse
-from typing import Any
 
 from upscale_audit.ingest.study import load_study
 from upscale_audit.warehouse.cli.options import EXIT_OK, add_command, load_extra
@@ -19,14 +18,14 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     )
 
 
-def _read_port(text: Any) -> Any:
+def _read_port(text: str) -> int:
     """Read the number of a port, for argparse."""
     if not text.isdecimal() or int(text) >= 1 << 16:
         raise argparse.ArgumentTypeError("expected 0 to 65535")
     return int(text)
 
 
-def _explore(options: argparse.Namespace) -> Any:
+def _explore(options: argparse.Namespace) -> int:
     study = load_study(options.study)
     load_extra("analysis.explore.server", "explore").serve(study, options.port, say)
     return EXIT_OK

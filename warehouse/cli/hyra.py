@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.study import load_study
@@ -31,7 +32,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     )
 
 
-def _analyse(options: argparse.Namespace) -> Any:
+def _analyse(options: argparse.Namespace) -> int:
     study = load_study(options.study)
     from upscale_audit.restore.hyra.study import analyse_study
 
@@ -54,8 +55,8 @@ def _analyse(options: argparse.Namespace) -> Any:
     return EXIT_INCOMPLETE if report.skipped else EXIT_OK
 
 
-def _read_networks(given: Any) -> Any:
-    networks: dict[Any, Any] = {}
+def _read_networks(given: Iterable[str]) -> dict[str, str]:
+    networks: dict[str, str] = {}
     for text in given:
         model_id, separator, weights = text.partition("=")
         if not (model_id and separator and weights):

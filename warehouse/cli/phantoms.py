@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.study import load_study
@@ -117,7 +117,7 @@ def _phantom(options: argparse.Namespace) -> int:
     return EXIT_INCOMPLETE if report.left_out else EXIT_OK
 
 
-def _detectors(options: argparse.Namespace) -> Any:
+def _detectors(options: argparse.Namespace) -> int:
     from upscale_audit.restore.phantom.design import SHAPED
     from upscale_audit.warehouse.detectors import CONTRAST_DN, write_detectors
 

@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.restorers import LR_RULES
@@ -247,7 +247,7 @@ def _verify(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _prove(options: argparse.Namespace) -> Any:
+def _prove(options: argparse.Namespace) -> int:
     from upscale_audit.warehouse.proof.inclusion import describe_proof
 
     for line in describe_proof(load_study(options.study), options.file):
@@ -294,7 +294,7 @@ def _check_hashes(options: argparse.Namespace) -> int:
     return EXIT_OK if counts["matched"] == len(rows) else EXIT_INCOMPLETE
 
 
-def _paper(options: argparse.Namespace) -> Any:
+def _paper(options: argparse.Namespace) -> int:
     write_paper = load_extra("warehouse.proof.paper", "provenance").write_paper
     study = load_study(options.study)
     with Progress("paper", "MB") as progress:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from upscale_audit.ingest.files import writing
 from upscale_audit.ingest.study import load_study
@@ -19,6 +19,8 @@ from upscale_audit.warehouse.cli.progress import Progress, say
 
 if TYPE_CHECKING:
     import argparse
+
+    from upscale_audit.reading.training_job import TrainingReport
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -137,7 +139,7 @@ def _train(options: argparse.Namespace) -> int:
     return EXIT_INCOMPLETE if report.refused else EXIT_OK
 
 
-def _say_report(out: Path, report: Any) -> None:
+def _say_report(out: Path, report: TrainingReport) -> None:
     if report.unlabelled:
         say(f"left out: {count_noun(report.unlabelled, 'reference')} that no label speaks of")
     for finding, why in report.left_out.items():

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from upscale_audit.ingest.documents import read_bounded
 from upscale_audit.ingest.errors import StudyError
@@ -65,7 +66,7 @@ def describe_proof(study: Study, file: str | None = None) -> list[str]:
     ]
 
 
-def _read_sources(path: Path) -> Any:
+def _read_sources(path: Path) -> str:
     """Read the list of source files, which must be the one that the raw manifest signs."""
     repair = "run upscale-audit ingest"
     try:
@@ -80,11 +81,11 @@ def _read_sources(path: Path) -> Any:
         raise StudyError(f"cannot prove by {path}: {error}; {repair} again") from None
 
 
-def _find_name(sums: Any, file: Any, path: Path) -> Any:
+def _find_name(sums: Mapping[str, str], file: str, path: Path) -> str:
     if file in sums:
         return file
     if Path(file).is_file():
-        sha256 = hash_file(file)
+        sha256 = hash_file(Path(file))
         for name, listed in sums.items():
             if listed == sha256:
                 return name

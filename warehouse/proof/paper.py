@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +48,8 @@ from upscale_audit.warehouse.proof.provenance import (
 from upscale_audit.warehouse.proof.verify import STAGES, verify, walk
 
 if TYPE_CHECKING:
+    from upscale_audit.ingest.credit import Credit, Organisation
+    from upscale_audit.ingest.manifests import Manifest
     from upscale_audit.ingest.study import Study
 
 
@@ -228,7 +230,7 @@ def _check_stages(study: Study, progress: Callable[..., None] | None) -> None:
         )
 
 
-def _collect(study: Study, fresh: Path, licence: Any, is_chestxray8: Any) -> None:
+def _collect(study: Study, fresh: Path, licence: str | None, is_chestxray8: bool) -> None:
     """Copy and write everything but the crate's description and the hashes."""
     for stage in ("exports", "figures"):
         shutil.copytree(study.output / stage, fresh / stage, copy_function=shutil.copyfile)
@@ -293,7 +295,7 @@ def _describe_crate(
     write_text(folder / CRATE, text + "\n")
 
 
-def _add_files(crate: Any, folder: Path) -> Any:
+def _add_files(crate: Any, folder: Path) -> dict[str, Any]:
     """Add every file there is; its entity by name."""
     paths = list(walk(folder))
     hashes = hash_files(paths)
@@ -310,7 +312,7 @@ def _add_files(crate: Any, folder: Path) -> Any:
     return entities
 
 
-def _add_entity(crate: Any, identifier: Any, properties: Any) -> Any:
+def _add_entity(crate: Any, identifier: str, properties: Mapping[str, Any]) -> Any:
     links = {name: value for name, value in properties.items() if not isinstance(value, str)}
     plain = {name: value for name, value in properties.items() if isinstance(value, str)}
     entity = crate.add(ContextEntity(crate, identifier, properties=plain))
@@ -319,12 +321,12 @@ def _add_entity(crate: Any, identifier: Any, properties: Any) -> Any:
     return entity
 
 
-def _add_credit(crate: Any, credit: Any) -> None:
+def _add_credit(crate: Any, credit: Credit) -> None:
     """Name authors and publisher of the crate, and whom to ask; one of a kind is no list."""
-    known: dict[Any, Any] = {}
+    known: dict[str, Any] = {}
     people = []
 
-    def find(organisation: Any) -> Any:
+    def find(organisation: Organisation | None) -> Any:
         """Give the entity of an organisation; of one name there is one."""
         if organisation is None:
             return None
@@ -363,7 +365,7 @@ def _add_software(crate: Any) -> Any:
     return _add_entity(crate, "#upscale-audit", properties)
 
 
-def _add_models(crate: Any, path: Path) -> Any:
+def _add_models(crate: Any, path: Path) -> list[Any]:
     """Name every model: its label, and where known its architecture, its weights and their hash."""
     rows = pq.read_table(path).to_pylist() if path.is_file() else []
     entities = []
@@ -382,7 +384,7 @@ def _add_models(crate: Any, path: Path) -> Any:
     return entities
 
 
-def _to_url(source: Any) -> Any:
+def _to_url(source: str | None) -> str | None:
     return f"https://doi.org/{source}" if (source or "").startswith("10.") else source
 
 
@@ -399,7 +401,7 @@ def _add_chestxray8(crate: Any) -> Any:
     )
 
 
-def _seal(study: Study, folder: Path, date: Any, licence: Any) -> Any:
+def _seal(study: Study, folder: Path, date: str, licence: str | None) -> Manifest:
     names = [path.relative_to(folder).as_posix() for path in walk(folder)]
     exports = read_manifest(folder / "exports" / MANIFEST, "upscale-audit export")
     figures = read_manifest(folder / "figures" / MANIFEST, "upscale-audit figures")
@@ -440,7 +442,7 @@ def write_zip(folder: Path, path: Path) -> None:
                 shutil.copyfileobj(source, member, 1 << 20)
 
 
-def _list_notes(study: Study, licence: Any, is_chestxray8: Any) -> Any:
+def _list_notes(study: Study, licence: str | None, is_chestxray8: bool) -> tuple[str, ...]:
     notes = []
     if licence is None:
         notes.append("no licence is stated for tables and figures: --license names one")

@@ -289,7 +289,7 @@ def find_same_parent(study: Study, folder: Path, parent: Parent | None = None) -
     return found
 
 
-def _join_parent(recipe: Any, parent: Parent) -> Any:
+def _join_parent(recipe: dict[str, Any], parent: Parent) -> tuple[dict[str, Any], dict[str, str]]:
     """Recipe and parents of what was made from a warehouse."""
     recipe = recipe | {"dependencies_sha256": hash_dependencies()}
     recipe["inputs"] = recipe.get("inputs", {}) | {"warehouse": parent.recipe_sha256}

@@ -217,7 +217,9 @@ def verify(
     )
 
 
-def _read_manifests(stages: Sequence[_Stage]) -> Any:
+def _read_manifests(
+    stages: Sequence[_Stage],
+) -> tuple[dict[_Stage, Manifest], list[Finding]]:
     manifests, findings = {}, []
     for stage in stages:
         try:
@@ -422,7 +424,9 @@ def walk(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _collect_sources(study: Study, manifests: Mapping[_Stage, Manifest]) -> Any:
+def _collect_sources(
+    study: Study, manifests: Mapping[_Stage, Manifest]
+) -> dict[str, tuple[Path | None, str | None]]:
     """Path (None where missing) and expected hash of each source file, by its name.
 
     Empty where the raw folder's list of them is not as its manifest says: that is a finding of
@@ -438,7 +442,9 @@ def _collect_sources(study: Study, manifests: Mapping[_Stage, Manifest]) -> Any:
 
 
 def _check_sources(
-    sources: Mapping[str, Any], hashes: Mapping[Path, str | None], study: Study | None
+    sources: Mapping[str, tuple[Path | None, str | None]],
+    hashes: Mapping[Path, str | None],
+    study: Study | None,
 ) -> Iterator[Finding]:
     again = "" if study is None else f"upscale-audit ingest {shlex.quote(str(study.path))}"
     for name, (path, sha256) in sources.items():
