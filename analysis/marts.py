@@ -172,14 +172,6 @@ class Marts:
             for name in views:
                 self._connection.execute(f"drop view if exists temp.{quote_name(name)}")
 
-    def is_axis_identifiable(self) -> bool:
-        """Whether the basis of the scores has a first axis, so that blocks have one."""
-        (row,) = self.rows(
-            "select coalesce(bool_and(is_identifiable), false) as is_identifiable"
-            " from mart_pca_basis where is_scoring and pc_number = 1"
-        )
-        return bool(row["is_identifiable"])
-
     def read_components(self) -> list[dict[str, str]]:
         """Read the direction components in the order of their declaration.
 

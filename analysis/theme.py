@@ -117,11 +117,9 @@ def make_title(
     return alt.TitleParams(heads[0] if len(heads) == 1 else heads, subtitle=lines or [""])
 
 
-def add_sentence(
-    chart: alt.TopLevelMixin, sentence: str, width_pt: float = DOUBLE_COLUMN_PT
-) -> alt.TopLevelMixin:
+def add_sentence(chart: alt.TopLevelMixin, sentence: str) -> alt.TopLevelMixin:
     """Put a sentence before the caption of a chart that has a title of `make_title`."""
-    lines = textwrap.wrap(sentence, int(width_pt / (CAPTION_PT * CHARACTER_EM)))
+    lines = textwrap.wrap(sentence, int(DOUBLE_COLUMN_PT / (CAPTION_PT * CHARACTER_EM)))
     chart.title.subtitle = [*lines, *(line for line in chart.title.subtitle if line)]
     return chart
 
@@ -213,9 +211,9 @@ def label_width(labels: Sequence[str] | Iterable[Any]) -> float:
     return 8 + max((text_width(line) for line in lines), default=0)
 
 
-def text_width(text: str, size: int = TEXT_PT) -> float:
+def text_width(text: str) -> float:
     """Width that a line of text needs at most, in points."""
-    return 0.56 * size * len(text)
+    return 0.56 * TEXT_PT * len(text)
 
 
 def row_height(labels: Sequence[str] | Iterable[Any], least: float) -> float:

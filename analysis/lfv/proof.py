@@ -305,17 +305,16 @@ class Panel:
         canvas: Canvas,
         x_title: str,
         y_title: str,
-        spell_x: Callable[[float], str] | None = None,
-        spell_y: Callable[..., Any] | None = None,
+        spell_y: Callable[[float], str] | None = None,
     ) -> None:
         """Draw the frame, ticks, and titles: that of the vertical axis above it."""
         # At tick distances a number is told from the next one by its shortest form.
-        spell_x, spell_y = spell_x or _spell_tick, spell_y or _spell_tick
+        spell_y = spell_y or _spell_tick
         lines, texts, labels = [], [], []
         for value in find_ticks(self.low_x, self.high_x):
             place = self.place_x(value)
             lines.append(make_box(place, self.y, 0, self.height, "#EBEBEB"))
-            texts.append(make_text(place, self.y + self.height + 6, spell_x(value)))
+            texts.append(make_text(place, self.y + self.height + 6, _spell_tick(value)))
         for value in find_ticks(self.low_y, self.high_y):
             place = self.place_y(value)
             lines.append(make_box(self.x, place, self.width, 0, "#EBEBEB"))

@@ -273,7 +273,7 @@ def _map_panel(
     name = text["map_patch"].format(patch=quality_map.patch_px)
     _panel(drawing, x, y, size, "d", name, raster_map(quality_map, RASTER_PX, palette), True)
     colour = OUTLINES[palette]
-    draw_outline(drawing, x, y + _HEADER_PT, size, quality_map, colour=colour)
+    draw_outline(drawing, x, y + _HEADER_PT, size, quality_map, colour)
 
 
 def raster_map(
@@ -291,13 +291,12 @@ def draw_outline(
     y: float,
     size: tuple[float, float],
     quality_map: QualityMap,
-    width: float = 0.6,
-    colour: str = OUTLINES["published"],
+    colour: str,
 ) -> None:
     """Outline the patches below 0.70 over a panel of this size."""
     segments = trace_outline(classify(quality_map.local_ssim) == HALLUCINATION)
     scale = size[0] * quality_map.patch_px / quality_map.width_px
-    drawing.add_outline(x, y, scale, segments, (size[1], size[0]), width, colour)
+    drawing.add_outline(x, y, scale, segments, (size[1], size[0]), 0.6, colour)
 
 
 def _shrink_colours(painted: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

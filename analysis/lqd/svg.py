@@ -63,13 +63,11 @@ class Drawing:
             f'{weight} fill="{fill}">{escape(spell_text(text), quote=False)}</text>'
         )
 
-    def add_paragraph(
-        self, x: float, y: float, text: str, width: float, size: float = theme.CAPTION_PT
-    ) -> float:
-        """Write wrapped lines; return where the last one ends."""
-        for line in wrap_text(text, width, size):
-            y += size + 2.5
-            self.add_text(x, y, line, size, fill="#333")
+    def add_paragraph(self, x: float, y: float, text: str, width: float) -> float:
+        """Write wrapped lines of a caption; return where the last one ends."""
+        for line in wrap_text(text, width, theme.CAPTION_PT):
+            y += theme.CAPTION_PT + 2.5
+            self.add_text(x, y, line, theme.CAPTION_PT, fill="#333")
         return y
 
     def add_rect(
@@ -109,7 +107,7 @@ class Drawing:
         scale: float,
         segments: Sequence[tuple[int, ...]],
         limits: tuple[float, float],
-        width: float = 0.6,
+        width: float,
         colour: str = "#FF0000",
     ) -> None:
         """Draw segments (row, col, row, col), `scale` points each, inside `limits`."""
