@@ -55,6 +55,28 @@ def make_environment(*files, **known):
     return environment
 
 
+def make_renderer(sql, macros, **known):
+    """Give a function from a dbt model's name to its SQL, rendered without dbt.
+
+    Parameters
+    ----------
+    sql : dict
+        File by name, within ``dbt_project/models``.
+    macros : iterable of str
+        Files of macros that they call, without suffix.
+    known : object
+        More that they may name.
+
+    Returns
+    -------
+    callable
+    """
+    environment = make_environment(*macros, **known)
+    return lambda name: environment.from_string(
+        (PROJECT / "models" / sql[name]).read_text(encoding="utf-8")
+    ).render()
+
+
 def read_macros(name):
     """Read a file of macros, named without suffix."""
     return (PROJECT / f"macros/{name}.sql").read_text(encoding="utf-8")

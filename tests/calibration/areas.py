@@ -6,7 +6,6 @@ it is the mart's own, rendered, over a table of scores in place of a study's.
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -14,10 +13,8 @@ import polars as pl
 from scipy import stats
 
 from tests.calibration.shares import COVERAGE_PCT, format_share
-from tests.macros import make_environment
+from tests.macros import make_renderer
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-MODELS = REPOSITORY / "dbt_project/models"
 SQL = {
     "int_student_limits": "intermediate/clusters/int_student_limits.sql",
     "int_detector_clusters": "intermediate/phantoms/int_detector_clusters.sql",
@@ -154,28 +151,6 @@ def estimate_areas(scores):
         for name in SQL:
             connection.execute(f"create table {name} as {render(name)}")
         return connection.sql("select * from mart_detectors").pl().to_dicts()
-
-
-def make_renderer(sql, macros, **known):
-    """Give a function from a dbt model's name to its SQL, rendered without dbt.
-
-    Parameters
-    ----------
-    sql : dict
-        File by name, within `MODELS`.
-    macros : iterable of str
-        Files of macros that they call, without suffix.
-    known : object
-        More that they may name.
-
-    Returns
-    -------
-    callable
-    """
-    environment = make_environment(*macros, **known)
-    return lambda name: environment.from_string(
-        (MODELS / sql[name]).read_text(encoding="utf-8")
-    ).render()
 
 
 def format_areas(counts):

@@ -8,7 +8,6 @@ import duckdb
 import numpy as np
 import polars as pl
 
-from tests.calibration.areas import make_renderer
 from tests.calibration.rendered import (
     IMAGES,
     PATIENTS,
@@ -18,6 +17,7 @@ from tests.calibration.rendered import (
     draw_patients,
     format_tables,
 )
+from tests.macros import make_renderer
 
 SQL = {
     "int_student_limits": "intermediate/clusters/int_student_limits.sql",

@@ -9,9 +9,9 @@ import duckdb
 import numpy as np
 import polars as pl
 
-from tests.calibration.areas import make_renderer
 from tests.calibration.rendered import SHAPES, Asked, count_answers, draw_effects, format_tables
 from tests.guarantees import LEVELS, draw_levels
+from tests.macros import make_renderer
 
 SQL = {
     "int_student_limits": "intermediate/clusters/int_student_limits.sql",

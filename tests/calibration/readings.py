@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
-from tests.calibration.areas import make_renderer
 from tests.calibration.rendered import Asked, count_answers, format_tables
+from tests.macros import make_renderer
 
 SQL = {
     "int_student_limits": "intermediate/clusters/int_student_limits.sql",

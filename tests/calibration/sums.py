@@ -10,9 +10,9 @@ import duckdb
 import numpy as np
 import polars as pl
 
-from tests.calibration.areas import make_renderer
 from tests.calibration.rendered import IMAGES, PATIENTS, SHAPES, draw_patients
 from tests.calibration.shares import COVERAGE_PCT, format_share
+from tests.macros import make_renderer
 
 SQL = {
     "int_student_limits": "intermediate/clusters/int_student_limits.sql",

@@ -9,9 +9,8 @@ import polars as pl
 import pytest
 from scipy import stats
 
-from tests.calibration.areas import make_renderer
 from tests.calibration.readings import MACROS, SQL, estimate_effects, simulate_readings
-from tests.macros import make_environment
+from tests.macros import make_environment, make_renderer
 from tests.warehouse.reading_truth import (
     BOX,
     LEVELS,
