@@ -49,7 +49,7 @@ UNITS = {
 _NUMERIC = ("tinyint", "smallint", "integer", "bigint", "float", "double")
 
 
-def list_quantities(marts: Marts, inference_path: str) -> dict[str, Any]:
+def list_quantities(marts: Marts, inference_path: str) -> dict[str, str]:
     """List the numbers of a block that can be mapped.
 
     Parameters
@@ -179,20 +179,30 @@ def write_quantity_map(
     """
     width_pt, form = choose_form(plain, width_mm)
     with Marts(study.warehouse) as marts:
-        if study.references is None:
-            raise StudyError(f"{study.path} names no images; a map needs [study] references")
-        models = marts.models[:MODELS_DRAWN]
-        if model_id is not None:
-            check_name("model", model_id, marts.models, study)
-            models = [model_id]
-        chart = draw_quantity_map(
-            marts, study.references, image_id, quantity, path, models, width_pt
-        )
+        references, models = choose_drawn(study, marts, model_id)
+        chart = draw_quantity_map(marts, references, image_id, quantity, path, models, width_pt)
         image = find_image(marts, image_id)
     place = folder / f"{path}_{quantity}" / (model_id or "_all") / image_id
-    paths = write_chart(theme.finish(chart), place, NAME, form)
+    return write_map(chart, place, NAME, form, image)
+
+
+def choose_drawn(study: Study, marts: Marts, model_id: str | None) -> tuple[Path, list[str]]:
+    """Give the folder of references, and the model that is named or the first `MODELS_DRAWN`."""
+    if study.references is None:
+        raise StudyError(f"{study.path} names no images; a map needs [study] references")
+    if model_id is None:
+        return study.references, marts.models[:MODELS_DRAWN]
+    check_name("model", model_id, marts.models, study)
+    return study.references, [model_id]
+
+
+def write_map(
+    chart: alt.TopLevelMixin, place: Path, name: str, form: Print, image: Mapping[str, Any]
+) -> tuple[list[Path], dict[str, str]]:
+    """Write a map of an image in four formats, and its caption; give what was written and read."""
+    paths = write_chart(theme.finish(chart), place, name, form)
     paths.append(place / CAPTIONS)
-    write_text(paths[-1], "\n".join([NAME, *read_caption(chart), ""]))
+    write_text(paths[-1], "\n".join([name, *read_caption(chart), ""]))
     return paths, {f"reference/{image['file_name']}": image["file_sha256"]}
 
 
@@ -242,14 +252,14 @@ def choose_scale(title: str, values: npt.NDArray[np.float64]) -> ColourScale:
     return ColourScale(title, *(float(f"{end:.6g}") for end in ends))
 
 
-def _round_out(limit: float, is_signed: bool = False) -> Any:
+def _round_out(limit: float, is_signed: bool = False) -> tuple[float, float]:
     """Give the ends of a scale: its upper one rounded up to two digits, 1 where it is 0."""
     step = 10.0 ** (math.floor(math.log10(limit)) - 1) if limit else 1.0
     high = float(f"{math.ceil(limit / step) * step:.6g}") if limit else 1.0
     return (-high if is_signed else 0.0), high
 
 
-def _find_column(marts: Marts, quantity: Any, inference_path: str) -> Any:
+def _find_column(marts: Marts, quantity: str, inference_path: str) -> str:
     known = list_quantities(marts, inference_path)
     if quantity not in known:
         raise StudyError(
@@ -269,7 +279,9 @@ def find_image(marts: Marts, image_id: str) -> dict[str, Any]:
     return rows[0]
 
 
-def lay_out(image: Mapping[str, Any], panel_count: int, width_pt: float) -> tuple[Any, int]:
+def lay_out(
+    image: Mapping[str, Any], panel_count: int, width_pt: float
+) -> tuple[tuple[int, int], int]:
     """Give the size of a panel in points, and how many stand side by side."""
     most = max(1, int(width_pt // LEAST_PANEL_PT))
     columns = min(panel_count, most, 3 if panel_count <= 6 else 4)
@@ -279,7 +291,7 @@ def lay_out(image: Mapping[str, Any], panel_count: int, width_pt: float) -> tupl
     return (width, max(1, round(width * ratio))), columns
 
 
-def _summarise(known: Any) -> str:
+def _summarise(known: pl.Series) -> str:
     if known.is_empty():
         return "not measured"
     return f"mean {spell_number(known.mean())}, median {spell_number(known.median())}"
@@ -294,9 +306,9 @@ def _describe(
     image: Mapping[str, Any],
     blocks: pl.DataFrame,
     values: npt.NDArray[np.float64],
-    scale: Any,
+    scale: ColourScale,
     inference_path: str,
-) -> Any:
+) -> list[str]:
     path = {"notta": "without", "tta": "with"}[inference_path]
     size = f"{image['width_px']} \u00d7 {image['height_px']} px"
     count = theme.count_noun(image["block_rows"] * image["block_cols"], "block")

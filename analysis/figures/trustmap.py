@@ -21,19 +21,16 @@ from upscale_audit.analysis.figures.blockmap import (
     read_reference,
 )
 from upscale_audit.analysis.figures.quantity import (
-    CAPTIONS,
-    MODELS_DRAWN,
+    choose_drawn,
     choose_form,
     choose_scale,
     find_image,
     lay_out,
     spell_number,
+    write_map,
 )
-from upscale_audit.analysis.lqd.scene import check_name
 from upscale_audit.analysis.marts import Marts, quote_text
-from upscale_audit.analysis.output import read_caption, write_chart
 from upscale_audit.ingest.errors import StudyError
-from upscale_audit.ingest.files import write_text
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -331,7 +328,7 @@ def write_trust_map(
         Of all maps.
     path : {"notta", "tta"}
     model_id : str, optional
-        The one model that is drawn; by default the first `MODELS_DRAWN`.
+        The one model that is drawn; by default the first `quantity.MODELS_DRAWN`.
     plain : bool
         Without title and caption.
     width_mm : int, optional
@@ -346,18 +343,10 @@ def write_trust_map(
     """
     width_pt, form = choose_form(plain, width_mm)
     with Marts(study.warehouse) as marts:
-        if study.references is None:
-            raise StudyError(f"{study.path} names no images; a map needs [study] references")
-        models = marts.models[:MODELS_DRAWN]
-        if model_id is not None:
-            check_name("model", model_id, marts.models, study)
-            models = [model_id]
-        chart = draw_trust_map(marts, study.references, image_id, promise, path, models, width_pt)
+        references, models = choose_drawn(study, marts, model_id)
+        chart = draw_trust_map(marts, references, image_id, promise, path, models, width_pt)
         rows, _ = find_promises(marts, promise, path, models)
         image = find_image(marts, image_id)
     name = f"{path}_trust_{promise.alpha:g}_{rows[0]['score']}_{promise.loss}"
     place = folder / name / (model_id or "_all") / image_id
-    paths = write_chart(theme.finish(chart), place, NAME, form)
-    paths.append(place / CAPTIONS)
-    write_text(paths[-1], "\n".join([NAME, *read_caption(chart), ""]))
-    return paths, {f"reference/{image['file_name']}": image["file_sha256"]}
+    return write_map(chart, place, NAME, form, image)
