@@ -10,13 +10,18 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 
 export DO_NOT_TRACK := 1
 
+# The shell takes these from its environment, so that paths and names may hold spaces and quotes.
+export STUDY
+export IMAGE
+export MODEL
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
 .PHONY: help
 help: ## Print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo '  STUDY=path/to/study.toml chooses the study; now: $(STUDY)'
+	@echo '  STUDY=path/to/study.toml chooses the study; now: '"$$STUDY"
 
 .PHONY: install
 install: $(VENV)/.installed ## Make .venv with the pinned packages
@@ -30,11 +35,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 .PHONY: warehouse
 warehouse: $(VENV)/.installed ## The main job: ingest STUDY, build, export, draw
-	$(AUDIT) run $(STUDY)
+	$(AUDIT) run "$$STUDY"
 
 .PHONY: restore
 restore: $(VENV)/.restore ## Make restored images, for example: make restore STUDY=sample/controls.toml
-	$(AUDIT) restore $(STUDY)
+	$(AUDIT) restore "$$STUDY"
 
 $(VENV)/.restore: $(VENV)/.installed
 	$(INSTALL) --editable '.[restore]'
@@ -44,7 +49,7 @@ $(VENV)/.restore: $(VENV)/.installed
 .PHONY: hyra
 hyra: NETWORKS ?= $(if $(filter sample/study.toml,$(STUDY)),realesr_animevideov3=realesr_animevideov3)
 hyra: $(VENV)/.restore ## Measure what the networks of STUDY add above LR Nyquist: NETWORKS="MODEL_ID=WEIGHTS"
-	$(AUDIT) hyra $(STUDY) $(addprefix --network ,$(NETWORKS))
+	$(AUDIT) hyra "$$STUDY" $(addprefix --network ,$(NETWORKS))
 
 .PHONY: phantoms
 phantoms: $(VENV)/.restore ## Draw known truth into copies of the sample, and judge what finds it
@@ -56,7 +61,7 @@ phantoms: $(VENV)/.restore ## Draw known truth into copies of the sample, and ju
 
 .PHONY: read
 read: $(VENV)/.readers ## Let the readers that STUDY names score findings in its images
-	$(AUDIT) read $(STUDY)
+	$(AUDIT) read "$$STUDY"
 
 $(VENV)/.readers: $(VENV)/.installed
 	$(INSTALL) torch
@@ -65,15 +70,15 @@ $(VENV)/.readers: $(VENV)/.installed
 
 .PHONY: ingest
 ingest: $(VENV)/.installed ## Measure STUDY's images into raw Parquet
-	$(AUDIT) ingest $(STUDY)
+	$(AUDIT) ingest "$$STUDY"
 
 .PHONY: build
 build: $(VENV)/.installed ## Build, test and publish STUDY's warehouse.duckdb from raw Parquet
-	$(AUDIT) build $(STUDY)
+	$(AUDIT) build "$$STUDY"
 
 .PHONY: freeze
 freeze: $(VENV)/.installed ## Keep STUDY's axis and limits in a file, so that states are final too
-	$(AUDIT) freeze $(STUDY)
+	$(AUDIT) freeze "$$STUDY"
 
 .PHONY: standard-basis
 standard-basis: $(VENV)/.installed ## Fit the standard basis anew: make standard-basis STUDIES="a.toml b.toml", built
@@ -81,19 +86,19 @@ standard-basis: $(VENV)/.installed ## Fit the standard basis anew: make standard
 
 .PHONY: export
 export: $(VENV)/.installed ## Write STUDY's marts as Parquet with SHA256SUMS
-	$(AUDIT) export $(STUDY)
+	$(AUDIT) export "$$STUDY"
 
 .PHONY: figures
 figures: $(VENV)/.installed ## Draw STUDY's figures as PNG, SVG, PDF and HTML
-	$(AUDIT) figures $(STUDY)
+	$(AUDIT) figures "$$STUDY"
 
 .PHONY: report
 report: $(VENV)/.installed ## Write what STUDY found as one page to read and print
-	$(AUDIT) report $(STUDY)
+	$(AUDIT) report "$$STUDY"
 
 .PHONY: explore
 explore: $(VENV)/.explore ## Look at STUDY's blocks and ask in SQL, on a page of this machine
-	$(AUDIT) explore $(STUDY)
+	$(AUDIT) explore "$$STUDY"
 
 $(VENV)/.explore: $(VENV)/.installed
 	$(INSTALL) --editable '.[explore]'
@@ -101,23 +106,23 @@ $(VENV)/.explore: $(VENV)/.installed
 
 .PHONY: map
 map: $(VENV)/.installed ## Draw one local quality map: make map IMAGE=rg1_r0c1 MODEL=upscayl_standard
-	$(AUDIT) map $(STUDY) $(IMAGE) $(MODEL)
+	$(AUDIT) map "$$STUDY" $(if $(IMAGE),"$$IMAGE") $(if $(MODEL),"$$MODEL")
 
 .PHONY: worst
 worst: $(VENV)/.installed ## Draw the images that MODEL restored worst
-	$(AUDIT) worst $(STUDY) $(MODEL)
+	$(AUDIT) worst "$$STUDY" $(if $(MODEL),"$$MODEL")
 
 .PHONY: docs
 docs: $(VENV)/.installed ## Write the dbt documentation of STUDY's tables as one HTML page
-	$(AUDIT) docs $(STUDY)
+	$(AUDIT) docs "$$STUDY"
 
 .PHONY: verify
 verify: $(VENV)/.installed ## Hash STUDY's images and outputs again and name what differs
-	$(AUDIT) verify $(STUDY)
+	$(AUDIT) verify "$$STUDY"
 
 .PHONY: paper
 paper: $(VENV)/.installed ## Write STUDY's results as a folder and a zip for a data repository
-	$(AUDIT) paper $(STUDY)
+	$(AUDIT) paper "$$STUDY"
 
 .PHONY: test
 test: $(VENV)/.installed ## Lint, check types and import rules, and run every test

@@ -246,6 +246,32 @@ def test_make_alone_lists_every_target(repository):
     assert listed == targets
 
 
+@pytest.mark.parametrize("study", ["my study/study.toml", "it's.toml", 'a "b" `c` $HOME;d#e.toml'])
+def test_make_hands_a_path_on_as_it_is(repository, tmp_path, study):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / ".installed").touch()
+    program = tmp_path / "bin" / "upscale-audit"
+    program.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n", encoding="utf-8")
+    program.chmod(0o755)
+    words = [
+        "-o",
+        f"{tmp_path}/.installed",
+        f"VENV={tmp_path}",
+        f"STUDY={study.replace('$', '$$')}",
+    ]
+    handed_on = {"run": [study], "map": [study, "it's 1", "a b"], "worst": [study, "a b"]}
+    for command, expected in handed_on.items():
+        target = "warehouse" if command == "run" else command
+        printed = subprocess.run(
+            ["make", "-s", target, *words, "IMAGE=it's 1", "MODEL=a b"],
+            cwd=repository,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        assert printed.splitlines() == [command, *expected]
+
+
 @pytest.fixture(scope="module")
 def folders(repository):
     """Give the folder of each subpackage at the top that is Python, and setuptools' table."""
