@@ -125,7 +125,10 @@ def _make_copy(study: Study, folder: Path, database: Path) -> None:
             " where table_schema in ('main', 'intermediate')"
             " and regexp_full_match(table_name, '[a-z0-9_]+') order by table_name"
         ).fetchall()
-    steps = ["path:seeds", "path:models/staging", "path:models/intermediate"]
+    steps = ("seeds", "models/staging", "models/intermediate")
+    # Of tables that are none of dbt's, as dim_tables, or no longer, it would warn.
+    known = {path.stem for step in steps for path in (PROJECT / step).rglob("*.*")}
     arguments = ["build", "--resource-type", "seed", "--resource-type", "model"]
-    arguments += ["--select", *steps, "--exclude", *(name for (name,) in tables)]
+    arguments += ["--select", *(f"path:{step}" for step in steps)]
+    arguments += ["--exclude", *(name for (name,) in tables if name in known)]
     run_dbt(study, database, arguments, variables=describe_study(study))
