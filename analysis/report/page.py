@@ -54,6 +54,8 @@ COVERAGE_SHOWN = 40
 ENLARGED = 3
 """Times that a cutout is enlarged."""
 FRAME_RGB = (230, 120, 0)
+FRAME_PX = 2
+"""Its width: pictures are shown at half their size and more, and none of its sides may vanish."""
 _MEANS = ("mse_dn2", "local_ssim", "axis1", "invented_dn2", "lost_dn2", "bent_dn2")
 
 
@@ -151,6 +153,8 @@ def _write_worst(worst: Sequence[Cutout], facts: Facts, text: Mapping[str, str])
     shown = []
     for cutout in worst:
         key = "block" if cutout.judged_px is None else "block_lr"
+        if cutout.judged_px == 0:
+            key = "block_unjudged"
         numbers = text[key].format(
             mse=spell_number(cutout.mse_dn2),
             contradicted=cutout.contradicted_px,
@@ -185,13 +189,15 @@ def _frame(cutout: Cutout) -> Iterator[npt.NDArray[np.uint8]]:
     for pixels in cutout.pictures:
         colours = pixels if pixels.ndim == 3 else np.stack([pixels] * 3, axis=-1)
         drawn = colours.repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)
-        top, left = max(0, row - 1), max(0, col - 1)
+        top, left = max(0, row - FRAME_PX), max(0, col - FRAME_PX)
         bottom, right = (
-            min(place + side, length - 1)
+            min(place + side + FRAME_PX, length)
             for place, length in zip((row, col), drawn.shape, strict=False)
         )
-        drawn[[top, bottom], left : right + 1] = FRAME_RGB
-        drawn[top : bottom + 1, [left, right]] = FRAME_RGB
+        framed = np.zeros(drawn.shape[:2], dtype=bool)
+        framed[top:bottom, left:right] = True
+        framed[top + FRAME_PX : bottom - FRAME_PX, left + FRAME_PX : right - FRAME_PX] = False
+        drawn[framed] = FRAME_RGB
         yield drawn
 
 

@@ -1,9 +1,11 @@
 """The report's sentences follow from the tables, and its page holds any name as a text."""
 
+import dataclasses
 import json
 from importlib.resources import files
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from tests.browser import dump_page, needs_browser
@@ -11,7 +13,9 @@ from tests.unit.analysis.conftest import Case, make_warehouse
 from tests.unit.analysis.test_pages import Tags, poison
 from upscale_audit.analysis.lqd.texts import get_texts
 from upscale_audit.analysis.report import write_report
+from upscale_audit.analysis.report.cutouts import Cutout
 from upscale_audit.analysis.report.facts import Estimate, Facts, Row
+from upscale_audit.analysis.report.page import ENLARGED, FRAME_RGB, _frame, _write_worst
 from upscale_audit.analysis.report.sentences import (
     say_findings,
     say_warnings,
@@ -157,6 +161,42 @@ def test_the_page_of_hostile_names_holds_them_as_texts_and_loads_nothing(
     first = page.read_bytes()
     write_report(study, page, {}, language)
     assert page.read_bytes() == first
+
+
+def make_cutout(contradicted, judged, corner=(28, 28)):
+    flat = np.full((64, 64), 100, dtype=np.uint8)
+    return Cutout("m", "a", 0, 0, 1.5, contradicted, judged, (flat,), corner)
+
+
+@pytest.mark.parametrize(
+    ("contradicted", "judged", "expected"),
+    [
+        (None, None, "squared error 1.5 dn²</p>"),
+        (None, 0, "squared error 1.5 dn²; no LR pixel of it could be judged</p>"),
+        (0, 1, "squared error 1.5 dn²; 0 of 1 LR pixels contradicted</p>"),
+    ],
+)
+def test_a_worst_block_says_what_was_judged_of_it(contradicted, judged, expected):
+    cutout = make_cutout(contradicted, judged)
+    cutout = dataclasses.replace(cutout, pictures=())
+    said = _write_worst([cutout], make_facts(), TEXT)
+    assert expected in said.replace("\u00a0", " ")
+
+
+@pytest.mark.parametrize("corner", [(28, 28), (0, 0), (56, 0), (0, 56), (56, 56)])
+def test_every_side_of_a_worst_blocks_frame_outlives_half_the_size(corner):
+    (drawn,) = _frame(make_cutout(0, 16, corner))
+    framed = (drawn == FRAME_RGB).all(axis=-1)
+    side = ENLARGED * 8
+    for start in (0, 1):
+        shown = framed[start::2, start::2]
+        rows, cols = (np.nonzero(shown.sum(axis=axis) > side / 4)[0] for axis in (1, 0))
+        assert len(rows) >= 2
+        assert len(cols) >= 2
+        assert not shown[rows[0] + 1 : rows[-1], cols[0] + 1 : cols[-1]].any()
+    top, left = (ENLARGED * place for place in corner)
+    framed[max(0, top - 2) : top + side + 2, max(0, left - 2) : left + side + 2] = False
+    assert not framed.any()
 
 
 @needs_browser
