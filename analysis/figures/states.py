@@ -65,12 +65,12 @@ def draw_tier3_states(marts: Marts) -> alt.LayerChart:
 
 
 def _list_zones(known: Any) -> Any:
-    """List rows of each zone, by state: of every model and indicator."""
+    """List rows of each zone that is drawn, by state: of every model and indicator."""
     return [
         states
         for indicators in known.values()
-        for _, zones in indicators.values()
-        for states in zones.values()
+        for name in INDICATORS
+        for states in indicators.get(name, ("", {}))[1].values()
     ]
 
 
@@ -153,7 +153,7 @@ def _draw_bars(models: Mapping[str, str], known: Any, title: alt.TitleParams) ->
     y = HEAD_PT
     bars, whiskers, labels, numbers = [], [], [], []
     for model in models:
-        height = ROW_PT * sum(len(zones) for _, zones in known[model].values())
+        height = ROW_PT * len(_list_zones({model: known[model]}))
         labels.append(make_text(0, y + height / 2, heads[model]))
         for indicator, name in INDICATORS.items():
             _, zones = known[model].get(indicator, ("", {}))

@@ -42,15 +42,19 @@ def _interval(case, mean, half=0.1):
 
 def _states(case):
     for model, indicator, paths in itertools.product(
-        case.models, ("axis", "error"), ("both", "notta")
+        case.models, ("axis", "contradicted", "error"), ("both", "notta")
     ):
+        if indicator == "contradicted" and not case.has_lr:
+            continue
         has_state = paths == "notta" or model not in case.without_tta
-        has_state = has_state and (case.is_identifiable or indicator == "error")
+        has_state = has_state and (case.is_identifiable or indicator != "axis")
         for zone in ("visible", "hidden"):
             # Of 1,000 blocks a zone; no hidden block of the second model is Persistent.
             counts = {"Stable": 900, "Persistent": 40, "Escape": 35, "BlindSpot": 25}
             if indicator == "error":
                 counts = {"Stable": 700, "Persistent": 200, "Escape": 60, "BlindSpot": 40}
+            elif indicator == "contradicted":
+                counts = {"Stable": 5, "Persistent": 985, "Escape": 5, "BlindSpot": 0}
             elif zone == "hidden" and model == "three":
                 counts = counts | {"Stable": 940, "Persistent": 0}
             if paths == "notta":
@@ -62,7 +66,7 @@ def _states(case):
                     "judged_paths": paths,
                     "zone": zone,
                     "state": state,
-                    "indicator_limit": 2.5 if indicator == "axis" else 25.0,
+                    "indicator_limit": {"axis": 2.5, "error": 25.0, "contradicted": 0.0}[indicator],
                     # What the axis reads in other blocks does not reach the limit.
                     "loud_most": 2.0 if indicator == "axis" else 80.0,
                 }

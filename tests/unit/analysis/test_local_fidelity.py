@@ -459,6 +459,17 @@ def test_bars_of_states_are_as_long_as_their_share(study):
     assert visible["Escape"] / unit == pytest.approx(0.06, abs=1e-4)
 
 
+def test_an_indicator_that_is_not_drawn_moves_nothing(study):
+    drawn = []
+    for has_lr in (False, True):
+        path, _ = study(models=("one", "two"), without_tta=("two",), has_lr=has_lr)
+        with Marts(path) as marts:
+            kept = "from mart_tier3_states where indicator = 'contradicted'"
+            assert (marts.rows(f"select count(*) as n {kept}")[0]["n"] > 0) == has_lr
+            drawn.append(draw_tier3_states(marts).to_dict())
+    assert drawn[0] == drawn[1]
+
+
 def test_a_line_is_the_interval_of_a_bars_first_state(study):
     path, _ = study(models=("one",), without_tta=())
     with Marts(path) as marts:
