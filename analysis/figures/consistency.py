@@ -94,8 +94,8 @@ def _describe(rows: Sequence[dict[str, Any]]) -> list[str]:
         f"Right: invented, dn\u00b2; dashed: what rounding to 8 bits gives, {floor:g}. What is lost"
         " holds the reference's noise (definitions E.9).",
         f"n = {images} and {blocks} per row.",
-        theme.describe_intervals(rows, "contradicted_low_ratio", "Korn and Graubard")
-        + " Right: bootstrap.",
+        theme.describe_intervals(rows, "contradicted_low_ratio", "Korn and Graubard"),
+        "Right: bootstrap." if any(row["invented_dn2_low"] is not None for row in rows) else "",
     ]
 
 
@@ -117,15 +117,13 @@ def _draw_shares(rows: Sequence[dict[str, Any]], labels: Sequence[str]) -> alt.L
         }
         for row in rows
     ]
-    x = alt.X(
-        "share:Q",
-        title="Contradicted blocks (%)",
-        scale=alt.Scale(domain=[0, 100]),
-        axis=alt.Axis(tickCount=5),
-    )
+    # Without padding, the point at 0 lies on its model's name.
+    scale = alt.Scale(domain=[0, 100], padding=4)
+    axis = alt.Axis(tickCount=5)
+    x = alt.X("share:Q", title="Contradicted blocks (%)", scale=scale, axis=axis)
     base = alt.Chart(theme.make_data(data))
     lines = base.mark_rule(strokeWidth=0.75).encode(
-        x=alt.X("low:Q", scale=alt.Scale(domain=[0, 100])), x2="high:Q", y=_order(labels)
+        x=alt.X("low:Q", scale=scale), x2="high:Q", y=_order(labels)
     )
     points = base.mark_point(filled=True, size=22, color=theme.VERMILLION, opacity=1).encode(
         x=x, y=_order(labels)

@@ -50,14 +50,26 @@ def test_shares_composition_and_the_floor_are_those_of_the_mart(make):
     text = read_text(draw_consistency(marts))
     assert "dashed: what rounding to 8 bits gives, 0.0625" in text
     assert "n = 2 images and 100 blocks per row" in text
-    assert "95 % intervals of Korn and Graubard over 6 clusters (images)" in text
+    assert "95 % intervals of Korn and Graubard over 6 clusters (images). Right: bootstrap." in text
 
 
 def test_with_few_clusters_no_interval_is_drawn(make):
     marts, _ = make(clusters=3)
     rows = read_rows(draw_consistency(marts))
     assert {row["low"] for row in rows if "low" in row} == {None}
-    assert "No intervals: 3 clusters (images) are too few" in read_text(draw_consistency(marts))
+    text = read_text(draw_consistency(marts))
+    assert "No intervals: 3 clusters (images) are too few" in text
+    assert "bootstrap" not in text
+
+
+def test_a_point_at_0_keeps_off_its_models_name(make):
+    marts, _ = make()
+    share, *_ = draw_consistency(marts).to_dict()["hconcat"]
+    scales = [layer["encoding"]["x"]["scale"] for layer in share["layer"]]
+    # A point's radius is half the root of its size.
+    radius = max(layer["mark"].get("size", 0) for layer in share["layer"]) ** 0.5 / 2
+    assert scales == [{"domain": [0, 100], "padding": 4}] * 2
+    assert radius < 4
 
 
 def test_a_study_without_lr_images_has_neither_figure(make):
