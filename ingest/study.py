@@ -632,6 +632,11 @@ def _check_apart(study: Study) -> None:
     folders += [study.regions.folder] if study.regions and study.regions.folder else []
     folders += [model.tta for model in study.models if model.tta]
     for folder in folders:
+        if folder == study.output:
+            raise StudyError(
+                f"{study.path}: {folder} holds images, and this study would write among them;"
+                " name another folder as [study] output"
+            )
         name = _first_part(folder, study.output)
         if name in OUTPUT_FOLDERS or (name or "").startswith(OUTPUT_STARTS):
             raise StudyError(
@@ -641,7 +646,7 @@ def _check_apart(study: Study) -> None:
     for model in study.models:
         made = [model.notta, model.tta] if model.restorer else []
         for folder in filter(None, made):
-            if folder == study.output or folders.count(folder) > 1:
+            if folders.count(folder) > 1:
                 raise StudyError(
                     f"{study.path}: {folder}, which restore would fill for {model.model_id!r}, has"
                     " another use in this study too; give each model and path a folder of its own"

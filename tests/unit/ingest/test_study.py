@@ -315,11 +315,13 @@ def test_images_inside_another_output_folder_are_refused(refuse):
     assert "exports lies where this study writes its exports/" in refuse(text)
 
 
-def test_images_beside_the_output_folders_are_accepted(load):
+@pytest.mark.parametrize("folder", ["reference", "restored", "tta"])
+def test_a_folder_of_images_is_not_written_to(refuse, folder):
+    # What a run writes there, its figures among it, the next run would read as images.
     text = GOOD.replace(
-        'references = "reference"', 'references = "reference"\noutput = "reference"'
+        'references = "reference"', f'references = "reference"\noutput = "{folder}"'
     )
-    assert load(text).output.name == "reference"
+    assert f"{folder} holds images, and this study would write among them; name" in refuse(text)
 
 
 @pytest.mark.parametrize("label", ["images", "Images", "images_notta", "images_tta"])
