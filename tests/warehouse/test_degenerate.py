@@ -235,3 +235,28 @@ def test_a_texture_that_all_rows_share_correlates_with_nothing(gaps):
     for r, rank, p_value in two:
         assert (abs(r), abs(rank)) == pytest.approx((1, 1), abs=1e-9)
         assert p_value is None
+
+
+def test_a_reference_that_is_refused_stops_nothing(new_study_folder, tmp_path):
+    folder = new_study_folder(tmp_path / "study")
+    folder.add_model("m", paths=("notta",))
+    for image_id in ("halved", "whole"):
+        folder.add_image(image_id)
+    path = folder.folder(None) / "halved.png"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    study = folder.load()
+    with pytest.raises(SystemExit) as ended:
+        main(["run", str(study.path)])
+    assert ended.value.code == 3
+    with open_warehouse(study.warehouse) as connection:
+        files = "select role, image_id from dim_source_files order by all"
+        refused = "select role, file_name, reason from mart_rejects"
+        counted = "reference_rejected_image_count, measured_image_count"
+        counted = f"select {counted} from mart_coverage where inference_path = 'notta'"
+        assert connection.sql("select image_id from dim_images").fetchall() == [("whole",)]
+        # What was read whole stands in one table, and what was refused in the other.
+        assert connection.sql(files).fetchall() == [
+            ("reference", "whole"), ("restored", "halved"), ("restored", "whole"),
+        ]  # fmt: skip
+        assert connection.sql(refused).fetchall() == [("reference", "halved.png", "truncated")]
+        assert connection.sql(counted).fetchall() == [(1, 1)]
