@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -190,7 +191,7 @@ def train_reader(
         images={name: len(part.labels) for name, part in dealt.parts.items()},
         kept_epoch=kept,
         epochs=len(curve),
-        mean_test_auc=sum(tested) / len(tested),
+        mean_test_auc=fmean(tested),
         record=record,
         left_out=dealt.left_out,
         refused={labelled.image_ids[at]: why for at, why in sorted(images.refused.items())},

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -197,7 +198,7 @@ def judge(
             error = np.mean((made - true.astype(np.float64)) ** 2)
             values.append(10 * math.log10(255**2 / max(error, 1e-12)))
     model.train()
-    return sum(values) / len(values) if values else math.nan
+    return fmean(values) if values else math.nan
 
 
 class _Crops:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -164,7 +165,7 @@ def _head_panel(rows: Sequence[dict[str, Any]], model: str, label: str) -> str:
     for path in PATH_COLOURS:
         bins = [row for row in rows if (row["model_id"], row["inference_path"]) == (model, path)]
         if bins:
-            above = sum(row["block_pct"] for row in bins if row["bin"] >= 0)
+            above = math.fsum(row["block_pct"] for row in bins if row["bin"] >= 0)
             shares.append(f"{path} {above:.1f} %")
     return f"{theme.break_label(label, 26)}\nAxis1 \u2265 0: {', '.join(shares)}"
 
@@ -227,7 +228,7 @@ def _draw_loadings(
 ) -> alt.FacetChart:
     drawn = [row for row in shared if row["pc_number"] <= COMPONENTS_DRAWN]
     own = [row for row in rows if row["basis_id"].startswith("model:") and row["pc_number"] == 1]
-    total = sum({row["pc_number"]: row["eigenvalue"] for row in shared}.values())
+    total = math.fsum({row["pc_number"]: row["eigenvalue"] for row in shared}.values())
     panels = {}
     for row in drawn:
         share = 100 * row["eigenvalue"] / total if total else 0

@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
@@ -205,7 +206,7 @@ def _summarise(key: tuple[str, str], images: Sequence[dict[str, Any]]) -> dict[s
 
 def _average(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+    return fmean(known) if known else None
 
 
 def _place(target: str) -> float:

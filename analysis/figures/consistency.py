@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -138,7 +139,7 @@ def _percent(ratio: float) -> float:
 def _draw_composition(rows: Sequence[dict[str, Any]], labels: Sequence[str]) -> alt.LayerChart:
     bars, numbers = [], []
     for row in rows:
-        total = sum(row[f"{kind}_dn2"] for kind in KINDS)
+        total = math.fsum(row[f"{kind}_dn2"] for kind in KINDS)
         numbers.append({"row": row["row"], "mse": f"{row['mse_dn2']:.3g}"})
         bars += [
             {

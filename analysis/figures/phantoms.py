@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
@@ -112,7 +113,7 @@ def _order_columns(cells: Any) -> Any:
 
 def _mean_area(cells: Any, detector: str, columns: Any) -> Any:
     areas = [cells[detector, c]["auc"] for c in columns if (detector, c) in cells]
-    return sum(areas) / len(areas)
+    return fmean(areas)
 
 
 def _describe(cells: Any, contrast: Any, arm: Any) -> Any:

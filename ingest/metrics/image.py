@@ -545,7 +545,10 @@ def score_total(measures: Mapping[str, float | None]) -> float | None:
         min(edges * 2, 100),
         min(texture * 10, 100),
     )
-    return sum(terms) / len(terms)
+    total = 0.0
+    for term in terms:
+        total += term  # as published; sum() of floats gives other last digits since Python 3.12
+    return total / len(terms)
 
 
 def _total_artifact(measures: Mapping[str, float | None]) -> float | None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -212,7 +213,7 @@ def train_bridge(
                 optimizer.step()
                 losses.append(loss.item())
                 if number % max(1, plan.steps // _REPORTS) == 0:
-                    curve.append({"step": number, "loss": sum(losses) / len(losses)})
+                    curve.append({"step": number, "loss": fmean(losses)})
                     losses = []
     finally:
         torch.set_num_threads(threads)

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -385,7 +386,7 @@ def _scale(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
 
 
 def _average(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+    return fmean(values)
 
 
 @contextlib.contextmanager

@@ -689,6 +689,20 @@ def test_total_score_by_hand_uses_rounded_inputs():
     assert score_total(inputs | {"sharpness": None}) is None
 
 
+def test_total_score_is_the_same_under_every_python(monkeypatch):
+    # Since Python 3.12 sum() of floats keeps what each addition rounds off, nearly as fsum() does.
+    monkeypatch.setitem(score_total.__globals__, "sum", math.fsum)
+    inputs = {
+        "sharpness": 67.2, "contrast": 84.74, "entropy": 6.11, "noise": 148.98,
+        "artifact_total": 2523.0, "edge_density": 22.47, "texture_complexity": 6.516,
+    }  # fmt: skip
+    terms = (67.2 / 5, 84.74, 6.11 / 8 * 100, 100 - 148.98 / 2, 100 - 2523 / 50, 44.94, 65.16)
+    added = 0.0
+    for term in terms:
+        added += term
+    assert score_total(inputs) == added / 7 != math.fsum(terms) / 7
+
+
 def test_artifact_total_adds_rounded_parts(pair):
     values = pair[2]
     parts = round(values["artifact_block"], 2) + round(values["artifact_ringing"], 2)
