@@ -12,7 +12,7 @@ class Canvas:
     """Marks in the order in which they are drawn; a list without rows adds nothing."""
 
     def __init__(self) -> None:
-        self._layers: list[Any] = []
+        self._layers: list[tuple[list[dict[str, Any]], Mapping[str, Any], tuple[str, ...]]] = []
 
     def add_boxes(
         self, rows: Sequence[dict[str, Any]], stroke: str | None = None, stroke_width: float = 0.4

@@ -4,9 +4,8 @@ A view in a file of someone else may name any file of this machine, and so may a
 into SQL; neither reaches one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
@@ -14,14 +13,14 @@ from upscale_audit.ingest.plain_paths import plain_path
 
 OLDEST_READER = "1.5"
 """The version of DuckDB whose format a warehouse has; older ones cannot read it."""
-_NO_EXTENSIONS: dict[str, Any] = {
+_NO_EXTENSIONS = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
 }
 
 
 def open_published(
-    path: str | Path, folder: Path | None = None, settings: dict[str, Any] | None = None
+    path: str | Path, folder: Path | None = None, settings: Mapping[str, str | int] | None = None
 ) -> duckdb.DuckDBPyConnection:
     """Open a warehouse read-only; any number of readers may, in one process or many.
 
@@ -49,7 +48,11 @@ def open_published(
     the same settings, and refuses who asks for others.
     """
     path = plain_path(path)
-    config = _NO_EXTENSIONS | {"temp_directory": f"{path}.tmp"} | (settings or {})
+    config: dict[str, str | bool | int | float | list[str]] = {
+        **_NO_EXTENSIONS,
+        "temp_directory": f"{path}.tmp",
+        **(settings or {}),
+    }
     connection = duckdb.connect(config=config)
     try:
         connection.execute(f"attach {quote_text(path)} as warehouse (read_only, type duckdb)")

@@ -209,10 +209,10 @@ class Marts:
         )
 
 
-class _Labels(dict):
+class _Labels(dict[str, str]):
     """Labels by model_id; a model without one goes by its name."""
 
-    def __missing__(self, model_id: str) -> Any:
+    def __missing__(self, model_id: str) -> str:
         return model_id
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -113,9 +113,7 @@ def write_chart(
     return paths
 
 
-def read_caption(
-    chart: alt.TopLevelMixin,
-) -> tuple[str, str]:
+def read_caption(chart: alt.TopLevelMixin) -> tuple[str, str]:
     """Read a chart's title and its caption, each as one line, whatever lines they are drawn in.
 
     Parameters
@@ -154,11 +152,9 @@ def draw_svg(chart: alt.TopLevelMixin) -> str:
     return _to_points(_renumber(_render(_spell(chart))))
 
 
-def _spell(
-    chart: alt.TopLevelMixin,
-) -> Any:
+def _spell(chart: alt.TopLevelMixin) -> dict[str, Any]:
     """Spell a chart as JSON, in fonts that have what it says."""
-    spec = clean_spec(chart.to_dict())
+    spec: dict[str, Any] = clean_spec(chart.to_dict())
     family = spec.get("config", {}).get("font")
     chosen = choose_family(_list_texts(spec), family)
     if chosen != family:
@@ -179,7 +175,7 @@ def _list_texts(value: object) -> Iterator[str]:
             yield from _list_texts(item)
 
 
-def _render(spec: Any) -> str:
+def _render(spec: dict[str, Any]) -> str:
     """Draw a chart as SVG; a renderer that could not start, for want of file handles, says so."""
     try:
         return vl_convert.vegalite_to_svg(spec)
@@ -213,7 +209,7 @@ def clean_spec(value: object) -> Any:
     return value
 
 
-def _compose(spec: Any, name: str) -> str:
+def _compose(spec: Mapping[str, Any], name: str) -> str:
     title = spec.get("title", name)
     text = title.get("text", name) if isinstance(title, dict) else title
     return compose_page(
@@ -232,7 +228,7 @@ def _bundle_vega() -> str:
 
 def _renumber(svg: str) -> str:
     """Count gradients and clips from 0; Vega counts them over all drawings of a process."""
-    numbers: dict[Any, Any] = {}
+    numbers: dict[str, int] = {}
     return re.sub(
         r'(?<=[#"])(gradient_|clip)(\d+)(?=[")])',
         lambda match: match[1] + str(numbers.setdefault(match[0], len(numbers))),
@@ -244,7 +240,7 @@ def _to_points(svg: str, factor: float = 1.0) -> str:
     """Give the drawing its print size: a bare number would be read as CSS pixels."""
     head, tail = svg[:400], svg[400:]
 
-    def scale(match: Match) -> str:
+    def scale(match: Match[str]) -> str:
         size = float(match[2]) * factor
         return f'{match[1]}="{match[2] if factor == 1 else f"{size:.3f}"}pt"'
 

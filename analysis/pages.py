@@ -181,8 +181,8 @@ class _Scripts(HTMLParser):
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=False)
-        self.scripts: list[Any] = []
-        self.loads: list[Any] = []
+        self.scripts: list[str] = []
+        self.loads: list[str | None] = []
         self._is_script = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:

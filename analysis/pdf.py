@@ -6,10 +6,11 @@ root comes to them.
 """
 
 import re
-from typing import Any
 
 import vl_convert
 
+Objects = dict[int, tuple[bytes, bytes]]
+"""Dictionary and stream by an object's number."""
 _OBJECT = re.compile(rb"(\d+) 0 obj\n")
 _REFERENCE = re.compile(rb"\b(\d+) 0 R\b")
 _NAMED = re.compile(rb"(?m)(?:^ +/\w+ \d+ 0 R\n)+")
@@ -72,13 +73,14 @@ def order_objects(data: bytes) -> bytes:
     return bytes(body + trailer % (len(places) + 1, start))
 
 
-def _parse(data: bytes) -> Any:
-    """Part a PDF: what is before its objects, (dictionary, stream) by number, the root's number."""
+def _parse(data: bytes) -> tuple[bytes, Objects, int]:
+    """Part a PDF: what is before its objects, the objects, and the number of the root."""
     first, end = _OBJECT.search(data), data.rfind(b"\nxref\n")
     root = _ROOT.search(data, max(end, 0))
     if first is None or end < 0 or root is None:
         raise ValueError("no PDF as the renderer writes it: no object, table or root")
-    objects, place = {}, first.start()
+    objects: Objects = {}
+    place = first.start()
     while (match := _OBJECT.match(data, place)) is not None:
         stop = data.index(b"\nendobj", match.end())
         stream = data.find(_STREAM, match.end(), stop)
@@ -101,9 +103,9 @@ def _sort_names(dictionary: bytes) -> bytes:
     return _NAMED.sub(lambda match: b"".join(sorted(match[0].splitlines(True))), dictionary)
 
 
-def _number(objects: Any, root: int) -> dict[int, int]:
+def _number(objects: Objects, root: int) -> dict[int, int]:
     """Give objects numbers from 1 on, the root first, then as they are referred to."""
-    numbers: dict[Any, Any] = {}
+    numbers: dict[int, int] = {}
     left = [root]
     while left:
         old = left.pop()

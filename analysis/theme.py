@@ -26,6 +26,8 @@ CHARACTER_EM = 0.53
 # Lines of a label on an axis, and as many as one is placed for.
 LINE_PT = TEXT_PT + 1.5
 MOST_LINES = 9
+MOST_NAMED = 12
+"""Of a list within a sentence."""
 
 # Okabe and Ito, https://jfly.uni-koeln.de/color/
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
@@ -124,21 +126,18 @@ def add_sentence(chart: alt.TopLevelMixin, sentence: str) -> alt.TopLevelMixin:
     return chart
 
 
-def name_some(names: Sequence[str], most: int = 12) -> str:
+def name_some(names: Sequence[str]) -> str:
     """Name the first of some names, and say how many more there are."""
-    more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
 
 
-def finish(
-    chart: alt.TopLevelMixin,
-    font: str = FONT,
-) -> alt.TopLevelMixin:
+def finish(chart: alt.TopLevelMixin, font: str = FONT) -> alt.TopLevelMixin:
     """Give a top-level chart the project's look."""
     return chart.configure(**(_LOOK | {"font": font}))
 
 
-def draw_message(title: str, caption: Sequence[Any], message: str) -> alt.Chart:
+def draw_message(title: str, caption: Sequence[str], message: str) -> alt.Chart:
     """Draw a figure that says in words why it shows no data."""
     text = textwrap.wrap(message, int(DOUBLE_COLUMN_PT / (TITLE_PT * CHARACTER_EM)) - 10)
     data = make_data([{"message": "\n".join(text)}])
@@ -150,9 +149,7 @@ def draw_message(title: str, caption: Sequence[Any], message: str) -> alt.Chart:
     )
 
 
-def find_message(
-    chart: alt.TopLevelMixin,
-) -> str | None:
+def find_message(chart: alt.TopLevelMixin) -> str | None:
     """Give what a chart says in place of data; None where it shows some."""
     usermeta = getattr(chart, "usermeta", alt.Undefined)
     return usermeta.get(MESSAGE) if isinstance(usermeta, dict) else None
@@ -205,7 +202,7 @@ def make_model_axis(**options: bool) -> alt.Axis:
     )
 
 
-def label_width(labels: Sequence[str] | Iterable[Any]) -> float:
+def label_width(labels: Iterable[str]) -> float:
     """Width of the widest label beside an axis, in points, with its padding."""
     lines = [line for label in labels for line in label.split("\n")]
     return 8 + max((text_width(line) for line in lines), default=0)
@@ -216,7 +213,7 @@ def text_width(text: str) -> float:
     return 0.56 * TEXT_PT * len(text)
 
 
-def row_height(labels: Sequence[str] | Iterable[Any], least: float) -> float:
+def row_height(labels: Iterable[str], least: float) -> float:
     """Height of a row that holds the tallest label."""
     lines = max((label.count("\n") + 1 for label in labels), default=1)
     return max(least, lines * LINE_PT + 3)
