@@ -5,9 +5,9 @@ Each map and each contact sheet is written into a folder of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from upscale_audit.analysis.lqd.classes import PALETTES
 from upscale_audit.analysis.lqd.files import write_published
@@ -20,6 +20,7 @@ from upscale_audit.analysis.lqd.sheet import draw_worst
 from upscale_audit.analysis.lqd.texts import name_place
 
 if TYPE_CHECKING:
+    from upscale_audit.analysis.lqd.marks import MarkRule
     from upscale_audit.ingest.study import Study
 
 
@@ -36,7 +37,7 @@ def draw_map(
     language: str = "en",
     also: Sequence[str] = (),
     folder: Path | None = None,
-    mark: Mapping[str, Any] | None = None,
+    mark: MarkRule | None = None,
 ) -> tuple[list[Path], dict[str, str]]:
     """Write the LQD map of one image: data, picture for papers, interactive page.
 
@@ -51,9 +52,8 @@ def draw_map(
         More models for the interactive page.
     folder : Path, optional
         ``maps/`` of the study's output by default.
-    mark : dict, optional
-        Which blocks the picture frames: `detector`, and `reading`, `limit`, `level` as
-        `analysis.lqd.marks.read_marks` takes them.
+    mark : analysis.lqd.marks.MarkRule, optional
+        Which blocks the picture frames; by default none.
 
     Returns
     -------

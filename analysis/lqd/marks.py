@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Required, TypedDict
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from upscale_audit.analysis.marts import Marts, quote_text
 from upscale_audit.ingest.errors import StudyError
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from upscale_audit.ingest.study import Study
 
 
@@ -20,6 +22,15 @@ READINGS = {"value": "{}", "negated": "-({})", "absolute": "abs({})"}
 DERIVED = {"d_variance_dn2": "variance_dn2_{path} - variance_dn2_reference"}
 """Detectors that are no column of `fct_blocks` by themselves."""
 TOLERANCE = 1e-12
+
+
+class MarkRule(TypedDict, total=False):
+    """By what blocks are marked, as `read_marks` takes it."""
+
+    detector: Required[str]
+    reading: str | None
+    limit: float | None
+    level: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,9 +55,9 @@ class Marks:
     detector: str
     reading: str
     limit: float
-    is_beyond: np.ndarray
+    is_beyond: npt.NDArray[np.bool_]
     value_count: int
-    measured: dict | None = None
+    measured: dict[str, Any] | None = None
 
 
 def read_marks(

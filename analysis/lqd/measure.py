@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
@@ -44,10 +44,10 @@ class QualityMap:
     patch_px: int
     height_px: int
     width_px: int
-    clipped_ssim: np.ndarray
-    luminance: np.ndarray
-    contrast: np.ndarray
-    structure: np.ndarray
+    clipped_ssim: npt.NDArray[np.float64]
+    luminance: npt.NDArray[np.float64]
+    contrast: npt.NDArray[np.float64]
+    structure: npt.NDArray[np.float64]
 
     @cached_property
     def is_partial(self) -> npt.NDArray[np.bool_]:
@@ -169,7 +169,9 @@ def _measure_terms(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _map_windows(reference: npt.NDArray[np.uint8], restored: Any) -> Any:
+def _map_windows(
+    reference: npt.NDArray[np.uint8], restored: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.float64]:
     """SSIM of the 7x7 window that starts at each pixel, (M - 6, N - 6) float64 array."""
     rows, cols = reference.shape
     out = np.empty((rows - WINDOW_PX + 1, cols - WINDOW_PX + 1), np.float64)
@@ -195,7 +197,8 @@ def _map_windows(reference: npt.NDArray[np.uint8], restored: Any) -> Any:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _slide_across(column: Any, out: Any) -> None:
+def _slide_across(column: npt.NDArray[np.int64], out: npt.NDArray[np.float64]) -> None:
+    """Fill a row of windows from the sums of each column of pixels over seven rows."""
     sums = np.zeros(4, np.int64)
     for col in range(column.shape[1]):
         for kind in range(4):
@@ -213,7 +216,9 @@ def _slide_across(column: Any, out: Any) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _pool_windows(windows: Any, height_px: Any, width_px: int, patch_px: int) -> Any:
+def _pool_windows(
+    windows: npt.NDArray[np.float64], height_px: int, width_px: int, patch_px: int
+) -> npt.NDArray[np.float64]:
     """Mean over the windows that lie in each patch, (R, C); NaN where none does."""
     rows, cols = -(-height_px // patch_px), -(-width_px // patch_px)
     pooled = np.full((rows, cols), np.nan)

@@ -111,7 +111,7 @@ def describe_scene(scene: Scene, patch_px: int, language: str) -> dict[str, Any]
     }
 
 
-def _describe_palette(name: str) -> Any:
+def _describe_palette(name: str) -> dict[str, Any]:
     return {
         "colours": _pack_colours(paint(np.arange(_COLOURS) / (_COLOURS - 1), name)),
         "classes": list(reversed(PALETTES[name][:-1])),
@@ -149,7 +149,7 @@ def _describe_view(
     sizes: Sequence[int],
     components: Sequence[dict[str, Any]],
     texts: Mapping[str, str],
-) -> Any:
+) -> dict[str, Any]:
     maps = {}
     for size in sizes:
         measured = measure_map(scene.reference, view.restored, patch_px=size)

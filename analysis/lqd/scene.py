@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -47,8 +47,8 @@ class View:
     model_id: str
     inference_path: str
     label: str
-    restored: np.ndarray
-    directions: np.ndarray | None = None
+    restored: npt.NDArray[np.uint8]
+    directions: npt.NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,9 +68,9 @@ class Scene:
     """
 
     image_id: str
-    reference: np.ndarray
+    reference: npt.NDArray[np.uint8]
     views: tuple[View, ...]
-    components: tuple[dict, ...] = ()
+    components: tuple[dict[str, str], ...] = ()
     sources: dict[str, str] = field(default_factory=dict)
 
 
@@ -166,8 +166,8 @@ class _Known:
     """What the warehouse holds of an image: hashes by file, directions by view."""
 
     hashes: dict[tuple[str, str | None, str | None], str]
-    directions: dict[tuple[str, str], Any]
-    components: tuple[dict[str, Any], ...]
+    directions: dict[tuple[str, str], npt.NDArray[np.float64] | None]
+    components: tuple[dict[str, str], ...]
 
 
 def pair_images(study: Study) -> Pairing:
@@ -214,14 +214,15 @@ def _read(path: Path, study: Study, expected: str | None) -> bytes:
 
 
 def _fit(
-    shape: tuple[int, int], restored: DecodedImage, file: Path, rule: Any
+    shape: tuple[int, int], restored: DecodedImage, file: Path, rule: str | None
 ) -> npt.NDArray[np.uint8]:
     """Bring a restored image to its reference's size by the study's rule, as ingest does."""
     try:
         check_size(restored, shape, rule)
     except RejectedFileError as error:
         raise StudyError(f"{file} is {error.detail}; restore it to the reference's size") from None
-    fitted = bring_to_size(restored, shape, rule).grey
+    # Without a rule, what passed the check has the reference's size.
+    fitted = restored.grey if rule is None else bring_to_size(restored, shape, rule).grey
     if fitted.shape != shape:
         raise StudyError(
             f"{file} lacks a row or a column of its reference: a map needs all of them; state"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class WorstImage:
     min_ssim: float
     low_count: int
     block_count: int
-    local_ssim: np.ndarray
+    local_ssim: npt.NDArray[np.float64]
 
 
 def rank_images(
@@ -142,7 +142,7 @@ def draw_worst(
     caption = text["worst_caption"].format(shown=len(worst), n=f"{total:,}")
     y = drawing.add_paragraph(0, theme.TITLE_PT + 2, caption, drawing.width_pt) + 8
     draw_ssim_bar(drawing, drawing.width_pt - 200, y, 200, text)
-    sources: dict[Any, Any] = {}
+    sources: dict[str, str] = {}
     bottom = y + 26
     width = (drawing.width_pt - 12 * (COLUMNS - 1)) / COLUMNS
     for start in range(0, len(worst), COLUMNS):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import vl_convert
@@ -39,8 +39,8 @@ class Drawing:
 
     def __init__(self, width_pt: float, family: str) -> None:
         self.width_pt, self._family = width_pt, family
-        self._parts: list[Any] = []
-        self._definitions: list[Any] = []
+        self._parts: list[str] = []
+        self._definitions: list[str] = []
 
     def add(self, part: str) -> None:
         """Add a piece of SVG."""
@@ -129,7 +129,7 @@ class Drawing:
         y: float,
         width: float,
         height: int,
-        colours: Sequence[tuple[float, str]] | Iterable[Any],
+        colours: Iterable[tuple[float, str]],
     ) -> None:
         """Draw a horizontal colour bar of (offset 0..1, CSS colour) stops."""
         name = f"gradient{len(self._definitions)}"

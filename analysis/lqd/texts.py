@@ -27,7 +27,7 @@ _OPENING = "\uff08\u300c\u300e\u3010("
 _PIECE = re.compile(rf"[{WIDE}]|(?:[^\s{WIDE}]|\u00a0)+|\s")
 
 
-def get_texts(language: str, package: str = "upscale_audit.analysis.lqd") -> dict[str, str]:
+def get_texts(language: str, package: str = "upscale_audit.analysis.lqd") -> dict[str, Any]:
     """Give the words of a language, by key.
 
     Parameters
@@ -44,7 +44,7 @@ def get_texts(language: str, package: str = "upscale_audit.analysis.lqd") -> dic
     if language not in LANGUAGES:
         raise StudyError(f"language {language!r}; expected one of {', '.join(LANGUAGES)}")
     part = files(package).joinpath(f"texts_{language}.json")
-    found: dict[str, str] = json.loads(part.read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads(part.read_text(encoding="utf-8"))
     return found
 
 
@@ -73,7 +73,7 @@ def wrap_text(text: str, width_pt: float, size_pt: float) -> list[str]:
     """
     # A number stays on the line of its unit.
     text = re.sub(r"(?<=\d) (?=%|dn|px)", "\u00a0", text)
-    line: list[Any] = []
+    line: list[str] = []
     lines = []
     for piece in _PIECE.findall(text):
         is_full = measure_text("".join([*line, piece]).rstrip(), size_pt) > width_pt
