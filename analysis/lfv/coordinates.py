@@ -74,7 +74,7 @@ def _draw_bars(
     total: int,
     counted: tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], int],
     x_title: str,
-    texts: Any,
+    texts: Mapping[str, str],
 ) -> None:
     """Draw counts as bars, the span of chance behind them and what is expected before them."""
     found, shares, step = counted
@@ -113,7 +113,10 @@ def _spell_count(value: float) -> str:
 
 
 def _count_ends(
-    texts: Any, found: npt.NDArray[np.int64], shares: npt.NDArray[np.float64], is_ring: bool
+    texts: Mapping[str, str],
+    found: npt.NDArray[np.int64],
+    shares: npt.NDArray[np.float64],
+    is_ring: bool,
 ) -> str:
     """Say how many lie in the outermost lines or ring, and beyond the last ring drawn."""
     total = int(found.sum())
@@ -125,14 +128,14 @@ def _count_ends(
             "expected": spell(expected, 1),
         }
 
-    outermost: str = texts["outermost"].format(**count([0] if is_ring else {0, len(found) - 1}))
+    outermost = texts["outermost"].format(**count([0] if is_ring else {0, len(found) - 1}))
     if not is_ring or not shares[-1]:
         return outermost
     farther = texts["farther"].format(last=len(found) - 2, **count([len(found) - 1]))
     return f"{outermost}\n{farther}"
 
 
-def _draw_key(canvas: Canvas, y: int, texts: Any) -> None:
+def _draw_key(canvas: Canvas, y: int, texts: Mapping[str, str]) -> None:
     x, boxes, labels = 0.0, [], []
     for colour, label, height in (
         (theme.BLUE, texts["found"], 7),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
     from upscale_audit.analysis.lfv.proof import Source
     from upscale_audit.analysis.marts import Marts
+
+
+LEVEL = 0.95
+"""Of the span that `find_span` finds."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class Places:
         Images by (block_rows, block_cols, min_row, min_col).
     """
 
-    counts: dict
+    counts: dict[tuple[int, int, int, int], int]
 
     @property
     def total(self) -> int:
@@ -33,9 +37,9 @@ class Places:
         return sum(self.counts.values())
 
     @property
-    def grids(self) -> Counter[Any]:
+    def grids(self) -> Counter[tuple[int, int]]:
         """Images by grid: (block_rows, block_cols) to count."""
-        grids: Counter[Any] = Counter()
+        grids: Counter[tuple[int, int]] = Counter()
         for (rows, cols, _, _), count in self.counts.items():
             grids[rows, cols] += count
         return grids
@@ -43,8 +47,7 @@ class Places:
     @property
     def grid(self) -> tuple[int, int]:
         """The most frequent grid, of equally frequent ones the largest."""
-        found: tuple[int, int] = max(self.grids.items(), key=lambda item: (item[1], item[0]))[0]
-        return found
+        return max(self.grids.items(), key=lambda item: (item[1], item[0]))[0]
 
     def count_places(self) -> npt.NDArray[np.int64]:
         """Count worst blocks on the most frequent grid.
@@ -107,21 +110,19 @@ def stretch(index: int, count: int, onto: int) -> int:
     return (2 * index * (onto - 1) + count - 1) // (2 * (count - 1))
 
 
-def find_span(total: int, share: float, level: float = 0.95) -> tuple[int, int]:
-    """Find the central span of a binomial count.
+def find_span(total: int, share: float) -> tuple[int, int]:
+    """Find the central 95 % of a binomial count.
 
     Parameters
     ----------
     total : int
     share : float
         Probability, 0..1.
-    level : float
 
     Returns
     -------
     (int, int)
-        Smallest counts that at most (1 - level) / 2 and (1 + level) / 2 of the distribution
-        lie below or at.
+        Smallest counts at or below which at least 2.5 % and 97.5 % of the distribution lie.
     """
     if share <= 0 or share >= 1:
         return (0, 0) if share <= 0 else (total, total)
@@ -135,7 +136,7 @@ def find_span(total: int, share: float, level: float = 0.95) -> tuple[int, int]:
         + (total - successes) * np.log1p(-share)
     )
     below = np.cumsum(np.exp(logs))
-    ends = np.searchsorted(below, [(1 - level) / 2, (1 + level) / 2])
+    ends = np.searchsorted(below, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     low, high = (int(min(end, total)) for end in ends)
     return low, high
 
@@ -161,4 +162,5 @@ def read_places(marts: Marts, source: Source, is_lfv: bool) -> Places:
         " group by block_rows, block_cols, min_row, min_col"
         " order by block_rows, block_cols, min_row, min_col"
     )
-    return Places({tuple(row.values())[:4]: row["image_count"] for row in rows})
+    names = "block_rows", "block_cols", "min_row", "min_col"
+    return Places({tuple(row[name] for name in names): row["image_count"] for row in rows})

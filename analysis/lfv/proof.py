@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 WIDTH_PT = theme.DOUBLE_COLUMN_PT - 12
 ROW_PT = 9.5
 MOST_MODELS = 40
+TICK_COUNT = 4
 NONE = "\u2013"
 
 
@@ -171,7 +172,7 @@ def spell(value: float | None, digits: int) -> str:
     return text.replace("-", "\u2212")
 
 
-def spell_p(value: float) -> str:
+def spell_p(value: float | None) -> str:
     """Spell a p-value: three digits, or its power of ten; never 0 for one above 0."""
     if value is None:
         return NONE
@@ -189,7 +190,7 @@ def spell_interval(low: float | None, high: float | None, digits: int) -> str:
     return "" if low is None else f" [{spell(low, digits)}, {spell(high, digits)}]"
 
 
-def spell_pct(ratio: float) -> str:
+def spell_pct(ratio: float | None) -> str:
     """Spell a ratio as a percentage."""
     return NONE if ratio is None else f"{spell(100 * ratio, 1)} %"
 
@@ -256,22 +257,21 @@ def cut(text: str, width_pt: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}\u2026"
 
 
-def find_ticks(low: float, high: float, count: int = 4) -> list[float]:
+def find_ticks(low: float, high: float) -> list[float]:
     """Find round values inside a range.
 
     Parameters
     ----------
     low, high : float
-    count : int
-        About how many; at most half as many more.
 
     Returns
     -------
     list of float
+        About `TICK_COUNT`; at most half as many more.
     """
     if not high > low:
         return [low]
-    least = (high - low) / (1.5 * count)
+    least = (high - low) / (1.5 * TICK_COUNT)
     power = 10 ** math.floor(math.log10(least))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= 0.999 * least)
     first = math.ceil(low / step - 1e-9)

@@ -76,7 +76,7 @@ def draw_spatial_dependency(marts: Marts, source: Source) -> alt.LayerChart:
     return canvas.draw(WIDTH_PT, bottom + 2, title)
 
 
-def _draw_map(canvas: Canvas, x: int, y: int, places: Places, texts: Any) -> float:
+def _draw_map(canvas: Canvas, x: int, y: int, places: Places, texts: Mapping[str, str]) -> float:
     """Draw the counts of a grid with the published zone; return where it ends."""
     rows, cols = places.grid
     side = min(PANEL_PT / cols, TALLEST_PT / rows)
@@ -134,7 +134,7 @@ def _draw_zone(canvas: Canvas, x: int, y: int, side: float, grid: tuple[int, int
     canvas.add_lines(lines, 0.8)
 
 
-def _draw_bar(canvas: Canvas, x: int, y: float, most: int, texts: Any) -> None:
+def _draw_bar(canvas: Canvas, x: int, y: float, most: int, texts: Mapping[str, str]) -> None:
     steps = min(most, 12)
     values = [max(1, round(most * ((n + 1) / steps) ** 2)) for n in range(steps)]
     width = 84 / steps

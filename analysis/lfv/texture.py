@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,6 +47,33 @@ MINIMUM = "texture_complexity", "local_ssim_min"
 LABEL_PT = 92
 
 
+@dataclass(frozen=True)
+class _Samples:
+    """Images of one panel: points, or of many the counts of cells; of the two one is empty.
+
+    Attributes
+    ----------
+    image_count : int
+    mean_x, mean_y : float
+    slope : float or None
+        Of the least-squares line; None where x does not vary.
+    ends : tuple of float
+        Of the panel: lowest and highest x, lowest and highest y.
+    points : list of dict
+        model_id, x, y.
+    cells : list of dict
+        col, row and n of each cell that has any, from the lower left.
+    """
+
+    image_count: int
+    mean_x: float
+    mean_y: float
+    slope: float | None
+    ends: tuple[float, float, float, float]
+    points: Sequence[dict[str, Any]] = ()
+    cells: Sequence[dict[str, Any]] = ()
+
+
 def draw_texture_dependency(marts: Marts, source: Source) -> alt.LayerChart:
     """Draw the published texture proof and its correction.
 
@@ -83,21 +111,21 @@ def draw_texture_dependency(marts: Marts, source: Source) -> alt.LayerChart:
         if samples is None:
             canvas.add_texts([make_text(x, TOP_PT + 20, texts["no_texture"], theme.GREY)])
             continue
-        panel = Panel(x, TOP_PT, width, PANEL_PT, *samples["range"])
+        panel = Panel(x, TOP_PT, width, PANEL_PT, *samples.ends)
         panel.draw_axes(canvas, x_title, y_title)
         _draw_samples(canvas, panel, samples, colours)
         _draw_fit(canvas, panel, samples, pooled if letter == "b" else None)
         if letter == "a":
             _draw_threshold(canvas, panel, pooled["lfv_threshold_25th"], texts["threshold"])
         panel.draw_frame(canvas)
-    has_points = any(samples and samples["points"] for samples in (minimum, mean))
+    has_points = any(samples and samples.points for samples in (minimum, mean))
     y = _draw_key(canvas, marts, TOP_PT + PANEL_PT + 27, colours if has_points else {})
     bottom = _draw_statistics(canvas, y, source, shown)
     return canvas.draw(WIDTH_PT, bottom + 2, title)
 
 
-def _read_samples(marts: Marts, source: Source, x: str, y: str) -> Any:
-    """Points or counts of cells, with the range and the least-squares line; None without any."""
+def _read_samples(marts: Marts, source: Source, x: str, y: str) -> _Samples | None:
+    """Read the images that have both quantities; None where none has."""
     pairs = (
         f"select model_id, image_id, cast({x} as double) as x, cast({y} as double) as y"
         f" from mart_lfv_images where {source.where} and {x} is not null and {y} is not null"
@@ -105,45 +133,31 @@ def _read_samples(marts: Marts, source: Source, x: str, y: str) -> Any:
     known = marts.frame(f"select x, y from ({pairs}) order by image_id, model_id")
     if known.is_empty():
         return None
-    summary = _summarise(known["x"].to_numpy(), known["y"].to_numpy())
-    low_x, high_x = _widen(summary["low_x"], summary["high_x"])
-    low_y, high_y = _widen(summary["low_y"], summary["high_y"])
-    samples: dict[str, Any] = summary | {
-        "range": (low_x, high_x, low_y, high_y),
-        "cells": None,
-        "points": None,
-    }
-    if summary["n"] <= MOST_POINTS:
-        samples["points"] = marts.rows(
-            f"select model_id, x, y from ({pairs}) order by image_id, model_id"
-        )
-        return samples
+    samples = _summarise(known["x"].to_numpy(), known["y"].to_numpy())
+    if samples.image_count <= MOST_POINTS:
+        points = marts.rows(f"select model_id, x, y from ({pairs}) order by image_id, model_id")
+        return replace(samples, points=points)
+    low_x, high_x, low_y, high_y = samples.ends
     across, up = (high_x - low_x) / CELLS[0], (high_y - low_y) / CELLS[1]
-    samples["cells"] = marts.rows(
+    cells = marts.rows(
         f"select cast(floor((x - ({low_x!r})) / {across!r}) as integer) as col,"
         f" cast(floor((y - ({low_y!r})) / {up!r}) as integer) as row, count(*) as n"
         f" from ({pairs}) group by col, row order by col, row"
     )
-    return samples
+    return replace(samples, cells=cells)
 
 
-def _summarise(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> dict[str, Any]:
-    """Count, ends, means and slope; sums are exact, so that the order of rows changes no digit."""
+def _summarise(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> _Samples:
+    """Count, means, slope and ends; sums are exact, so that the order of rows changes no digit."""
     mean_x, mean_y = math.fsum(x) / len(x), math.fsum(y) / len(y)
     squares = math.fsum((x - mean_x) ** 2)
-    return {
-        "n": len(x),
-        "low_x": float(x.min()),
-        "high_x": float(x.max()),
-        "low_y": float(y.min()),
-        "high_y": float(y.max()),
-        "mean_x": mean_x,
-        "mean_y": mean_y,
-        "slope": math.fsum((x - mean_x) * (y - mean_y)) / squares if squares else None,
-    }
+    slope = math.fsum((x - mean_x) * (y - mean_y)) / squares if squares else None
+    return _Samples(len(x), mean_x, mean_y, slope, (*_find_ends(x), *_find_ends(y)))
 
 
-def _widen(low: float, high: float) -> tuple[float, float]:
+def _find_ends(values: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Find the ends of a panel's side: a little beyond what lies in it."""
+    low, high = float(values.min()), float(values.max())
     margin = 0.04 * (high - low) or 0.5
     return low - margin, high + margin
 
@@ -158,44 +172,48 @@ def _choose_colours(marts: Marts, rows: Sequence[dict[str, Any]]) -> dict[str, s
     return {model: known.get(model) or next(free) for model in models}
 
 
-def _draw_samples(canvas: Canvas, panel: Panel, samples: Any, colours: Mapping[str, str]) -> None:
-    if samples["points"] is not None:
-        size = 9 if samples["n"] > 300 else 16
+def _draw_samples(
+    canvas: Canvas, panel: Panel, samples: _Samples, colours: Mapping[str, str]
+) -> None:
+    if samples.points:
+        size = 9 if samples.image_count > 300 else 16
         points = [
             make_point(
                 panel.place_x(point["x"]),
                 panel.place_y(point["y"]),
                 colours.get(point["model_id"], theme.BLUE),
             )
-            for point in samples["points"]
+            for point in samples.points
         ]
         canvas.add_points(points, size, stroke="#FFFFFF")
         return
     across, up = panel.width / CELLS[0], panel.height / CELLS[1]
-    most = np.log1p(max(cell["n"] for cell in samples["cells"]))
+    most = np.log1p(max(cell["n"] for cell in samples.cells))
     shades = theme.to_hex(
         theme.diverging_colours(
-            np.array([-0.15 - 0.85 * np.log1p(c["n"]) / most for c in samples["cells"]])
+            np.array([-0.15 - 0.85 * np.log1p(cell["n"]) / most for cell in samples.cells])
         )
     )
     bottom = panel.y + panel.height
     canvas.add_boxes(
         [
             make_box(panel.x + cell["col"] * across, bottom - (cell["row"] + 1) * up, across, up, s)
-            for cell, s in zip(samples["cells"], shades, strict=True)
+            for cell, s in zip(samples.cells, shades, strict=True)
         ]
     )
 
 
-def _draw_fit(canvas: Canvas, panel: Panel, samples: Any, pooled: Mapping[str, Any] | None) -> None:
+def _draw_fit(
+    canvas: Canvas, panel: Panel, samples: _Samples, pooled: Mapping[str, Any] | None
+) -> None:
     """Draw the least-squares line, and thin ones at the ends of the slope's interval."""
-    slopes = [(samples["slope"], 1.2)]
+    slopes = [(samples.slope, 1.2)]
     if pooled is not None and pooled["slope_texture_mean_low"] is not None:
         slopes += [(pooled[f"slope_texture_mean_{end}"], 0.5) for end in ("low", "high")]
     for slope, width in slopes:
         if slope is None:
             continue
-        ends = _clip(panel, samples["mean_x"], samples["mean_y"], slope)
+        ends = _clip(panel, samples.mean_x, samples.mean_y, slope)
         (x1, y1), (x2, y2) = ((panel.place_x(x), panel.place_y(y)) for x, y in ends)
         line = {"x": x1, "y": y1, "x2": x2, "y2": y2, "colour": theme.BLACK}
         canvas.add_lines([line], width)
@@ -286,7 +304,9 @@ def _spell_slope(row: Mapping[str, Any], name: str) -> str:
     return spell(value, 1) + spell_interval(low, high, 1)
 
 
-def _describe(source: Source, pooled: Mapping[str, Any], minimum: Any, mean: Any) -> list[str]:
+def _describe(
+    source: Source, pooled: Mapping[str, Any], minimum: _Samples | None, mean: _Samples | None
+) -> list[str]:
     texts = source.texts
     counts = {
         "n": f"{pooled['image_count']:,}",
@@ -298,7 +318,7 @@ def _describe(source: Source, pooled: Mapping[str, Any], minimum: Any, mean: Any
         if mean
         else "",
         texts["texture_caption_cells"]
-        if any(samples and samples["cells"] for samples in (minimum, mean))
+        if any(samples and samples.cells for samples in (minimum, mean))
         else "",
         texts["texture_caption_table"],
         describe_clusters(source, pooled),

@@ -308,10 +308,10 @@ def test_many_images_are_counted_in_cells_by_sql_and_none_is_lost(study, monkeyp
             marts, NOTTA, "texture_complexity", "local_ssim_min"
         )
         chart = draw_texture_dependency(marts, NOTTA)
-    assert samples["points"] is None
-    assert sum(cell["n"] for cell in samples["cells"]) == 300
+    assert not samples.points
+    assert sum(cell["n"] for cell in samples.cells) == 300
     columns, rows = upscale_audit.analysis.lfv.texture.CELLS
-    assert all(0 <= c["col"] < columns and 0 <= c["row"] < rows for c in samples["cells"])
+    assert all(0 <= c["col"] < columns and 0 <= c["row"] < rows for c in samples.cells)
     assert not any("shape" in row for row in read_rows(chart))
     assert "counted in cells" in read_title(chart)
 
