@@ -53,8 +53,8 @@ class Cutout:
     mse_dn2: float
     contradicted_px: int | None
     judged_px: int | None
-    pictures: tuple
-    frame: tuple
+    pictures: tuple[npt.NDArray[np.uint8], ...]
+    frame: tuple[int, int]
 
 
 def cut_worst_blocks(

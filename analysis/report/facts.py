@@ -76,16 +76,20 @@ class Facts:
         Rows of `mart_warnings`, and of `mart_coverage` with each model's `label`.
     """
 
-    study: dict
-    rows: tuple
+    study: dict[str, Any]
+    rows: tuple[Row, ...]
     model_count: int
     image_count: int
     cluster_count: int
     tested_count: int
     cluster_unit: str
     has_lr: bool
-    warnings: tuple
-    coverage: tuple
+    warnings: tuple[dict[str, Any], ...]
+    coverage: tuple[dict[str, Any], ...]
+
+
+Estimates = dict[tuple[str, str], dict[str, Estimate]]
+"""By model and inference path, of each quantity that is known."""
 
 
 def read_facts(marts: Marts) -> Facts:
@@ -134,11 +138,11 @@ def _own(row: Mapping[str, Any]) -> tuple[str, str]:
     return row["model_id"], row["inference_path"]
 
 
-def _read_means(marts: Marts, models: Sequence[str]) -> Any:
+def _read_means(marts: Marts, models: Sequence[str]) -> Estimates:
     if not models:
         return {}
     names, quantities = (", ".join(map(quote_text, texts)) for texts in (models, _MEANS))
-    found: dict[Any, Any] = {}
+    found: Estimates = {}
     for row in marts.rows(
         "select model_id, inference_path, quantity, mean, mean_low, mean_high from mart_model_means"
         f" where source_id = 'images' and subgroup_kind = 'all' and quantity in ({quantities})"
@@ -149,8 +153,8 @@ def _read_means(marts: Marts, models: Sequence[str]) -> Any:
     return found
 
 
-def _read_judged(marts: Marts, models: Sequence[str]) -> Any:
-    found = {}
+def _read_judged(marts: Marts, models: Sequence[str]) -> Estimates:
+    found: Estimates = {}
     for row in marts.rows("select * from mart_consistency where judged_block_count > 0"):
         if row["model_id"] in models:
             found[_own(row)] = {

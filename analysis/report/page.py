@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from upscale_audit.analysis.report.cutouts import Cutout
     from upscale_audit.analysis.report.facts import Facts
     from upscale_audit.ingest.study import Study
+
+    Cell = str | tuple[str, str]
+    """A text, or two of which the second stands below the first."""
 
 
 _PACKAGE = "upscale_audit.analysis.report"
@@ -84,7 +87,7 @@ def write_report(
     StudyError
         No warehouse, one of another version, or references that are not where they were measured.
     """
-    sources: dict[Any, Any] = {}
+    sources: dict[str, str] = {}
     text = get_texts(language, _PACKAGE)
     with Marts(study.warehouse) as marts:
         facts = read_facts(marts)
@@ -134,7 +137,7 @@ def _write_table(facts: Facts, text: Mapping[str, str]) -> str:
         heads.append(text["contradicted_ratio"])
     rows = []
     for row in facts.rows:
-        cells = [row.label, row.inference_path, f"{row.image_count:,}"]
+        cells: list[Cell] = [row.label, row.inference_path, f"{row.image_count:,}"]
         cells += [spell_parts(getattr(row, name), text) for name in columns]
         if facts.has_lr:
             cells.append(spell_parts(row.contradicted_ratio, text, *PERCENT))
@@ -280,7 +283,7 @@ def _write_method(facts: Facts, text: Mapping[str, str]) -> str:
     return _section(text["method"], method) + _section(text["cite"], cite)
 
 
-def _spell(text: str) -> str:
+def _spell(text: object) -> str:
     """Spell any text as markup that shows it."""
     return escape(spell_text(str(text)))
 
@@ -297,20 +300,20 @@ def _section(title: str, body: str) -> str:
     return f"<section>\n<h2>{_spell(title)}</h2>\n{body}\n</section>"
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]], name: str) -> str:
-    """Compose a table; a row's first heads it, and a cell of two texts shows the second below.
+def _table(heads: Sequence[str], rows: Sequence[Sequence[Cell]], name: str) -> str:
+    """Compose a table; a row's first heads it.
 
     Where a window is too narrow for it, a keyboard scrolls it too.
     """
     first = "".join(f'<th scope="col">{_spell(head)}</th>' for head in heads)
     body = "".join(
-        f'<tr><th scope="row">{_spell(name)}</th>{"".join(map(_write_cell, cells))}</tr>'
-        for name, *cells in rows
+        f'<tr><th scope="row">{_spell(head)}</th>{"".join(map(_write_cell, cells))}</tr>'
+        for head, *cells in rows
     )
     scrolled = f'class="scroll" tabindex="0" role="region" aria-label="{_spell(name)}"'
     return f"<div {scrolled}><table><tr>{first}</tr>{body}</table></div>"
 
 
-def _write_cell(cell: str | tuple[str, str]) -> str:
+def _write_cell(cell: Cell) -> str:
     value, below = (cell, "") if isinstance(cell, str) else cell
     return f"<td>{_spell(value)}{f'<span>{_spell(below)}</span>' if below else ''}</td>"

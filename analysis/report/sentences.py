@@ -178,7 +178,7 @@ def spell_number(value: float, digits: int = 3) -> str:
 
 
 def spell_parts(
-    estimate: Estimate, text: Mapping[str, str], scale: int = 1, unit: str = ""
+    estimate: Estimate | None, text: Mapping[str, str], scale: int = 1, unit: str = ""
 ) -> tuple[str, str]:
     """Spell an estimate and, apart, its interval; the latter empty where there is none."""
     if estimate is None:
