@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     import altair as alt
     import numpy.typing as npt
 
-    from upscale_audit.analysis.marts import Marts, _Labels
+    from upscale_audit.analysis.marts import Marts
+
+    Restorers = Mapping[tuple[str, str], Mapping[str, Any]]
+    """What `read_restorers` gives."""
 
 
 TITLE = "Who adds, who loses, and where"
@@ -48,7 +51,9 @@ def draw_restorer_audit(marts: Marts) -> alt.LayerChart:
     return _draw_sheet(groups, marts.labels, rows, components, spreads, title)
 
 
-def read_restorers(marts: Marts, components: Sequence[dict[str, str]]) -> dict[Any, dict[str, Any]]:
+def read_restorers(
+    marts: Marts, components: Sequence[dict[str, str]]
+) -> dict[tuple[str, str], dict[str, Any]]:
     """Read what the figure says of each restorer.
 
     Parameters
@@ -114,7 +119,7 @@ def _spell_means(names: Sequence[str], path: str) -> str:
     )
 
 
-def _read_spreads(marts: Marts) -> dict[str, float]:
+def _read_spreads(marts: Marts) -> dict[str, float | None]:
     """Read the robust spread of each component; None, or no entry, where it has none."""
     rows = marts.rows(
         "select component, max(robust_sd) as robust_sd from mart_direction_components"
@@ -125,7 +130,7 @@ def _read_spreads(marts: Marts) -> dict[str, float]:
 
 def group_restorers(
     models: Sequence[str],
-    rows: Mapping[Any, Mapping[str, Any]],
+    rows: Restorers,
     components: Sequence[dict[str, str]],
 ) -> list[tuple[str, list[str]]]:
     """Part the models by what they did to the finest structure, most added first.
@@ -188,7 +193,10 @@ def _spell_places(row: Mapping[str, Any]) -> list[str]:
 
 
 def _describe(
-    marts: Marts, rows: Any, components: Sequence[dict[str, str]], spreads: Mapping[str, float]
+    marts: Marts,
+    rows: Restorers,
+    components: Sequence[dict[str, str]],
+    spreads: Mapping[str, float | None],
 ) -> list[str]:
     (clusters,) = marts.rows(
         "select count(distinct cluster_id) as count,"
@@ -224,10 +232,10 @@ def _describe(
 
 def _draw_sheet(
     groups: Sequence[tuple[str, list[str]]],
-    names: _Labels,
-    rows: Any,
+    names: Mapping[str, str],
+    rows: Restorers,
     components: Sequence[dict[str, str]],
-    spreads: Mapping[str, float],
+    spreads: Mapping[str, float | None],
     title: alt.TitleParams,
 ) -> alt.LayerChart:
     """Lay the rows out from the top, in points."""
@@ -292,9 +300,9 @@ def _draw_row(
     y: float,
     height: float,
     columns: Sequence[tuple[float, float]],
-    row: Mapping[str, Any],
+    row: Mapping[str, Any] | None,
     names: Sequence[str],
-    spreads: Mapping[str, float],
+    spreads: Mapping[str, float | None],
 ) -> None:
     """Draw a row's cells: a mean over its colour, then the numbers that have none."""
     values = [None if row is None else row[name] for name in names]

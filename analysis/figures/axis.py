@@ -68,7 +68,7 @@ def draw_axis1_distribution(marts: Marts) -> alt.FacetChart:
 
 
 def _count_curves(marts: Marts, rows: Sequence[dict[str, Any]], models: Sequence[str]) -> list[str]:
-    totals: dict[Any, Any] = {}
+    totals: dict[tuple[str, str], int] = {}
     for row in rows:
         key = row["model_id"], row["inference_path"]
         totals[key] = totals.get(key, 0) + row["block_count"]

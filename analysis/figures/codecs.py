@@ -170,7 +170,7 @@ def read_audit(marts: Marts, codes: Sequence[dict[str, str]]) -> list[dict[str, 
         " blockiness_ratio_16, psnr order by model_id, image_id"
     )
     sizes = {(row["model_id"], row["image_id"]): row for row in codes}
-    grouped: dict[Any, Any] = {}
+    grouped: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
         match = _MODEL.fullmatch(row["model_id"])
         size = sizes.get((row["model_id"], row["image_id"]))

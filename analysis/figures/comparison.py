@@ -105,7 +105,7 @@ def _read_differences(marts: Marts, baseline: str) -> list[dict[str, Any]]:
 
 
 def _describe(
-    rows: Sequence[dict[str, Any]], baseline: str, without: Sequence[Any], level: float
+    rows: Sequence[dict[str, Any]], baseline: str, without: Sequence[str], level: float
 ) -> list[str]:
     families = sorted({row["family_size"] for row in rows if row["family_size"] is not None})
     images = theme.count_span([row["image_count"] for row in rows], "image")

@@ -132,7 +132,7 @@ def _draw_shares(rows: Sequence[dict[str, Any]], labels: Sequence[str]) -> alt.L
     return alt.layer(lines.transform_filter("datum.low != null"), points)
 
 
-def _percent(ratio: float) -> float:
+def _percent(ratio: float | None) -> float | None:
     return None if ratio is None else 100 * ratio
 
 
@@ -269,12 +269,12 @@ def draw_contradictions(
     )
 
 
-def _find_files(marts: Marts, image_id: str) -> Any:
+def _find_files(marts: Marts, image_id: str) -> dict[str, dict[str, Any]]:
     """Names and hashes of an image's notta files, by model."""
     return {
         row["model_id"]: row
         for row in marts.rows(
-            "select model_id, file_name, file_sha256, width_px * height_px as pixels"
+            "select model_id, file_name, file_sha256"
             " from dim_source_files where inference_path = 'notta' and size_rule is null"
             f" and image_id = {quote_text(image_id)}"
         )
@@ -313,7 +313,7 @@ def _gather(
     image: Mapping[str, Any],
     reference: npt.NDArray[np.uint8],
     blocks: pl.DataFrame,
-    files: Any,
+    files: Mapping[str, Mapping[str, Any]],
     folders: Mapping[str, Path],
     corner: tuple[int, int],
 ) -> list[list[tuple[npt.NDArray[np.uint8], tuple[str, str]]]]:
@@ -332,12 +332,14 @@ def _gather(
         own = blocks.filter(blocks["model_id"] == model_id)
         column = []
         file = files.get(model_id)
-        restored = file and read_measured(
-            folders.get(model_id),
-            file["file_name"],
-            file["file_sha256"],
-            find_display(marts, image["image_id"], "restored", model_id),
-        )
+        restored = None
+        if file is not None:
+            restored = read_measured(
+                folders.get(model_id),
+                file["file_name"],
+                file["file_sha256"],
+                find_display(marts, image["image_id"], "restored", model_id),
+            )
         words = (theme.break_label(marts.labels[model_id], 17), "enlarged")
         if restored is not None:
             column.append((_cut(restored, corner, WINDOW_PX), words))
@@ -349,7 +351,7 @@ def _gather(
 
 
 def read_measured(
-    folder: Path | None, name: str, sha256: str, display: Display
+    folder: Path | None, name: str | None, sha256: str | None, display: Display
 ) -> npt.NDArray[np.uint8] | None:
     """Read an image for display, if it is there and is the file that was measured."""
     if folder is None or name is None or not (folder / name).is_file():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import altair as alt
 
     from upscale_audit.analysis.marts import Marts
+
+    Pairs = Mapping[tuple[str, str], float | None]
+    """Correlation by both metrics, in either order."""
 
 
 TITLE = "How the per-image metrics go together"
@@ -72,7 +75,7 @@ def _order_metrics(rows: Sequence[dict[str, Any]]) -> list[str]:
     return sorted(later, key=lambda name: -later[name])
 
 
-def _describe(rows: Sequence[dict[str, Any]], metrics: Sequence[str], pairs: Any) -> list[str]:
+def _describe(rows: Sequence[dict[str, Any]], metrics: Sequence[str], pairs: Pairs) -> list[str]:
     known = [row for row in rows if row["correlation"] is not None]
     strong = sum(abs(row["correlation"]) > STRONG for row in known)
     empty = [
@@ -94,7 +97,7 @@ def _describe(rows: Sequence[dict[str, Any]], metrics: Sequence[str], pairs: Any
     ]
 
 
-def _draw_matrix(metrics: Sequence[str], pairs: Any, title: alt.TitleParams) -> alt.LayerChart:
+def _draw_matrix(metrics: Sequence[str], pairs: Pairs, title: alt.TitleParams) -> alt.LayerChart:
     names = [theme.text_width(name) * 0.92 for name in metrics]
     left = 6 + max(names)
     width = theme.DOUBLE_COLUMN_PT - 12

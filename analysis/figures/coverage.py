@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
@@ -78,7 +78,9 @@ def draw_coverage(marts: Marts) -> alt.TopLevelMixin:
     return _draw_bars(drawn, models, theme.make_title(TITLE, caption))
 
 
-def _draw_bars(rows: Sequence[dict[str, Any]], models: Any, title: Any) -> Any:
+def _draw_bars(
+    rows: Sequence[dict[str, Any]], models: Mapping[str, str], title: alt.TitleParams
+) -> alt.FacetChart:
     labels = [theme.break_label(label) for label in models.values()]
     used = [pair for pair in CAUSES.values() if any(row["cause"] == pair[1] for row in rows)]
     width = round((theme.DOUBLE_COLUMN_PT - theme.label_width(labels) - 34) / 2)

@@ -129,7 +129,12 @@ def _draw_strip(
     )
 
 
-def _head_strip(model: str, label: str, paths: Sequence[str], effects: Any) -> list[str]:
+def _head_strip(
+    model: str,
+    label: str,
+    paths: Sequence[str],
+    effects: Mapping[tuple[str, str], Mapping[str, Any]],
+) -> list[str]:
     """Say a model's name and its frame effect, less the baseline's where there is one."""
     parts = []
     for path in paths:
@@ -163,7 +168,7 @@ def _describe_frame(
         "Mean SSIM of 8 px blocks by their distance to the frame, on each model's own scale;"
         " corner: as near to a horizontal as to a vertical side.",
         f"n = {blocks} on the outermost ring per model and path.",
-        _describe_bands(outermost, "low", "Bands and bars"),
+        _describe_bands(outermost, "Bands and bars"),
         "Above each model: mean over images of the SSIM at distance"
         f" {marts.read_constant('interior_ring'):g} or more less that of the"
         " outermost ring, in thousandths (above 0: worse on the frame); own: how much of it is"
@@ -172,9 +177,9 @@ def _describe_frame(
     ]
 
 
-def _describe_bands(rows: Sequence[dict[str, Any]], low: str, what: str) -> str:
+def _describe_bands(rows: Sequence[dict[str, Any]], what: str) -> str:
     return (
-        theme.describe_intervals(rows, low)
+        theme.describe_intervals(rows, "low")
         .replace("Bars", what)
         .replace("Points without a bar", "Lines without a band")
     )
@@ -231,7 +236,9 @@ def draw_seam_profile(marts: Marts) -> alt.Chart:
     return faceted.resolve_axis(x="independent") if len(models) % columns else faceted
 
 
-def _layer_seams(rows: Sequence[dict[str, Any]], paths: Any, reach: Any) -> Any:
+def _layer_seams(
+    rows: Sequence[dict[str, Any]], paths: Sequence[str], reach: int
+) -> alt.LayerChart:
     colour = alt.Color(
         "inference_path:N",
         title="Inference path:",
@@ -256,13 +263,13 @@ def _layer_seams(rows: Sequence[dict[str, Any]], paths: Any, reach: Any) -> Any:
     return alt.layer(band, zero, line.encode(x=x, y=y, color=colour))
 
 
-def _describe_seams(rows: Sequence[dict[str, Any]]) -> Any:
+def _describe_seams(rows: Sequence[dict[str, Any]]) -> list[str]:
     at_seam = [row for row in rows if row["distance_blocks"] == 0]
     blocks = theme.count_span([row["block_count"] for row in at_seam], "block")
     return [
         "Mean SSIM of 8 px blocks by their distance to the nearest border of the upscaler's"
         " tiles, less that of the blocks 8 px farther; blocks within 4 of the frame are left out.",
         f"n = {blocks} at the seam per model and path.",
-        _describe_bands([row for row in at_seam if row["cluster_count"]], "low", "Bands"),
+        _describe_bands([row for row in at_seam if row["cluster_count"]], "Bands"),
         "A seam is the model's only where the baseline has none (mart_seam_profile.excess).",
     ]

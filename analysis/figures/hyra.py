@@ -304,5 +304,5 @@ def _say_crossing(network: Mapping[str, Any]) -> str:
     return "none" if crossing is None else f"{crossing:.2f} px"
 
 
-def _say(text: str, value: float) -> str:
+def _say(text: str, value: float | None) -> str:
     return "" if value is None else text.format(value).replace("-", "\u2212")

@@ -82,7 +82,10 @@ def _explain_populations(populations: Sequence[str]) -> str:
 
 
 def _draw_table(
-    rules: Sequence[dict[str, Any]], cells: Any, populations: Sequence[str], title: alt.TitleParams
+    rules: Sequence[dict[str, Any]],
+    cells: Mapping[tuple[str, str], Mapping[str, Any]],
+    populations: Sequence[str],
+    title: alt.TitleParams,
 ) -> alt.LayerChart:
     left = 8 + max(0.5 * theme.TEXT_PT * len(rule["label"]) for rule in rules)
     places = place_rules(rules, HEAD_PT, ROW_PT, GROUP_GAP_PT)
@@ -118,7 +121,7 @@ def _draw_table(
 def _draw_rates(
     canvas: Canvas,
     rules: Sequence[dict[str, Any]],
-    rows: Any,
+    rows: Mapping[str, Mapping[str, Any]],
     places: Mapping[str, float],
     left: float,
 ) -> None:
@@ -146,7 +149,7 @@ def _draw_rates(
 def _draw_numbers(
     canvas: Canvas,
     rules: Sequence[dict[str, Any]],
-    rows: Any,
+    rows: Mapping[str, Mapping[str, Any]],
     places: Mapping[str, float],
     starts: Sequence[float],
 ) -> None:
@@ -166,7 +169,7 @@ def _draw_numbers(
 
 def _draw_assessments(
     canvas: Canvas,
-    cells: Any,
+    cells: Mapping[tuple[str, str], Mapping[str, Any]],
     populations: Sequence[str],
     places: Mapping[str, float],
     starts: Sequence[float],

@@ -166,7 +166,7 @@ def _make_header(component: Mapping[str, str]) -> str:
 
 
 def _count_blocks(rows: Sequence[dict[str, Any]]) -> str:
-    totals: dict[Any, Any] = {}
+    totals: dict[tuple[str, str], int] = {}
     for row in rows:
         key = row["model_id"], row["polarity"]
         totals[key] = max(row["measured_count"], totals.get(key, 0))

@@ -108,7 +108,7 @@ def _draw_panel(rows: Sequence[dict[str, Any]], panel: tuple[str, str, str]) -> 
         axis=alt.Axis(values=sorted({row["epoch"] for row in rows}), format="d"),
     )
     y = alt.Y("mean:Q", title=unit, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5))
-    colour: Any = alt.value(theme.VERMILLION)
+    colour = alt.value(theme.VERMILLION)
     if quantity == KEPT:
         scales = sorted({row["scale"] for row in rows}, key=lambda name: int(name.split()[0]))
         colour = alt.Color(

@@ -10,7 +10,7 @@ import altair as alt
 from upscale_audit.analysis import theme
 
 if TYPE_CHECKING:
-    from upscale_audit.analysis.marts import Marts, _Labels
+    from upscale_audit.analysis.marts import Marts
 
 
 TITLE = "The ledger: what the squared error is made of, scale by scale"
@@ -66,9 +66,9 @@ def draw_ledger(marts: Marts) -> alt.HConcatChart:
     return alt.hconcat(*charts, spacing=GAP_PT, title=title)
 
 
-def _label_row(names: _Labels, row: Mapping[str, Any]) -> str:
+def _label_row(labels: Mapping[str, str], row: Mapping[str, Any]) -> str:
     tta = ", tta" if row["inference_path"] == "tta" else ""
-    return theme.break_label(names[row["model_id"]] + tta, 26)
+    return theme.break_label(labels[row["model_id"]] + tta, 26)
 
 
 def _describe(marts: Marts, rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -87,7 +87,12 @@ def _describe(marts: Marts, rows: Sequence[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _draw_panel(name: str, rows: Sequence[dict[str, Any]], names: Any, is_first: bool) -> alt.Chart:
+def _draw_panel(
+    name: str,
+    rows: Sequence[dict[str, Any]],
+    names: Mapping[tuple[str, str], str],
+    is_first: bool,
+) -> alt.Chart:
     data = [
         {
             "scale": name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
@@ -117,14 +117,14 @@ def _find_reason(marts: Marts) -> str | None:
     return None
 
 
-def _count_patients(rows: Sequence[dict[str, Any]]) -> Any:
-    counts: dict[Any, Any] = {}
+def _count_patients(rows: Sequence[dict[str, Any]]) -> dict[str, int]:
+    counts: dict[str, int] = {}
     for row in rows:
         counts[row["finding"]] = max(row["cluster_count"], counts.get(row["finding"], 0))
     return counts
 
 
-def _head_panel(finding: Any, patients: Any) -> str:
+def _head_panel(finding: str, patients: int) -> str:
     name = "any finding (union of boxes)" if finding == UNION else finding
     name = theme.break_label(name, FINDING_CHARACTERS)
     return f"{name}\n{patients:,} patients"
@@ -183,8 +183,11 @@ def encode_evidence(rows: Sequence[dict[str, Any]], level: float) -> dict[str, A
 
 
 def _describe(
-    rows: Sequence[dict[str, Any]], few: Any, heading: tuple[str, str], level: float
-) -> Any:
+    rows: Sequence[dict[str, Any]],
+    few: Mapping[str, int],
+    heading: tuple[str, str],
+    level: float,
+) -> list[str]:
     name, above = heading
     family = max((row["family_size"] or 0 for row in rows), default=0)
     units = {row["cluster_unit"] for row in rows}

@@ -73,7 +73,7 @@ def draw_rule_overlap(marts: Marts, source: str) -> alt.LayerChart:
 
 
 def _rank_combinations(
-    images: Any, rule_ids: Sequence[str]
+    images: Sequence[Mapping[str, Any]], rule_ids: Sequence[str]
 ) -> tuple[list[tuple[tuple[str, ...], int]], int]:
     """Count exact combinations, the most frequent and then the smallest first; none apart."""
     order = {rule: number for number, rule in enumerate(rule_ids)}
@@ -87,7 +87,10 @@ def _rank_combinations(
 
 
 def _describe(
-    images: Any, ranked: Sequence[tuple[tuple[str, ...], int]], none: int, totals: Any
+    images: Sequence[Mapping[str, Any]],
+    ranked: Sequence[tuple[tuple[str, ...], int]],
+    none: int,
+    totals: Mapping[str, Mapping[str, Any]],
 ) -> list[str]:
     shown = ranked[:MOST_COMBINATIONS]
     covered = sum(count for _, count in shown)
@@ -111,7 +114,7 @@ def _describe(
 def _draw_matrix(
     drawn: Sequence[tuple[tuple[str, ...], int]],
     rules: Sequence[dict[str, Any]],
-    totals: Any,
+    totals: Mapping[str, Mapping[str, Any]],
     images: tuple[dict[str, int], int],
     title: alt.TitleParams,
 ) -> alt.LayerChart:
@@ -177,7 +180,7 @@ def _draw_dots(
 def _draw_totals(
     canvas: Canvas,
     rules: Sequence[dict[str, Any]],
-    totals: Any,
+    totals: Mapping[str, Mapping[str, Any]],
     places: Mapping[str, float],
     layout: tuple[float, float, int],
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,11 @@ from upscale_audit.analysis.marts import quote_text
 
 if TYPE_CHECKING:
     from upscale_audit.analysis.marts import Marts
+
+    Column = tuple[str, str]
+    """Kind, and the part of it that is judged."""
+    Cells = dict[tuple[str, Column], dict[str, Any]]
+    """Rows of mart_detectors by detector and column."""
 
 
 ARMS = {
@@ -45,7 +50,7 @@ CURVE_COLOURS = (
 CURVE_MARGIN_PT = 38
 
 
-def list_detector_figures(marts: Marts) -> list[Any]:
+def list_detector_figures(marts: Marts) -> list[tuple[str, str]]:
     """List the arms and models that have a figure.
 
     Returns
@@ -84,8 +89,8 @@ def draw_detectors(marts: Marts, arm: str, model_id: str) -> alt.TopLevelMixin:
     return _draw_matrix(cells, detectors, columns, head)
 
 
-def _read_cells(marts: Marts, arm: Any, model_id: str) -> Any:
-    """Read the cells, by detector and column, each detector read without its sign."""
+def _read_cells(marts: Marts, arm: str, model_id: str) -> tuple[Cells, int | None]:
+    """Read the cells, each detector without its sign where it has one, and their contrast."""
     rows = marts.rows(
         "select kind, signal_part, contrast_dn, detector, reading, auc, auc_low, auc_high,"
         " drawn_count, sham_count, cluster_count, cluster_unit from mart_detectors"
@@ -105,18 +110,18 @@ def _read_cells(marts: Marts, arm: Any, model_id: str) -> Any:
     return cells, contrast
 
 
-def _order_columns(cells: Any) -> Any:
+def _order_columns(cells: Cells) -> list[Column]:
     """Order the columns: kinds in full from large to small, then their parts."""
     columns = {column for _, column in cells}
     return sorted(columns, key=lambda item: (item[1] != "full", KINDS.index(item[0]), item[1]))
 
 
-def _mean_area(cells: Any, detector: str, columns: Any) -> Any:
-    areas = [cells[detector, c]["auc"] for c in columns if (detector, c) in cells]
+def _mean_area(cells: Cells, detector: str, columns: Sequence[Column]) -> float:
+    areas: list[float] = [cells[detector, c]["auc"] for c in columns if (detector, c) in cells]
     return fmean(areas)
 
 
-def _describe(cells: Any, contrast: Any, arm: Any) -> Any:
+def _describe(cells: Cells, contrast: int | None, arm: str) -> list[str]:
     place = "image" if arm in OF_IMAGES else "place"
     rows = list(cells.values())
     drawn = theme.count_span([row["drawn_count"] for row in rows] or [0], place)
@@ -139,7 +144,9 @@ def _describe(cells: Any, contrast: Any, arm: Any) -> Any:
     ]
 
 
-def _draw_matrix(cells: Any, detectors: Any, columns: Any, title: Any) -> Any:
+def _draw_matrix(
+    cells: Cells, detectors: Sequence[str], columns: Sequence[Column], title: alt.TitleParams
+) -> alt.LayerChart:
     left = 10 + max((theme.text_width(name) for name in detectors), default=0)
     width = theme.DOUBLE_COLUMN_PT - 12
     side = min(48, (width - left) / max(1, len(columns)))
@@ -149,10 +156,11 @@ def _draw_matrix(cells: Any, detectors: Any, columns: Any, title: Any) -> Any:
         for number, column in enumerate(columns):
             x, y = left + side * number, top + ROW_PT * row
             cell = cells.get((detector, column))
-            shown = cell and _fade(cell)
-            boxes.append(make_box(x, y, side, ROW_PT, _paint([shown])[0]))
             if cell is None:
+                boxes.append(make_box(x, y, side, ROW_PT, theme.PALE_GREY))
                 continue
+            shown = _fade(cell)
+            boxes.append(make_box(x, y, side, ROW_PT, _paint([shown])[0]))
             colour = "#FFFFFF" if abs(2 * shown - 1) > DARK else "#000000"
             text, has_ends = _write(cell["auc"]), cell["auc_low"] is not None
             height = ROW_PT * (0.33 if has_ends else 0.5)
@@ -178,29 +186,25 @@ def _draw_matrix(cells: Any, detectors: Any, columns: Any, title: Any) -> Any:
     return canvas.draw(width, top + ROW_PT * len(detectors) + 4, title)
 
 
-def _fade(cell: Any) -> Any:
+def _fade(cell: Mapping[str, Any]) -> float:
     """Give the area by which a cell is coloured: nearer to one half where that is possible."""
-    area, low = cell["auc"], cell["auc_low"]
+    area: float = cell["auc"]
+    low = cell["auc_low"]
     is_possible = low is not None and low <= HALF <= cell["auc_high"]
     return HALF + (area - HALF) * PALE if is_possible else area
 
 
-def _write(area: Any) -> Any:
+def _write(area: float) -> str:
     """Write an area with two decimals and no leading zero; 1.00 only where it is 1."""
     text = f"{min(area, 0.99) if area < 1 else 1:.2f}"
     return text.removeprefix("0") if area < 1 else "1"
 
 
-def _paint(areas: Any) -> Any:
-    numbers = np.array([np.nan if area is None else 2 * area - 1 for area in areas], dtype=float)
-    colours = theme.to_hex(theme.diverging_colours(numbers))
-    return [
-        theme.PALE_GREY if area is None else colour
-        for area, colour in zip(areas, colours, strict=True)
-    ]
+def _paint(areas: Sequence[float]) -> list[str]:
+    return theme.to_hex(theme.diverging_colours(2 * np.array(areas, dtype=float) - 1))
 
 
-def _draw_legend(canvas: Canvas, x: Any) -> None:
+def _draw_legend(canvas: Canvas, x: float) -> None:
     length, y = 110, 2
     steps = np.linspace(0, 1, LEGEND_STEPS)
     step = length / LEGEND_STEPS
@@ -215,7 +219,7 @@ def _draw_legend(canvas: Canvas, x: Any) -> None:
     canvas.add_texts([make_text(x - 6, y + 4, "area")], align="right")
 
 
-def list_free_response_figures(marts: Marts) -> list[Any]:
+def list_free_response_figures(marts: Marts) -> list[str]:
     """List the models that have a figure of free-response curves.
 
     Returns
@@ -272,7 +276,7 @@ def draw_free_response(marts: Marts, model_id: str) -> alt.TopLevelMixin:
     return alt.concat(*panels, columns=columns, spacing=8, title=theme.make_title(title, caption))
 
 
-def _describe_curves(rows: Sequence[dict[str, Any]], contrast: Any) -> Any:
+def _describe_curves(rows: Sequence[dict[str, Any]], contrast: int | None) -> list[str]:
     drawn = theme.count_span([row["drawn_count"] for row in rows] or [0], "place")
     images = theme.count_span([row["image_count"] for row in rows] or [0], "image")
     return [
@@ -285,7 +289,9 @@ def _describe_curves(rows: Sequence[dict[str, Any]], contrast: Any) -> Any:
     ]
 
 
-def _draw_curves(rows: Sequence[dict[str, Any]], kind: Any, size: Any) -> Any:
+def _draw_curves(
+    rows: Sequence[dict[str, Any]], kind: str, size: float
+) -> alt.Chart | alt.LayerChart:
     names = list(CURVES.values())
     rates = sorted({row["false_positive_rate"] for row in rows})
     name, _, radius = kind.partition("_")

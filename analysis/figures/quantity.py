@@ -297,7 +297,7 @@ def _summarise(known: pl.Series) -> str:
     return f"mean {spell_number(known.mean())}, median {spell_number(known.median())}"
 
 
-def spell_number(value: Any) -> str:
+def spell_number(value: float) -> str:
     """Spell a number in three digits."""
     return f"{value:.3g}".replace("-", "\u2212")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     import altair as alt
 
     from upscale_audit.analysis.marts import Marts
+
+    Marks = defaultdict[str, list[dict[str, Any]]]
+    """Rows of a canvas, by what they show."""
 
 
 TITLE = "How often each rule fires"
@@ -120,7 +124,7 @@ def _describe(
 
 
 def _count_images(rows: Sequence[dict[str, Any]]) -> dict[str, int]:
-    counts: dict[Any, Any] = {}
+    counts: dict[str, int] = {}
     for row in rows:
         counts[row["model_id"]] = max(row["evaluated_count"], counts.get(row["model_id"], 0))
     return counts
@@ -141,9 +145,7 @@ def _draw_panels(
     head = 6 + (theme.TEXT_PT + 2) * max(text.count("\n") + 1 for text in heads.values())
     body = ROW_PT * len(rules) + GROUP_GAP_PT * (len({rule["family"] for rule in rules}) - 1)
     key = 14
-    marks: dict[Any, list[Any]] = {
-        name: [] for name in ("bands", "lines", "fixed", "bars", "points", "texts", "heads")
-    }
+    marks: Marks = defaultdict(list)
     for number, model in enumerate(models):
         x = left + (number % columns) * (width + PANEL_GAP_PT)
         y = key + (number // columns) * (head + body + AXIS_PT) + head
@@ -155,15 +157,13 @@ def _draw_panels(
         )
         if number % columns == 0:
             for rule in rules:
-                marks.setdefault("labels", []).append(
-                    make_text(left - 4, places[rule["rule_id"]], rule["label"])
-                )
+                marks["labels"].append(make_text(left - 4, places[rule["rule_id"]], rule["label"]))
     _draw_key(marks, rows, 4)
     height = key + bands * (head + body + AXIS_PT)
     return _compose(marks).draw(theme.DOUBLE_COLUMN_PT - 12, height, title)
 
 
-def _compose(marks: Any) -> Canvas:
+def _compose(marks: Marks) -> Canvas:
     canvas = Canvas()
     canvas.add_boxes(marks["bands"])
     canvas.add_lines(marks["lines"], 0.5)
@@ -181,14 +181,14 @@ def _place(ratio: float, x: float, width: float) -> float:
     return x + INSET_PT + (width - 2 * INSET_PT) * math.sqrt(ratio)
 
 
-def _draw_frame(marks: Any, places: Mapping[str, float], frame: tuple[float, ...]) -> None:
+def _draw_frame(marks: Marks, places: Mapping[str, float], frame: tuple[float, ...]) -> None:
     x, y, width, body = frame
     for middle in list(places.values())[::2]:
         marks["bands"].append(make_box(x, middle - ROW_PT / 2, width, ROW_PT, "#F6F6F6"))
     for tick in TICKS_PCT:
         place = _place(tick / 100, x, width)
         marks["lines"].append(make_box(place, y, 0, body, "#E2E2E2"))
-        marks.setdefault("ticks", []).append(make_text(place, y + body + 7, str(tick)))
+        marks["ticks"].append(make_text(place, y + body + 7, str(tick)))
     marks["ticks"].append(make_text(x + width / 2, y + body + 15, "Images (%)"))
 
 
@@ -198,7 +198,7 @@ def _draw_model(
     places: Mapping[str, float],
     x: float,
     width: float,
-    marks: Any,
+    marks: Marks,
 ) -> None:
     images = max(row["evaluated_count"] for row in rows)
     known = {row["rule_id"]: row for row in rows}
@@ -223,7 +223,7 @@ def _draw_model(
             marks["texts"].append(make_text(start, y, text, theme.GREY))
 
 
-def _draw_key(marks: Any, rows: Sequence[dict[str, Any]], x: float) -> None:
+def _draw_key(marks: Marks, rows: Sequence[dict[str, Any]], x: float) -> None:
     marks["fixed"].append(make_box(x, 0, 0, 8, "#A6A6A6"))
     marks["texts"].append(make_text(x + 5, 4, "fixed rate"))
     x += 56

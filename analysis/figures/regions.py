@@ -25,7 +25,7 @@ QUANTITIES = {
 }
 
 
-def plan_region_figures(marts: Marts) -> dict[str, Any]:
+def plan_region_figures(marts: Marts) -> dict[str, str]:
     """Say which figures of regions a study has.
 
     Parameters
@@ -80,7 +80,8 @@ def draw_regions(marts: Marts, quantity: str) -> alt.TopLevelMixin:
     )
 
 
-def _encode(rows: Sequence[dict[str, Any]]) -> Any:
+def _encode(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Encode the inference path, where there are both."""
     paths = [name for name in PATH_COLOURS if any(row["inference_path"] == name for row in rows)]
     if len(paths) == 1:
         return {"fill": alt.value(theme.BLACK)}
@@ -92,7 +93,7 @@ def _encode(rows: Sequence[dict[str, Any]]) -> Any:
     }
 
 
-def _describe(rows: Sequence[dict[str, Any]], name: str, tested: float) -> Any:
+def _describe(rows: Sequence[dict[str, Any]], name: str, tested: float) -> list[str]:
     units = {row["cluster_unit"] for row in rows}
     unit = "patients" if units == {"patient"} else "patients, or images without one"
     blocks = theme.count_span([row["block_count"] for row in rows], "block")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from upscale_audit.analysis import theme
@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     import altair as alt
 
     from upscale_audit.analysis.marts import Marts
+
+    Zone = dict[str, dict[str, Any]]
+    """Rows of mart_tier3_states by state."""
+    Known = dict[str, dict[str, tuple[str, dict[str, Zone]]]]
+    """By model and indicator: the paths that were judged, and the zones by name."""
 
 
 TITLE = "Blocks beyond a limit, with and without test-time augmentation, by zone"
@@ -50,7 +55,7 @@ def draw_tier3_states(marts: Marts) -> alt.LayerChart:
         " cluster_count from mart_tier3_states"
         " where block_count is not null order by model_id, indicator, judged_paths, zone, state"
     )
-    known: dict[Any, Any] = {}
+    known: Known = {}
     for row in rows:
         # `both` comes before `notta`, and where it is known is all that is drawn.
         indicators = known.setdefault(row["model_id"], {})
@@ -64,17 +69,17 @@ def draw_tier3_states(marts: Marts) -> alt.LayerChart:
     return _draw_bars(marts.name_models(models), known, theme.make_title(TITLE, caption))
 
 
-def _list_zones(known: Any) -> Any:
-    """List rows of each zone that is drawn, by state: of every model and indicator."""
+def _list_zones(known: Known) -> list[Zone]:
+    """List the zones that are drawn, of every model and indicator."""
     return [
-        states
+        zone
         for indicators in known.values()
         for name in INDICATORS
-        for states in indicators.get(name, ("", {}))[1].values()
+        for zone in indicators.get(name, ("", {}))[1].values()
     ]
 
 
-def _describe(marts: Marts, known: Any, without: Sequence[Any]) -> list[str]:
+def _describe(marts: Marts, known: Known, without: Sequence[str]) -> list[str]:
     (limits,) = marts.rows(
         "select max(tau) as tau, max(error_limit_dn2) as error_limit_dn2 from mart_limits"
     )
@@ -105,9 +110,9 @@ def _describe(marts: Marts, known: Any, without: Sequence[Any]) -> list[str]:
     ]
 
 
-def _describe_measured(known: Any) -> str:
+def _describe_measured(known: Known) -> str:
     """Say what a phantom study found of the limits, where the study names its file."""
-    shares: dict[Any, Any] = {}
+    shares: dict[str, list[tuple[float, float]]] = {}
     for indicators in known.values():
         for indicator, (_, zones) in indicators.items():
             row = next(row for states in zones.values() for row in states.values())
@@ -127,13 +132,13 @@ def _describe_measured(known: Any) -> str:
     )
 
 
-def _span(ratios: Any) -> Any:
+def _span(ratios: Iterable[float]) -> str:
     """Spell the least and the greatest of some shares, %."""
     ends = sorted({f"{100 * ratio:.3g}" for ratio in ratios}, key=float)
     return ends[0] if len(ends) == 1 else f"{ends[0]} to {ends[-1]}"
 
 
-def _draw_bars(models: Mapping[str, str], known: Any, title: alt.TitleParams) -> alt.LayerChart:
+def _draw_bars(models: Mapping[str, str], known: Known, title: alt.TitleParams) -> alt.LayerChart:
     canvas = Canvas()
     heads = {model: theme.break_label(label, 22) for model, label in models.items()}
     left = max(60.0, *(theme.label_width([head]) - 2 for head in heads.values()))
@@ -189,7 +194,7 @@ def _draw_scale(
     canvas.add_lines(lines, 0.5)
 
 
-def _make_bars(states: Any, start: float, y: int, scale: float) -> list[dict[str, Any]]:
+def _make_bars(states: Zone, start: float, y: int, scale: float) -> list[dict[str, Any]]:
     bars, x = [], start
     for state, (colour, _) in STATES.items():
         length = scale * (states[state]["zone_ratio"] or 0) if state in states else 0
@@ -199,11 +204,11 @@ def _make_bars(states: Any, start: float, y: int, scale: float) -> list[dict[str
     return bars
 
 
-def _find_first(states: Any) -> dict[str, Any]:
+def _find_first(states: Zone) -> dict[str, Any]:
     return next(states[state] for state in FIRST if state in states)
 
 
-def _make_whisker(states: Any, start: float, middle: float, scale: float) -> list[dict[str, Any]]:
+def _make_whisker(states: Zone, start: float, middle: float, scale: float) -> list[dict[str, Any]]:
     """Make the first state's interval; none where no block is in it: its bar is not there."""
     row = _find_first(states)
     if not row["block_count"] or row["zone_low_ratio"] is None:
@@ -212,7 +217,7 @@ def _make_whisker(states: Any, start: float, middle: float, scale: float) -> lis
     return [make_box(low, middle, high - low, 0, theme.BLACK)]
 
 
-def _find_reach(states: Any) -> float:
+def _find_reach(states: Zone) -> float:
     """How far a zone's bars and line go."""
     row = _find_first(states)
     ends = [sum(states[state]["zone_ratio"] or 0 for state in STATES if state in states)]
@@ -229,7 +234,7 @@ def _choose_end(most: float) -> tuple[float, list[float]]:
     return end, [end * number / TICK_COUNT for number in range(TICK_COUNT + 1)]
 
 
-def _list_numbers(zone: str, states: Any) -> list[str]:
+def _list_numbers(zone: str, states: Zone) -> list[str]:
     """Blocks, and of the hidden zone the silent share of its first state and of all of it."""
     blocks = f"{sum(row['block_count'] for row in states.values()):,}"
     if zone != "hidden":

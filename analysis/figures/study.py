@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from upscale_audit.analysis import theme
 from upscale_audit.analysis.figures.audit import draw_restorer_audit
@@ -61,7 +61,12 @@ from upscale_audit.ingest.files import sync, write_text
 from upscale_audit.ingest.manifests import MANIFEST
 
 if TYPE_CHECKING:
+    import altair as alt
+
     from upscale_audit.analysis.output import Print
+
+    Drawer = Callable[[Marts], alt.TopLevelMixin]
+    """Draws one figure of a study."""
 
 
 MODELS_A_PICTURE, MODELS_AN_AUDIT = 15, 40
@@ -127,7 +132,7 @@ def draw_figures(
     warehouse_path: str | Path,
     references: str | Path | None,
     folder: str | Path,
-    progress: Callable[..., None] | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
     language: str = "en",
     folders: Mapping[str, Path] | None = None,
     form: Print = AS_LAID_OUT,
@@ -200,7 +205,7 @@ def plan_figures(
     references: str | Path | None,
     language: str = "en",
     folders: Mapping[str, Path] | None = None,
-) -> dict[str, Callable[..., Any] | partial]:
+) -> dict[str, Drawer]:
     """Say which figures a study has.
 
     Parameters
@@ -231,7 +236,7 @@ def plan_figures(
     return figures
 
 
-def _plan_lfv_figures(marts: Marts, language: str) -> dict[str, partial]:
+def _plan_lfv_figures(marts: Marts, language: str) -> dict[str, Drawer]:
     """Plan the LFV proof of each source and path, in folders as `published_form/` has them."""
     sources = [Source(*listed, language) for listed in list_lfv_sources(marts)]
     places = {
@@ -261,7 +266,7 @@ def _plan_study_figures(
     references: str | Path | None,
     folders: Mapping[str, Path] | None,
     language: str,
-) -> dict[str, Callable[..., Any] | partial]:
+) -> dict[str, Drawer]:
     if references is None:
         raise StudyError(
             "the warehouse has images of models, but no folder of references was given;"
@@ -294,7 +299,7 @@ def _plan_study_figures(
         planned[f"axis1_blockmap_{files[image_id]}"] = partial(
             draw_blockmap, references=Path(references), image_id=image_id, limit=limit
         )
-    figures: dict[Any, Any] = {}
+    figures: dict[str, Drawer] = {}
     for name, draw in planned.items():
         most_drawn = len(marts.models) if name in OVERVIEWS else MODELS_IN_DETAIL
         figures |= _share_out(marts, name, draw, marts.models, most_drawn=most_drawn)
@@ -321,7 +326,7 @@ def _list_models(marts: Marts, table: str, source: str) -> list[str]:
     return marts.order_models([row["model_id"] for row in rows])
 
 
-def _plan_hyra_figures(models: Sequence[Any]) -> dict[str, Any]:
+def _plan_hyra_figures(models: Sequence[str]) -> dict[str, Drawer]:
     """Plan a picture for each analysed network, of many for the first, and say so."""
     note = ""
     if len(models) > MODELS_IN_DETAIL:
@@ -335,7 +340,7 @@ def _plan_hyra_figures(models: Sequence[Any]) -> dict[str, Any]:
     }
 
 
-def _draw_network(marts: Marts, model_id: str, note: Any) -> Any:
+def _draw_network(marts: Marts, model_id: str, note: str) -> alt.TopLevelMixin:
     chart = draw_hyra(marts, model_id)
     return theme.add_sentence(chart, note) if note else chart
 
@@ -343,11 +348,11 @@ def _draw_network(marts: Marts, model_id: str, note: Any) -> Any:
 def _share_out(
     marts: Marts,
     name: str,
-    draw: Callable[..., Any] | partial,
+    draw: Drawer,
     models: Sequence[str],
     most: int = MODELS_A_PICTURE,
     most_drawn: int | None = None,
-) -> dict[str, Callable[..., Any] | partial]:
+) -> dict[str, Drawer]:
     """Plan one picture of all models, or several of about as many each, of the first in order.
 
     Of more than a few, the tallest are measured: they fit on a page.
@@ -369,8 +374,8 @@ def _share_out(
 
 
 def _plan_parts(
-    name: str, draw: Callable[..., Any] | partial, models: Sequence[str], last: int, count: int
-) -> dict[str, Callable[..., Any] | partial]:
+    name: str, draw: Drawer, models: Sequence[str], last: int, count: int
+) -> dict[str, Drawer]:
     """Plan so many pictures of the first models, or one that has no number."""
     if count == 1:
         return {name: draw}
@@ -392,13 +397,13 @@ def _plan_parts(
 
 def _draw_part(
     marts: Marts,
-    draw: Callable[..., Any] | partial,
+    draw: Drawer,
     models: Sequence[str],
     start: int,
     stop: int,
     last: int,
-    is_one_scale: Any,
-) -> Any:
+    is_one_scale: bool,
+) -> alt.TopLevelMixin:
     """Draw some of the models, and say which; what all models share stays that of all."""
     part = models[start:stop]
     with marts.narrowed(part):
@@ -414,7 +419,7 @@ def _draw_part(
     return theme.add_sentence(chart, f"{which}; {others}{scales}.")
 
 
-def _draw_no_map(_: object) -> Any:
+def _draw_no_map(_: Marts) -> alt.Chart:
     message = "No block has a score: Axis1 is not identifiable in this study."
     return theme.draw_message(TITLE, [], message)
 

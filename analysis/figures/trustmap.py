@@ -137,7 +137,7 @@ def _choose_score(rows: Sequence[Mapping[str, Any]]) -> str:
     return "lr_rms_dn" if has_lr else "detail_dn2"
 
 
-def _check_term(name: str, given: Any, known: Sequence[Any]) -> None:
+def _check_term(name: str, given: object, known: Sequence[object]) -> None:
     if given not in known:
         listed = ", ".join(map(str, known))
         raise StudyError(f"no {name} {given!r} in mart_guarantee; expected one of {listed}")

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
     from upscale_audit.analysis.marts import Marts
 
+    Bar = tuple[str, str, str]
+    """Rule set, population and model."""
+    Counts = dict[Bar, dict[str | None, int]]
+    """Images of each bar by verdict class."""
+
 
 TITLE = "The same images under other rules and thresholds"
 RULE_SETS = ("v2_current", "v1_documented", "gui_suspects", "gui_clean")
@@ -52,8 +57,8 @@ def draw_verdicts(marts: Marts, source: str) -> alt.LayerChart:
     if not rows:
         message = "No image was measured without test-time augmentation."
         return theme.draw_message(f"{TITLE}: {source}", [], message)
-    counts: dict[Any, Any] = {}
-    totals: dict[Any, Any] = {}
+    counts: Counts = {}
+    totals: dict[Bar, int] = {}
     for row in rows:
         bar = row["rule_set"], row["population"], row["model_id"]
         counts.setdefault(bar, {})[row["confidence"]] = row["image_count"]
@@ -75,8 +80,8 @@ def draw_verdicts(marts: Marts, source: str) -> alt.LayerChart:
 
 def _draw_bars(
     named: tuple[Mapping[str, str], Mapping[str | None, str]],
-    counts: Any,
-    totals: Any,
+    counts: Counts,
+    totals: Mapping[Bar, int],
     title: alt.TitleParams,
 ) -> alt.LayerChart:
     models, classes = named
@@ -89,8 +94,8 @@ def _draw_bars(
     canvas = Canvas()
     y: float = 27
     lefts = {name: left + number * (width + COLUMN_GAP_PT) for number, name in enumerate(sets)}
-    bars: list[Any] = []
-    numbers: list[Any] = []
+    bars: list[dict[str, Any]] = []
+    numbers: list[dict[str, Any]] = []
     names, headings = [], []
     for population in [name for name in POPULATIONS if any(bar[1] == name for bar in counts)]:
         headings.append(make_text(lefts[sets[0]], y + 5, f"Thresholds {POPULATIONS[population]}"))
@@ -100,7 +105,7 @@ def _draw_bars(
             for name in sets:
                 bar = name, population, model
                 place = lefts[name], y + (row_pt - BAR_PT) / 2, width
-                _stack(counts.get(bar, {}), totals.get(bar), place, bars, numbers)
+                _stack(counts.get(bar, {}), totals.get(bar, 0), place, bars, numbers)
             y += row_pt
         y += 4
     canvas.add_boxes(bars, stroke="#777777", stroke_width=0.35)
@@ -162,7 +167,7 @@ def _draw_ticks(canvas: Canvas, lefts: Mapping[str, float], width: float, y: flo
     canvas.add_texts(texts, align="center")
 
 
-def _draw_key(canvas: Canvas, counts: Any, labels: Mapping[str | None, str], x: float) -> None:
+def _draw_key(canvas: Canvas, counts: Counts, labels: Mapping[str | None, str], x: float) -> None:
     used = {name for classes in counts.values() for name in classes}
     boxes, texts = [], []
     for name, label in labels.items():
