@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 
@@ -21,6 +21,7 @@ MOST_SAVED_ROWS = 1_000_000
 BATCH_ROWS = 10_000
 MOST_MEMORY = "4GiB"
 """For typed queries; one that needs more ends with an error."""
+T = TypeVar("T")
 _PATIENCE_S = 0.05
 """After which a query that has not heard is told once more to stop."""
 
@@ -38,8 +39,8 @@ class Answer:
         Whether there are further rows.
     """
 
-    columns: list
-    rows: list
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
     has_more: bool
 
 
@@ -58,13 +59,13 @@ class Desk:
     """
 
     def __init__(self, path: Path) -> None:
-        settings = {
+        settings: dict[str, str | int] = {
             "memory_limit": MOST_MEMORY,
             "temp_directory": "",
             "threads": max(1, (os.cpu_count() or 1) - 1),
         }
         self._connection = open_published(path, settings=settings)
-        self._questions: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._questions: weakref.WeakSet[Question] = weakref.WeakSet()
 
     def close(self) -> None:
         """End what still runs, and close the warehouse."""
@@ -143,7 +144,7 @@ class Question:
 
     def read_batches(
         self, batch_rows: int = BATCH_ROWS, most_rows: int = MOST_SAVED_ROWS
-    ) -> Iterator[Any]:
+    ) -> Iterator[tuple[list[str], list[tuple[Any, ...]]]]:
         """Run it, and yield the names of the columns and some rows, until there are no more.
 
         The first batch comes also where it has no rows.
@@ -169,7 +170,7 @@ class Question:
         except duckdb.Error as error:
             raise StudyError(str(error)) from None
 
-    def _call(self, act: Any, *arguments: Any) -> Any:
+    def _call(self, act: Callable[..., T], *arguments: object) -> T:
         with self._calling:
             if self._is_stopped:
                 raise StudyError("stopped")

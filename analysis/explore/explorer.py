@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlencode
 
 import numpy as np
@@ -31,6 +31,8 @@ from upscale_audit.ingest.study import INFERENCE_PATHS
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from upscale_audit.analysis.explore.outlines import Line, NamedPlace
+    from upscale_audit.analysis.explore.pixels import Film
     from upscale_audit.analysis.explore.quantities import Quantity
     from upscale_audit.ingest.study import Study
 
@@ -40,6 +42,7 @@ KEPT_PLACES, KEPT_COLUMNS = 4096, 64
 1024 x 1024 px."""
 
 
+T = TypeVar("T")
 _OTHERS = "The others are clear, whatever they are: that says nothing of them."
 
 
@@ -126,32 +129,31 @@ class Explorer:
         """Read the marks of an image: `analysis.explore.pixels.read_boxes`."""
         return read_boxes(self._marts, image_id)
 
-    def read_outlines(self, image_id: str) -> Any:
+    def read_outlines(self, image_id: str) -> tuple[list[Line], list[NamedPlace]]:
         """Read edges and names of its regions: `analysis.explore.outlines.read_outlines`."""
         return read_outlines(self._marts, image_id)
 
-    def read_films(self, view: View) -> Any:
-        """Read reference and restored image of a view, each a `Film`."""
+    def read_films(self, view: View) -> tuple[Film, Film]:
+        """Read reference and restored image of a view."""
         reference = read_film(self._marts, self.study, view.image_id)
         restored = read_film(
             self._marts, self.study, view.image_id, view.model_id, view.inference_path
         )
         return reference, restored
 
-    def _find_place(self, model_id: str, image_id: str) -> Any:
+    def _find_place(self, model_id: str, image_id: str) -> str:
         rows, cols = self.images[image_id]
         first_row = self._starts.get((model_id, image_id))
         return find_place(self._marts, model_id, image_id, first_row, rows * cols)
 
-    def _read_column(self, model_id: str, image_id: str, column: str) -> Any:
+    def _read_column(self, model_id: str, image_id: str, column: str) -> npt.NDArray[np.float64]:
         place = self._find_place(model_id, image_id)
         return read_values(self._marts, place, self.images[image_id], column)
 
     def read_values(self, view: View, quantity: Quantity) -> npt.NDArray[np.float64]:
         """Lay out a quantity of the view's blocks, (R, C) float64 array."""
         column = quantity.column(view.inference_path)
-        values: npt.NDArray[np.float64] = self._read_column(view.model_id, view.image_id, column)
-        return values
+        return self._read_column(view.model_id, view.image_id, column)
 
     def read_block(self, view: View, block: tuple[int, int]) -> dict[str, Any] | None:
         """Read one block, a dictionary of all columns; None where there is none."""
@@ -216,7 +218,7 @@ class Explorer:
         return find_limit(self.read_values(view, view.quantity), view.quantity)
 
 
-def spell_address(view: View, **more: Any) -> str:
+def spell_address(view: View, **more: str) -> str:
     """Spell what `Explorer.make_view` reads, for an address."""
     words = {
         "model": view.model_id,
@@ -230,19 +232,21 @@ def spell_address(view: View, **more: Any) -> str:
     return urlencode(words | more)
 
 
-def read_share(text: str | None, default: Any) -> Any:
-    """Read a number above 0 from an address."""
+def read_share(text: str | None, default: T) -> float | T:
+    """Read a number above 0 from an address; where it holds none, the default."""
     number = _read_number(text)
     return number if number is not None and number > 0 else default
 
 
-def _choose(word: Any, known: Any) -> Any:
-    return word if word in known else next(iter(known))
+def _choose(word: str | None, known: Collection[str]) -> str:
+    return word if word is not None and word in known else next(iter(known))
 
 
-def _read_number(text: Any) -> Any:
+def _read_number(text: str | None) -> float | None:
+    if text is None:
+        return None
     try:
         number = float(text)
-    except (TypeError, ValueError):
+    except ValueError:
         return None
     return number if np.isfinite(number) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
@@ -23,7 +24,9 @@ from upscale_audit.analysis.png import encode_png
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from upscale_audit.analysis.explore.outlines import Line, NamedPlace
     from upscale_audit.analysis.explore.pixels import Film
+    from upscale_audit.analysis.explore.quantities import Quantity
     from upscale_audit.analysis.explore.views import View
 
 
@@ -39,7 +42,7 @@ def draw_figure(
     films: tuple[Film, Film],
     values: npt.NDArray[np.float64],
     boxes: list[dict[str, Any]],
-    outlines: Any,
+    outlines: tuple[Sequence[Line], Sequence[NamedPlace]],
     limit: float,
     opacity: float,
     note: str,
@@ -69,9 +72,8 @@ def draw_figure(
     str
         SVG, in points.
     """
-    shape = tuple(BLOCK_PX * length for length in values.shape)
     known = [film.grey.shape for film in films if film.grey is not None]
-    height_px, width_px = known[0] if known else shape
+    height_px, width_px = known[0] if known else (BLOCK_PX * length for length in values.shape)
     width = (theme.DOUBLE_COLUMN_PT - 2 * GAP_PT - 4) / 3
     width = min(width, TALLEST_PT * width_px / height_px)
     size = round(width), max(1, round(width * height_px / width_px))
@@ -106,7 +108,9 @@ def draw_figure(
     return draw_svg(theme.finish(chart))
 
 
-def _place_frames(boxes: Any, size: Any, width_px: int) -> Any:
+def _place_frames(
+    boxes: Sequence[Mapping[str, Any]], size: tuple[int, int], width_px: int
+) -> list[dict[str, float]]:
     """Place boxes within a panel: sides in points."""
     points_per_px = size[0] / width_px
     return [
@@ -120,7 +124,7 @@ def _place_frames(boxes: Any, size: Any, width_px: int) -> Any:
     ]
 
 
-def _spell_full(scale: Any, limit: float) -> Any:
+def _spell_full(scale: str, limit: float) -> str:
     low, high = find_range(scale, limit)
     sign = "\u00b1" if scale == "signed" else ""
     return f"{sign}{low if scale == 'similarity' else high:,g}".replace("-", "\u2212")
@@ -131,15 +135,20 @@ def to_png(svg: str) -> bytes:
     return vl_convert.svg_to_png(svg, ppi=PRINT_DPI)
 
 
-def _whiten(grey: Any, shape: tuple[int, int]) -> Any:
+def _whiten(grey: npt.NDArray[np.uint8] | None, shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Spell grey as (M, N, 3) colours; white where there are no pixels."""
     if grey is None:
         grey = np.full(shape, 255, np.uint8)
     return np.stack([grey] * 3, axis=-1)
 
 
 def _draw_panel(
-    pixels: npt.NDArray[np.uint8], title: Any, size: Any, frames: Any, lines: Any
-) -> Any:
+    pixels: npt.NDArray[np.uint8],
+    title: str,
+    size: tuple[int, int],
+    frames: Sequence[dict[str, float]],
+    lines: Sequence[tuple[float, ...]],
+) -> alt.LayerChart:
     width, height = size
     layers = [
         alt.Chart(theme.make_data([{"uri": encode_png(pixels)}]))
@@ -166,10 +175,11 @@ def _draw_panel(
                 y2=alt.value(frame["bottom"]),
             )
         )
-    return alt.layer(*layers, width=width, height=height, title=_head(title))
+    head = alt.TitleParams(title, fontSize=theme.TEXT_PT + 0.5, frame="group", offset=3)
+    return alt.layer(*layers, width=width, height=height, title=head)
 
 
-def _draw_lines(lines: Any, size: Any) -> Any:
+def _draw_lines(lines: Sequence[tuple[float, ...]], size: tuple[int, int]) -> alt.Chart:
     """Draw lines of x1, y1, x2, y2 in points within a panel."""
     ends = ("x", "y", "x2", "y2")
     rows = [dict(zip(ends, (round(end, 2) for end in line), strict=True)) for line in lines]
@@ -186,11 +196,7 @@ def _draw_lines(lines: Any, size: Any) -> Any:
     )
 
 
-def _head(title: Any) -> Any:
-    return alt.TitleParams(title, fontSize=theme.TEXT_PT + 0.5, frame="group", offset=3)
-
-
-def _draw_scale(quantity: Any, limit: float, size: Any) -> Any:
+def _draw_scale(quantity: Quantity, limit: float, size: tuple[int, int]) -> alt.Chart:
     low, high = find_range(quantity.scale, limit)
     steps = np.linspace(0, COLOUR_COUNT - 1, _LEGEND_STEPS).astype(int)
     colours = make_colours(quantity.scale)[steps].astype(float)

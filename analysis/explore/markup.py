@@ -18,6 +18,9 @@ from upscale_audit.analysis.pages import spell_text
 from upscale_audit.analysis.theme import count_noun
 
 if TYPE_CHECKING:
+    from bokeh.document import Document
+
+    from upscale_audit.analysis.explore.answers import Answer
     from upscale_audit.analysis.explore.explorer import Explorer
     from upscale_audit.analysis.explore.pixels import Film
     from upscale_audit.analysis.explore.quantities import Quantity
@@ -29,7 +32,7 @@ MOST_CHARACTERS = 1000
 _PACKAGE = "upscale_audit.analysis.explore"
 
 
-def _read_part(name: str) -> Any:
+def _read_part(name: str) -> str:
     return files(_PACKAGE).joinpath(name).read_text(encoding="utf-8")
 
 
@@ -37,7 +40,7 @@ INNER_STYLE = _read_part("inner.css")
 """Of what lies in a widget's own tree, which the page's style does not reach."""
 
 
-def dress(document: Any, explorer: Explorer) -> None:
+def dress(document: Document, explorer: Explorer) -> None:
     """Give a document the page around its parts."""
     models, images = len(explorer.models), len(explorer.images)
     counts = f"{count_noun(models, 'model')}, {count_noun(images, 'image')}"
@@ -51,9 +54,9 @@ def dress(document: Any, explorer: Explorer) -> None:
     )
 
 
-def group(quantities: Iterable[Quantity]) -> Any:
-    """Group quantities for a list of choices."""
-    groups: dict[Any, Any] = {}
+def group(quantities: Iterable[Quantity]) -> dict[str, list[tuple[str, str]]]:
+    """Group quantities for a list of choices: stem and title of each."""
+    groups: dict[str, list[tuple[str, str]]] = {}
     for item in quantities:
         groups.setdefault(item.group, []).append((item.stem, item.title))
     return groups
@@ -166,7 +169,7 @@ def describe_table(name: str, description: str, columns: Sequence[Mapping[str, A
     )
 
 
-def tabulate_answer(answer: Any, sql: str) -> str:
+def tabulate_answer(answer: Answer, sql: str) -> str:
     """Tabulate the rows of an answer, say how many there are, and offer all as CSV."""
     count = f"{count_noun(len(answer.rows), 'row')}."
     said = f"The first {MOST_ROWS} rows; there are more." if answer.has_more else count

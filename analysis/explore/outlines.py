@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,9 +15,13 @@ if TYPE_CHECKING:
 
 
 BLOCK_PX = 8
+Line = tuple[int, int, int, int]
+"""x1, y1, x2, y2."""
+NamedPlace = tuple[str, float, float]
+"""Name, x, y."""
 
 
-def read_outlines(marts: Marts, image_id: str) -> Any:
+def read_outlines(marts: Marts, image_id: str) -> tuple[list[Line], list[NamedPlace]]:
     """Read the regions of an image as what is drawn of them.
 
     Parameters
@@ -50,10 +54,11 @@ def read_outlines(marts: Marts, image_id: str) -> Any:
         for code, (row, col) in places.items()
         if code
     ]
-    return [tuple(BLOCK_PX * end for end in line) for line in lines], names
+    px = BLOCK_PX
+    return [(px * x1, px * y1, px * x2, px * y2) for x1, y1, x2, y2 in lines], names
 
 
-def find_edges(grid: npt.NDArray[np.integer]) -> list[tuple[int, int, int, int]]:
+def find_edges(grid: npt.NDArray[np.integer]) -> list[Line]:
     """Find the straight lines between cells of different values.
 
     Parameters
@@ -99,7 +104,7 @@ def find_middles(grid: npt.NDArray[np.integer]) -> dict[int, tuple[int, int]]:
     return middles
 
 
-def _find_runs(flags: Any) -> Any:
+def _find_runs(flags: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
     """Begin and end of each run of true flags."""
     steps = np.diff(np.concatenate([[0], flags.astype(np.int8), [0]]))
     begins, ends = (np.flatnonzero(steps == step).tolist() for step in (1, -1))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bokeh.events import ButtonClick, SelectionGeometry, Tap
 from bokeh.layouts import column, row
@@ -33,6 +34,10 @@ from upscale_audit.analysis.explore.views import (
 from upscale_audit.ingest.errors import StudyError
 
 if TYPE_CHECKING:
+    from bokeh.document import Document
+    from bokeh.model import Model
+    from bokeh.models import LayoutDOM, Row
+
     from upscale_audit.analysis.explore.answers import Question
     from upscale_audit.analysis.explore.explorer import Explorer
 
@@ -56,7 +61,7 @@ class Page:
         Gets the page; its request's words choose what is seen first.
     """
 
-    def __init__(self, explorer: Explorer, document: Any) -> None:
+    def __init__(self, explorer: Explorer, document: Document) -> None:
         self._explorer, self._document = explorer, document
         words = _read_words(document)
         self._view = explorer.make_view(words)
@@ -87,7 +92,7 @@ class Page:
         self._quantity = _select("Map shows", markup.group(quantities), view.quantity.stem)
         self._meaning, self._tables_meaning = _text(), _text()
 
-    def _make_look(self, words: Any) -> None:
+    def _make_look(self, words: Mapping[str, str]) -> None:
         self._over = [
             RadioGroup(labels=[*SHOWN], active=active, inline=True, name=name, **_look())
             for active, name in ((0, "Reference shows"), (1, "Restored shows"))
@@ -216,11 +221,11 @@ class Page:
         )
         self._document.on_session_destroyed(lambda _: self._stop_asking())
 
-    def _hear(self, control: Any, name: str, act: Any) -> None:
+    def _hear(self, control: Model, name: str, act: Callable[[], None]) -> None:
         """Act when a reader sets a control, and not when `_set` does."""
         control.on_change(name, lambda attr, old, new: None if self._is_setting else self._act(act))
 
-    def _act(self, act: Any) -> None:
+    def _act(self, act: Callable[[], None]) -> None:
         """Act, and let the browser draw what came of it once."""
         self._document.hold("combine")
         try:
@@ -265,11 +270,11 @@ class Page:
         if (self._low.value is None) == (self._high.value is None):
             self._brush(self._low.value, self._high.value)
 
-    def _on_selection(self, event: Any) -> None:
+    def _on_selection(self, event: SelectionGeometry) -> None:
         if event.final:
             self._brush(event.geometry["x0"], event.geometry["x1"])
 
-    def _on_tap(self, event: Any) -> None:
+    def _on_tap(self, event: Tap) -> None:
         if event.x is None or event.y is None:
             return
         rows, cols = self._explorer.images[self._view.image_id]
@@ -286,11 +291,11 @@ class Page:
         self._show_brush()
         self._show_map()
 
-    def _choose_block(self, block: Any) -> None:
+    def _choose_block(self, block: tuple[int, int]) -> None:
         self._place_block(block)
         self._show_block()
 
-    def _place_block(self, block: Any) -> None:
+    def _place_block(self, block: tuple[int, int]) -> None:
         """Choose a block, or of a smaller image the nearest."""
         rows, cols = self._explorer.images[self._view.image_id]
         self._block = min(block[0], rows - 1), min(block[1], cols - 1)
@@ -315,7 +320,7 @@ class Page:
         self._answer.text = markup.paragraph("Running; Stop ends it.")
         _WORKERS.submit(self._wait_for, self._question, self._sql.value)
 
-    def _wait_for(self, question: Any, sql: str) -> None:
+    def _wait_for(self, question: Question, sql: str) -> None:
         """Wait in a thread of its own; the page is touched only in its loop."""
         try:
             text = markup.tabulate_answer(question.read(), sql)
@@ -398,15 +403,15 @@ class Page:
             name, self._explorer.tables.get(name, ""), self._explorer.read_columns(name)
         )
 
-    def _show_answer(self, text: Any) -> None:
+    def _show_answer(self, text: str) -> None:
         self._question = None
         self._run.disabled, self._stop.disabled = False, True
         self._answer.text = text
 
-    def _list_paths(self) -> Any:
+    def _list_paths(self) -> list[tuple[str, str]]:
         return [(path, PATH_NAMES[path]) for path in self._explorer.models[self._view.model_id]]
 
-    def _set(self, control: Any, **values: Any) -> None:
+    def _set(self, control: Model, **values: object) -> None:
         """Set a control without hearing of it."""
         self._is_setting = True
         try:
@@ -415,28 +420,34 @@ class Page:
             self._is_setting = False
 
 
-def _read_words(document: Any) -> Any:
+def _read_words(document: Document) -> dict[str, str]:
+    """Read the words of the address that was asked for; of one given twice, the last."""
     context = document.session_context
     arguments = context.request.arguments if context is not None else {}
     return {key: values[-1].decode("utf-8", "replace") for key, values in arguments.items()}
 
 
-def _select(title: Any, options: Any, value: Any) -> Any:
+def _select(
+    title: str,
+    options: Sequence[str | tuple[str, str]] | Mapping[str, Sequence[tuple[str, str]]],
+    value: str,
+) -> Select:
+    """Make a list of choices: of names, of values and their names, or of these by group."""
     return Select(title=title, options=options, value=value, **_look())
 
 
-def _text(text: str = "") -> Any:
+def _text(text: str = "") -> Div:
     return Div(text=text, disable_math=True, **_look())
 
 
-def _style() -> Any:
+def _style() -> dict[str, object]:
     return {"stylesheets": [markup.INNER_STYLE], "margin": (0, 8, 8, 0)}
 
 
-def _look() -> Any:
+def _look() -> dict[str, object]:
     return {"sizing_mode": "stretch_width", **_style()}
 
 
-def _row(*parts: Any, **settings: Any) -> Any:
+def _row(*parts: LayoutDOM, **settings: str) -> Row:
     """Put parts side by side, and below each other where they do not fit."""
     return row(*parts, stylesheets=[":host { flex-wrap: wrap; }"], **settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ from upscale_audit.ingest.windows import recall_display
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import numpy.typing as npt
 
     from upscale_audit.analysis.marts import Marts
     from upscale_audit.ingest.study import Study
@@ -32,7 +35,7 @@ class Film:
         A sentence; empty where there are pixels.
     """
 
-    grey: np.ndarray | None
+    grey: npt.NDArray[np.uint8] | None
     problem: str = ""
 
 
@@ -80,13 +83,12 @@ def read_film(
             f"{source['file_name']} is not the file that was measured (its SHA-256 differs): no"
             " pixels are shown. Run upscale-audit ingest and build to measure it.",
         )
-    found: Film = _decode(marts, study, image_id, path, data, source)
-    return found
+    return _decode(marts, study, image_id, path, data, source)
 
 
 def _find_source(
     marts: Marts, image_id: str, model_id: str | None, inference_path: str | None
-) -> Any:
+) -> dict[str, Any] | None:
     role = "reference" if model_id is None else "restored"
     restored = (
         ""
@@ -110,7 +112,14 @@ def _find_folder(study: Study, model_id: str | None, inference_path: str | None)
     return own[0].folder(inference_path) if own else None
 
 
-def _decode(marts: Marts, study: Study, image_id: str, path: Any, data: bytes, source: Any) -> Any:
+def _decode(
+    marts: Marts,
+    study: Study,
+    image_id: str,
+    path: Path,
+    data: bytes,
+    source: Mapping[str, Any],
+) -> Film:
     parameters = study.ingest_parameters
     (size,) = marts.rows(
         f"select height_px, width_px from dim_images where image_id = {quote_text(image_id)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,10 +32,15 @@ from upscale_audit.analysis.explore.views import count_bins
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+    from bokeh.models import GlyphRenderer
 
+    from upscale_audit.analysis.explore.outlines import Line, NamedPlace
     from upscale_audit.analysis.explore.pixels import Film
     from upscale_audit.analysis.explore.quantities import Quantity
     from upscale_audit.analysis.explore.views import View
+
+    Layers = tuple[GlyphRenderer, GlyphRenderer, list[GlyphRenderer], list[GlyphRenderer]]
+    """Film, map, boxes and outlines of one figure."""
 
 
 ZOOM_BLOCKS = 12
@@ -49,7 +55,7 @@ class Films:
 
     Attributes
     ----------
-    figures : list
+    figures : list of bokeh.plotting.figure
         Of the reference and of the restored image.
     layout : object
         Both, side by side.
@@ -67,15 +73,15 @@ class Films:
         self._picked = ColumnDataSource({"left": [0], "right": [0], "top": [0], "bottom": [0]})
         self._cross = [Span(dimension=side, line_alpha=0.5) for side in ("height", "width")]
         self._films = [ColumnDataSource({"image": [], "dw": [], "dh": []}) for _ in range(2)]
-        self._layers: list[Any] = []
-        self.figures: list[Any] = []
+        self._layers: list[Layers] = []
+        self.figures: list[figure] = []
         for source in self._films:
             self._add_figure(source)
         pair = gridplot([self.figures], sizing_mode="stretch_width", toolbar_location="above")
         pair.spacing, pair.toolbar.logo = 14, None
         self.layout = column(pair, self._make_bar(), sizing_mode="stretch_width")
 
-    def _make_bar(self) -> Any:
+    def _make_bar(self) -> figure:
         """Make the map's scale, beside the figures: within one it would shrink the film."""
         bare = figure(height=52, toolbar_location=None, tools=[], x_range=(0, 1), y_range=(0, 1))
         bare.update(sizing_mode="stretch_width", min_border=0, outline_line_color=None)
@@ -95,7 +101,7 @@ class Films:
         bare.add_layout(self._bar)
         return bare
 
-    def _add_figure(self, source: Any) -> None:
+    def _add_figure(self, source: ColumnDataSource) -> None:
         plot = figure(
             x_range=self._x,
             y_range=self._y,
@@ -176,7 +182,7 @@ class Films:
         for plot in self.figures:
             plot.aspect_ratio = self._size[0] / self._size[1]
 
-    def show_outlines(self, lines: Any, names: Any) -> None:
+    def show_outlines(self, lines: Sequence[Line], names: Sequence[NamedPlace]) -> None:
         """Show where regions end, and their names: `analysis.explore.outlines.read_outlines`."""
         ends = zip(*lines, strict=True) if lines else ([] for _ in range(4))
         self._edges.data = dict(zip(("x1", "y1", "x2", "y2"), map(list, ends), strict=True))

@@ -56,7 +56,7 @@ class Quantity:
         0 between two directions, 1 for a block restored exactly, or 0 and more.
     is_flag : bool
         True or false: it has no range to brush.
-    descriptions : dict
+    descriptions : dict of str to str
         What the column says, by inference path: the comment of the warehouse.
     """
 
@@ -97,7 +97,7 @@ def read_quantities(marts: Marts) -> dict[str, Quantity]:
         " order by column_index"
     )
     components = {item["column_stem"]: item for item in marts.read_components()}
-    found: dict[Any, Any] = {}
+    found: dict[str, tuple[dict[str, str], str]] = {}
     for column in columns:
         stem, _, path = column["column_name"].rpartition("_")
         kind = column["data_type"].partition("(")[0]

@@ -6,8 +6,8 @@ import asyncio
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler
@@ -42,7 +42,7 @@ class Saved(RequestHandler):
         self._explorer = explorer
         self._question: Question | None = None
 
-    async def get(self, name: str) -> Any:
+    async def get(self, name: str) -> None:
         """Write the file."""
         words = {key: self.get_query_argument(key) for key in self.request.query_arguments}
         kind = name.rpartition(".")[2]
@@ -51,22 +51,24 @@ class Saved(RequestHandler):
         self.set_header("Content-Type", _TYPES[kind])
         self.set_header("Content-Disposition", f'attachment; filename="{name}"')
         if name == "answer.csv":
-            return await self._write_rows(words.get("sql", ""))
+            await self._write_rows(words.get("sql", ""))
+            return
         view = self._explorer.make_view(words)
         if name == "blocks.csv":
-            return await self._write_rows(spell_query(view))
-        if name == "blocks.sql":
-            return self.finish(spell_query(view) + ";\n")
-        if name in ("figure.png", "figure.svg"):
-            return self.finish(await self._draw(view, words, kind))
-        raise HTTPError(404)
+            await self._write_rows(spell_query(view))
+        elif name == "blocks.sql":
+            self.finish(spell_query(view) + ";\n")
+        elif name in ("figure.png", "figure.svg"):
+            self.finish(await self._draw(view, words, kind))
+        else:
+            raise HTTPError(404)
 
     def on_connection_close(self) -> None:
         """End the query of whoever has gone."""
         if self._question is not None:
             self._question.stop()
 
-    async def _draw(self, view: View, words: Any, kind: Any) -> Any:
+    async def _draw(self, view: View, words: Mapping[str, str], kind: str) -> str | bytes:
         """Draw the figure, without holding up whoever else looks."""
         explorer = self._explorer
         # Read here: the warehouse's connection is of this thread.
@@ -110,12 +112,12 @@ class Saved(RequestHandler):
             self.on_connection_close()
 
 
-def _spell_csv(rows: Iterable[Sequence[Any]]) -> str:
+def _spell_csv(rows: Iterable[Sequence[object]]) -> str:
     """Spell rows so that no text of them runs as a formula in a spreadsheet: docs/trust.md."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(map(_quieten, row) for row in rows)
     return text.getvalue()
 
 
-def _quieten(cell: Any) -> Any:
+def _quieten(cell: object) -> object:
     return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell

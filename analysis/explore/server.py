@@ -7,7 +7,7 @@ import base64
 import hashlib
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from bokeh.resources import Resources
@@ -23,6 +23,8 @@ from upscale_audit.analysis.explore.saving import Saved
 from upscale_audit.ingest.errors import StudyError
 
 if TYPE_CHECKING:
+    from tornado.httputil import HTTPHeaders, HTTPMessageDelegate, HTTPServerRequest
+
     from upscale_audit.ingest.study import Study
 
 
@@ -61,7 +63,7 @@ def serve(study: Study, port: int, say: Callable[[str], None]) -> None:
             server.io_loop.close()
 
 
-def make_server(explorer: Explorer, port: int) -> Any:
+def make_server(explorer: Explorer, port: int) -> BaseServer:
     """Make the server; it answers once its loop runs.
 
     Parameters
@@ -106,16 +108,19 @@ class _LocalApplication(BokehTornado):
     that asks for something shows in Origin or in Sec-Fetch-Site.
     """
 
-    def __init__(self, hosts: Any, *arguments: Any, **settings: Any) -> None:
+    def __init__(self, hosts: Iterable[str], *arguments: Any, **settings: Any) -> None:
         self._hosts = frozenset(hosts)
         super().__init__(*arguments, **settings)
 
-    def find_handler(self, request: Any, **settings: Any) -> Any:
-        if self._is_own(request):
-            return super().find_handler(request, **settings)
-        return self.get_handler_delegate(request, ErrorHandler, {"status_code": 403})
+    def find_handler(self, request: HTTPServerRequest, **settings: Any) -> HTTPMessageDelegate:
+        handler: HTTPMessageDelegate = (
+            super().find_handler(request, **settings)
+            if self._is_own(request)
+            else self.get_handler_delegate(request, ErrorHandler, {"status_code": 403})
+        )
+        return handler
 
-    def _is_own(self, request: Any) -> bool:
+    def _is_own(self, request: HTTPServerRequest) -> bool:
         origins = {None, *(f"http://{host}" for host in self._hosts)}
         return (
             request.headers.get("Host") in self._hosts
@@ -123,7 +128,7 @@ class _LocalApplication(BokehTornado):
             and request.headers.get("Sec-Fetch-Site") in (None, "none", "same-origin")
         )
 
-    def resources(self, absolute_url: Any = None) -> Any:
+    def resources(self, absolute_url: str | bool | None = None) -> Resources:
         """Bokeh's scripts from this server, whatever the environment asks for."""
         return Resources(mode="server", root_url="/", components=["bokeh", "bokeh-widgets"])
 
@@ -132,8 +137,8 @@ class _Policy(OutputTransform):
     """Headers of every answer: its own scripts run, nothing is loaded from elsewhere."""
 
     def transform_first_chunk(
-        self, status_code: int, headers: Any, chunk: bytes, finishing: bool
-    ) -> Any:
+        self, status_code: int, headers: HTTPHeaders, chunk: bytes, finishing: bool
+    ) -> tuple[int, HTTPHeaders, bytes]:
         scripts = " ".join(
             f"'sha256-{base64.b64encode(hashlib.sha256(script).digest()).decode()}'"
             for script in _INLINE_SCRIPT.findall(chunk)

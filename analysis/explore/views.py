@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -92,7 +92,7 @@ def spell_block_query(view: View, block: tuple[int, int]) -> str:
     )
 
 
-def _spell_place(view: View) -> Any:
+def _spell_place(view: View) -> str:
     return "where " + spell_names(view.model_id, view.image_id)
 
 
