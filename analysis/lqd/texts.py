@@ -36,6 +36,11 @@ def get_texts(language: str, package: str = "upscale_audit.analysis.lqd") -> dic
     package : str
         Whose words: it holds ``texts_en.json`` and ``texts_ja.json``.
 
+    Returns
+    -------
+    dict
+        Texts, and lists or dictionaries of texts that belong together.
+
     Raises
     ------
     StudyError
