@@ -30,7 +30,11 @@ from upscale_audit.restore.restorers import Restorer, load_network, prepare_rest
 from upscale_audit.restore.shelf import Shelf
 
 if TYPE_CHECKING:
+    from upscale_audit.ingest.pairing import RefusedName
     from upscale_audit.ingest.study import Model, Study
+
+    Shelves = Mapping[tuple[str, str], Shelf]
+    """By model_id and inference path."""
 
 
 @dataclass(frozen=True)
@@ -197,15 +201,15 @@ def restore_study(
 
 def _report(
     references: Mapping[str, Path],
-    refused: Sequence[Any],
+    refused: Sequence[RefusedName],
     inputs: Mapping[str, str],
     unreadable: dict[str, str],
-    shelves: Any,
+    shelves: Shelves,
     tasks: Sequence[Task],
-    rejects: Any,
+    rejects: Mapping[tuple[str, str], Mapping[str, str]],
 ) -> RestoreReport:
     whys = unreadable | {name: why for shelf in rejects.values() for name, why in shelf.items()}
-    named = {name.name: name.detail for name in refused}
+    named = {reject.name: reject.detail for reject in refused}
     return RestoreReport(
         made=len(tasks) - sum(map(len, rejects.values())),
         kept=len(shelves) * len(inputs) - len(tasks),
@@ -271,7 +275,7 @@ def _plan(
     references: Mapping[str, Path],
     inputs: Mapping[str, str],
     restorers: Mapping[str, Restorer],
-    shelves: Any,
+    shelves: Shelves,
 ) -> list[Task]:
     """List what is not on its shelf, the longest work first so that the cores end together."""
     tasks = []
@@ -299,20 +303,20 @@ def _plan(
 
 
 def _carry_out(
-    tasks: Sequence[Task], workers: int, shelves: Any, progress: Callable[..., None] | None
-) -> Any:
+    tasks: Sequence[Task], workers: int, shelves: Shelves, progress: Callable[..., None] | None
+) -> dict[tuple[str, str], dict[str, str]]:
     """Shelve each image as it comes; gives the refused ones, by shelf and image_id."""
-    rejects: dict[Any, dict[Any, Any]] = {key: {} for key in shelves}
+    rejects: dict[tuple[str, str], dict[str, str]] = {key: {} for key in shelves}
     work, done = sum(task.cost for task in tasks), 0.0
     try:
         results = _run_tasks(tasks, workers)
         for number, result in enumerate(results, start=1):
             task = result.task
             key = (task.model_id, task.inference_path)
-            if result.reject is None:
+            if result.data is not None:
                 shelves[key].put(task.image_id, task.input_sha256, result.data)
             else:
-                rejects[key][task.image_id] = result.reject
+                rejects[key][task.image_id] = str(result.reject)
             done += task.cost
             if progress is not None:
                 label = f"{number}/{len(tasks)} images, last {_name_task(task)}"
