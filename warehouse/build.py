@@ -135,9 +135,14 @@ class Inputs:
     readings: CompanionFolder
     frozen: Frozen
     measured: Measured
-    composites: dict
-    model_facts: list
-    recipe: dict
+    composites: dict[str, list[str]]
+    model_facts: list[dict[str, Any]]
+    recipe: dict[str, Any]
+
+    @property
+    def companions(self) -> tuple[CompanionFolder, ...]:
+        """What lies beside the raw folder."""
+        return self.hyra, self.phantoms, self.readings
 
     @property
     def recipe_sha256(self) -> str:
@@ -246,8 +251,9 @@ def _is_published(study: Study, inputs: Inputs) -> bool:
 def _describe(
     study: Study, inputs: Inputs, files: Mapping[str, str], sizes: Mapping[str, int]
 ) -> dict[str, Any]:
-    companions = (inputs.hyra, inputs.phantoms, inputs.readings)
-    return describe_warehouse(study, files, sizes, inputs.recipe, inputs.manifest, companions)
+    return describe_warehouse(
+        study, files, sizes, inputs.recipe, inputs.manifest, inputs.companions
+    )
 
 
 def _read_axis(path: Path) -> dict[str, Any]:
@@ -273,9 +279,8 @@ def create_raw(database: Path, study: Study, inputs: Inputs, manifest: RawManife
     added = set(manifest["block_shards"])
     carried = [name for name in inputs.manifest["block_shards"] if name not in added]
     create_raw_views(database, study, manifest, carried)
-    create_companion_views(database, inputs.hyra)
-    create_companion_views(database, inputs.phantoms)
-    create_companion_views(database, inputs.readings)
+    for companion in inputs.companions:
+        create_companion_views(database, companion)
     create_frozen_tables(database, inputs.frozen)
     create_measured_table(database, inputs.measured)
     create_composites(database, study, inputs.composites)

@@ -174,8 +174,6 @@ def create_raw_views(
                 create_block_view(connection, raw, table, manifest["block_shards"])
             elif table in SHARDED:
                 _create_sharded(connection, table, raw, list_shards(manifest, table))
-            elif f"{table}/{table}.parquet" not in manifest["files"]:
-                create_empty_table(connection, table)  # ingest before this version wrote none
             else:
                 create_file_view(connection, table, raw / table / f"{table}.parquet")
         create_block_view(connection, raw, CARRIED_BLOCKS, carried_shards)
