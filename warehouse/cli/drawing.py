@@ -30,6 +30,7 @@ from upscale_audit.warehouse.cli.options import (
     add_check,
     add_command,
     load_extra,
+    read_count,
 )
 from upscale_audit.warehouse.cli.progress import Progress, say
 
@@ -92,10 +93,12 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     summary = "draw the images a model restored worst"
     worst = add_command(commands, "worst", _draw_worst, summary, example)
     worst.add_argument("model", metavar="MODEL_ID", help="as in the study file")
-    worst.add_argument("--count", type=int, default=12, help="images (default: 12)")
+    worst.add_argument("--count", type=read_count, default=12, help="images (default: 12)")
     for command in (one, worst):
-        command.add_argument("--path", choices=INFERENCE_PATHS, default="notta")
-        command.add_argument("--lang", choices=LANGUAGES, default="en")
+        command.add_argument(
+            "--path", choices=INFERENCE_PATHS, default="notta", help="(default: notta)"
+        )
+        command.add_argument("--lang", choices=LANGUAGES, default="en", help="(default: en)")
         add_check(command)
 
 

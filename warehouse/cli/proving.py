@@ -105,8 +105,16 @@ def _add_certify(commands: argparse._SubParsersAction) -> None:
         help="for files of more than 8 bits: two values (--window 0 65535), dicom, or percentiles"
         " and two of them, of each LR image",
     )
-    certify.add_argument("--pairing", choices=PAIRING_RULES, default="suffix")
-    certify.add_argument("--out", type=Path, default=Path("certificate"), metavar="DIR")
+    certify.add_argument(
+        "--pairing", choices=PAIRING_RULES, default="suffix", help="(default: suffix)"
+    )
+    certify.add_argument(
+        "--out",
+        type=Path,
+        default=Path("certificate"),
+        metavar="DIR",
+        help="for the certificate (default: certificate)",
+    )
     certify.add_argument("--no-maps", dest="maps", action="store_false", help="draw no maps")
     certify.set_defaults(run=_certify)
     summary = "change restored images as little as the LR images demand"
@@ -119,9 +127,13 @@ def _add_certify(commands: argparse._SubParsersAction) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     mend.add_argument("--lr", type=Path, required=True, metavar="DIR", help="the LR images")
-    mend.add_argument("--restored", type=Path, required=True, metavar="DIR")
+    mend.add_argument(
+        "--restored", type=Path, required=True, metavar="DIR", help="what was made of them"
+    )
     mend.add_argument("--rule", choices=LR_RULES, required=True, help="how the LR images were made")
-    mend.add_argument("--pairing", choices=PAIRING_RULES, default="suffix")
+    mend.add_argument(
+        "--pairing", choices=PAIRING_RULES, default="suffix", help="(default: suffix)"
+    )
     mend.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the new images")
     mend.set_defaults(run=_repair)
 

@@ -4,6 +4,7 @@ import argparse
 import errno
 import importlib.metadata
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -132,9 +133,53 @@ def test_a_reader_that_has_enough_ends_a_command_without_a_word(tmp_path):
     assert "BrokenPipe" not in said
 
 
+PROGRAM = f"{sys.executable} -m upscale_audit.warehouse.cli"
+
+
+@pytest.fixture
+def lists(tmp_path):
+    """Give the words that hold a folder against a list: some rows, or more than a buffer takes."""
+
+    def write(count):
+        lines = (f"{'0' * 64}  {number:05d}.png\n" for number in range(count))
+        (tmp_path / "SHA256SUMS").write_text("".join(lines))
+        return f"check-hashes {tmp_path}/SHA256SUMS --folder {tmp_path}"
+
+    return write
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("count", [3, 5000])
+def test_output_that_is_not_taken_is_one_line(lists, count, unbuffered):
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    command = f"{PROGRAM} {lists(count)} > /dev/full"
+    done = subprocess.run(
+        ["sh", "-c", command], capture_output=True, text=True, env=environment, check=False
+    )
+    said = [line for line in done.stderr.splitlines() if line.startswith("upscale-audit: ")]
+    assert done.returncode == 1
+    assert said == [
+        "upscale-audit: cannot write to standard output: No space left on device; free some space"
+        " where it goes, or send it elsewhere"
+    ]
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_caller_that_closed_a_stream_is_served(lists, closed):
+    command = f"{PROGRAM} {lists(3)} {closed}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert ("missing,00002.png" in done.stdout) == (">&-" not in closed.split())
+    assert ("0 matched" in done.stderr) == ("2>&-" not in closed)
+    assert "Traceback" not in done.stderr
+
+
 def test_a_wrong_command_line_exits_with_2(capsys):
     assert run_cli(capsys, "ingest")[0] == 2
     assert run_cli(capsys, "ingest", "study.toml", "--workers", "0")[0] == 2
+    assert run_cli(capsys, "worst", "study.toml", "m", "--count", "0")[0] == 2
     assert run_cli(capsys, "export", "study.toml", "--labels", "fr")[0] == 2
     assert run_cli(capsys, "figures", "study.toml", "--lang", "fr")[0] == 2
 
