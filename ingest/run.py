@@ -147,6 +147,10 @@ def ingest_study(
     is written last.
     """
     with locked(study.output, "ingest or build"):
+        if study.raw.exists() and not study.raw.is_dir():
+            raise StudyError(
+                f"{study.raw} is a file; move it away, or name another folder as [study] output"
+            )
         pairing = pair_study(study) if study.references else Pairing({}, (), ())
         masks = _name_masks(study, pairing)
         sources = _list_beside(study, masks)

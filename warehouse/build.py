@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -9,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import duckdb
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file, hash_json, locked, sync
@@ -192,6 +195,7 @@ def build_warehouse(
     database = study.output / f".{study.warehouse.name}.next"
     check_marts(PROJECT)
     with locked(study.output, "ingest or build"), saying_database_errors(database):
+        _check_own(study)
         inputs = read_inputs(study)
         if _is_published(study, inputs):
             _end(study, database)
@@ -215,6 +219,19 @@ def build_warehouse(
             reason=job.growth.reason,
             resumed=job.left is not None,
         )
+
+
+def _check_own(study: Study) -> None:
+    """Refuse to replace a file that no build published."""
+    if not study.warehouse.exists() or (study.output / WAREHOUSE_MANIFEST).is_file():
+        return
+    with contextlib.suppress(StudyError, duckdb.Error), open_warehouse(study.warehouse) as opened:
+        opened.sql("select table_name, grain from dim_tables limit 1").fetchall()
+        return
+    raise StudyError(
+        f"{study.warehouse} is there, and no build published it: move it away, or name another"
+        " folder as [study] output"
+    )
 
 
 def _clear(study: Study, database: Path) -> None:

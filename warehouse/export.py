@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import canonical_json, locked, sync
+from upscale_audit.ingest.manifests import MANIFEST
 from upscale_audit.ingest.plain_paths import plain_path
 from upscale_audit.warehouse.connect import (
     THREADS,
@@ -112,6 +113,7 @@ def export_tables(
         locked(study.output, "ingest, build or export"),
         saying_database_errors(study.warehouse),
     ):
+        _check_own(study, folder)
         checked = check_warehouse(study, check)
         shutil.rmtree(fresh, ignore_errors=True)
         try:
@@ -143,6 +145,17 @@ def export_tables(
             shutil.rmtree(study.output / ".exports.spill", ignore_errors=True)
     size = sum(manifest["bytes"][name] for name in files)
     return ExportReport(folder, len(files), size, manifest["merkle_root"])
+
+
+def _check_own(study: Study, folder: Path) -> None:
+    """Refuse to replace a folder of somebody's, which has nothing of what an export signs."""
+    signed = (study.output / EXPORTS_MANIFEST, folder / MANIFEST, folder / "SHA256SUMS")
+    is_empty = folder.is_dir() and not any(folder.iterdir())
+    if folder.exists() and not is_empty and not any(path.is_file() for path in signed):
+        raise StudyError(
+            f"{folder} is there, and no export wrote it, which replaces it as a whole: move it"
+            " away, or name another folder as [study] output"
+        )
 
 
 def _list_arguments(tables: Any, labels: str, has_floats: bool) -> list[Any]:

@@ -253,6 +253,15 @@ def test_an_undeclared_path_is_no_missing_file(tiny_study, read_rows):
 
 
 @pytest.mark.usefixtures("bound_by_permissions")
+def test_a_file_where_raw_belongs_is_named(tiny_study):
+    study = tiny_study.load()
+    study.raw.parent.mkdir(parents=True, exist_ok=True)
+    study.raw.write_text("mine")
+    with pytest.raises(StudyError, match="raw is a file; move it away, or name another folder as"):
+        ingest_study(study, workers=1)
+    assert study.raw.read_text() == "mine"
+
+
 def test_an_unreadable_file_is_a_reject_and_an_unreadable_folder_an_error(tiny_study):
     study = tiny_study.load()
     (tiny_study.folder("alpha", "tta") / "a.png").chmod(0)

@@ -457,6 +457,39 @@ def test_a_warehouse_that_is_no_database_is_an_error_that_names_the_repair(small
     build_warehouse(small_study)
 
 
+@pytest.mark.parametrize("is_database", [True, False])
+def test_a_warehouse_that_no_build_published_is_left_to_its_owner(tiny_study, is_database):
+    study = tiny_study.load()
+    ingest_study(study, workers=1)
+    if is_database:
+        with duckdb.connect(str(study.warehouse)) as connection:
+            connection.sql("create table mine as select 42 as answer")
+    else:
+        study.warehouse.write_bytes(b"no database")
+    before = study.warehouse.read_bytes()
+    with pytest.raises(StudyError, match="no build published it: move it away, or name another"):
+        build_warehouse(study)
+    assert study.warehouse.read_bytes() == before
+
+
+def test_exports_that_no_export_wrote_are_left_to_their_owner(small_study):
+    exports = small_study.output / "exports"
+    shutil.rmtree(exports)
+    (small_study.output / "exports.manifest.json").unlink()
+    exports.mkdir()
+    (exports / "mine.txt").write_text("mine")
+    with pytest.raises(StudyError, match="no export wrote it, which replaces it as a whole: move"):
+        export_tables(small_study)
+    assert [path.name for path in exports.iterdir()] == ["mine.txt"]
+    (exports / "mine.txt").unlink()
+    export_tables(small_study, ["dim_models"])
+    # What it wrote itself it replaces, with what lies there besides.
+    (small_study.output / "exports.manifest.json").unlink()
+    (exports / "mine.txt").write_text("mine")
+    export_tables(small_study, ["dim_models"])
+    assert not (exports / "mine.txt").exists()
+
+
 def test_a_file_of_a_later_duckdb_is_not_called_damaged(tmp_path):
     error = duckdb.IOException("Trying to read a database file with version number 99, but ...")
     said = explain(tmp_path / "w.duckdb", error)
