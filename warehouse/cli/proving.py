@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from upscale_audit.ingest.errors import StudyError
+from upscale_audit.ingest.files import writing
 from upscale_audit.ingest.restorers import LR_RULES
 from upscale_audit.ingest.stated_window import parse_window
 from upscale_audit.ingest.study import MODEL_ID_PATTERN, PAIRING_RULES, load_study
@@ -166,7 +167,7 @@ def _certify(options: argparse.Namespace) -> int:
         if not folder.is_dir():
             raise StudyError(f"no folder {folder}: name one that holds images")
     window = options.window and parse_window(_spell_window(options.window))
-    with Progress("certify", "images") as progress:
+    with Progress("certify", "images") as progress, writing(options.out, "--out"):
         found = certify(
             options.lr.resolve(),
             {model: folder.resolve() for model, folder in restored.items()},
@@ -189,7 +190,7 @@ def _repair(options: argparse.Namespace) -> int:
     for folder in (options.lr, options.restored):
         if not folder.is_dir():
             raise StudyError(f"no folder {folder}: name one that holds images")
-    with Progress("repair", "images") as progress:
+    with Progress("repair", "images") as progress, writing(options.out, "--out"):
         verdicts = repair(
             options.lr.resolve(),
             options.restored.resolve(),

@@ -1,8 +1,10 @@
 """Certificates: what they say of images of known truth, and of what cannot be judged."""
 
 import csv
+import errno
 import io
 import json
+import os
 import re
 
 import cv2
@@ -155,6 +157,18 @@ def test_what_cannot_be_judged_says_why(folders):
     found = judge(folders)
     assert found.counts == {"not_judged": 2}
     assert "lr file: bit_depth" in by_name(found)["b"].detail
+
+
+@pytest.mark.parametrize("command", [("certify",), ("repair", "--rule", "antialiased")])
+def test_a_place_that_cannot_be_written_is_named(folders, tmp_path, capsys, monkeypatch, command):
+    def refuse(source, target):
+        raise PermissionError(errno.EACCES, "Permission denied", str(target))
+
+    monkeypatch.setattr(os, "replace", refuse)
+    lr, restored, out = folders / "lr", folders / "restored", tmp_path / "shut" / "out"
+    assert run(*command, "--lr", lr, "--restored", restored, "--out", out) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert re.match(r"upscale-audit: cannot write to .*Permission denied; .* folder as --out", said)
 
 
 def test_where_nothing_is_judged_the_command_fails(folders, capsys):
