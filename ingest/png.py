@@ -12,9 +12,11 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from isal import isal_zlib
 from numba import njit
 
 from upscale_audit.ingest.errors import RejectedFileError, require_sound
@@ -228,7 +230,7 @@ def _walk(view: memoryview) -> Iterator[tuple[bytes, memoryview]]:
 
 
 def _check_crc(covered: memoryview, stored: bytes | memoryview, kind: bytes) -> None:
-    good = zlib.crc32(covered).to_bytes(4, "big") == stored
+    good = isal_zlib.crc32(covered).to_bytes(4, "big") == stored
     require_sound(good, f"CRC of chunk {_spell(kind)}", "bad_checksum")
 
 
@@ -270,12 +272,36 @@ def _list_passes(header: Header) -> list[tuple[int, int]]:
 
 
 def _inflate(header: Header) -> npt.NDArray[np.uint8]:
-    """Inflate the pixel stream to exactly the bytes that the header promises."""
+    """Inflate the pixel stream to exactly the bytes that the header promises.
+
+    Notes
+    -----
+    ISA-L does in a third of zlib's time what is sound: as many bytes as promised, an end, and their
+    Adler-32. Of all else zlib says what it is. Only one thing passes that zlib refuses: a code of
+    distances with gaps that no pixel meets.
+    """
     expected = sum(rows * (1 + _row_bytes(header, cols)) for rows, cols in _list_passes(header))
-    unpacker = zlib.decompressobj()
+    data = b"".join(header.data)
     try:
-        stream = unpacker.decompress(b"".join(header.data), expected)
-        surplus = b"" if unpacker.eof else unpacker.decompress(unpacker.unconsumed_tail, 1)
+        stream, surplus, has_ended = _inflate_by(isal_zlib, data, expected)
+        is_sound = has_ended and not surplus and len(stream) == expected
+    except isal_zlib.error:  # type: ignore[misc]  # its stub gives an instance
+        is_sound = False
+    return np.frombuffer(stream if is_sound else _inflate_by_zlib(data, expected), np.uint8)
+
+
+def _inflate_by(library: ModuleType, data: bytes, expected: int) -> tuple[bytes, bytes, bool]:
+    """Inflate so many bytes and look for one more; whether the stream ends after them."""
+    unpacker = library.decompressobj()
+    stream = unpacker.decompress(data, expected)
+    surplus = b"" if unpacker.eof else unpacker.decompress(unpacker.unconsumed_tail, 1)
+    return stream, surplus, unpacker.eof
+
+
+def _inflate_by_zlib(data: bytes, expected: int) -> bytes:
+    """Inflate once more, and name the fault."""
+    try:
+        stream, surplus, has_ended = _inflate_by(zlib, data, expected)
     except zlib.error as error:
         if "Error -4" in str(error):  # Z_MEM_ERROR
             raise MemoryError(str(error)) from None
@@ -284,8 +310,8 @@ def _inflate(header: Header) -> npt.NDArray[np.uint8]:
     found = f"pixel data of {len(stream)} bytes where {expected} are promised"
     require_sound(len(stream) == expected, found, "truncated")
     require_sound(not surplus, f"pixel data of more than the {expected} bytes that are promised")
-    require_sound(unpacker.eof, "pixel data without their end", "truncated")
-    return np.frombuffer(stream, np.uint8)
+    require_sound(has_ended, "pixel data without their end", "truncated")
+    return stream
 
 
 def _unfilter(

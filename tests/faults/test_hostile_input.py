@@ -1,9 +1,9 @@
 """Hostile files, names and study files: refused or measured, never obeyed. More: campaign."""
 
+import functools
 import hashlib
 import os
 import random
-import zlib
 from collections import Counter
 
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from tests.faults import campaign, hostile, kinds
 from tests.faults.common import Failure, Fresh, attempt
 from tests.faults.records import Record, hash_code
+from upscale_audit.ingest import png
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import locked
 from upscale_audit.ingest.images import decode_image
@@ -125,11 +126,15 @@ def test_strangers_in_the_raw_folder_are_passed_over(tmp_path, generator):
 
 def test_a_decoder_without_memory_is_no_damaged_file(monkeypatch, generator):
     class Unpacker:
+        def __init__(self, error):
+            self.error = error
+
         def decompress(self, *_):
-            raise zlib.error("Error -4 while decompressing data")
+            raise self.error("Error -4 while decompressing data")
 
     data = hostile.encode("PNG", generator)
-    monkeypatch.setattr("upscale_audit.ingest.png.zlib.decompressobj", Unpacker)
+    for library in (png.isal_zlib, png.zlib):
+        monkeypatch.setattr(library, "decompressobj", functools.partial(Unpacker, library.error))
     with pytest.raises(MemoryError):
         decode_image(data, ".png", 10**6, "reduce")
 

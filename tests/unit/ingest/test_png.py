@@ -1,5 +1,6 @@
 """Decoding PNG: every kind against Pillow, and nothing half read."""
 
+import functools
 import io
 import itertools
 import struct
@@ -238,10 +239,9 @@ def test_a_stream_that_is_none_is_refused():
 
 def test_no_more_is_unpacked_than_the_header_promises(monkeypatch):
     asked = []
-    unpacker = zlib.decompressobj
 
     class Watched:
-        def __init__(self):
+        def __init__(self, unpacker):
             self.inner = unpacker()
 
         def decompress(self, data, most):
@@ -251,10 +251,40 @@ def test_no_more_is_unpacked_than_the_header_promises(monkeypatch):
         def __getattr__(self, name):
             return getattr(self.inner, name)
 
-    monkeypatch.setattr(png.zlib, "decompressobj", Watched)
+    for library in (png.zlib, png.isal_zlib):
+        unpacker = library.decompressobj
+        monkeypatch.setattr(library, "decompressobj", functools.partial(Watched, unpacker))
     bomb = pack(GREY.shape, 8, 0, bytes(10_000_000))
     assert "more than" in refuse(bomb)[1]
-    assert asked == [13 * 22, 1]
+    assert asked == [13 * 22, 1] * 2  # once more to name the fault
+
+
+def test_every_byte_that_is_changed_has_zlibs_word(monkeypatch):
+    packed = zlib.compress(grey_lines())
+    for place in range(len(packed)):
+        damaged = bytearray(packed)
+        damaged[place] ^= 1 << place % 8
+        header = png.Header(21, 13, 8, 0, False, {}, 1, (memoryview(bytes(damaged)),))
+        with monkeypatch.context() as patch:
+            patch.setattr(png, "isal_zlib", zlib)
+            by_zlib = _outcome(header)
+        assert _outcome(header) == by_zlib, place
+
+
+def _outcome(header):
+    try:
+        return png.decode_samples(header).tobytes()
+    except RejectedFileError as error:
+        return error.code, error.detail
+
+
+def test_what_only_zlib_inflates_is_read(monkeypatch):
+    class Refusing:
+        def decompress(self, *_):
+            raise png.isal_zlib.error("none of it")
+
+    monkeypatch.setattr(png.isal_zlib, "decompressobj", Refusing)
+    np.testing.assert_array_equal(read(pack(GREY.shape, 8, 0, grey_lines())), GREY)
 
 
 def test_a_profile_is_unpacked_and_a_damaged_one_is_given_as_stored():
