@@ -114,8 +114,11 @@ class ImageProfile:
         return tuple(tuple(map(filter_moments, scales)) for scales in self.pyramids)
 
     @cached_property
-    def energies(self) -> dict[int, float]:
-        """FSDS's energy of this image as a reference, by the planes compared; filled then."""
+    def scaled(self) -> dict[int, tuple[tuple[npt.NDArray[np.complex128], ...], float]]:
+        """FSDS's spectra and energy of this image as a reference, by the planes compared.
+
+        Filled when it is first compared.
+        """
         return {}
 
     @cached_property

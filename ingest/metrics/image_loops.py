@@ -21,6 +21,8 @@ _DB2_THIRD = 0.12940952255126037
 # sRGB to CIE XYZ and its D65 white, the numbers of kornia and scikit-image.
 _WHITE = (0.95047, 1.0, 1.08883)
 jit = njit(cache=True, nogil=True, error_model="numpy")
+_FLUSH, _LANES = 512, 32
+"""Sums of so many squares up to 2040**2 fit in 32 bits; sums that are taken at once."""
 SIDE_BY_SIDE = 8
 """Lines that `sum_side_by_side` sums."""
 
@@ -133,19 +135,32 @@ def sum_laplacian(padded):
         Sums of L, L**2 and ``|L|`` over M x N pixels, L = 3x3 sum - 9 y (dn, dn2, dn).
     """
     rows, cols = padded.shape[0] - 2, padded.shape[1] - 2
-    column = np.empty(cols + 2, np.int32)
-    total, total_sq, magnitude = np.int64(0), np.int64(0), np.int64(0)
+    column = np.empty(cols + 2, np.int16)
+    sums, totals = np.zeros((3, cols), np.int32), np.zeros(3, np.int64)
     for row in range(rows):
         upper, here, lower = padded[row], padded[row + 1], padded[row + 2]
         for col in range(cols + 2):
-            column[col] = np.int32(upper[col]) + np.int32(here[col]) + np.int32(lower[col])
+            column[col] = np.int16(upper[col]) + np.int16(here[col]) + np.int16(lower[col])
         for col in range(cols):
             box = column[col] + column[col + 1] + column[col + 2]
             value = np.int32(box - 9 * np.int32(here[col + 1]))
-            total += value
-            total_sq += np.int64(value * value)
-            magnitude += abs(value)
-    return total, total_sq, magnitude
+            sums[0, col] += value
+            sums[1, col] += value * value
+            sums[2, col] += abs(value)
+        if row % _FLUSH == _FLUSH - 1 or row == rows - 1:
+            _flush(sums, totals)
+    return totals[0], totals[1], totals[2]
+
+
+@jit
+def _flush(sums, totals):
+    """Add each line of 32-bit sums to its total, and begin anew."""
+    for number in range(totals.size):
+        line, total = sums[number], np.int64(0)
+        for col in range(line.size):
+            total += line[col]
+        totals[number] += total
+    sums[:] = 0
 
 
 @jit
@@ -163,15 +178,18 @@ def sum_noise_mask(grey):
         Sum of ``|I * K|``, dn, K = [1 -2 1; -2 4 -2; 1 -2 1].
     """
     rows, cols = grey.shape
-    curve = np.empty(cols, np.int32)
-    total = np.int64(0)
+    curve = np.empty(cols, np.int16)
+    sums, totals = np.zeros((1, cols - 2), np.int32), np.zeros(1, np.int64)
+    magnitude = sums[0]
     for row in range(rows - 2):
         upper, here, lower = grey[row], grey[row + 1], grey[row + 2]
         for col in range(cols):
-            curve[col] = np.int32(upper[col]) - 2 * np.int32(here[col]) + np.int32(lower[col])
+            curve[col] = np.int16(upper[col]) - 2 * np.int16(here[col]) + np.int16(lower[col])
         for col in range(cols - 2):
-            total += abs(curve[col] - 2 * curve[col + 1] + curve[col + 2])
-    return total
+            magnitude[col] += abs(curve[col] - 2 * curve[col + 1] + curve[col + 2])
+        if row % _FLUSH == _FLUSH - 1 or row == rows - 3:
+            _flush(sums, totals)
+    return totals[0]
 
 
 @jit
@@ -190,13 +208,16 @@ def count_gradients(padded, threshold):
     int
     """
     square = np.empty(padded.shape[1] - 2, np.int32)
-    work = np.empty((2, padded.shape[1]), np.int32)
-    count = np.int64(0)
+    work = np.empty((2, padded.shape[1]), np.int16)
+    limit = np.int32(math.floor(threshold))  # the squares are whole
+    sums, totals = np.zeros((1, square.size), np.int32), np.zeros(1, np.int64)
+    counts = sums[0]
     for row in range(padded.shape[0] - 2):
         _square_gradient(padded[row], padded[row + 1], padded[row + 2], work, square)
         for col in range(square.size):
-            count += 1 if square[col] > threshold else 0
-    return count
+            counts[col] += square[col] > limit
+    _flush(sums, totals)
+    return totals[0]
 
 
 @jit
@@ -238,7 +259,7 @@ def sum_gradients(padded, floor):
         Summed in raster order.
     """
     square = np.empty(padded.shape[1] - 2, np.int32)
-    work = np.empty((2, padded.shape[1]), np.int32)
+    work = np.empty((2, padded.shape[1]), np.int16)
     total = 0.0
     for row in range(padded.shape[0] - 2):
         _square_gradient(padded[row], padded[row + 1], padded[row + 2], work, square)
@@ -252,12 +273,12 @@ def _square_gradient(upper, here, lower, work, square):
     """Square the unnormalised Sobel gradient along one row; `work` is scratch."""
     smooth, slope = work[0], work[1]
     for col in range(smooth.size):
-        above, below = np.int32(upper[col]), np.int32(lower[col])
-        smooth[col] = above + 2 * np.int32(here[col]) + below
-        slope[col] = below - above
+        smooth[col] = np.int16(upper[col]) + 2 * np.int16(here[col]) + np.int16(lower[col])
+    for col in range(smooth.size):
+        slope[col] = np.int16(lower[col]) - np.int16(upper[col])
     for col in range(square.size):
-        across = smooth[col + 2] - smooth[col]
-        down = slope[col] + 2 * slope[col + 1] + slope[col + 2]
+        across = np.int32(smooth[col + 2]) - np.int32(smooth[col])
+        down = np.int32(slope[col]) + 2 * np.int32(slope[col + 1]) + np.int32(slope[col + 2])
         square[col] = across * across + down * down
 
 
@@ -279,21 +300,46 @@ def sum_steps_by_line(grey):
     rows, cols = grey.shape
     down, down_sq = np.zeros(rows - 1, np.int64), np.zeros(rows - 1, np.int64)
     across, across_sq = np.zeros(cols - 1, np.int64), np.zeros(cols - 1, np.int64)
+    sums, squares = np.zeros(cols - 1, np.int32), np.zeros(cols - 1, np.int32)
+    lanes = np.empty((2, _LANES), np.int32)
     for row in range(rows):
         line = grey[row]
         for col in range(cols - 1):
             step = np.int32(line[col + 1]) - np.int32(line[col])
-            across[col] += abs(step)
-            across_sq[col] += step * step
+            sums[col] += abs(step)
+            squares[col] += step * step
+        if row % _FLUSH == _FLUSH - 1 or row == rows - 1:
+            across += sums
+            across_sq += squares
+            sums[:] = 0
+            squares[:] = 0
         if row + 1 < rows:
-            below = grey[row + 1]
-            total, total_sq = np.int64(0), np.int64(0)
-            for col in range(cols):
-                step = np.int32(below[col]) - np.int32(line[col])
-                total += abs(step)
-                total_sq += step * step
-            down[row], down_sq[row] = total, total_sq
+            down[row], down_sq[row] = _sum_steps(line, grey[row + 1], lanes)
     return down, down_sq, across, across_sq
+
+
+@jit
+def _sum_steps(upper, lower, lanes):
+    """Sum absolute and squared steps between two rows; `lanes` is scratch."""
+    total, total_sq = np.int64(0), np.int64(0)
+    for first in range(0, upper.size, _FLUSH * _LANES):
+        last = min(first + _FLUSH * _LANES, upper.size)
+        whole = first + (last - first) // _LANES * _LANES
+        lanes[:] = 0
+        for begin in range(first, whole, _LANES):
+            above, below = upper[begin : begin + _LANES], lower[begin : begin + _LANES]
+            for place in range(_LANES):
+                step = np.int32(below[place]) - np.int32(above[place])
+                lanes[0, place] += abs(step)
+                lanes[1, place] += step * step
+        for col in range(whole, last):
+            step = np.int32(lower[col]) - np.int32(upper[col])
+            lanes[0, 0] += abs(step)
+            lanes[1, 0] += step * step
+        for place in range(_LANES):
+            total += lanes[0, place]
+            total_sq += lanes[1, place]
+    return total, total_sq
 
 
 @jit
@@ -632,16 +678,58 @@ def sum_shares(spectrum, lowest, noise):
         Summed row by row.
     """
     rows, cols = spectrum.shape
-    power = np.empty(cols)
-    total = np.zeros(cols)
-    for row in range(rows):
-        line = spectrum[row]
-        band = 0.0
-        for col in range(cols):
-            power[col] = line[col].real ** 2 + line[col].imag ** 2 + noise
-        for col in range(lowest, cols):
-            band += power[col]
-        scale = (cols - lowest) / band
-        for col in range(cols):
-            total[col] += power[col] * scale
+    powers, total = np.empty((SIDE_BY_SIDE, cols)), np.zeros(cols)
+    band, totals = np.zeros((SIDE_BY_SIDE, cols - lowest)), np.empty(SIDE_BY_SIDE)
+    for first in range(0, rows, SIDE_BY_SIDE):
+        count = min(SIDE_BY_SIDE, rows - first)
+        for place in range(count):
+            line, power = spectrum[first + place], powers[place]
+            for col in range(cols):
+                power[col] = line[col].real ** 2 + line[col].imag ** 2 + noise
+            band[place] = power[lowest:]
+        sum_side_by_side(band, totals)
+        for place in range(count):
+            power, scale = powers[place], (cols - lowest) / totals[place]
+            for col in range(cols):
+                total[col] += power[col] * scale
     return total
+
+
+@jit
+def take_medians(values, reach):
+    """Median of each value and as many on either side, the line mirrored at its ends.
+
+    Parameters
+    ----------
+    values : (L,) float64 array
+        Without NaN.
+    reach : int
+        Below L.
+
+    Returns
+    -------
+    (L,) float64 array
+    """
+    count = 2 * reach + 1
+    wide = np.empty(values.size + 2 * reach)
+    wide[reach : reach + values.size] = values
+    for step in range(1, reach + 1):
+        wide[reach - step] = values[step]
+        wide[reach + values.size - 1 + step] = values[values.size - 1 - step]
+    window, medians = np.full(count, np.inf), np.empty(values.size)
+    for place in range(wide.size):
+        entering, at = wide[place], count - 1
+        if place >= count:  # what leaves makes room
+            at = 0
+            while window[at] < wide[place - count]:
+                at += 1
+        while at + 1 < count and window[at + 1] < entering:
+            window[at] = window[at + 1]
+            at += 1
+        while at > 0 and window[at - 1] > entering:
+            window[at] = window[at - 1]
+            at -= 1
+        window[at] = entering
+        if place >= count - 1:
+            medians[place - count + 1] = window[reach]
+    return medians

@@ -21,6 +21,7 @@ from upscale_audit.ingest.metrics.pair_loops import (
     HAAR_ALPHA,
     compare_haar,
     compare_scale,
+    sum_compensated,
     sum_cumulative,
     sum_distances,
     sum_errors,
@@ -312,30 +313,30 @@ def measure_fsds(reference: ImageProfile, restored: ImageProfile) -> float | Non
     after = _sample_deviation(restored.planes, channels)
     if not before or not after:
         return None
-    if channels not in reference.energies:
-        spectra = spread(reference.plane_spectra, channels)
-        reference.energies[channels] = find_energy(spectra, before)
-    energy = reference.energies[channels]
-    return compare_spectra(reference.plane_spectra, restored.plane_spectra, before, after, energy)
+    if channels not in reference.scaled:
+        spectra = tuple(scale_spectrum(plane, before) for plane in reference.plane_spectra)
+        reference.scaled[channels] = spectra, find_energy(spread(spectra, channels))
+    return compare_spectra(*reference.scaled[channels], restored.plane_spectra, after)
 
 
 def compare_spectra(
     reference: tuple[npt.NDArray[np.complex128], ...],
-    restored: tuple[npt.NDArray[np.complex128], ...],
-    reference_deviation: float,
-    restored_deviation: float,
     energy: float,
+    restored: tuple[npt.NDArray[np.complex128], ...],
+    deviation: float,
 ) -> float | None:
     """Compute FSDS from the spectra of two images, dB.
 
     Parameters
     ----------
-    reference, restored : sequences of one or three (M, L) complex128 arrays
-        Real FFT of each plane less the mean of all planes, M even; one stands for three.
-    reference_deviation, restored_deviation : float
-        Sample standard deviations over all planes, above 0.
+    reference : sequence of one or three (M, L) complex128 arrays
+        From `scale_spectrum`; one stands for three.
     energy : float
         The reference's own, `find_energy`.
+    restored : sequence of one or three (M, L) complex128 arrays
+        Real FFT of each plane less the mean of all planes, M even; one stands for three.
+    deviation : float
+        Sample standard deviation over all restored planes, above 0.
 
     Returns
     -------
@@ -344,15 +345,22 @@ def compare_spectra(
     """
     difference = 0.0
     for x, y in _pair_planes(reference, restored):
-        difference += sum_cumulative(x, y, reference_deviation, restored_deviation)
+        difference += sum_cumulative(x, y, deviation)
     return -10 * math.log10(difference / energy) if difference and energy else None
 
 
-def find_energy(spectra: Iterable[npt.NDArray[np.complex128]], deviation: float) -> float:
-    """Energy of the cumulative spectra of a reference's planes, each over its deviation."""
+def scale_spectrum(
+    spectrum: npt.NDArray[np.complex128], deviation: float
+) -> npt.NDArray[np.complex128]:
+    """Divide real and imaginary parts by a standard deviation."""
+    return (spectrum.view(np.float64) / deviation).view(np.complex128)
+
+
+def find_energy(spectra: Iterable[npt.NDArray[np.complex128]]) -> float:
+    """Energy of the cumulative spectra of a reference's planes, from `scale_spectrum`."""
     energy = 0.0
     for spectrum in spectra:
-        energy += sum_cumulative(spectrum, spectrum, deviation, math.inf)
+        energy += sum_cumulative(spectrum, spectrum, math.inf)
     return energy
 
 
@@ -475,7 +483,7 @@ def summarise_local_ssim(
 
     Notes
     -----
-    Correctly rounded sums (``math.fsum``), so the order of blocks does not matter.
+    Sums are exact and rounded once, so the order of blocks does not matter.
     """
     names = ("local_quality_mean", "local_quality_std", "local_quality_min")
     if local_ssim is None or local_ssim.size == 0:
@@ -488,9 +496,15 @@ def summarise_local_ssim(
     blocks = local_ssim.astype(np.float64).ravel()
     if edge is not None:
         blocks = np.concatenate([blocks, edge])
-    mean = math.fsum(blocks.tolist()) / blocks.size  # of floats: of an array it takes twice as long
-    deviation = math.sqrt(math.fsum(((blocks - mean) ** 2).tolist()) / blocks.size)
+    mean = sum_exactly(blocks) / blocks.size
+    deviation = math.sqrt(sum_exactly((blocks - mean) ** 2) / blocks.size)
     return dict(zip(names, (mean, deviation, float(blocks.min())), strict=True))
+
+
+def sum_exactly(values: npt.NDArray[np.float64]) -> float:
+    """Sum as ``math.fsum`` does: exactly, and rounded once."""
+    total, is_certain = sum_compensated(values)
+    return float(total) if is_certain else math.fsum(values.tolist())
 
 
 def _compare_measures(

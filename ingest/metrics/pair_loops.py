@@ -24,15 +24,15 @@ _LN2_HIGH, _LN2_LOW = 0.693147180369123816490, 1.90821492927058770002e-10
 
 
 @jit
-def sum_cumulative(reference, restored, reference_deviation, restored_deviation):
+def sum_cumulative(reference, restored, deviation):
     """Energy of the difference of two cumulative spectra of FSDS.
 
     Parameters
     ----------
     reference, restored : (M, L) complex128 arrays
-        Real FFTs of mean-free planes, M even.
-    reference_deviation, restored_deviation : float
-        Standard deviations to divide by; an infinite one leaves its spectrum out.
+        Real FFTs of mean-free planes, M even; that of the reference over its standard deviation.
+    deviation : float
+        Standard deviation of the restored plane; where it is infinite its spectrum is left out.
 
     Returns
     -------
@@ -41,42 +41,56 @@ def sum_cumulative(reference, restored, reference_deviation, restored_deviation)
         ``|D_y - D_x|**2``.
     """
     rows, cols = reference.shape
-    line = np.empty((2, cols))
-    terms, totals = np.zeros((SIDE_BY_SIDE, cols)), np.empty(SIDE_BY_SIDE)
+    parts, totals = np.zeros((SIDE_BY_SIDE, cols)), np.empty(SIDE_BY_SIDE)
+    terms = np.zeros((SIDE_BY_SIDE, cols))
     energy = 0.0
     for half in range(2):
         column = np.zeros((2, cols))
-        for step in range(rows // 2):
-            row = step if half == 0 else rows - 1 - step
-            _fill_line(reference[row], restored[row], reference_deviation, restored_deviation, line)
-            place = step % SIDE_BY_SIDE
-            _accumulate(line, column, terms[place])
-            if place == SIDE_BY_SIDE - 1 or step == rows // 2 - 1:
-                sum_side_by_side(terms, totals)
-                for number in range(place + 1):
-                    energy += totals[number]
+        for first in range(0, rows // 2, SIDE_BY_SIDE):
+            count = min(SIDE_BY_SIDE, rows // 2 - first)
+            for begin in range(0, count, _HALF):
+                number = min(_HALF, count - begin)
+                for place in range(number):
+                    step = first + begin + place
+                    row = step if half == 0 else rows - 1 - step
+                    real, imaginary = parts[place], parts[place + _HALF]
+                    x, y = reference[row], restored[row]
+                    for col in range(cols):
+                        real[col] = y[col].real / deviation - x[col].real
+                        imaginary[col] = y[col].imag / deviation - x[col].imag
+                _run_side_by_side(parts)
+                for place in range(number):
+                    real, imaginary = parts[place], parts[place + _HALF]
+                    _accumulate(real, imaginary, column, terms[begin + place])
+            sum_side_by_side(terms, totals)
+            for number in range(count):
+                energy += totals[number]
     return energy
 
 
 @jit
-def _fill_line(x, y, deviation_x, deviation_y, line):
-    """Fill in real and imaginary parts of y less x, each over its deviation."""
-    for col in range(x.size):
-        line[0, col] = y[col].real / deviation_y - x[col].real / deviation_x
-        line[1, col] = y[col].imag / deviation_y - x[col].imag / deviation_x
+def _run_side_by_side(lines):
+    """Replace each of eight lines by its running sums."""
+    a, b, c, d, e, f, g, h = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for col in range(lines.shape[1]):
+        a += lines[0, col]
+        b += lines[1, col]
+        c += lines[2, col]
+        d += lines[3, col]
+        e += lines[4, col]
+        f += lines[5, col]
+        g += lines[6, col]
+        h += lines[7, col]
+        lines[0, col], lines[1, col], lines[2, col], lines[3, col] = a, b, c, d
+        lines[4, col], lines[5, col], lines[6, col], lines[7, col] = e, f, g, h
 
 
 @jit
-def _accumulate(line, column, squares):
-    """Add a row's running sums to those of its columns, and square them."""
-    real, imaginary = 0.0, 0.0
+def _accumulate(real, imaginary, column, squares):
+    """Add a row to the sums of its columns, and square them."""
     for col in range(squares.size):
-        real += line[0, col]
-        imaginary += line[1, col]
-        line[0, col], line[1, col] = real, imaginary
-    for col in range(squares.size):
-        column[0, col] += line[0, col]
-        column[1, col] += line[1, col]
+        column[0, col] += real[col]
+        column[1, col] += imaginary[col]
         squares[col] = column[0, col] * column[0, col] + column[1, col] * column[1, col]
 
 
@@ -285,3 +299,35 @@ def _compare_haar_row(fine, coarse, weights, share, rest):
     for col in range(share.size):
         share[col] = max(weight_x[col], weight_y[col]) / (1.0 + rest[col])
         rest[col] *= share[col]
+
+
+@jit
+def sum_compensated(values):
+    """Sum in double the precision, and whether that decides how the sum is rounded.
+
+    Parameters
+    ----------
+    values : (K,) float64 array
+        Finite.
+
+    Returns
+    -------
+    total : float
+    is_certain : bool
+        Whether `total` is the exact sum, rounded once: what ``math.fsum`` gives.
+    """
+    total, rest, weight = 0.0, 0.0, 0.0
+    for place in range(values.size):
+        value = values[place]
+        added = total + value
+        taken = added - total
+        error = (total - (added - taken)) + (value - taken)
+        rest += error
+        weight += abs(error)
+        total = added
+    rounded = total + rest
+    taken = rounded - total
+    low = (total - (rounded - taken)) + (rest - taken)
+    # Of each addition to `rest` half an ulp of what it had become; twice that, to be sure.
+    bound = 2.0**-52 * values.size * weight
+    return rounded, rounded + (low + bound) == rounded and rounded + (low - bound) == rounded

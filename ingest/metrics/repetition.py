@@ -17,7 +17,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from upscale_audit.ingest.metrics.image_loops import sum_shares, weigh_pieces
+from upscale_audit.ingest.metrics.image_loops import (
+    sum_shares,
+    take_medians,
+    weigh_pieces,
+)
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -177,12 +181,7 @@ def find_levels(spectrum: npt.NDArray[np.complex128], noise_dn2: float) -> npt.N
     # Hann's window has a mean square of 3/8.
     noise = noise_dn2 * length * 0.375
     power = sum_shares(spectrum, length // LONGEST_PERIOD_PX, noise)
-    reach = length // _NEIGHBOURS_RATIO
-    wide = np.pad(power, reach, mode="reflect")
-    around = np.lib.stride_tricks.sliding_window_view(wide, 2 * reach + 1)
-    # Of an odd number; numpy.median would look for NaN first.
-    medians = np.partition(around, reach, axis=1)[:, reach]
-    found: npt.NDArray[np.float64] = power / medians
+    found: npt.NDArray[np.float64] = power / take_medians(power, length // _NEIGHBOURS_RATIO)
     return found
 
 
