@@ -483,21 +483,17 @@ def measure_ringing(reference, restored, mask):
     """
     rows, cols = reference.shape
     block_rows, block_cols = rows // 8, cols // 8
-    error = np.empty((rows, cols), np.int16)
-    for row in range(rows):
-        for col in range(cols):
-            error[row, col] = np.int16(restored[row, col]) - np.int16(reference[row, col])
-    padded = pad_mirrored(error, 4)
+    errors = np.empty((9, cols + 8), np.int16)
     ringing = np.empty((block_rows, block_cols), np.float32)
-    column = np.zeros(cols + 8, np.int32)
+    column, box = np.zeros(cols + 8, np.int16), np.empty(cols, np.int16)
     energies = np.zeros(cols, np.int64)
     total = np.int64(0)
-    for row in range(8):
-        for col in range(column.size):
-            column[col] += padded[row, col]
-    for row in range(rows):
-        _slide_down(column, padded, row)
-        _add_energy(column, error[row], mask[row], energies)
+    for entering in range(rows + 8):
+        _slide_down(reference, restored, entering, errors, column)
+        row = entering - 8
+        if row < 0:
+            continue
+        _add_energy(column, errors[(row + 4) % 9], mask[row], box, energies)
         if row % 8 < 7 and row < rows - 1:
             continue
         for col in range(cols):
@@ -513,28 +509,40 @@ def measure_ringing(reference, restored, mask):
 
 
 @_jit
-def _slide_down(column, padded, row):
-    """Make `column` the sum of the nine padded rows row..row+8 (it holds row-1..row+7)."""
-    entering = padded[row + 8]
-    for col in range(column.size):
-        column[col] += entering[col]
-    if row > 0:
-        leaving = padded[row - 1]
+def _slide_down(reference, restored, entering, errors, column):
+    """Let a padded row of errors into the nine that `column` sums, and the oldest out."""
+    rows, cols = reference.shape
+    error = errors[entering % 9]
+    if entering >= 9:
         for col in range(column.size):
-            column[col] -= leaving[col]
+            column[col] -= error[col]
+    source = abs(entering - 4)
+    if source >= rows:
+        source = 2 * (rows - 1) - source
+    x, y, inner = reference[source], restored[source], error[4 : 4 + cols]
+    for col in range(cols):
+        inner[col] = np.int16(y[col]) - np.int16(x[col])
+    for step in range(1, 5):
+        error[4 - step] = inner[step]
+        error[3 + cols + step] = inner[cols - 1 - step]
+    for col in range(column.size):
+        column[col] += error[col]
 
 
 @_jit
-def _add_energy(column, error, mask, energy):
-    for col in range(energy.size):
-        box = (
+def _add_energy(column, error, mask, box, energy):
+    """Add the energy along one row; `box` is scratch, of 16 bits as all sums of 81 errors."""
+    for col in range(box.size):
+        box[col] = (
             (column[col] + column[col + 1])
             + (column[col + 2] + column[col + 3])
             + (column[col + 4] + column[col + 5])
             + (column[col + 6] + column[col + 7])
             + column[col + 8]
         )
-        deviation = np.int32(81 * np.int32(error[col]) - box) * np.int32(mask[col])
+    inner = error[4 : 4 + box.size]
+    for col in range(box.size):
+        deviation = np.int32(81 * np.int32(inner[col]) - box[col]) * np.int32(mask[col])
         energy[col] += np.int64(deviation) * np.int64(deviation)
 
 

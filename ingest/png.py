@@ -382,17 +382,22 @@ def _undo_filters(stream: Any, pixel_bytes: Any, lines: Any) -> Any:
 
 @njit(cache=True, nogil=True)
 def _lay_out(strip: Any, above: Any, place: Any, stage: Any) -> None:
-    """Lay the steps from `begin` on out: in each, of every row the sample that is next."""
+    """Lay the steps from `begin` on out: in each, of every row the sample that is next.
+
+    Places are unsigned: then none is looked at for a count from the end.
+    """
     begin, channel, pixel_bytes = place
     row_bytes = above.size
     cols = row_bytes // pixel_bytes
     for col in range(begin + 1, min(begin + 1 + _STEPS, cols)):
         stage[(col - begin + 1) * _PITCH] = above[col * pixel_bytes + channel]
-    count = strip.size // (1 + row_bytes)
-    for step in range(begin, min(begin + _STEPS, cols + count - 1)):
-        at, source = (step - begin + 2) * _PITCH + 1, 1 + channel + step * pixel_bytes
-        for row in range(max(step - cols + 1, 0), min(step + 1, count)):
-            stage[at + row] = strip[source + row * (1 + row_bytes - pixel_bytes)]
+    pixel, pitch = np.uint64(pixel_bytes), np.uint64(_PITCH)
+    for row in range(strip.size // (1 + row_bytes)):
+        first, last = max(begin - row, 0), min(begin - row + _STEPS, cols)
+        at = np.uint64((first + row - begin + 2) * _PITCH + row + 1)
+        source = np.uint64(row * (1 + row_bytes) + 1 + first * pixel_bytes + channel)
+        for step in range(np.uint64(max(last - first, 0))):
+            stage[at + step * pitch] = strip[source + step * pixel]
 
 
 @njit(cache=True, nogil=True)
@@ -400,11 +405,14 @@ def _take_back(stage: Any, place: Any, lines: Any) -> None:
     """Copy the samples of the steps from `begin` on to their lines."""
     begin, channel, pixel_bytes = place
     cols = lines.shape[1] // pixel_bytes
+    pixel, pitch = np.uint64(pixel_bytes), np.uint64(_PITCH)
     for row in range(lines.shape[0]):
         line = lines[row]
-        for col in range(max(begin - row, 0), min(begin - row + _STEPS, cols)):
-            at = (col + row - begin + 2) * _PITCH + row + 1
-            line[col * pixel_bytes + channel] = stage[at]
+        first, last = max(begin - row, 0), min(begin - row + _STEPS, cols)
+        at = np.uint64((first + row - begin + 2) * _PITCH + row + 1)
+        target = np.uint64(first * pixel_bytes + channel)
+        for step in range(np.uint64(max(last - first, 0))):
+            line[target + step * pixel] = stage[at + step * pitch]
 
 
 @njit(cache=True, nogil=True)

@@ -13,6 +13,7 @@ _G2 = 0.10936068950970002
 _G3 = 0.03600077212843082
 _G4 = 0.007598758135239184
 _G5 = 0.0010283800844791099
+GAUSSIAN = (_G0, _G1, _G2, _G3, _G4, _G5)
 # Partial sums of the db2 high-pass filter (1+r, 3+r, 3-r, 1-r) / (4 sqrt 2), r = sqrt 3,
 # signs as in a decomposition: they weigh differences, so a flat line gives exactly 0.
 _DB2_FIRST = -0.48296291314453416
@@ -394,21 +395,31 @@ def sum_amplitudes(spectrum, cols, radius):
         Summed row by row, in order.
     """
     rows, half = spectrum.shape
+    together = SIDE_BY_SIDE // 2
+    # The low frequencies of four rows, then their high ones; 0 stands where there is none.
+    parts, totals = np.zeros((SIDE_BY_SIDE, half)), np.empty(SIDE_BY_SIDE)
     low, high = 0.0, 0.0
     for row in range(rows):
-        vertical = min(row, rows - row)
-        row_low, row_high = 0.0, 0.0
+        place, vertical = row % together, min(row, rows - row)
+        inner, outer, line = parts[place], parts[place + together], spectrum[row]
+        reach = 0  # columns that are low
+        while reach < half and vertical * vertical + reach * reach <= radius * radius:
+            reach += 1
         for col in range(half):
-            value = spectrum[row, col]
-            amplitude = math.sqrt(value.real * value.real + value.imag * value.imag)
-            if col > 0 and 2 * col != cols:
-                amplitude *= 2.0
-            if vertical * vertical + col * col > radius * radius:
-                row_high += amplitude
-            elif row + col > 0:
-                row_low += amplitude
-        low += row_low
-        high += row_high
+            value = line[col]
+            outer[col] = math.sqrt(value.real * value.real + value.imag * value.imag)
+        for col in range(1, half if cols % 2 else half - 1):
+            outer[col] *= 2.0
+        if row == 0:
+            outer[0] = 0.0
+        inner[:reach] = outer[:reach]
+        inner[reach:] = 0.0
+        outer[:reach] = 0.0
+        if place == together - 1 or row == rows - 1:
+            sum_side_by_side(parts, totals)
+            for number in range(place + 1):
+                low += totals[number]
+                high += totals[number + together]
     return low, high
 
 

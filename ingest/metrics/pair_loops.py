@@ -5,9 +5,8 @@ import math
 import numpy as np
 
 from upscale_audit.ingest.metrics.image_loops import (
+    GAUSSIAN,
     SIDE_BY_SIDE,
-    filter_line,
-    filter_rows,
     jit,
     sum_side_by_side,
 )
@@ -18,6 +17,12 @@ _C2 = (0.03 * 255) ** 2
 _HAAR_C1, _HAAR_C2 = 30 * 8**2, 30 * 16**2
 HAAR_ALPHA = 4.2
 _HALF = SIDE_BY_SIDE // 2
+_G0, _G1, _G2, _G3, _G4, _G5 = GAUSSIAN
+_TAPS = 11
+_STRIP, _PITCH = 1014, 1048
+"""Columns of a strip; values from one line of scratch to the next: no power of two, where lines
+would push each other out of the cache."""
+_U = tuple(np.uint64(tap) for tap in range(_TAPS))
 _PER_LN2 = 1.4426950408889634
 # ln 2 in two parts, the first of 32 bits.
 _LN2_HIGH, _LN2_LOW = 0.693147180369123816490, 1.90821492927058770002e-10
@@ -108,49 +113,122 @@ def compare_scale(x, mean_x, square_x, y):
     -------
     ssim, structure : float
         Means over the valid region, summed row by row.
+
+    Notes
+    -----
+    In strips of columns, so that what the window holds stays near. Scratch is flat and places are
+    unsigned: views of rows would cost as much as the sums.
     """
     rows, cols = mean_x.shape
-    values = np.empty((11, cols + 10), np.float64)
-    squares, products = np.empty_like(values), np.empty_like(values)
-    column = np.empty(cols + 10, np.float64)
-    mean_y, square_y, cross = np.empty(cols), np.empty(cols), np.empty(cols)
-    terms, totals = np.zeros((SIDE_BY_SIDE, cols)), np.empty(SIDE_BY_SIDE)
+    sums = np.zeros(-(-rows // _HALF) * SIDE_BY_SIDE)
+    ring, columns = np.empty(3 * _TAPS * _PITCH), np.empty(3 * _PITCH)
+    terms = np.zeros(SIDE_BY_SIDE * _PITCH)
+    for left in range(0, cols, _STRIP):
+        width = min(_STRIP, cols - left)
+        for row in range(rows + _TAPS - 1):
+            _multiply_row(x, y, row, left, width + _TAPS - 1, ring)
+            at = row - _TAPS + 1
+            if at < 0:
+                continue
+            for number in range(3):
+                _filter_rows(ring, number * _TAPS, row + 1, width + _TAPS - 1, columns, number)
+            _fill_terms(columns, mean_x, square_x, at, left, width, terms)
+            if at % _HALF == _HALF - 1 or at == rows - 1:
+                _add_terms(terms, width, sums, at // _HALF)
     ssim, structure = 0.0, 0.0
-    for row in range(rows + 10):
-        line_x, line_y, slot = x[row], y[row], row % 11
-        value, square, product = values[slot], squares[slot], products[slot]
-        for col in range(cols + 10):
-            value[col] = line_y[col]
-            square[col] = value[col] * value[col]
-            product[col] = float(line_x[col]) * value[col]
-        if row < 10:
-            continue
-        for ring, out in ((values, mean_y), (squares, square_y), (products, cross)):
-            filter_rows(ring, row + 1, column)
-            filter_line(column, out)
-        at = row - 10
-        place = at % _HALF
-        _fill_terms(
-            cross, mean_x[at], square_x[at], mean_y, square_y, terms[place], terms[place + _HALF]
-        )
-        if place == _HALF - 1 or at == rows - 1:
-            sum_side_by_side(terms, totals)
-            for number in range(place + 1):
-                ssim += totals[number]
-                structure += totals[number + _HALF]
+    for row in range(rows):
+        place = row // _HALF * SIDE_BY_SIDE + row % _HALF
+        ssim += sums[place]
+        structure += sums[place + _HALF]
     return ssim / (rows * cols), structure / (rows * cols)
 
 
 @jit
-def _fill_terms(cross, mean_x, square_x, mean_y, square_y, ssim, structure):
+def _multiply_row(x, y, row, left, width, ring):
+    """Put a row of y, its squares and its products with x where the window's oldest row was."""
+    slot, row, left = row % _TAPS, np.uint64(row), np.uint64(left)
+    value, square = np.uint64(slot * _PITCH), np.uint64((slot + _TAPS) * _PITCH)
+    product = np.uint64((slot + 2 * _TAPS) * _PITCH)
+    for col in range(np.uint64(width)):
+        level = float(y[row, left + col])
+        ring[value + col] = level
+        ring[square + col] = level * level
+        ring[product + col] = float(x[row, left + col]) * level
+
+
+@jit
+def _filter_rows(ring, base, first, width, columns, number):
+    """Weigh eleven rows from `base` on in a ring, the oldest at `first`, as `filter_rows` does."""
+    a, b, c = _find(base, first), _find(base, first + 1), _find(base, first + 2)
+    d, e, f = _find(base, first + 3), _find(base, first + 4), _find(base, first + 5)
+    g, h, i = _find(base, first + 6), _find(base, first + 7), _find(base, first + 8)
+    j, k = _find(base, first + 9), _find(base, first + 10)
+    out = np.uint64(number * _PITCH)
+    for col in range(np.uint64(width)):
+        near = (
+            _G0 * ring[f + col]
+            + _G1 * (ring[e + col] + ring[g + col])
+            + _G2 * (ring[d + col] + ring[h + col])
+        )
+        far = (
+            _G3 * (ring[c + col] + ring[i + col])
+            + _G4 * (ring[b + col] + ring[j + col])
+            + _G5 * (ring[a + col] + ring[k + col])
+        )
+        columns[out + col] = near + far
+
+
+@jit
+def _find(base, row):
+    return np.uint64((base + row % _TAPS) * _PITCH)
+
+
+@jit
+def _filter_place(columns, at):
+    """Weigh eleven values of a line, as `filter_line` does."""
+    near = _G1 * (columns[at + _U[4]] + columns[at + _U[6]])
+    near += _G2 * (columns[at + _U[3]] + columns[at + _U[7]])
+    mid = _G3 * (columns[at + _U[2]] + columns[at + _U[8]])
+    mid += _G4 * (columns[at + _U[1]] + columns[at + _U[9]])
+    far = _G5 * (columns[at] + columns[at + _U[10]])
+    return (_G0 * columns[at + _U[5]] + near) + (mid + far)
+
+
+@jit
+def _fill_terms(columns, mean_x, square_x, at, left, width, terms):
     """Compute SSIM and its contrast-structure term along a row."""
-    for col in range(cross.size):
-        mixed = mean_x[col] * mean_y[col]
-        energy = mean_x[col] * mean_x[col] + mean_y[col] * mean_y[col]
-        variances = square_x[col] + square_y[col] - energy
-        term = (2.0 * (cross[col] - mixed) + _C2) / (variances + _C2)
-        structure[col] = term
-        ssim[col] = term * ((2.0 * mixed + _C1) / (energy + _C1))
+    out, at, left = np.uint64(at % _HALF * _PITCH), np.uint64(at), np.uint64(left)
+    square, product = np.uint64(_PITCH), np.uint64(2 * _PITCH)
+    beyond = np.uint64(_HALF * _PITCH)
+    for col in range(np.uint64(width)):
+        mean = mean_x[at, left + col]
+        mean_y = _filter_place(columns, col)
+        square_y = _filter_place(columns, square + col)
+        cross = _filter_place(columns, product + col)
+        mixed = mean * mean_y
+        energy = mean * mean + mean_y * mean_y
+        variances = square_x[at, left + col] + square_y - energy
+        term = (2.0 * (cross - mixed) + _C2) / (variances + _C2)
+        terms[out + beyond + col] = term
+        terms[out + col] = term * ((2.0 * mixed + _C1) / (energy + _C1))
+
+
+@jit
+def _add_terms(terms, width, sums, group):
+    """Go on summing eight lines from left to right, side by side."""
+    at = group * SIDE_BY_SIDE
+    a, b, c, d = sums[at], sums[at + 1], sums[at + 2], sums[at + 3]
+    e, f, g, h = sums[at + 4], sums[at + 5], sums[at + 6], sums[at + 7]
+    for col in range(width):
+        a += terms[col]
+        b += terms[col + _PITCH]
+        c += terms[col + 2 * _PITCH]
+        d += terms[col + 3 * _PITCH]
+        e += terms[col + 4 * _PITCH]
+        f += terms[col + 5 * _PITCH]
+        g += terms[col + 6 * _PITCH]
+        h += terms[col + 7 * _PITCH]
+    sums[at : at + SIDE_BY_SIDE] = (a, b, c, d, e, f, g, h)
 
 
 @jit
