@@ -33,8 +33,9 @@ from upscale_audit.ingest.metrics.pair import (
     compare_spectra,
     find_energy,
     scale_spectrum,
+    sum_exactly,
 )
-from upscale_audit.ingest.metrics.pair_loops import find_exponential
+from upscale_audit.ingest.metrics.pair_loops import find_exponential, sum_compensated
 
 ROOT = Path(__file__).parents[3]
 SAMPLE = ROOT / "sample"
@@ -303,6 +304,15 @@ def test_ssim_equals_scikit_image(pair, colour_pair):
         assert values["ssim"] == pytest.approx(skimage_ssim(reference, restored), abs=1e-12)
 
 
+@pytest.mark.parametrize("cols", [1024, 1025, 2100])
+def test_ssim_of_an_image_wider_than_a_strip_equals_scikit_image(cols):
+    generator = np.random.default_rng(cols)
+    reference = generator.integers(0, 256, (29, cols), np.uint8)
+    restored = np.where(generator.random((29, cols)) < 0.9, reference, 0).astype(np.uint8)
+    found = compare(reference, restored)["ssim"]
+    assert found == pytest.approx(skimage_ssim(reference, restored), abs=1e-12)
+
+
 def test_ms_ssim_equals_its_equation(pair, colour_pair):
     reference, restored, values = pair
     assert values["ms_ssim"] == pytest.approx(naive_ms_ssim(reference, restored), abs=1e-12)
@@ -482,6 +492,29 @@ def test_blockiness_finds_its_own_period(period):
     assert values[f"blockiness_ratio_{period}"] is None  # no step elsewhere
 
 
+@pytest.mark.parametrize("shape", [(1300, 24), (24, 16_500)])
+@pytest.mark.parametrize("pitch", [2, 3])
+def test_sums_over_many_large_squares_are_exact(shape, pitch):
+    image = np.zeros(shape, np.uint8)
+    image[::pitch, ::pitch] = 255
+    values, wide = profile_image(image).measures, image.astype(np.int64)
+    mask = np.ones((3, 3), np.int64) - 9 * (np.arange(9).reshape(3, 3) == 4)
+    wanted = ndimage.correlate(wide, mask, mode="mirror").var(ddof=1) / 256
+    assert values["sharpness"] == pytest.approx(wanted, rel=1e-12)
+    wanted = 100 * np.abs(ndimage.correlate(wide, mask, mode="constant")).mean() / 255
+    assert values["noise"] == pytest.approx(wanted, rel=1e-12)
+    response = np.abs(signal.convolve2d(wide, [[1, -2, 1], [-2, 4, -2], [1, -2, 1]], "valid"))
+    wanted = math.sqrt(math.pi / 2) / 6 * response.mean()
+    assert values["noise_sigma_immerkaer"] == pytest.approx(wanted, rel=1e-12)
+    assert values["edge_density"] == pytest.approx(100 * (naive_sobel(image / 255) > 0.1).mean())
+    parts = [(np.abs(np.diff(wide, axis=axis)), axis) for axis in (0, 1)]
+    on = [steps.take(range(7, steps.shape[axis], 8), axis).ravel() for steps, axis in parts]
+    total, count = sum(steps.sum() for steps, _ in parts), sum(steps.size for steps, _ in parts)
+    on = np.concatenate(on)
+    off = (total - on.sum()) / (count - on.size)
+    assert values["blockiness_ratio_8"] == pytest.approx(on.mean() / off, rel=1e-12)
+
+
 def test_full_reference_ringing_equals_scipy(pair):
     reference, restored, values = pair
     edges = cv2.Canny(reference, 100, 200) > 0
@@ -566,6 +599,20 @@ def test_local_quality_equals_numpy(pair):
 
 
 # ---- worked by hand
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(-1e9, 1e9), max_size=60), st.sampled_from([1.0, 2.0**-40]))
+def test_exact_sums_are_those_of_fsum(values, scale):
+    array = np.array([*values, *(scale * value for value in values)])
+    assert sum_exactly(array) == math.fsum(array.tolist())
+
+
+def test_a_sum_that_twice_the_precision_does_not_decide_is_left_to_fsum():
+    tie = np.array([1.0, 2.0**-53, 2.0**-110])
+    assert not sum_compensated(tie)[1]
+    assert sum_exactly(tie) == 1 + 2.0**-52
+    assert sum_compensated(np.array([1.0, 2.0**-54])) == (1.0, True)
 
 
 def test_flat_images_by_hand():

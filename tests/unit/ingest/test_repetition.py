@@ -9,6 +9,7 @@ import pytest
 from scipy import ndimage, signal
 
 from upscale_audit.ingest.metrics import repetition
+from upscale_audit.ingest.metrics.image_loops import take_medians
 from upscale_audit.ingest.metrics.repetition import (
     LIMIT,
     cut_pieces,
@@ -286,6 +287,15 @@ def test_an_image_under_128_px_has_no_value(radiograph):
     assert measure(radiograph[:, :127], radiograph[:, :127]) == (None, None)
     assert measure(radiograph[:16, :24], radiograph[:16, :24]) == (None, None)
     assert measure(radiograph[:128, :128], grid(radiograph)[:128, :128])[0] > 1
+
+
+@pytest.mark.parametrize(("size", "reach"), [(5, 4), (65, 4), (257, 16)])
+def test_medians_are_numpys_of_a_mirrored_line(size, reach):
+    generator = np.random.default_rng(size)
+    for values in (generator.random(size), generator.integers(1, 4, size).astype(float)):
+        wide = np.pad(values, reach, mode="reflect")
+        around = np.lib.stride_tricks.sliding_window_view(wide, 2 * reach + 1)
+        np.testing.assert_array_equal(take_medians(values, reach), np.median(around, axis=1))
 
 
 def test_constants_are_what_is_documented():
