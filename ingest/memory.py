@@ -17,13 +17,13 @@ WORKER_BYTES = 300_000_000
 """A worker that has measured a tiny image, its libraries loaded."""
 
 BLOCK_BYTES_PER_PX = 11
-GREY_BYTES_PER_PX = 75
-COLOUR_BYTES_PER_PX = 290
+GREY_BYTES_PER_PX = 74
+COLOUR_BYTES_PER_PX = 262
 NETWORK_BYTES_PER_PX = 210
 LR_BYTES_PER_PX = 12
-"""Peak of a pair beyond that, as measured: without per-image metrics, with them, with them in
-colour; and what LPIPS and LR images add. The spectra and filtered planes of a reference stay for
-all models.
+"""Peak of a pair beyond that, as measured: without per-image metrics, with them (70 to 5 %), with
+them in colour (250 to 5 %); and what LPIPS and LR images add. The spectra and filtered planes of a
+reference stay for all models.
 """
 SCAN_BYTES_PER_PX = 9
 """Spectra of a reference's patches, for each size of them."""

@@ -155,17 +155,19 @@ print(int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1]
 @pytest.mark.long
 @pytest.mark.parametrize("is_colour", [False, True])
 def test_a_worker_takes_what_is_reckoned(tmp_path, new_study_folder, repository, is_colour):
-    folder = new_study_folder(tmp_path / "study")
-    folder.add_model("alpha", paths=("notta",))
-    pixels = np.random.default_rng(1).integers(0, 256, (1600, 1600), np.uint8)
-    if is_colour:
-        pixels = np.dstack([pixels, pixels // 2, 255 - pixels])
-    folder.put("a.png", pixels)
-    folder.put("a.png", pixels[::-1].copy(), "alpha")
-    study = folder.load()
+    # The small study's worker compiles what is not compiled: that would count too.
+    for side in (64, 1600):
+        folder = new_study_folder(tmp_path / f"study{side}")
+        folder.add_model("alpha", paths=("notta",))
+        pixels = np.random.default_rng(1).integers(0, 256, (side, side), np.uint8)
+        if is_colour:
+            pixels = np.dstack([pixels, pixels // 2, 255 - pixels])
+        folder.put("a.png", pixels)
+        folder.put("a.png", pixels[::-1].copy(), "alpha")
+        study = folder.load()
+        done = subprocess.run(
+            [sys.executable, "-c", INGEST, str(study.path)],
+            cwd=repository, capture_output=True, text=True, check=True,
+        )  # fmt: skip
     need = estimate_need([study.references / "a.png"], study.ingest_parameters)
-    done = subprocess.run(
-        [sys.executable, "-c", INGEST, str(study.path)],
-        cwd=repository, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert 0.6 * need < int(done.stdout) < need
+    assert 0.9 * need < int(done.stdout) < need
