@@ -6,10 +6,12 @@ results for print, `warehouse.paper_tables`.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import itertools
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,14 @@ from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import canonical_json, locked, sync
 from upscale_audit.ingest.manifests import MANIFEST
 from upscale_audit.ingest.plain_paths import plain_path
+from upscale_audit.warehouse.block_files import (
+    PARQUET,
+    SPLIT_BY_MODEL,
+    BlockTable,
+    TableForm,
+    copy_query,
+    write_block_files,
+)
 from upscale_audit.warehouse.connect import (
     THREADS,
     memory_limit,
@@ -40,17 +50,6 @@ if TYPE_CHECKING:
     import duckdb
 
     from upscale_audit.ingest.study import Study
-
-
-SPLIT_BY_MODEL = ("fct_blocks", "fct_block_states")
-STATES_OF_LIMITS = "intermediate.int_block_states_exported"
-"""`fct_block_states` of one model, whose limits are variables: the order of rows that no join moves
-is kept."""
-
-_PARQUET = "format parquet, compression zstd"
-_MEASURES_PARQUET = f"{_PARQUET}, compression_level 1, dictionary_size_limit 4096"
-"""Of `fct_blocks`: a column of more values than that gets no dictionary, for which a larger one
-would be sought in vain. What this saves and costs is in docs/row-cost.md."""
 
 
 @dataclass(frozen=True)
@@ -108,41 +107,22 @@ def export_tables(
     from, and ``exports.manifest.json`` beside the folder, written last, from which file.
     """
     folder = study.output / "exports"
-    fresh = study.output / ".exports.next"
     with (
         locked(study.output, "ingest, build or export"),
         saying_database_errors(study.warehouse),
+        _emptied(study.output / ".exports.next", study.output / ".exports.spill") as (fresh, spill),
     ):
         _check_own(study, folder)
         checked = check_warehouse(study, check)
-        shutil.rmtree(fresh, ignore_errors=True)
-        try:
-            spill = plain_path(study.output / ".exports.spill")
-            settings = {
-                "threads": THREADS,
-                "memory_limit": memory_limit(),
-                "temp_directory": str(spill),
-            }
-            with open_warehouse(study.warehouse, plain_path(fresh), settings) as connection:
-                grains = _select_tables(connection, tables)
-                for number, (table, grain) in enumerate(grains.items(), start=1):
-                    form = _find_form(connection, table, has_floats)
-                    _export_table(connection, table, grain, fresh, form)
-                    if progress is not None:
-                        progress(number, len(grains), table)
-                if tables is None:
-                    write_published_form(connection, fresh / "published_form", labels)
-                    write_paper_tables(connection, fresh / "tables")
-                    _export_dictionary(connection, fresh / "dictionary", has_floats)
-            files = _list_files(fresh)
-            arguments = _list_arguments(tables, labels, has_floats)
-            manifest = seal_exports(study, fresh, grains, files, arguments, checked)
-            (study.output / EXPORTS_MANIFEST).unlink(missing_ok=True)
-            replace_folder(fresh, folder)
-            link_output(study, manifest, find_parent(study))
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
-            shutil.rmtree(study.output / ".exports.spill", ignore_errors=True)
+        written = _write_tables(
+            study, tables, fresh, spill, labels, has_floats, progress or _say_nothing
+        )
+        files = _list_files(fresh)
+        arguments = _list_arguments(tables, labels, has_floats)
+        manifest = seal_exports(study, fresh, written, files, arguments, checked)
+        (study.output / EXPORTS_MANIFEST).unlink(missing_ok=True)
+        replace_folder(fresh, folder)
+        link_output(study, manifest, find_parent(study))
     size = sum(manifest["bytes"][name] for name in files)
     return ExportReport(folder, len(files), size, manifest["merkle_root"])
 
@@ -156,6 +136,58 @@ def _check_own(study: Study, folder: Path) -> None:
             f"{folder} is there, and no export wrote it, which replaces it as a whole: move it"
             " away, or name another folder as [study] output"
         )
+
+
+def _say_nothing(done: int, total: int, name: str) -> None:
+    """Take what a caller who asked for no progress would be told."""
+
+
+@contextlib.contextmanager
+def _emptied(*folders: Path) -> Iterator[Sequence[Path]]:
+    """Remove what is in the way of some folders, and in the end what is left of them."""
+    try:
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+        yield folders
+    finally:
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_tables(
+    study: Study,
+    wanted: Sequence[str] | None,
+    folder: Path,
+    spill: Path,
+    labels: str,
+    has_floats: bool,
+    progress: Callable[..., None],
+) -> list[str]:
+    """Write the tables that are wanted, and the folders beside them where all are; their names."""
+    settings = {
+        "threads": THREADS,
+        "memory_limit": memory_limit(),
+        "temp_directory": str(plain_path(spill)),
+    }
+    with open_warehouse(study.warehouse, plain_path(folder), settings) as connection:
+        grains = _select_tables(connection, wanted)
+        forms = {table: _find_form(connection, table, has_floats) for table in grains}
+        models = _list_models(connection)
+        done = itertools.count(1)
+        for table in grains:
+            if table not in SPLIT_BY_MODEL:
+                _write_table(connection, table, grains[table], forms[table], folder)
+                progress(next(done), len(grains), table)
+        if wanted is None:
+            write_published_form(connection, folder / "published_form", labels)
+            write_paper_tables(connection, folder / "tables")
+            _export_dictionary(connection, folder / "dictionary", has_floats)
+    split = [
+        BlockTable(name, grains[name], forms[name]) for name in SPLIT_BY_MODEL if name in grains
+    ]
+    for table in write_block_files(study.warehouse, split, models, folder, spill):
+        progress(next(done), len(grains), table)
+    return list(grains)
 
 
 def _list_arguments(tables: Any, labels: str, has_floats: bool) -> list[Any]:
@@ -179,18 +211,10 @@ def _select_tables(connection: duckdb.DuckDBPyConnection, wanted: Any) -> Any:
     return {name: grains[name] for name in dict.fromkeys(wanted)}
 
 
-@dataclass(frozen=True)
-class _Form:
-    """How a table's columns are written: the select list, and options of COPY."""
-
-    columns: str = "*"
-    options: str = ""
+_AS_STORED = TableForm()
 
 
-_AS_STORED = _Form()
-
-
-def _find_form(connection: duckdb.DuckDBPyConnection, table: str, has_floats: bool) -> _Form:
+def _find_form(connection: duckdb.DuckDBPyConnection, table: str, has_floats: bool) -> TableForm:
     """Give the form of a table; as it is stored but for ``--floats``."""
     if not has_floats:
         return _AS_STORED
@@ -206,7 +230,7 @@ def _find_form(connection: duckdb.DuckDBPyConnection, table: str, has_floats: bo
         meanings[name] = meaning
     facts = {"description": description, "grain": grain, "columns": canonical_json(meanings)}
     listed = ", ".join(f"{name}: {quote_text(text)}" for name, text in facts.items())
-    return _Form(", ".join(columns), f", kv_metadata {{{listed}}}")
+    return TableForm(", ".join(columns), f", kv_metadata {{{listed}}}")
 
 
 def _query_columns(has_floats: bool) -> str:
@@ -230,87 +254,28 @@ def _export_dictionary(
         "dim_columns": f"{_query_columns(has_floats)} order by table_name, column_number",
     }
     for name, query in queries.items():
-        _copy(connection, query, folder / name)
+        copy_query(connection, query, folder / name)
         target = folder / f"{name}.csv"
         place = quote_text(plain_path(target))
         connection.execute(f"copy ({query}) to {place} (format csv, header)")
         sync(target)
 
 
-def _export_table(
+def _write_table(
     connection: duckdb.DuckDBPyConnection,
     table: str,
     grain: Sequence[str],
+    form: TableForm,
     folder: Path,
-    form: _Form = _AS_STORED,
 ) -> None:
     order = ", ".join(quote_name(column) for column in grain)
-    if table not in SPLIT_BY_MODEL:
-        query = f"select {form.columns} from {quote_name(table)} order by {order}"
-        _copy(connection, query, folder / table, _PARQUET + form.options)
-        return
-    has_states = table == "fct_block_states"
-    stored = STATES_OF_LIMITS if has_states else quote_name(table)
-    options = (_PARQUET if has_states else _MEASURES_PARQUET) + form.options
-    models = connection.sql("select model_id from dim_models order by model_id").fetchall()
-    for (model_id,) in models:
-        _set_limits(connection, model_id)
-        query = f"select {form.columns} from {stored} where model_id = {quote_text(model_id)}"
-        if not _lies_in_order(connection, model_id):
-            query += f" order by {order}"
-        _copy(connection, query, folder / table / model_id, options)
+    query = f"select {form.columns} from {quote_name(table)} order by {order}"
+    copy_query(connection, query, folder / table, PARQUET + form.options)
 
 
-def _set_limits(connection: duckdb.DuckDBPyConnection, model_id: str) -> None:
-    """Let the session's variables hold a model's limits, as `STATES_OF_LIMITS` reads them."""
-    chosen = f"from mart_limits where model_id = {quote_text(model_id)}"
-    for name in connection.sql("select * from mart_limits limit 0").columns:
-        column = quote_name(name)
-        connection.execute(f"set variable {column} = (select {column} {chosen})")
-
-
-def _lies_in_order(connection: duckdb.DuckDBPyConnection, model_id: str) -> bool:
-    """Whether a model's blocks are stored in the order of their grain: most are, and need no sort.
-
-    A copy of one table keeps its order, and so does one of what is computed row by row. Row numbers
-    must rise with the place in raster order within an image, without gaps, and from image to image
-    by name.
-    """
-    ((is_ordered,),) = connection.execute(
-        """
-        with placed as (
-            select
-                blocks.image_id,
-                min(blocks.block_number - blocks.block_row * images.block_cols - blocks.block_col)
-                    as low,
-                max(blocks.block_number - blocks.block_row * images.block_cols - blocks.block_col)
-                    as high,
-                count(*) as block_count
-            from intermediate.int_blocks_completed as blocks
-            inner join dim_images as images on blocks.image_id = images.image_id
-            where blocks.model_id = ?
-            group by blocks.image_id
-        ),
-        followed as (
-            select *, lag(low + block_count) over (order by image_id) as least_low
-            from placed
-        )
-        select coalesce(bool_and(low = high and low >= coalesce(least_low, low)), true)
-        from followed
-        """,
-        [model_id],
-    ).fetchall()
-    return bool(is_ordered)
-
-
-def _copy(
-    connection: duckdb.DuckDBPyConnection, query: str, stem: Path, options: str = _PARQUET
-) -> None:
-    path = stem.with_name(stem.name + ".parquet")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    target = quote_text(plain_path(path))
-    connection.execute(f"copy ({query}) to {target} ({options})")
-    sync(path)
+def _list_models(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    rows = connection.sql("select model_id from dim_models order by model_id").fetchall()
+    return [model_id for (model_id,) in rows]
 
 
 def _list_files(folder: Path) -> list[str]:

@@ -1,8 +1,10 @@
 {#- Where each block stands (definitions E.2, E.5, E.6, [OWN]), as SQL of a query. Arguments: names
     of relations with the columns of `fct_blocks` and of `mart_limits`, the second none where blocks
-    have those of `limit_columns`; columns to carry along; those that a block and its limits share.
+    have those of `limit_columns`; columns to carry along; those that a block and its limits share;
+    whether names of categories are of an ENUM each, as DuckDB has it, or text.
     Result: one row per block with the columns of `fct_block_states`, and those. -#}
-{% macro block_states(blocks, limits, carried=[], keys=['model_id']) -%}
+{% macro block_states(blocks, limits, carried=[], keys=['model_id'], has_enums=false) -%}
+    {%- set zones = ['hidden', 'visible'] -%}
     with judged as (
 
         {{ judged_blocks(blocks, limits, keys) }}
@@ -31,18 +33,20 @@
         block_row,
         block_col
         {%- for name in tier3_indicators('') %},
-        {{ tier3_state(name) }} as state_{{ name }}
+        {{ tier3_state(name, has_enums) }} as state_{{ name }}
         {%- endfor %},
         case
-            when local_ssim_notta >= ssim_p90 then 'hidden'
-            when local_ssim_notta < ssim_p90 then 'visible'
+            when local_ssim_notta >= ssim_p90 then {{ category('hidden', zones, has_enums) }}
+            when local_ssim_notta < ssim_p90 then {{ category('visible', zones, has_enums) }}
         end as zone
         {%- for path in inference_paths() %},
-        {{ direction_class(path) }} as direction_class_{{ path }},
+        {{ direction_class(path, has_enums) }} as direction_class_{{ path }},
         case
             when direction_count_{{ path }} != 1 then null
-            {%- for direction in block_directions(path) %}
-            when direction_{{ loop.index }}_{{ path }} then '{{ direction }}'
+            {%- set directions = block_directions(path) %}
+            {%- for direction in directions %}
+            when direction_{{ loop.index }}_{{ path }}
+                then {{ category(direction, directions, has_enums) }}
             {%- endfor %}
         end as direction_{{ path }}
         {%- endfor %}
@@ -124,23 +128,37 @@
 {%- endmacro %}
 
 {#- From that number, and from flags of both paths and whether all that they need is there. -#}
-{% macro direction_class(path) -%}
+{% macro direction_class(path, has_enums=false) -%}
+    {%- set classes = {'None': '= 0', 'Single': '= 1', 'Multi': '> 1'} -%}
     case
-            when direction_count_{{ path }} = 0 then 'None'
-            when direction_count_{{ path }} = 1 then 'Single'
-            when direction_count_{{ path }} > 1 then 'Multi'
+            {%- for name, test in classes.items() %}
+            when direction_count_{{ path }} {{ test }}
+                then {{ category(name, classes, has_enums) }}
+            {%- endfor %}
         end
 {%- endmacro %}
 
-{% macro tier3_state(name) -%}
+{% macro tier3_state(name, has_enums=false) -%}
+    {%- set states = tier3_states() -%}
     {%- set flag = tier3_indicators('')[name].flag -%}
     case
             when not is_complete_{{ name }} then null
-            {%- for state, (notta, tta) in tier3_states().items() %}
+            {%- for state, (notta, tta) in states.items() %}
             when {{ '' if notta else 'not ' }}{{ flag }}_notta
-                and {{ '' if tta else 'not ' }}{{ flag }}_tta then '{{ state }}'
+                and {{ '' if tta else 'not ' }}{{ flag }}_tta
+                then {{ category(state, states, has_enums) }}
             {%- endfor %}
         end
+{%- endmacro %}
+
+{#- A name of a category as an SQL literal: text, or of the ENUM of all its names, of which a writer
+    of Parquet need not seek the place. Arguments: it, all of them, whether it is of an ENUM. -#}
+{% macro category(name, names, is_enum) -%}
+    {%- if is_enum -%}
+    cast('{{ name }}' as enum('{{ names | join("', '") }}'))
+    {%- else -%}
+    '{{ name }}'
+    {%- endif -%}
 {%- endmacro %}
 
 {#- Notta quantities of which limits are quantiles: a name and the SQL that reads it from

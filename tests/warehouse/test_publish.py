@@ -31,7 +31,7 @@ from upscale_audit.ingest.manifests import (
 )
 from upscale_audit.ingest.run import ingest_study
 from upscale_audit.ingest.vouchers import Journal
-from upscale_audit.warehouse import export
+from upscale_audit.warehouse import block_files, export
 from upscale_audit.warehouse.build import build_warehouse
 from upscale_audit.warehouse.connect import open_warehouse
 from upscale_audit.warehouse.docs import write_docs
@@ -199,41 +199,86 @@ def many_blocks(sample_study, tmp_path_factory):
     return path
 
 
-def export_blocks(path, folder, table, threads=2, memory="1GB"):
-    """Export a table of blocks under limits; the files by model."""
-    settings = {"threads": threads, "memory_limit": memory, "temp_directory": str(folder)}
+def write_blocks(path, folder, table, monkeypatch, threads=2, memory="1GB"):
+    """Write a table of blocks with so many cores and so much memory; the files by model."""
+    monkeypatch.setattr(block_files, "THREADS", threads)
+    monkeypatch.setenv("UPSCALE_AUDIT_MEMORY", memory)
     folder.mkdir()
-    with open_warehouse(path, folder, settings) as connection:
+    with open_warehouse(path) as connection:
         ((grain,),) = connection.execute(
             "select grain from dim_tables where table_name = ?", [table]
         ).fetchall()
-        export._export_table(connection, table, grain, folder)
+        models = connection.sql("select model_id from dim_models").fetchall()
+    wanted = [block_files.BlockTable(table, grain)]
+    names = [model_id for (model_id,) in models]
+    assert list(block_files.write_block_files(path, wanted, names, folder, folder / "spill"))
     return {path.stem: path for path in (folder / table).iterdir()}
 
 
-@pytest.mark.parametrize("table", export.SPLIT_BY_MODEL)
+@pytest.mark.parametrize("table", block_files.SPLIT_BY_MODEL)
 def test_blocks_that_lie_in_order_are_exported_unsorted_with_the_same_bytes(
     many_blocks, tmp_path, monkeypatch, table
 ):
-    found = export_blocks(many_blocks, tmp_path / "as_they_lie", table)
-    alone = export_blocks(many_blocks, tmp_path / "alone", table, threads=1, memory="500MB")
+    found = write_blocks(many_blocks, tmp_path / "as_they_lie", table, monkeypatch)
+    limits = {"alone": (1, "300MB"), "threads of writers": (11, "2GB")}
+    others = [
+        write_blocks(many_blocks, tmp_path / name, table, monkeypatch, *each)
+        for name, each in limits.items()
+    ]
     with open_warehouse(many_blocks, tmp_path) as connection:
-        assert export._lies_in_order(connection, IN_ORDER)
-        assert not export._lies_in_order(connection, OUT_OF_ORDER)
-    monkeypatch.setattr(export, "_lies_in_order", lambda connection, model_id: False)
-    expected = export_blocks(many_blocks, tmp_path / "sorted", table)
+        assert block_files.lies_in_order(connection, IN_ORDER)
+        assert not block_files.lies_in_order(connection, OUT_OF_ORDER)
+    monkeypatch.setattr(block_files, "lies_in_order", lambda connection, model_id: False)
+    expected = write_blocks(many_blocks, tmp_path / "sorted", table, monkeypatch)
+    others.append(write_blocks(many_blocks, tmp_path / "two", table, monkeypatch, 11, "2GB"))
     assert len(expected) == 5
     for model_id, path in expected.items():
-        assert found[model_id].read_bytes() == path.read_bytes()
-        assert alone[model_id].read_bytes() == path.read_bytes()
+        for files in (found, *others):
+            assert files[model_id].read_bytes() == path.read_bytes()
     assert pq.read_metadata(expected[IN_ORDER]).num_row_groups == 3
 
 
-@pytest.mark.parametrize("table", export.SPLIT_BY_MODEL)
+def test_a_writer_that_fails_stops_the_others_and_is_said(many_blocks, tmp_path, monkeypatch):
+    begun = []
+
+    def fail(connection, table, model_id, ordered, folder):
+        begun.append(model_id)
+        if model_id == "a":
+            raise ValueError("no such thing")
+        connection.execute("select sum(range) from range(1_000_000_000_000)")
+
+    monkeypatch.setattr(block_files, "THREADS", 2)
+    monkeypatch.setattr(block_files, "lies_in_order", lambda connection, model_id: True)
+    monkeypatch.setattr(block_files, "_write_file", fail)
+    tables = [block_files.BlockTable("fct_blocks", ())]
+    written = block_files.write_block_files(many_blocks, tables, "abcd", tmp_path, tmp_path / "s")
+    with pytest.raises(ValueError, match="no such thing"):
+        list(written)
+    assert begun[0] == "a"
+    assert "d" not in begun
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        ("7GB", "3.500GB"),
+        ("1.5 GiB", "0.750GiB"),
+        ("80%", "40.000%"),
+        ("-1", "-1"),
+        ("none", "none"),
+    ],
+)
+def test_a_writers_share_of_memory_is_spelled_as_duckdb_reads_it(limit, expected):
+    assert block_files.divide_memory(limit, 2) == expected
+    with duckdb.connect() as connection:
+        connection.execute(f"set memory_limit = '{expected}'")
+
+
+@pytest.mark.parametrize("table", block_files.SPLIT_BY_MODEL)
 def test_exported_blocks_are_those_of_the_warehouse_in_the_order_of_their_grain(
-    many_blocks, tmp_path, table
+    many_blocks, tmp_path, monkeypatch, table
 ):
-    files = export_blocks(many_blocks, tmp_path / "out", table)
+    files = write_blocks(many_blocks, tmp_path / "out", table, monkeypatch)
     with open_warehouse(many_blocks) as connection:
         for model_id, path in files.items():
             expected = connection.sql(
@@ -275,7 +320,7 @@ def test_the_order_of_stored_blocks_is_seen(places, expected):
         for image_id, row, col in places.split():
             values = ["m", image_id, int(row), int(col)]
             connection.execute("insert into stored values (?, ?, ?, ?)", values)
-        assert export._lies_in_order(connection, "m") == expected
+        assert block_files.lies_in_order(connection, "m") == expected
 
 
 def test_a_damaged_shard_stops_the_build_and_the_old_warehouse_stands(small_study):
