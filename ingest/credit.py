@@ -5,13 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from upscale_audit.ingest.errors import StudyError
-
-if TYPE_CHECKING:
-    pass
-
 
 _ORCID = re.compile(r"(?:https?://orcid\.org/)?([0-9]{4}-[0-9]{4}-[0-9]{4}-[0-9]{3}[0-9X])/?")
 _URL = re.compile(r"https?://[^\s<>\"]+")
@@ -78,7 +74,7 @@ def parse_credit(given: Mapping[str, Any]) -> Credit:
     return Credit(people, publisher, contact)
 
 
-def _read_author(item: Mapping[str, str], number: int) -> Author:
+def _read_author(item: object, number: int) -> Author:
     where = f"author {number}"
     table = _check_keys(item, _AUTHOR_KEYS, where)
     affiliation = _read_organisation(table, "affiliation", f"{where}: affiliation")
@@ -101,21 +97,23 @@ def _check_keys(table: object, known: tuple[str, ...], where: str) -> dict[str, 
     return table
 
 
-def _name(table: Mapping[str, str], where: str, key: str = "name") -> str:
+def _name(table: Mapping[str, Any], where: str, key: str = "name") -> str:
     text = table.get(key)
     if not isinstance(text, str) or not text.strip():
         raise StudyError(f"{where}: {key} = {text!r}; expected a non-empty string")
     return text.strip()
 
 
-def _read(table: Mapping[str, Any], key: str, pattern: re.Pattern[str], expected: str) -> Any:
-    text = table.get(key)
+def _read(
+    table: Mapping[str, Any], key: str, pattern: re.Pattern[str], expected: str
+) -> str | None:
+    text: object = table.get(key)
     if text is None or (isinstance(text, str) and pattern.fullmatch(text)):
         return text
     raise StudyError(f"{key} = {text!r}; expected {expected}")
 
 
-def _read_orcid(table: Mapping[str, str], where: str) -> str | None:
+def _read_orcid(table: Mapping[str, Any], where: str) -> str | None:
     """Give an ORCID as a URL; its last digit checks the others (ISO 7064, MOD 11-2)."""
     text = table.get("orcid")
     if text is None:

@@ -8,7 +8,6 @@ import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 from upscale_audit.ingest.errors import StudyError, require_value
 
@@ -150,7 +149,7 @@ def check_facts(facts: Mapping[str, ModelFacts]) -> None:
 
 
 def _refuse_twice(key: str, stated: Sequence[tuple[str, int | str, int | str]]) -> None:
-    known: dict[Any, Any] = {}
+    known: dict[int | str, str] = {}
     for model_id, value, same in stated:
         other = known.setdefault(same, model_id)
         if other != model_id:

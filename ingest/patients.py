@@ -44,7 +44,11 @@ class PatientList:
 
     file: Path
     layout: str | None = None
-    columns: tuple = ()
+    columns: tuple[tuple[str, str], ...] = ()
+
+
+_ReadCell = Callable[[str, Mapping[str, str]], str | int | None]
+"""Reads a cell, given its row too; None for what it cannot read."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,8 @@ class _Layout:
     """
 
     columns: dict[str, str]
-    names: Callable[..., list[str]]
-    read: dict[str, Callable[..., Any]]
+    names: Callable[[Mapping[str, str]], list[str]]
+    read: dict[str, _ReadCell]
     findings: Callable[[str], object] | None = None
     is_many_rows: bool = False
 
@@ -97,7 +101,7 @@ def read_patients(patients: PatientList, image_ids: Collection[str]) -> list[dic
     rows = read_rows(patients.file)
     _, header = next(rows, (0, []))
     index = _find_columns(patients, layout, [cell.strip() for cell in header])
-    entries: dict[Any, Any] = {}
+    entries: dict[str, dict[str, Any]] = {}
     known, found = set(image_ids), set()
     for number, cells in rows:
         row = {name: cells[at].strip() if at < len(cells) else "" for name, at in index.items()}
@@ -173,7 +177,9 @@ def _read_entry(layout: _Layout, row: Mapping[str, str], image_id: str) -> dict[
     }
 
 
-def _merge(entries: dict[str, Any], entry: Mapping[str, Any], layout: _Layout, where: str) -> None:
+def _merge(
+    entries: dict[str, dict[str, Any]], entry: dict[str, Any], layout: _Layout, where: str
+) -> None:
     """Add an entry; one image has one patient, and one row but where a layout has more."""
     image_id = entry["image_id"]
     former = entries.setdefault(image_id, entry)
@@ -196,10 +202,12 @@ def _merge(entries: dict[str, Any], entry: Mapping[str, Any], layout: _Layout, w
     former["finding_labels"] = "|".join(named) or None
 
 
-def _check_found(patients: PatientList, known: set[str], found: set[str], entries: Any) -> None:
+def _check_found(
+    patients: PatientList, known: set[str], found: set[str], listed: Collection[str]
+) -> None:
     """Refuse a list of other images; say how many of the study's it does not have."""
     if known and not found:
-        first = next(iter(sorted(entries)), "nothing")
+        first = min(listed, default="nothing")
         raise StudyError(
             f"{patients.file} lists no image of the study: its first is {first!r}, the study's"
             f" {min(known)!r}; name the column that has them: [labels] columns = {{ image = ... }}"
@@ -258,7 +266,7 @@ def _read_padchest_age(_: str, row: Mapping[str, str]) -> int | None:
     return years if 0 <= years < 130 else None
 
 
-_READERS = {
+_READERS: dict[str, _ReadCell] = {
     "patient": lambda text, _: name_patient(text) if text else None,
     "sex": lambda text, _: _SEXES.get(text.lower()),
     "age": lambda text, _: read_age(text),

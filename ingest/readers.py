@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from upscale_audit.ingest.errors import StudyError, require_value
 from upscale_audit.ingest.files import canonical_json
@@ -158,7 +158,7 @@ def find_format(file: Path) -> str:
     return "torchscript" if is_torchscript(file) else "torchxrayvision"
 
 
-def is_torchscript(file: Any) -> bool:
+def is_torchscript(file: Path | IO[bytes]) -> bool:
     """Whether a file, or an open one, is a TorchScript archive: a zip that holds constants."""
     try:
         with zipfile.ZipFile(file) as archive:
@@ -191,7 +191,7 @@ def _list_numbers(value: Any) -> tuple[float, ...]:
     return tuple(map(float, numbers)) if all(abs(item) < 1e6 for item in numbers) else ()
 
 
-def parse_findings(value: Any) -> tuple[str, ...]:
+def parse_findings(value: object) -> tuple[str, ...]:
     """Read the findings of a reader's outputs.
 
     Raises
@@ -199,8 +199,7 @@ def parse_findings(value: Any) -> tuple[str, ...]:
     StudyError
         It is no list of texts, names nothing, or names a finding twice.
     """
-    is_list = isinstance(value, list | tuple)
-    if not is_list or not all(isinstance(name, str) for name in value):
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
         raise StudyError(
             f"findings = {value!r}; expected a list of names in the order of the outputs, as"
             ' ["Atelectasis", "", "Mass"], "" for an output to pass over'

@@ -1,7 +1,6 @@
 """What a study says of masks: where they are, and what their values mean."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,7 +54,7 @@ class Masks:
         }
 
 
-def parse_labels(given: str | Mapping[str, Any]) -> tuple[tuple[int, str], ...]:
+def parse_labels(given: object) -> tuple[tuple[int, str], ...]:
     """Check what a study file says the values of its label images mean.
 
     Parameters
@@ -75,7 +74,7 @@ def parse_labels(given: str | Mapping[str, Any]) -> tuple[tuple[int, str], ...]:
     expected = 'expected { 1 = "left lung", 2 = "right lung" }, values 1 to 255'
     if not isinstance(given, dict) or not 1 <= len(given) <= MAX_STRUCTURES:
         raise StudyError(f"labels = {given!r}; {expected}, {MAX_STRUCTURES} names at most")
-    labels: list[Any] = []
+    labels: list[tuple[int, str]] = []
     for value, name in given.items():
         if not re.fullmatch("[1-9][0-9]{0,2}", value) or int(value) > 255:
             raise StudyError(f"labels has the value {value!r}; {expected}: 0 is no structure")

@@ -382,7 +382,7 @@ def _hint_at_backslash(error: Exception) -> str:
     return "; write folders with / or between single quotes, as 'restored\\alpha'"
 
 
-def _parse_study(path: Path, document: Any, needs_models: bool) -> Study:
+def _parse_study(path: Path, document: Mapping[str, Any], needs_models: bool) -> Study:
     sections = (
         "study", "models", "lr", "size", "published", "labels", "perceptual", "parameters",
         "restore", "paper", "detectors", "regions", "readers", "published_blocks",
@@ -418,8 +418,8 @@ def _parse_study(path: Path, document: Any, needs_models: bool) -> Study:
         output=output,
         pairing=pairing,
         models=models,
-        label_entries=_file(path, "[labels]", labels, "entries") if patients is None else None,
-        label_boxes=_file(path, "[labels]", labels, "boxes"),
+        label_entries=None if patients else _find_file(path, "[labels]", labels, "entries"),
+        label_boxes=_find_file(path, "[labels]", labels, "boxes"),
         box_frame=_parse_frame(path, labels),
         published=published,
         published_blocks=published_blocks,
@@ -445,21 +445,21 @@ def _parse_study(path: Path, document: Any, needs_models: bool) -> Study:
     return parsed
 
 
-def _parse_frame(path: Path, labels: Mapping[str, Any]) -> Any:
+def _parse_frame(path: Path, labels: Mapping[str, Any]) -> tuple[int, int] | str | None:
     """Parse in which frame boxes count; None where the study leaves it to their numbers."""
-    given = labels.get("box_frame")
-    if given is None or given in ("reference", "unit"):
+    given: object = labels.get("box_frame")
+    if given is None or (isinstance(given, str) and given in ("reference", "unit")):
         return given
-    is_size = isinstance(given, list) and len(given) == 2
-    if is_size and all(type(side) is int and side > 0 for side in given):
-        return tuple(given)
+    if isinstance(given, list) and [type(side) for side in given] == [int, int] and min(given) > 0:
+        width, height = given
+        return width, height
     raise StudyError(
         f"{path} [labels]: box_frame = {given!r}; expected the width and height in px of the"
         ' images on which the boxes were drawn, as [1024, 1024], or "reference" or "unit"'
     )
 
 
-def _parse_size(path: Path, document: Any) -> Any:
+def _parse_size(path: Path, document: Mapping[str, Any]) -> str | None:
     if "size" not in document:
         return None
     given = _table(path, document, "size")
@@ -470,7 +470,7 @@ def _parse_size(path: Path, document: Any) -> Any:
     return rule
 
 
-def _parse_credit(path: Path, document: Any) -> Credit:
+def _parse_credit(path: Path, document: Mapping[str, Any]) -> Credit:
     try:
         return parse_credit(_table(path, document, "paper"))
     except StudyError as error:
@@ -480,7 +480,7 @@ def _parse_credit(path: Path, document: Any) -> Credit:
 def _parse_patients(path: Path, labels: Mapping[str, Any]) -> PatientList | None:
     """Parse the list of patients: a layout's, or one whose columns are named."""
     layout, columns = labels.get("layout"), labels.get("columns", {})
-    entries = None if "patients" in labels else _file(path, "[labels]", labels, "entries")
+    entries = None if "patients" in labels else _find_file(path, "[labels]", labels, "entries")
     if entries is not None and layout is None and not columns and is_plain_list(entries):
         return PatientList(entries)
     if "patients" not in labels:
@@ -508,7 +508,7 @@ def _parse_patients(path: Path, labels: Mapping[str, Any]) -> PatientList | None
     return PatientList(file, layout, tuple(sorted(columns.items())))
 
 
-def _parse_lr(path: Path, document: Any) -> LrParameters | None:
+def _parse_lr(path: Path, document: Mapping[str, Any]) -> LrParameters | None:
     if "lr" not in document:
         return None
     given = _table(path, document, "lr")
@@ -518,7 +518,7 @@ def _parse_lr(path: Path, document: Any) -> LrParameters | None:
     return lr
 
 
-def _parse_restore(path: Path, document: Any) -> RestoreParameters:
+def _parse_restore(path: Path, document: Mapping[str, Any]) -> RestoreParameters:
     """Parse what `restore` does; the LR images it makes are those of [lr] where that says how."""
     given = _table(path, document, "restore")
     lr = _table(path, document, "lr")
@@ -534,7 +534,7 @@ def _parse_restore(path: Path, document: Any) -> RestoreParameters:
     return _make(path, "[restore]", stated | given, RestoreParameters)
 
 
-def _parse_axis(path: Path, study: Mapping[str, str]) -> str:
+def _parse_axis(path: Path, study: Mapping[str, Any]) -> str:
     axis = _text(path, "[study]", study, "axis", default="standard")
     if axis not in AXES:
         raise StudyError(f"{path} [study]: axis = {axis!r}; expected one of {', '.join(AXES)}")
@@ -547,7 +547,7 @@ def _parse_axis(path: Path, study: Mapping[str, str]) -> str:
 
 
 def _parse_axis_models(
-    path: Path, study: Mapping[str, str], models: tuple[Model, ...]
+    path: Path, study: Mapping[str, Any], models: tuple[Model, ...]
 ) -> tuple[str, ...]:
     """Names of the models that the study's own axis is fitted on: by default all but controls."""
     known = tuple(model.model_id for model in models)
@@ -576,7 +576,7 @@ def _parse_patch_sides(path: Path, study: Mapping[str, Any]) -> tuple[int, ...]:
     return tuple(sorted(set(given)))
 
 
-def _parse_composites(path: Path, document: Any) -> tuple[Any, ...]:
+def _parse_composites(path: Path, document: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """Parse [detectors.NAME] expression = "..."; what they say, a build reads."""
     given = _table(path, document, "detectors")
     if len(given) > MAX_COMPOSITES:
@@ -599,7 +599,7 @@ def _parse_composites(path: Path, document: Any) -> tuple[Any, ...]:
     return tuple(composites)
 
 
-def _parse_regions(path: Path, document: Any) -> Any:
+def _parse_regions(path: Path, document: Mapping[str, Any]) -> Masks | None:
     """Parse where the masks of structures are: label images and their meaning, or CheXmask's."""
     if "regions" not in document:
         return None
@@ -658,7 +658,7 @@ def _first_part(folder: Path, output: Path) -> str | None:
     return folder.relative_to(output).parts[0] if output in folder.parents else None
 
 
-def _parse_published(path: Path, entries: Sequence[Any]) -> tuple[Any, ...]:
+def _parse_published(path: Path, entries: object) -> tuple[Published, ...]:
     if not isinstance(entries, list):
         raise StudyError(f"{path}: expected [[published]] tables, each with file and label")
     published = []
@@ -687,7 +687,7 @@ def _parse_label(path: Path, where: str, entry: Mapping[str, Any]) -> str:
     return label
 
 
-def _parse_published_blocks(path: Path, entries: Any) -> tuple[BlockTable, ...]:
+def _parse_published_blocks(path: Path, entries: object) -> tuple[BlockTable, ...]:
     """Parse [[published_blocks]]: tables of blocks that others measured."""
     if not isinstance(entries, list):
         raise StudyError(f"{path}: expected [[published_blocks]] tables, each with label and file")
@@ -717,12 +717,12 @@ def _parse_published_blocks(path: Path, entries: Any) -> tuple[BlockTable, ...]:
             BlockTable(
                 label=_parse_label(path, where, entry),
                 form=form,
-                file=_file(path, where, entry, "file"),
+                file=_find_file(path, where, entry, "file"),
                 folder=_folder(path, where, entry, "folder") if "folder" in entry else None,
                 model_id=_text(path, where, entry, "model_id") if "model_id" in entry else None,
                 columns=_parse_block_columns(path, where, entry, form),
                 sha256=None if sha256 is None else str(sha256).lower(),
-                hashes=_file(path, where, entry, "hashes"),
+                hashes=_find_file(path, where, entry, "hashes"),
                 where=f"{path} {where}",
             )
         )
@@ -744,7 +744,7 @@ def _parse_block_columns(
     return tuple(sorted((name, _text(path, where, columns, name)) for name in columns))
 
 
-def _parse_readers(path: Path, entries: Sequence[Any]) -> tuple[ReaderDeclaration, ...]:
+def _parse_readers(path: Path, entries: object) -> tuple[ReaderDeclaration, ...]:
     """Parse [[readers]]: networks that score findings, in the order of their names."""
     if not isinstance(entries, list):
         raise StudyError(f"{path}: expected [[readers]] tables, each with reader and file")
@@ -773,7 +773,7 @@ def _parse_readers(path: Path, entries: Sequence[Any]) -> tuple[ReaderDeclaratio
     return tuple(sorted(readers, key=lambda reader: reader.reader))
 
 
-def _parse_perceptual(path: Path, document: Any) -> Any:
+def _parse_perceptual(path: Path, document: Mapping[str, Any]) -> PerceptualFiles | None:
     if "perceptual" not in document:
         return None
     names = ("alexnet", "lpips")
@@ -782,13 +782,13 @@ def _parse_perceptual(path: Path, document: Any) -> Any:
     return PerceptualFiles(*(_file(path, "[perceptual]", files, name) for name in names))
 
 
-def _parse_models(path: Path, entries: Sequence[dict[str, str]]) -> tuple[Model, ...]:
+def _parse_models(path: Path, entries: object) -> tuple[Model, ...]:
     if not isinstance(entries, list) or not entries:
         raise StudyError(
             f"{path}: expected one or more [[models]] tables, each a model_id and its folders;"
             " study.example.toml shows one"
         )
-    models: list[Any] = []
+    models: list[Model] = []
     for number, entry in enumerate(entries, start=1):
         where = f"[[models]] number {number}"
         if not isinstance(entry, dict):
@@ -816,7 +816,7 @@ def _parse_models(path: Path, entries: Sequence[dict[str, str]]) -> tuple[Model,
 
 
 def _add_repaired(
-    path: Path, document: Any, models: tuple[Model, ...], output: Path
+    path: Path, document: Mapping[str, Any], models: tuple[Model, ...], output: Path
 ) -> tuple[Model, ...]:
     """Add, for each model with ``repair = true``, one whose images `restore` repairs."""
     repaired = []
@@ -849,9 +849,11 @@ def _add_repaired(
     return tuple(sorted([*models, *repaired], key=lambda model: model.model_id))
 
 
-def _parse_tile(path: Path, where: str, entry: Mapping[str, Any]) -> Any:
-    tile_px = entry.get("tile_px")
-    if tile_px is not None and type(tile_px) is not int:
+def _parse_tile(path: Path, where: str, entry: Mapping[str, Any]) -> int | None:
+    tile_px: object = entry.get("tile_px")
+    if tile_px is None:
+        return None
+    if type(tile_px) is not int:
         raise StudyError(f"{path} {where}: tile_px = {tile_px!r}; expected int")
     try:
         _require_tile(tile_px)
@@ -894,7 +896,9 @@ def _make(path: Path, where: str, given: Mapping[str, Any], declaration: type[D]
         raise StudyError(f"{path} {where}: {error}") from None
 
 
-def _parse_parameters(path: Path, document: Any) -> tuple[IngestParameters, AnalysisParameters]:
+def _parse_parameters(
+    path: Path, document: Mapping[str, Any]
+) -> tuple[IngestParameters, AnalysisParameters]:
     given = dict(_table(path, document, "parameters"))
     if "window" in given:
         try:
@@ -922,7 +926,7 @@ def _parse_parameters(path: Path, document: Any) -> tuple[IngestParameters, Anal
         raise StudyError(f"{path} [parameters]: {error}") from None
 
 
-def _require_tile(tile_px: Any) -> None:
+def _require_tile(tile_px: int | None) -> None:
     is_tile = tile_px is None or 16 <= tile_px < 2**31
     require_value(is_tile, "tile_px", tile_px, "16 or more, below 2**31")
 
@@ -944,7 +948,7 @@ def _check_keys(
             raise StudyError(f"{path}: {where} lacks the key {key!r}; study.example.toml shows it")
 
 
-def _table(path: Path, document: Any, key: str) -> dict[str, Any]:
+def _table(path: Path, document: Mapping[str, Any], key: str) -> dict[str, Any]:
     table = document.get(key, {})
     if not isinstance(table, dict):
         raise StudyError(f"{path}: expected [{key}] to be a table, found {table!r}")
@@ -983,9 +987,12 @@ def _folder(path: Path, where: str, table: Mapping[str, Any], key: str) -> Path:
     return folder
 
 
-def _file(path: Path, where: str, table: Mapping[str, Any], key: str) -> Any:
-    if key not in table:
-        return None
+def _find_file(path: Path, where: str, table: Mapping[str, Any], key: str) -> Path | None:
+    """Give the file that a key names; None where the table does not have the key."""
+    return _file(path, where, table, key) if key in table else None
+
+
+def _file(path: Path, where: str, table: Mapping[str, Any], key: str) -> Path:
     file = _resolve(path, where, table, key)
     if not os.path.isfile(file):
         raise StudyError(
