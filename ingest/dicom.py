@@ -11,7 +11,7 @@ import logging
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from upscale_audit.ingest.windows import LINEAR, SIGMOID, TABLE, Curve, Stored, 
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+    from pydicom import Dataset
 
 MAGIC, MAGIC_AT = b"DICM", 128
 _IMPLICIT, _EXPLICIT, _DEFLATED = (f"1.2.840.10008.1.2{end}" for end in ("", ".1", ".1.99"))
@@ -33,6 +34,11 @@ _ELEMENTS = [
     "VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction", "PixelPaddingValue",
     "PixelPaddingRangeLimit", "PixelSpacing", "ImagerPixelSpacing", "PatientID",
 ]  # fmt: skip
+
+
+A = TypeVarTuple("A")
+R = TypeVar("R")
+"""What a call of pydicom is given, and what it gives."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ class Header:
     frames: int
     mode: str
     syntax: str
-    dataset: Any
+    dataset: Dataset
 
     exif = orientation = gamma = profile = None
 
@@ -176,7 +182,7 @@ def decode_stored(header: Header) -> Stored:
     return Stored(samples, bits, tone, is_padding, -(1 << (bits - 1)) if is_signed else 0)
 
 
-def _guard(read: Callable[..., Any], *arguments: object) -> Any:
+def _guard(read: Callable[[*A], R], *arguments: *A) -> R:
     """Call pydicom: what is damaged surfaces there as errors of many types, and as warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -189,7 +195,7 @@ def _guard(read: Callable[..., Any], *arguments: object) -> Any:
             raise RejectedFileError("undecodable", f"pydicom: {words[0][:200]}") from None
 
 
-def _parse(data: bytes) -> Any:
+def _parse(data: bytes) -> tuple[Dataset, str]:
     try:
         import pydicom
     except ImportError:
@@ -205,7 +211,7 @@ def _parse(data: bytes) -> Any:
     return pydicom.dcmread(io.BytesIO(data), specific_tags=_ELEMENTS), syntax
 
 
-def _find_syntax(data: bytes) -> Any:
+def _find_syntax(data: bytes) -> str:
     """UID of the transfer syntax: group 2 is in explicit VR, little endian, whatever follows it."""
     at = MAGIC_AT + 4
     while at + 12 <= len(data) and data[at : at + 2] == b"\2\0":
@@ -218,19 +224,19 @@ def _find_syntax(data: bytes) -> Any:
     return ""
 
 
-def _whole(dataset: Any, name: str) -> Any:
+def _whole(dataset: Dataset, name: str) -> int:
     value = dataset.get(name)
     require_sound(value is not None, f"no {name}")
     return int(value)
 
 
-def _name_syntax(syntax: Any) -> Any:
+def _name_syntax(syntax: str) -> str:
     from pydicom.uid import UID
 
     return str(UID(syntax).name)
 
 
-def _view_words(header: Header) -> Any:
+def _view_words(header: Header) -> npt.NDArray[np.unsignedinteger]:
     """Uncompressed pixels: exactly as many bytes as the header promises, or one to be even."""
     dataset = header.dataset
     require_sound("PixelData" in dataset, "no pixel data", "truncated")
@@ -245,15 +251,17 @@ def _view_words(header: Header) -> Any:
     return words.reshape(header.height_px, header.width_px)
 
 
-def _unpack_rle(dataset: Any) -> Any:
+def _unpack_rle(dataset: Dataset) -> npt.NDArray[np.unsignedinteger]:
     dataset.pixel_array_options(decoding_plugin="pydicom", raw=True)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # of bytes too many
-        samples = dataset.pixel_array
+        samples: npt.NDArray[np.integer] = dataset.pixel_array
     return samples.view(f"u{samples.dtype.itemsize}")
 
 
-def _find_padding(dataset: Any, samples: Any, bits: Any) -> Any:
+def _find_padding(
+    dataset: Dataset, samples: npt.NDArray[np.int32], bits: int
+) -> npt.NDArray[np.bool_] | None:
     """Pixels of the padding value or range; None where the file states none."""
     first = dataset.get("PixelPaddingValue")
     if first is None:
@@ -266,7 +274,7 @@ def _find_padding(dataset: Any, samples: Any, bits: Any) -> Any:
     return (samples >= values[0]) & (samples <= values[1])
 
 
-def _read_tone(header: Header, is_signed: Any) -> Any:
+def _read_tone(header: Header, is_signed: bool) -> Tone:
     dataset = header.dataset
     slope, intercept, table = 1.0, 0.0, None
     if dataset.get("ModalityLUTSequence"):
@@ -282,7 +290,7 @@ def _read_tone(header: Header, is_signed: Any) -> Any:
     return Tone(slope, intercept, table, header.mode == "MONOCHROME1", curve)
 
 
-def _read_curve(dataset: Any, is_signed: Any) -> Any:
+def _read_curve(dataset: Dataset, is_signed: bool) -> Curve | None:
     """Give the first VOI LUT, else the first window; None where there is neither."""
     if dataset.get("VOILUTSequence"):
         first, entries, bits = _read_table(dataset.VOILUTSequence[0], is_signed)
@@ -306,7 +314,7 @@ def _first(value: Any) -> float:
     return float(value if np.isscalar(value) or not hasattr(value, "__len__") else value[0])
 
 
-def _read_table(item: Any, is_signed: bool) -> tuple[int, npt.NDArray[np.int64], int]:
+def _read_table(item: Dataset, is_signed: bool) -> tuple[int, npt.NDArray[np.int64], int]:
     """First value, entries and bits of a LUT (PS3.3 C.11.1.1.1 and C.11.2.1.1)."""
     count, first, bits = (int(value) for value in item.LUTDescriptor)
     count = count or 1 << 16

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -72,7 +72,9 @@ def _square(radius: int) -> npt.NDArray[np.uint8]:
 
 
 @njit(cache=True, nogil=True)
-def _count_magnitudes(across: Any, down: Any) -> Any:
+def _count_magnitudes(
+    across: npt.NDArray[np.int16], down: npt.NDArray[np.int16]
+) -> npt.NDArray[np.int64]:
     counts = np.zeros(2041, np.int64)
     for row in range(across.shape[0]):
         for col in range(across.shape[1]):

@@ -59,7 +59,7 @@ class Mask:
 
     image_id: str
     status: str
-    labels: np.ndarray | None = field(repr=False)
+    labels: npt.NDArray[np.uint8] | None = field(repr=False)
     file_name: str
     line_number: int | None = None
     dice_rca: float | None = None
@@ -155,7 +155,7 @@ def read_chexmask(
     """
     rows = read_filled_rows(path, max_bytes=MAX_MASK_BYTES, max_cells=None)
     _, names = next(rows)
-    lines: dict[Any, Any] = {}
+    lines: dict[str, int] = {}
     columns = _read_header(path, names)
     for number, row in rows:
         name = read_cell(path, number, row, columns["image"])

@@ -227,7 +227,13 @@ def _place_rings(
 
 
 @jit
-def _correlate(reference: Any, restored: Any, lower: Any, upper: Any, times: Any) -> Any:
+def _correlate(
+    reference: npt.NDArray[np.complex128],
+    restored: npt.NDArray[np.complex128],
+    lower: npt.NDArray[np.int64],
+    upper: npt.NDArray[np.int64],
+    times: npt.NDArray[np.float64],
+) -> npt.NDArray[np.float64]:
     count, rows, cols = reference.shape
     rings = cols - 1
     found = np.empty((count, rings))
@@ -253,7 +259,9 @@ def _correlate(reference: Any, restored: Any, lower: Any, upper: Any, times: Any
 
 
 @jit
-def _find_ends(correlations: Any, thresholds: Any) -> Any:
+def _find_ends(
+    correlations: npt.NDArray[np.float64], thresholds: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
     count, rings = correlations.shape
     ends = np.full((count, thresholds.size), 0.5)
     for patch in range(count):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -171,8 +171,15 @@ def _mitchell(distance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.where(t < 1, near, np.where(t < 2, far, 0))
 
 
-def _change_by_opencv(flag: int) -> Callable[..., Any]:
-    return lambda pixels, size: cv2.resize(pixels, size[::-1], interpolation=flag)
+_Change = Callable[["npt.NDArray[np.uint8]", tuple[int, int]], "npt.NDArray[np.uint8]"]
+"""Brings pixels to rows and columns."""
+
+
+def _change_by_opencv(flag: int) -> _Change:
+    def change(pixels: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+        return np.asarray(cv2.resize(pixels, size[::-1], interpolation=flag), np.uint8)
+
+    return change
 
 
 def _change_by_mitchell(
@@ -183,7 +190,7 @@ def _change_by_mitchell(
     return np.floor(both.clip(0, 255) + 0.5).astype(np.uint8)
 
 
-_RULES: dict[str, Callable[..., npt.NDArray[np.uint8]]] = {
+_RULES: dict[str, _Change] = {
     "lanczos4": _change_by_opencv(cv2.INTER_LANCZOS4),
     "mitchell": _change_by_mitchell,
     "area": _change_by_opencv(cv2.INTER_AREA),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -88,14 +89,14 @@ class Header:
     predictor: int
     frames: int
     sample_format: int
-    extra: tuple
+    extra: tuple[int, ...]
     is_planar: bool
-    part_px: tuple
+    part_px: tuple[int, int]
     is_tiled: bool
-    offsets: tuple
-    counts: tuple
+    offsets: tuple[int, ...]
+    counts: tuple[int, ...]
     order: str
-    palette: np.ndarray | None
+    palette: npt.NDArray[np.uint8] | None
     is_reversed: bool
     orientation: int | None
     profile: bytes | None
@@ -282,7 +283,9 @@ def decode_samples(header: Header, data: bytes) -> npt.NDArray[np.uint8]:
     return samples[..., 0] if channels == 1 else samples
 
 
-def _read_directory(data: bytes, order: str, at: int) -> Any:
+def _read_directory(
+    data: bytes, order: str, at: int
+) -> tuple[dict[int, tuple[int, int, int]], int]:
     """Entries of a directory by tag, and where the next one lies (0 for none)."""
     require_sound(
         at >= 8 and at + 2 <= len(data), "the file ends before its directory", "truncated"
@@ -299,9 +302,11 @@ def _read_directory(data: bytes, order: str, at: int) -> Any:
 
 
 class _Tags:
-    """Values of a directory's entries."""
+    """Values of a directory's entries: type, number of values and place of each, by tag."""
 
-    def __init__(self, data: bytes, order: str, entries: Any) -> None:
+    def __init__(
+        self, data: bytes, order: str, entries: Mapping[int, tuple[int, int, int]]
+    ) -> None:
         self.data, self.order, self.entries = data, order, entries
 
     def raw(self, tag: int) -> bytes | None:
@@ -400,7 +405,7 @@ def _inflate(packed: memoryview, size: int, number: int) -> bytes:
 
 
 @njit(cache=True, nogil=True)
-def _unpack_packbits(source: Any, plain: Any) -> Any:
+def _unpack_packbits(source: npt.NDArray[np.uint8], plain: npt.NDArray[np.uint8]) -> int:
     """Unpack runs of bytes; how many there were, at most as many as fit."""
     at, written = 0, 0
     while at < source.size and written < plain.size:
@@ -420,7 +425,7 @@ def _unpack_packbits(source: Any, plain: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _unpack_lzw(source: Any, plain: Any) -> Any:
+def _unpack_lzw(source: npt.NDArray[np.uint8], plain: npt.NDArray[np.uint8]) -> int:
     """Unpack TIFF's LZW; how many bytes there were, or -1 for a code that is not known yet.
 
     A string of the table is a stretch of what was written before: the one before it and one byte

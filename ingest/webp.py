@@ -10,7 +10,7 @@ import io
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import WebPImagePlugin
@@ -74,7 +74,7 @@ def read_header(data: bytes) -> Header:
     require_sound(len(data) >= 20, f"{len(data)} bytes; a WebP's header has 20", "truncated")
     end = 8 + struct.unpack_from("<I", data, 4)[0]
     require_sound(end <= len(data), f"{len(data)} bytes of a container of {end}", "truncated")
-    chunks: dict[Any, Any] = {}
+    chunks: dict[bytes, memoryview] = {}
     pictures, frames = [], 0
     for kind, body in _walk(memoryview(data)[:end]):
         if kind in (LOSSY, LOSSLESS):
@@ -93,14 +93,12 @@ def read_header(data: bytes) -> Header:
         raise RejectedFileError("undecodable", "an animation without its canvas")
     fits = stated in (None, found)
     require_sound(fits, f"a picture of {found[0]}x{found[1]} px on a canvas of {stated}")
-    exif = chunks.get(b"EXIF")
-    exif = None if exif is None else bytes(exif).removeprefix(b"Exif\0\0")
-    profile = chunks.get(b"ICCP")
+    exif, profile = chunks.get(b"EXIF"), chunks.get(b"ICCP")
     return Header(
         *found,
         max(frames, 2) if is_animated else 1,
         has_alpha or b"ALPH" in chunks,
-        exif,
+        None if exif is None else bytes(exif).removeprefix(b"Exif\0\0"),
         None if profile is None else bytes(profile),
     )
 
@@ -179,5 +177,5 @@ def _read_frame(kind: bytes, body: memoryview) -> tuple[tuple[int, int], bool]:
     return (1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)), bool(bits >> 28 & 1)
 
 
-def _add_opaque(samples: Any) -> Any:
+def _add_opaque(samples: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return np.dstack([samples, np.full(samples.shape[:2], 255, np.uint8)])

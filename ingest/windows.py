@@ -116,10 +116,10 @@ class Stored:
         Pixels that are no image, where the file says which.
     """
 
-    samples: np.ndarray
+    samples: npt.NDArray[np.integer]
     bit_depth: int
     tone: Tone | None = None
-    is_padding: np.ndarray | None = None
+    is_padding: npt.NDArray[np.bool_] | None = None
     lowest: int = 0
 
 
@@ -191,8 +191,7 @@ def show(
     """
     window, is_reference = display.window, display.role == "reference"
     if window is None:
-        found: tuple[npt.NDArray[np.uint8], dict[str, Any], Display, float] = _show_plain(stored)
-        return found
+        return _show_plain(stored)
     # A file that says nothing of its values is read as its reference says.
     tone = stored.tone or display.tone or Tone()
     curve = display.curve or _find_curve(stored, tone, window, is_reference)
@@ -230,7 +229,9 @@ def check_window(bit_depth: int, display: Display, what: str = "") -> None:
         )
 
 
-def _show_plain(stored: Stored) -> Any:
+def _show_plain(
+    stored: Stored,
+) -> tuple[npt.NDArray[np.uint8], dict[str, Any], Display, float]:
     """Show 8 bits that mean what they say as they are; refuse what is deeper or means else."""
     tone = stored.tone or Tone()
     if stored.bit_depth != 8 or not tone.is_plain or stored.samples.min() < 0:
