@@ -115,9 +115,9 @@ def build_batch(
     image_id: str,
     reference: Measured,
     ringing_mask: npt.NDArray[np.uint8],
-    restored: Mapping[str, Any],
+    restored: Mapping[str, Mapping[str, npt.NDArray[Any]]],
     schema: pa.Schema,
-    lr_columns: dict[str, Any] | None = None,
+    lr_columns: dict[str, npt.NDArray[Any]] | None = None,
 ) -> pa.RecordBatch:
     """All block rows of one image under one model.
 
@@ -146,8 +146,8 @@ def build_batch(
     columns = reference.columns | (lr_columns or {})
     measures |= {f"reference_{name}": array for name, array in columns.items()}
     for inference_path in INFERENCE_PATHS:
-        columns = restored.get(inference_path, {})
-        measures |= {f"{inference_path}_{name}": array for name, array in columns.items()}
+        paired = restored.get(inference_path, {})
+        measures |= {f"{inference_path}_{name}": array for name, array in paired.items()}
     arrays = []
     for column in BLOCKS:
         if column.name == "image_id":

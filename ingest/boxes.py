@@ -79,7 +79,7 @@ def read_boxes(path: str | Path) -> list[dict[str, Any]]:
     _, names = next(rows)
     image, finding, layout, positions = _read_header(path, names)
     read = _READ[_LAYOUTS[layout]]
-    counts: Counter[Any] = Counter()
+    counts: Counter[str] = Counter()
     boxes = []
     for number, row in rows:
         if len(row) > max(positions) and not any(row[place].strip() for place in positions):
@@ -104,7 +104,7 @@ def _read_header(
     path: str | Path, names: Sequence[str]
 ) -> tuple[int, int, tuple[str, str, str, str], list[int]]:
     """Find the columns of image, finding and box; how its numbers are read."""
-    header: list[Any] = []
+    header: list[str] = []
     for name in names:
         plain = re.sub(r"[^a-z0-9]", "", name.lower())
         # ChestX-ray8's own "Bbox [x,y,w,h]" is four cells, or one where somebody quoted it.

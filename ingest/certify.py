@@ -122,7 +122,7 @@ def judge_files(task: Task) -> tuple[Verdict, npt.NDArray[np.float32] | None]:
     }
     if task.restored is None:
         return Verdict(**names, status="not_judged", detail=task.reason, proof=None), None
-    hashes: dict[Any, Any] = {}
+    hashes: dict[str, Any] = {}
     images, display = [], Display(task.window)
     for role, path in (("lr", task.lr), ("restored", task.restored)):
         try:

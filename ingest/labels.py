@@ -55,7 +55,7 @@ def read_entries(path: Path) -> list[dict[str, Any]]:
     rows = read_filled_rows(path)
     _, names = next(rows)
     header = [re.sub(r"[^a-z]", "", cell.lower()) for cell in names]
-    index: dict[Any, Any] = {}
+    index: dict[str, int] = {}
     for position, cell in enumerate(header):
         if cell in _ENTRY_COLUMNS:
             index.setdefault(_ENTRY_COLUMNS[cell], position)
@@ -66,10 +66,12 @@ def read_entries(path: Path) -> list[dict[str, Any]]:
             f" {', '.join(names)}; expected Data_Entry_2017.csv or Data_Entry_2017_v2020.csv;"
             " a list of another collection is named as [labels] patients (docs/images.md)"
         )
-    entries: dict[Any, Any] = {}
-    unread: Counter[Any] = Counter()
+    entries: dict[str, dict[str, Any]] = {}
+    unread: Counter[str] = Counter()
     for number, row in rows:
-        entry = {name: _read_cell(path, number, row, name, index[name]) for name in index}
+        entry: dict[str, Any] = {
+            name: _read_cell(path, number, row, name, index[name]) for name in index
+        }
         unread.update(name for name in _OPTIONAL if entry[name] is None)
         if entries.setdefault(entry["image_id"], entry) is not entry:
             raise StudyError(f"{path} line {number}: {entry['image_id']} is listed twice")
@@ -78,7 +80,9 @@ def read_entries(path: Path) -> list[dict[str, Any]]:
     return [entries[image_id] for image_id in sorted(entries)]
 
 
-def _read_cell(path: Path, number: int, row: Sequence[str], name: str, position: int) -> Any:
+def _read_cell(
+    path: Path, number: int, row: Sequence[str], name: str, position: int
+) -> str | int | None:
     """Read a cell of an entry list; None where it is optional and says nothing."""
     if name in _OPTIONAL:
         text = row[position].strip() if position < len(row) else ""

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import name_within, to_text, walk_files
@@ -135,7 +135,7 @@ def pair_study(study: Study) -> Pairing:
             found, names = match_folder(folder, references, owner, study.pairing, others)
             refused += names
             pairs += found
-    beside: dict[Any, Any] = {}
+    beside: dict[str, dict[str, Path]] = {}
     for role, source in (("lr", study.lr), ("mask", study.regions)):
         beside[role] = {}
         if source is not None and source.folder is not None:
@@ -301,7 +301,7 @@ def _choose(
     image_id: str,
     folder: Path,
     owner: tuple[str, str | None, str | None],
-) -> tuple[Path | None, list[Any]]:
+) -> tuple[Path | None, list[RefusedName]]:
     """Choose the one file nearest to the top; None where there are more, or none."""
     depth = min((len(file.parts) for file in candidates), default=0)
     nearest = [file for file in candidates if len(file.parts) == depth]

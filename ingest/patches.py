@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -38,7 +38,7 @@ class PatchShard:
         self.name = name_patch_shard(unit.unit_id)
         self._path = unit.raw / self.name
         self._scan = unit.scan
-        self._batches: list[Any] = []
+        self._batches: list[pa.RecordBatch] = []
         metadata = {
             "unit_id": unit.unit_id,
             "schema_version": str(SCHEMA_VERSION),

@@ -11,10 +11,10 @@ import itertools
 import logging
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.tables import open_table, read_rows
@@ -104,6 +104,10 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\1*(\r\n|\r|\n)', re.IGNORECASE)
 
 logger = logging.getLogger(__name__)
+
+V = TypeVar("V")
+"""A cell's value."""
+_Cell = str | float | None
 
 
 @dataclass(frozen=True)
@@ -260,7 +264,7 @@ def read_comparison(path: str | Path) -> list[dict[str, Any]]:
     """
     lines = _read_lines(path)
     columns = _read_comparison_header(path, lines)
-    seen: dict[Any, Any] = {}
+    seen: dict[str, int] = {}
     rows = []
     _check_rectangular(path, lines)
     for line, cells in lines[3:]:
@@ -317,7 +321,7 @@ def _read_comparison_header(
 def _read_table(
     path: str | Path,
     kind: str,
-    known: Mapping[str, Callable[..., Any]],
+    known: Collection[str],
     required: Sequence[str],
     unknown_columns: str,
 ) -> _Table:
@@ -325,7 +329,7 @@ def _read_table(
     lines = _read_lines(path)
     _check_rectangular(path, lines)
     (_, header), *rows = lines
-    positions: dict[Any, Any] = {}
+    positions: dict[str, int] = {}
     repeated, unknown = [], []
     for position, cell in enumerate(header):
         name = _name_column(cell)
@@ -351,7 +355,7 @@ def _read_table(
 def _describe_columns(
     path: str | Path,
     kind: str,
-    known: Mapping[str, Callable[..., Any]],
+    known: Collection[str],
     missing: Sequence[str],
     unknown: Sequence[str],
     repeated: Sequence[str],
@@ -368,10 +372,13 @@ def _describe_columns(
 
 
 def _build_rows(
-    table: _Table, parsers: Mapping[str, Callable[..., Any]], label: str
+    table: _Table, parsers: Mapping[str, Callable[[str], _Cell]], label: str
 ) -> list[dict[str, Any]]:
     """One dict per row, the file's names replaced by this project's."""
-    columns = {"label": [label] * len(table.rows), "row_number": range(len(table.rows))}
+    columns: dict[str, Sequence[_Cell]] = {
+        "label": [label] * len(table.rows),
+        "row_number": range(len(table.rows)),
+    }
     for name, parse in parsers.items():
         position = table.positions.get(name)
         columns[_RENAMED.get(name, name)] = [
@@ -394,7 +401,7 @@ def _check_rectangular(path: str | Path, lines: Sequence[tuple[int, list[str]]])
 
 
 def _check_unique(table: _Table, rows: Sequence[dict[str, Any]]) -> None:
-    first: dict[Any, Any] = {}
+    first: dict[tuple[str, str], int] = {}
     repeats = []
     for (line, _), row in zip(table.rows, rows, strict=True):
         key = row["model_id"], row["image_id"]
@@ -417,7 +424,7 @@ def _read_lines(path: str | Path, count: int | None = None) -> list[tuple[int, l
     return lines
 
 
-def _find_separator(line: str) -> Any:
+def _find_separator(line: str) -> str | None:
     match = _SEPARATOR_LINE.match(line)
     return match[1] if match else None
 
@@ -478,9 +485,7 @@ def _repair(kind: str) -> str:
     return f"give {_FILES[kind]} as the generator wrote it"
 
 
-def _parse_cell(
-    path: str | Path, line: int, name: str, parse: Callable[[str], Any], text: str
-) -> Any:
+def _parse_cell(path: str | Path, line: int, name: str, parse: Callable[[str], V], text: str) -> V:
     try:
         return parse(text)
     except ValueError as error:
@@ -531,11 +536,11 @@ def _parse_boolean(text: str) -> bool:
     return text.strip().lower() == "true"
 
 
-def _present(parse: Callable[..., Any]) -> Callable[..., Any]:
+def _present(parse: Callable[[str], float | None]) -> Callable[[str], float]:
     """Refuse what `parse` reads as missing."""
 
     def parse_present(text: str) -> float:
-        value: float = parse(text)
+        value = parse(text)
         if value is None:
             raise ValueError("a finite number")
         return value
@@ -543,7 +548,7 @@ def _present(parse: Callable[..., Any]) -> Callable[..., Any]:
     return parse_present
 
 
-_RESULT_PARSERS = {
+_RESULT_PARSERS: dict[str, Callable[[str], _Cell]] = {
     "model": _parse_key,
     "image_id": _parse_key,
     "original_path": _parse_text,
@@ -559,7 +564,7 @@ _RESULT_PARSERS = {
     "detected_patterns": _parse_verbatim,
     "confidence_level": _parse_text,
 }
-_LOCATION_PARSERS: dict[str, Callable[[str], Any]] = {
+_LOCATION_PARSERS: dict[str, Callable[[str], _Cell]] = {
     "model": _parse_key,
     "image_id": _parse_key,
     "min_ssim_value": _present(_parse_number),

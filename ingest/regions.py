@@ -241,8 +241,8 @@ def find_regions(
     study: Study,
     images: Sequence[dict[str, Any]],
     manifests: Iterable[UnitManifest],
-    mask_files: Mapping[str, Any],
-) -> Any:
+    mask_files: Mapping[str, tuple[Path, str]],
+) -> tuple[dict[str, list[dict[str, Any]] | pa.Table], list[dict[str, Any]], list[str]]:
     """Find the region of every block of a study's references.
 
     Parameters
@@ -272,7 +272,8 @@ def find_regions(
         if fact is None or image_id in batches or fact["status"] not in ("none_named", "used"):
             continue
         shape = shapes[image_id]
-        codes, covered_px = chosen.pop(image_id, None) or cover_with_body(shape)
+        is_masked = image_id in chosen
+        codes, covered_px = chosen.pop(image_id) if is_masked else cover_with_body(shape)
         background = _spread(find_background(total, total_sq), codes.shape)
         codes[background & (codes == BODY)] = BACKGROUND
         rows = spell_rows(image_id, codes, covered_px)
@@ -293,8 +294,15 @@ def _spread(whole: npt.NDArray[np.bool_], shape: tuple[int, int]) -> npt.NDArray
 
 
 def _choose_all(
-    study: Study, shapes: Mapping[str, Any], mask_files: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any], list[Any], list[Any]]:
+    study: Study,
+    shapes: Mapping[str, tuple[int, int]],
+    mask_files: Mapping[str, tuple[Path, str]],
+) -> tuple[
+    dict[str, dict[str, str | float | None]],
+    dict[str, tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]],
+    list[dict[str, Any]],
+    list[str],
+]:
     """Read the masks one by one: what each says of its image's blocks, and what became of it."""
     status = "none_named" if study.regions is None else "missing"
     facts = {image_id: _describe(image_id, status) for image_id in shapes}
@@ -322,8 +330,8 @@ def _choose_all(
 
 
 def _read_masks(
-    study: Study, images: Mapping[str, Any], mask_files: Mapping[str, Any]
-) -> Iterator[Any]:
+    study: Study, images: Mapping[str, object], mask_files: Mapping[str, tuple[Path, str]]
+) -> Iterator[str | tuple[str, Mask, RejectedFileError | None]]:
     """Yield an image's name, its mask, and why it is refused; of a row of no image its name."""
     masks, most_px = study.regions, study.ingest_parameters.max_image_px
     if masks is None:
@@ -342,13 +350,16 @@ def _read_masks(
             yield image_id, Mask(image_id, status, labels if status == "used" else None, name), None
 
 
-def _reject(mask_file: Any, refused: Any) -> Any:
+def _reject(mask_file: tuple[Path, str], refused: RejectedFileError) -> dict[str, Any]:
+    """Give a row of raw table `rejects`."""
     path, name = mask_file
     owner = {"role": "mask", "model_id": None, "inference_path": None, "file_name": name}
     return owner | {"reason": refused.code, "detail": refused.detail} | identify(path)
 
 
-def _describe(image_id: str, status: str, mask: Any = None) -> dict[str, str | None]:
+def _describe(
+    image_id: str, status: str, mask: Mask | None = None
+) -> dict[str, str | float | None]:
     """Give a row of raw table `masks`."""
     shape = (None, None) if mask is None or mask.labels is None else mask.labels.shape
     return {
@@ -382,7 +393,7 @@ def read_reference_sums(
         Sums of grey values and of their squares, of whole blocks.
     """
     names = ["image_id", "block_col", "is_partial", "reference_sum", "reference_sum_sq"]
-    seen: set[Any] = set()
+    seen: set[str] = set()
     for manifest in manifests:
         if not manifest["shards"] or seen.issuperset(manifest["images"]):
             continue

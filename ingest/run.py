@@ -7,10 +7,10 @@ import logging
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -87,6 +87,10 @@ if TYPE_CHECKING:
 
 IMAGES_PER_UNIT = 32
 
+R = TypeVar("R")
+_Tables = dict[str, list[dict[str, Any]]]
+"""Rows by raw table."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -98,10 +102,10 @@ class IngestReport:
     blocks: int
     units_measured: int
     units_kept: int
-    rejects: tuple[dict, ...]
+    rejects: tuple[dict[str, Any], ...]
     missing: int
     colour_reduced: int
-    warnings: tuple[dict, ...] = ()
+    warnings: tuple[dict[str, Any], ...] = ()
 
 
 def ingest_study(
@@ -211,7 +215,9 @@ def _check_shared(study: Study, unit: Unit, manifest: UnitManifest) -> None:
         )
 
 
-def _count_workers(study: Study, pairing: Pairing, weights: Any, memory_bytes: int | None) -> int:
+def _count_workers(
+    study: Study, pairing: Pairing, weights: Weights | None, memory_bytes: int | None
+) -> int:
     """As many workers as cores, or as the memory holds; said where that is fewer."""
     files = [pair.file for pair in pairing.pairs if pair.file is not None]
     paths = [*pairing.references.values(), *files]
@@ -256,7 +262,7 @@ def plan_units(
     study: Study,
     pairing: Pairing,
     weights: Weights | None = None,
-    vouchers: Mapping[str, Any] | None = None,
+    vouchers: Mapping[str, Collection[str]] | None = None,
 ) -> list[Unit]:
     """Divide a study into units, keeping the units that stand.
 
@@ -304,8 +310,8 @@ def plan_units(
     ]
 
 
-def _inputs_by_image(study: Study, pairing: Pairing) -> Any:
-    inputs = {}
+def _inputs_by_image(study: Study, pairing: Pairing) -> dict[str, tuple[Input, ...]]:
+    inputs: dict[str, list[Input]] = {}
     for image_id, path in pairing.references.items():
         name = name_within(path, study.reference_folder)
         inputs[image_id] = [Input("reference", None, None, to_text(image_id), path, name)]
@@ -328,7 +334,7 @@ def name_recipe(study: Study, weights: Weights | None = None) -> dict[str, Any]:
 def _make_unit(
     study: Study,
     weights: Weights | None,
-    inputs: Any,
+    inputs: Mapping[str, tuple[Input, ...]],
     images: tuple[str, ...],
     models: tuple[str, ...],
 ) -> Unit:
@@ -352,11 +358,11 @@ def _make_unit(
     )
 
 
-def _name_images(unit: Any) -> str:
+def _name_images(unit: Unit) -> str:
     return f"the images {', '.join(unit.images[:3])}, ..."
 
 
-def _say_full_memory(results: Iterable[Any]) -> Iterator[Any]:
+def _say_full_memory(results: Iterable[R]) -> Iterator[R]:
     try:
         yield from results
     except MemoryError as error:
@@ -366,7 +372,7 @@ def _say_full_memory(results: Iterable[Any]) -> Iterator[Any]:
         ) from None
 
 
-def _read_labels(study: Study, image_ids: Mapping[str, Path]) -> Any:
+def _read_labels(study: Study, image_ids: Mapping[str, Path]) -> _Tables:
     entries = read_entries(study.label_entries) if study.label_entries else []
     if study.patients is not None:
         entries = read_patients(study.patients, [to_text(image_id) for image_id in image_ids])
@@ -374,9 +380,9 @@ def _read_labels(study: Study, image_ids: Mapping[str, Path]) -> Any:
     return {"labels": entries, "boxes": boxes}
 
 
-def _read_published(study: Study) -> Any:
+def _read_published(study: Study) -> _Tables:
     """Read the published generator's files; a label may name one file of each kind."""
-    tables: dict[str, list[Any]] = {
+    tables: _Tables = {
         "published_results": [],
         "published_locations": [],
         "published_comparisons": [],
@@ -402,7 +408,7 @@ def _read_published(study: Study) -> Any:
 
 def _small_tables(
     pairing: Pairing, manifests: Sequence[UnitManifest], weights: Weights | None
-) -> Any:
+) -> _Tables:
     """Rows of the image, file, pair and reject tables, in a stated order."""
     source_files = _collect(manifests, "source_files")
     rejects = _collect(manifests, "rejects")
@@ -434,10 +440,10 @@ def _small_tables(
 
 def finish_tables(
     study: Study,
-    tables: dict[str, Any],
+    tables: _Tables,
     manifests: Sequence[UnitManifest],
-    masks: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
+    masks: Mapping[str, tuple[Path, str]] | None = None,
+) -> dict[str, list[dict[str, Any]] | pa.Table]:
     """Put boxes and masks into their references' pixels, and say what a reader should know.
 
     Parameters
@@ -449,18 +455,23 @@ def finish_tables(
         The units'.
     masks : dict, optional
         Path and name of the label image by image_id.
+
+    Returns
+    -------
+    dict
+        Rows of every raw table but the shards; of `region_rows` an Arrow table.
     """
     found, rejects, unknown = find_regions(study, tables["images"], manifests, masks or {})
-    tables = tables | found
+    finished = tables | found
     if unknown:
         logger.info("%d rows of masks are of no image of the study: left out", len(unknown))
     if rejects:
         order = ("role", "model_id", "inference_path", "file_name")
-        tables["rejects"] = _unique_sorted([*tables["rejects"], *rejects], order)
+        finished["rejects"] = _unique_sorted([*tables["rejects"], *rejects], order)
     sizes = {row["image_id"]: (row["width_px"], row["height_px"]) for row in tables["images"]}
-    boxes = place_boxes(study.label_boxes, tables["boxes"], sizes, study.box_frame)
-    tables = tables | {"boxes": boxes}
-    return tables | {"warnings": find_warnings(tables, unknown, _read_sources(study))}
+    finished["boxes"] = place_boxes(study.label_boxes, tables["boxes"], sizes, study.box_frame)
+    finished["warnings"] = find_warnings(finished, unknown, _read_sources(study))
+    return finished
 
 
 def _read_sources(study: Study) -> dict[str, str]:
@@ -472,7 +483,7 @@ def _read_sources(study: Study) -> dict[str, str]:
     return dict(zip(*(column.to_pylist() for column in table.itercolumns()), strict=True))
 
 
-def _name_masks(study: Study, pairing: Pairing) -> dict[str, Any]:
+def _name_masks(study: Study, pairing: Pairing) -> dict[str, tuple[Path, str]]:
     """Give path and name of the label image of each reference that has one."""
     folder = None if study.regions is None else study.regions.folder
     if folder is None:
@@ -543,7 +554,7 @@ def _unique_sorted(rows: Sequence[dict[str, Any]], order: tuple[str, ...]) -> li
 def _write_tables(
     study: Study,
     manifests: Sequence[UnitManifest],
-    tables: Any,
+    tables: Mapping[str, list[dict[str, Any]] | pa.Table],
     weights: Weights | None,
     tables_sha256: dict[str, str],
     journal: Journal,
@@ -574,10 +585,10 @@ def _write_tables(
     files[SOURCES] = hash_file(study.raw / SOURCES)
     write_text(study.raw / SUMS, format_sums(files))
     files[SUMS] = hash_file(study.raw / SUMS)
-    manifest = _sign_off(study, manifests, sources, files, weights)
+    whole = _sign_off(study, manifests, sources, files, weights)
     units = {name: {sha256} for name, sha256 in files.items() if name.startswith("units/")}
-    journal.write(units | {MANIFEST: {hash_manifest(manifest)}})
-    write_manifest(study.raw / MANIFEST, manifest)
+    journal.write(units | {MANIFEST: {hash_manifest(whole)}})
+    write_manifest(study.raw / MANIFEST, whole)
 
 
 def _sign_off(
@@ -586,7 +597,7 @@ def _sign_off(
     sources: Mapping[str, str],
     files: Mapping[str, str],
     weights: Weights | None,
-) -> Any:
+) -> dict[str, object]:
     """Describe the raw folder; units kept from older code are said to be of that code."""
     measured_by = {item["unit_id"]: item["code"]["sha256"] for item in manifests}
     whole = name_recipe(study, weights) | {
@@ -614,7 +625,7 @@ def _sign_off(
     }
 
 
-def _list_beside(study: Study, masks: Mapping[str, Any]) -> Any:
+def _list_beside(study: Study, masks: Mapping[str, tuple[Path, str]]) -> dict[str, dict[str, Path]]:
     """List the files beside the images by their name: those read first, and those read last."""
     listed = list_table_sources(study).items()
     csv = {name: path for name, (path, table) in listed if table == MASK}
@@ -678,7 +689,11 @@ def _order_shards(manifests: Sequence[UnitManifest]) -> list[str]:
     return [file for _, _, file in sorted(shards)]
 
 
-def _report(manifests: Sequence[UnitManifest], tables: Any, kept: int) -> IngestReport:
+def _report(
+    manifests: Sequence[UnitManifest],
+    tables: Mapping[str, list[dict[str, Any]] | pa.Table],
+    kept: int,
+) -> IngestReport:
     return IngestReport(
         images=len(tables["images"]),
         blocks=sum(shard["rows"] for item in manifests for shard in item["shards"]),

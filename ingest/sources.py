@@ -74,7 +74,7 @@ def merge_unit_sources(manifests: Iterable[UnitManifest]) -> dict[str, str]:
     StudyError
         Two units read a file when it had different bytes: their numbers are of two images.
     """
-    sources: dict[Any, Any] = {}
+    sources: dict[str, str] = {}
     for manifest in manifests:
         for name, (_, sha256) in list_unit_sources(manifest).items():
             if sources.setdefault(name, sha256) != sha256:
@@ -86,7 +86,7 @@ def merge_unit_sources(manifests: Iterable[UnitManifest]) -> dict[str, str]:
     return sources
 
 
-def list_table_sources(study: Study) -> dict[str, Any]:
+def list_table_sources(study: Study) -> dict[str, tuple[Path, str]]:
     """List the files beside the images: labels, boxes, a CSV of masks and published results.
 
     Returns

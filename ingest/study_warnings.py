@@ -7,7 +7,10 @@ is compared with itself scores best of all, and a reader must know.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
+
+K = TypeVar("K")
+"""What rows are grouped by."""
 
 _BOX_SENTENCES = {
     "clipped": "{count} of {total} finding boxes reach beyond their image: cut to it",
@@ -203,7 +206,9 @@ def _own(row: Mapping[str, Any]) -> str | tuple[str, str]:
     return found
 
 
-def _group(rows: Sequence[dict[str, Any]], key: Callable[..., Any]) -> dict[Any, Any]:
+def _group(
+    rows: Sequence[dict[str, Any]], key: Callable[[dict[str, Any]], K]
+) -> dict[K, list[dict[str, Any]]]:
     groups = defaultdict(list)
     for row in rows:
         groups[key(row)].append(row)
@@ -221,9 +226,10 @@ def _warn(
     total: int,
     text: str,
     other: tuple[str, str] | str | None = None,
-    **facts: Any,
+    **words: str,
 ) -> dict[str, Any]:
-    facts |= {
+    """Give a row of raw table `warnings`; `words` are what its sentence says beside the counts."""
+    facts = words | {
         "subject": _name(owner),
         "other": "" if other is None else _name(other),
         "count": len(images),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import stat
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -39,6 +39,8 @@ from upscale_audit.ingest.study import IngestParameters, LrParameters
 from upscale_audit.ingest.windows import Display, follow
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     import numpy as np
     import numpy.typing as npt
 
@@ -325,14 +327,17 @@ class _Ledger:
 
     def __init__(self, parameters: IngestParameters) -> None:
         self.parameters = parameters
-        self.inputs: list[Any] = []
-        self.source_files: list[Any] = []
-        self.rejects: list[Any] = []
-        self.images: list[Any] = []
-        self.image_metrics: list[Any] = []
+        self.inputs: list[UnitInput] = []
+        self.source_files: _Rows = []
+        self.rejects: _Rows = []
+        self.images: _Rows = []
+        self.image_metrics: _Rows = []
 
     def decode(
-        self, item: Input, display: Display, fit: partial | None = None
+        self,
+        item: Input,
+        display: Display,
+        fit: Callable[[DecodedImage], DecodedImage] | None = None,
     ) -> DecodedImage | None:
         """Decode one input, recording it; None where it was refused.
 
@@ -447,7 +452,9 @@ def _measure_image(
     image = ledger.decode(reference_input, display)
     display = follow(display) if image is None else image.display
     reference = None if image is None else _Reference(image_id, image, unit)
-    columns: dict[Any, dict[Any, Any]] = {model_id: {} for model_id in unit.models}
+    columns: dict[Any, dict[Any, dict[str, npt.NDArray[Any]]]] = {
+        model_id: {} for model_id in unit.models
+    }
     for item in other_inputs:
         if item.path is None:
             continue
@@ -492,9 +499,9 @@ def _fit_lr(
     return lr_image
 
 
-def _fit(shape: tuple[int, int], rule: Any, restored: DecodedImage) -> DecodedImage:
+def _fit(shape: tuple[int, int], rule: str | None, restored: DecodedImage) -> DecodedImage:
     check_size(restored, shape, rule)
-    return bring_to_size(restored, shape, rule)
+    return restored if rule is None else bring_to_size(restored, shape, rule)
 
 
 class _Reference:
@@ -595,7 +602,7 @@ class _ShardWriter:
             "recipe_sha256": hash_json(unit.recipe),
         }
         self.schema = arrow_schema("blocks", metadata)
-        self.pending: list[Any] = []
+        self.pending: list[pa.RecordBatch] = []
         self.rows = 0
         self._place = contextlib.ExitStack()
         self._writer: pq.ParquetWriter | None = None
@@ -603,10 +610,15 @@ class _ShardWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if self._writer is not None:
             self._writer.close()
-        self._place.__exit__(*error)
+        self._place.__exit__(kind, error, trace)
 
     def add(self, batch: pa.RecordBatch) -> None:
         self.pending.append(batch)

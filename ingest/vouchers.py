@@ -12,7 +12,7 @@ import os
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from upscale_audit.ingest.documents import parse_document, read_bounded, read_document
 from upscale_audit.ingest.errors import StudyError
@@ -31,6 +31,13 @@ MAX_JOURNAL_BYTES = 1 << 26
 class _Line(TypedDict):
     name: str
     sha256: str
+
+
+class _Built(TypedDict):
+    """What vouches, of a `WarehouseManifest`."""
+
+    units: dict[str, str]
+    parents: dict[str, str]
 
 
 class Journal:
@@ -88,7 +95,7 @@ def _spell(name: str, sha256: str) -> str:
     return json.dumps({"name": name, "sha256": sha256}) + "\n"
 
 
-def find_unit_vouchers(output: Path) -> dict[str, Any]:
+def find_unit_vouchers(output: Path) -> dict[str, set[str]]:
     """Find what vouches for the manifests of units.
 
     Parameters
@@ -105,7 +112,7 @@ def find_unit_vouchers(output: Path) -> dict[str, Any]:
     built, signed = _read_built(output), Journal(output, "raw").read()
     if built is not None or signed is not None:
         found = defaultdict(set)
-        for name, sha256 in (built or {"units": {}})["units"].items():
+        for name, sha256 in ({} if built is None else built["units"]).items():
             found[name].add(sha256)
         for name, hashes in (signed or {}).items():
             found[name] |= hashes
@@ -163,10 +170,11 @@ def check_vouched(output: Path, stage: str, repair: str) -> None:
         )
 
 
-def _read_built(output: Path) -> Any:
+def _read_built(output: Path) -> _Built | None:
     """Read the warehouse's manifest; None where there is none, without content where damaged."""
     try:
-        return read_document(output / WAREHOUSE_MANIFEST, WarehouseManifest)
+        manifest: WarehouseManifest = read_document(output / WAREHOUSE_MANIFEST, WarehouseManifest)
+        return manifest
     except FileNotFoundError:
         return None
     except (OSError, ValueError):

@@ -7,9 +7,9 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import cv2
 
@@ -124,7 +124,7 @@ def _drain(
     failed: list[U],
 ) -> Iterator[R]:
     """Keep a bounded number of units in flight; `failed` collects those a dead pool dropped."""
-    running: dict[Any, Any] = {}
+    running: dict[Future[R], U] = {}
     waiting = list(reversed(units))
     while waiting or running:
         while waiting and len(running) < 2 * workers:
