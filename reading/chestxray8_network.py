@@ -152,7 +152,7 @@ class ResidualTrunk(nn.Module):
 
     def __init__(self, layers: int, width: int = 64) -> None:
         super().__init__()
-        block: Any = BottleneckBlock if layers >= 50 else BasicBlock
+        block: type[_Block] = BottleneckBlock if layers >= 50 else BasicBlock
         self.conv1 = nn.Conv2d(1, width, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.maps = width

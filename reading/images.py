@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 import numpy as np
 
@@ -163,6 +163,13 @@ class _Image:
         return hash_pixels(self.grey)
 
 
+class _Said(NamedTuple):
+    """What a reader says of one image: (findings,) scores, and (findings, h, w) maps or None."""
+
+    scores: npt.NDArray[np.float64]
+    maps: npt.NDArray[np.float32] | None
+
+
 @dataclass
 class _Work:
     """One reference as it is being read."""
@@ -171,7 +178,7 @@ class _Work:
     images: dict[Subject, _Image] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
-    before: dict[tuple[Any, ...], Reading] = field(default_factory=dict)
+    before: dict[tuple[str | None, ...], Reading] = field(default_factory=dict)
     readings: list[Reading] = field(default_factory=list)
     kept: int = 0
 
@@ -293,11 +300,11 @@ def _read_by(
     reader: ReaderTask,
     works: Sequence[_Work],
     group: Group,
-    map_in_threads: Callable[..., Iterable[Any]],
+    map_in_threads: Callable[[Callable[[_Work], None], Sequence[_Work]], Iterable[None]],
 ) -> None:
     """Let one reader read what it has not, and note all that it says."""
     waiting = [(work, subject) for work in works for subject in _list_waiting(work, reader)]
-    found: dict[tuple[int, Subject], tuple[Any, Any]] = {}
+    found: dict[tuple[int, Subject], _Said] = {}
     for at in range(0, len(waiting), group.batch):
         part = waiting[at : at + group.batch]
         loaded = keep_reader(reader.declared, group.device, reader.file_sha256)
@@ -307,7 +314,7 @@ def _read_by(
         scores, maps = loaded.read(np.stack(images))
         for number, (work, subject) in enumerate(part):
             activations = None if maps is None else maps[number]
-            found[id(work), subject] = scores[number], activations
+            found[id(work), subject] = _Said(scores[number], activations)
 
     def note(work: _Work) -> None:
         said = {subject: item for (owner, subject), item in found.items() if owner == id(work)}
@@ -354,14 +361,12 @@ def _make_key(work: _Work, reader: ReaderTask, image: _Image) -> str:
     )
 
 
-def _note_readings(
-    work: _Work, reader: ReaderTask, said: Mapping[Subject, tuple[Any, Any]]
-) -> list[Reading]:
+def _note_readings(work: _Work, reader: ReaderTask, said: Mapping[Subject, _Said]) -> list[Reading]:
     """Make the readings of one image by one reader, of before and of now."""
     side_px = (
         0 if not work.images else find_square(work.images[Subject(REFERENCE)].grey.shape).side_px
     )
-    reference = said.get(Subject(REFERENCE), (None, None))[1]
+    reference = said[Subject(REFERENCE)].maps if Subject(REFERENCE) in said else None
     reference_lit = None if reference is None else [light_pixels(m, side_px) for m in reference]
     readings = []
     for subject, image in work.images.items():
@@ -383,7 +388,7 @@ def _note_readings(
             agreements=None,
             boxes=None,
         )
-        if maps is not None and reference_lit is not None:
+        if maps is not None and reference is not None and reference_lit is not None:
             frame = place_square(find_square(image.grey.shape), image.unit_px)
             is_reference = subject == Subject(REFERENCE)
             lit = reference_lit if is_reference else [light_pixels(m, side_px) for m in maps]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -47,7 +47,7 @@ class StoredRows:
     def __len__(self) -> int:
         return len(self._index)
 
-    def __getitem__(self, rows: Any) -> npt.NDArray[np.uint8]:
+    def __getitem__(self, rows: slice | npt.NDArray[np.intp]) -> npt.NDArray[np.uint8]:
         chosen: npt.NDArray[np.uint8] = self._array[self._index[rows]]
         return chosen
 

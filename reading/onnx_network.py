@@ -12,6 +12,9 @@ from upscale_audit.reading.torch_device import shorten_error
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    from onnxruntime import InferenceSession
+
+    from upscale_audit.reading.readers import Call
 
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -82,7 +85,7 @@ def load_onnx(weights: Weights) -> NetworkReader:
     return NetworkReader(weights, library, _make_call(weights, session))
 
 
-def _make_call(weights: Weights, session: Any) -> Any:
+def _make_call(weights: Weights, session: InferenceSession) -> Call:
     """Make the function that runs a session; an input of one image gets them one by one."""
     import numpy as np
 
@@ -109,7 +112,7 @@ def _make_call(weights: Weights, session: Any) -> Any:
     return call
 
 
-def _check_session(weights: Weights, session: Any) -> str:
+def _check_session(weights: Weights, session: InferenceSession) -> str:
     """Hold a network's input and outputs against what the study says; gives the input's name."""
     declared = weights.declared
     inputs, outputs = session.get_inputs(), session.get_outputs()
@@ -159,22 +162,22 @@ def has_external_data(data: bytes) -> bool:
     waiting = [("model", memoryview(data))]
     while waiting:
         kind, message = waiting.pop()
-        for number, wire, value in _list_fields(message):
+        for number, value in _list_fields(message):
             if kind == "tensor":
                 if number == _EXTERNAL_DATA or (number == _DATA_LOCATION and value):
                     return True
-            elif wire == _BYTES and number in _MESSAGES[kind]:
+            elif isinstance(value, memoryview) and number in _MESSAGES[kind]:
                 waiting.append((_MESSAGES[kind][number], value))
     return False
 
 
-def _list_fields(message: memoryview) -> Iterator[tuple[int, int, Any]]:
-    """Yield the fields of a message: number, wire type and value."""
+def _list_fields(message: memoryview) -> Iterator[tuple[int, int | memoryview | None]]:
+    """Yield the fields of a message: number, and value; None for numbers of a fixed length."""
     at = 0
     while at < len(message):
         key, at = _read_varint(message, at)
         number, wire = key >> 3, key & 7
-        value: Any = None
+        value: int | memoryview | None = None
         if wire == _VARINT:
             value, at = _read_varint(message, at)
         elif wire == _BYTES:
@@ -186,7 +189,7 @@ def _list_fields(message: memoryview) -> Iterator[tuple[int, int, Any]]:
             raise ValueError(f"a field of the wire type {wire}")
         if at > len(message):
             raise ValueError("it ends within a field")
-        yield number, wire, value
+        yield number, value
 
 
 def _read_varint(message: memoryview, at: int) -> tuple[int, int]:

@@ -39,6 +39,7 @@ from upscale_audit.reading.images import (
     Group,
     ImageTask,
     ReaderTask,
+    Reading,
     Subject,
     Summary,
     keep_reader,
@@ -57,6 +58,9 @@ DEVICES = ("cpu", "cuda")
 BATCH = 32
 """Images that a GPU is given at once, unless the command says otherwise."""
 ROWS_PER_GROUP = 131_072
+
+_MakeRows = Callable[[Mapping[str, str | None], Reading, int], Iterator[dict[str, Any]]]
+"""Makes the rows of a key, of a reading and the number of a finding in it."""
 
 
 @dataclass(frozen=True)
@@ -315,7 +319,7 @@ def _write_tables(
     described: Sequence[dict[str, Any]],
 ) -> list[str]:
     """Write the tables, by reader and image; gives the names of all files of the folder."""
-    makers: dict[str, Callable[..., Iterator[dict[str, Any]]]] = {
+    makers: dict[str, _MakeRows] = {
         "readings": _list_scores,
         "reading_maps": _list_agreements,
         "reading_boxes": _list_boxes,
@@ -350,7 +354,7 @@ def _list_rows(
     folder: Path,
     done: Sequence[Summary],
     readers: Sequence[ReaderTask],
-    make: Callable[..., Iterator[dict[str, Any]]],
+    make: _MakeRows,
 ) -> Iterator[dict[str, Any]]:
     """Yield a table's rows in the order of its keys, findings by their names."""
     for reader in readers:
@@ -366,7 +370,7 @@ def _list_rows(
             for reading in unit["readings"]:
                 if reading["reader"] != reader.declared.reader:
                     continue
-                key = {
+                key: dict[str, str | None] = {
                     "reader": reading["reader"],
                     "image_id": unit["image_id"],
                     "subject": reading["subject"],
@@ -377,16 +381,22 @@ def _list_rows(
                     yield from make(key | {"finding": findings[number]}, reading, number)
 
 
-def _list_scores(key: Mapping[str, Any], reading: Any, number: int) -> Iterator[dict[str, Any]]:
+def _list_scores(
+    key: Mapping[str, str | None], reading: Reading, number: int
+) -> Iterator[dict[str, Any]]:
     yield {**key, "file_sha256": reading["file_sha256"], "score": reading["scores"][number]}
 
 
-def _list_agreements(key: Mapping[str, Any], reading: Any, number: int) -> Iterator[dict[str, Any]]:
+def _list_agreements(
+    key: Mapping[str, str | None], reading: Reading, number: int
+) -> Iterator[dict[str, Any]]:
     if reading["agreements"] is not None:
         yield {**key, **reading["agreements"][number]}
 
 
-def _list_boxes(key: Mapping[str, Any], reading: Any, number: int) -> Iterator[dict[str, Any]]:
+def _list_boxes(
+    key: Mapping[str, str | None], reading: Reading, number: int
+) -> Iterator[dict[str, Any]]:
     names = [column.name for column in READING_TABLES["reading_boxes"]][-6:]
     for box in reading["boxes"][number] if reading["boxes"] is not None else ():
         level, count, *sides = box

@@ -186,11 +186,11 @@ class _Unpickler(pickle.Unpickler):
             ("torch._utils", "_rebuild_parameter"): _RebuildParameter(),
         } | {("torch", name): _StorageType(item) for name, item in _ITEM_TYPES.items()}
 
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> object:
         """Give what a name stands for here; nothing is looked up anywhere else."""
         return self._known.get((module, name), _Inert)
 
-    def persistent_load(self, pid: Any) -> Any:
+    def persistent_load(self, pid: object) -> object:
         """Give the storage that an entry names; anything else that lies outside is inert."""
         if isinstance(pid, tuple) and len(pid) >= 5 and pid[0] == "storage":
             return self._archive.find_storage(pid)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import ModuleType
 
 from upscale_audit.ingest.errors import StudyError
 
 
-def import_torch(device: str) -> Any:
+def import_torch(device: str) -> ModuleType:
     """Import PyTorch, and keep it to one thread and to exact float32.
 
     Parameters
@@ -37,7 +37,8 @@ def import_torch(device: str) -> Any:
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
-    return torch
+    module: ModuleType = torch
+    return module
 
 
 def shorten_error(error: BaseException) -> str:

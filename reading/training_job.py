@@ -236,7 +236,7 @@ def _read_trunk(path: Path | None) -> tuple[tuple[str, Mapping[str, Any]] | None
         if path.suffix.lower() == ".safetensors":
             from safetensors.torch import load
 
-            state: Any = load(data)
+            state: object = load(data)
         else:
             state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # damaged data surfaces as many types
