@@ -111,7 +111,7 @@ def make_codec_study(
     with locked(folder, "codec study", setting="--out"):
         report = StudyReport(folder / "study.toml")
         check_own(report.study)
-        codecs: dict[Any, Any] = {
+        codecs = {
             (name, fold): train_fold(images, folder, (name, design), fold, parameters, report)
             for name, design in designs.items()
             for fold in (0, 1)
@@ -258,7 +258,7 @@ def code_image(
     shared_by: int,
     targets: Sequence[CodedModel],
     folder: Path,
-    known: Mapping[tuple[str, str], Any],
+    known: Mapping[tuple[str, str], Mapping[str, str]],
     report: StudyReport,
 ) -> list[dict[str, Any]]:
     """Code one image as the models of one codec, or keep what is there; rows of codes.csv.
@@ -331,7 +331,7 @@ def _read_coded(path: Path, codec: Codec | None) -> CodedImage:
     return CodedImage(data, read_stream(data, str(path)), pixels)
 
 
-def read_known(path: Path) -> dict[tuple[str, str], Any]:
+def read_known(path: Path) -> dict[tuple[str, str], dict[str, str]]:
     """Rows of an earlier run, by model and image."""
     if not path.is_file():
         return {}
@@ -344,11 +344,11 @@ def read_known(path: Path) -> dict[tuple[str, str], Any]:
 
 
 def merge_rows(
-    rows: Sequence[dict[str, Any]], known: dict[tuple[str, str], Any]
+    rows: Sequence[dict[str, Any]], known: Mapping[tuple[str, str], dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Rows made now, and those of an earlier run that were not."""
     made = {(row["model_id"], row["image_id"]): row for row in rows}
-    return list((known | made).values())
+    return list({**known, **made}.values())
 
 
 def format_study(folder: Path, references: Path, models: Sequence[str], baseline: str) -> str:

@@ -100,7 +100,9 @@ class BridgeNetwork(nn.Module):
             nn.Conv2d(_WIDTH, 1, 3, padding=1),
         )
 
-    def forward(self, place: torch.Tensor, start: torch.Tensor, share: torch.Tensor) -> Any:
+    def forward(
+        self, place: torch.Tensor, start: torch.Tensor, share: torch.Tensor
+    ) -> torch.Tensor:
         """Guess x_0 (B, 1, M, N) from x_t, y and m_t (B, 1, 1, 1)."""
         planes = torch.cat([place, start, share.expand_as(place)], dim=1)
         return start + self.body(planes)

@@ -46,7 +46,7 @@ COARSEST_STEP_TRIED = 16.0
 RATIO_TOLERANCE, _AIM = 0.02, 0.005
 """How far a ratio may be off its target, and how near the search tries to come."""
 # The last predictions by decoder and latent: a stream that was just made is read back at once.
-_DECODED: dict[Any, Any] = {}
+_DECODED: dict[tuple[bytes, bytes, tuple[int, ...], float], npt.NDArray[np.float32]] = {}
 _MOST_DECODED = 12
 _MAX_BISECTIONS, _MAX_FILL_BISECTIONS = 30, 10
 

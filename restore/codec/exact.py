@@ -101,9 +101,11 @@ def round_decoder(decoder: torch.nn.Sequential) -> tuple[Layer, ...]:
     return tuple(layers)
 
 
-def _list_convolutions(decoder: torch.nn.Sequential) -> list[tuple[Any, bool]]:
+def _list_convolutions(
+    decoder: torch.nn.Sequential,
+) -> list[tuple[nn.Conv2d | nn.ConvTranspose2d, bool]]:
     """List the convolutions in their order, and whether a residual block ends with them."""
-    found: list[tuple[Any, bool]] = []
+    found: list[tuple[nn.Conv2d | nn.ConvTranspose2d, bool]] = []
     for module in decoder:
         if isinstance(module, ResidualBlock):
             found += [(module.first, False), (module.second, True)]

@@ -115,7 +115,7 @@ def encode_images(
     source: str | Path,
     weights: Path | None,
     folder: Path,
-    choose: Callable[..., Any],
+    choose: Callable[[ImageCoder], CodedImage],
     patterns: Sequence[str] = ("*",),
     progress: Callable[..., None] | None = None,
 ) -> list[dict[str, Any]]:

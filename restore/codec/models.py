@@ -112,7 +112,9 @@ def save_codec(codec: Codec, path: str | Path) -> None:
     The same codec gives the same bytes. Reading it runs no code: no pickle is involved.
     """
     header = {"format": FORMAT, "design": codec.design.describe(), "training": codec.training}
-    arrays: dict[str, Any] = {HEADER: np.frombuffer(canonical_json(header).encode(), np.uint8)}
+    arrays: dict[str, npt.NDArray[Any]] = {
+        HEADER: np.frombuffer(canonical_json(header).encode(), np.uint8)
+    }
     for number, layer in enumerate(codec.layers):
         arrays[f"decoder.{number}.weight"] = layer.weight
         arrays[f"decoder.{number}.bias"] = layer.bias
@@ -152,7 +154,9 @@ def load_codec(path: str | Path) -> Codec:
     return Codec(design, encoder.eval(), layers, training)
 
 
-def _fill_networks(design: CodecDesign, arrays: Any) -> tuple[Encoder, tuple[Layer, ...]]:
+def _fill_networks(
+    design: CodecDesign, arrays: Mapping[str, npt.NDArray[Any]]
+) -> tuple[Encoder, tuple[Layer, ...]]:
     """Put arrays into an encoder and a decoder; ValueError where they are not the design's."""
     encoder, template = Encoder(design), round_decoder(make_decoder(design))
     state = encoder.state_dict()
@@ -207,7 +211,7 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
         temporary.write_bytes(buffer.getvalue())
 
 
-def read_arrays(path: Path, thing: str, repair: str) -> dict[str, Any]:
+def read_arrays(path: Path, thing: str, repair: str) -> dict[str, npt.NDArray[Any]]:
     """Read what `write_arrays` wrote; no pickle, and no more bytes than `MAX_FILE_BYTES`.
 
     Parameters

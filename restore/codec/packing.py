@@ -3,7 +3,6 @@
 import bz2
 import lzma
 import zlib
-from typing import Any
 
 from upscale_audit.ingest.errors import StudyError
 
@@ -58,8 +57,7 @@ def unpack(method: int, packed: bytes, max_bytes: int) -> bytes:
 def _unpack(method: int, packed: bytes, limit: int) -> bytes:
     if method == RAW:
         return packed
-    machine: Any
-    data: bytes
+    machine: zlib._Decompress | lzma.LZMADecompressor | bz2.BZ2Decompressor
     if method == DEFLATE:
         machine = zlib.decompressobj(-15)
         data = machine.decompress(packed, limit)

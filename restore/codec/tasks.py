@@ -189,7 +189,7 @@ def summarise_tasks(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         With `TABLE_COLUMNS`. Images count as independent: the interval holds where each is of
         another patient. The worst is the least score, or the largest shift.
     """
-    groups: dict[Any, list[float]] = {}
+    groups: dict[tuple[str, str, str], list[float]] = {}
     for row in rows:
         for task in TASKS:
             if row[task] is not None:
@@ -198,7 +198,7 @@ def summarise_tasks(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     table = []
     for (model_id, path, task), values in groups.items():
         centre, low, high = bound_mean(values)
-        facts = {"model_id": model_id, "inference_path": path, "task": task}
+        facts: dict[str, Any] = {"model_id": model_id, "inference_path": path, "task": task}
         facts |= {"image_count": len(values), "mean": centre, "low": low, "high": high}
         facts["worst"] = max(values) if task == "reading_shift" else min(values)
         table.append(facts)

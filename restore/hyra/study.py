@@ -175,9 +175,9 @@ def analyse_study(
 def _plan_tasks(
     study: Study,
     references: Mapping[str, Path],
-    declared: Mapping[str, Any],
+    declared: Mapping[str, Declaration],
     found: Mapping[str, Weights | None],
-    impulses: Any,
+    impulses: Mapping[str, tuple[Impulse, ...]],
 ) -> list[ImageTask]:
     return [
         ImageTask(
@@ -318,7 +318,7 @@ def _list_rings(spectra: Sequence[npt.NDArray[np.complex128]]) -> list[dict[str,
 
 def _declare_networks(
     study: Study, networks: Mapping[str, str]
-) -> tuple[dict[str, Any], dict[str, str]]:
+) -> tuple[dict[str, Declaration], dict[str, str]]:
     """Say which models can be called, and why the others cannot."""
     known = {model.model_id for model in study.models}
     unknown = sorted(set(networks) - known)
@@ -369,8 +369,10 @@ def _name_task(task: ImageTask) -> str:
 
 
 def _describe_networks(
-    declared: Mapping[str, Any], found: Mapping[str, Weights | None], impulses: Any
-) -> Any:
+    declared: Mapping[str, Declaration],
+    found: Mapping[str, Weights | None],
+    impulses: Mapping[str, tuple[Impulse, ...]],
+) -> dict[str, list[dict[str, Any]]]:
     """Make the rows of networks and of their responses."""
     networks = [
         {
@@ -431,9 +433,9 @@ def _describe_recipe(
     study: Study,
     networks: Mapping[str, str],
     parameters: ImpulseParameters,
-    declared: Mapping[str, Any],
+    declared: Mapping[str, Declaration],
     found: Mapping[str, Weights | None],
-) -> Any:
+) -> dict[str, Any]:
     """Name what decides the tables beside the references."""
     from upscale_audit.restore.restorers import Restorer
 
@@ -463,7 +465,9 @@ def _describe_recipe(
     }
 
 
-def _write_tables(study: Study, rows: Any, recipe: Any) -> None:
+def _write_tables(
+    study: Study, rows: Mapping[str, list[dict[str, Any]]], recipe: dict[str, Any]
+) -> None:
     folder = study.hyra
     (folder / MANIFEST).unlink(missing_ok=True)
     names = []
