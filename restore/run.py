@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from upscale_audit.ingest.pairing import RefusedName
     from upscale_audit.ingest.study import Model, Study
 
-    Shelves = Mapping[tuple[str, str], Shelf]
-    """By model_id and inference path."""
+
+_Key = tuple[str, str]
+"""A model's name and an inference path: they have one shelf."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Restored:
-    """What became of a task: a PNG file's bytes, or why there is none."""
+    """What became of a task: a PNG file's bytes, or, where `data` is empty, why there is none."""
 
     task: Task
-    data: bytes | None = None
+    data: bytes = b""
     reject: str | None = None
 
 
@@ -112,7 +113,7 @@ def repair_models(
     -------
     RestoreReport
     """
-    rejects: dict[Any, Any] = {}
+    rejects: dict[str, str] = {}
     made, kept, folders, set_aside = 0, 0, [], []
     for model in repairs:
         for path in INFERENCE_PATHS:
@@ -204,12 +205,12 @@ def _report(
     refused: Sequence[RefusedName],
     inputs: Mapping[str, str],
     unreadable: dict[str, str],
-    shelves: Shelves,
+    shelves: Mapping[_Key, Shelf],
     tasks: Sequence[Task],
-    rejects: Mapping[tuple[str, str], Mapping[str, str]],
+    rejects: Mapping[_Key, dict[str, str]],
 ) -> RestoreReport:
     whys = unreadable | {name: why for shelf in rejects.values() for name, why in shelf.items()}
-    named = {reject.name: reject.detail for reject in refused}
+    named = {name.name: name.detail for name in refused}
     return RestoreReport(
         made=len(tasks) - sum(map(len, rejects.values())),
         kept=len(shelves) * len(inputs) - len(tasks),
@@ -275,7 +276,7 @@ def _plan(
     references: Mapping[str, Path],
     inputs: Mapping[str, str],
     restorers: Mapping[str, Restorer],
-    shelves: Shelves,
+    shelves: Mapping[_Key, Shelf],
 ) -> list[Task]:
     """List what is not on its shelf, the longest work first so that the cores end together."""
     tasks = []
@@ -303,20 +304,23 @@ def _plan(
 
 
 def _carry_out(
-    tasks: Sequence[Task], workers: int, shelves: Shelves, progress: Callable[..., None] | None
-) -> dict[tuple[str, str], dict[str, str]]:
+    tasks: Sequence[Task],
+    workers: int,
+    shelves: Mapping[_Key, Shelf],
+    progress: Callable[..., None] | None,
+) -> dict[_Key, dict[str, str]]:
     """Shelve each image as it comes; gives the refused ones, by shelf and image_id."""
-    rejects: dict[tuple[str, str], dict[str, str]] = {key: {} for key in shelves}
+    rejects: dict[_Key, dict[str, str]] = {key: {} for key in shelves}
     work, done = sum(task.cost for task in tasks), 0.0
     try:
         results = _run_tasks(tasks, workers)
         for number, result in enumerate(results, start=1):
             task = result.task
             key = (task.model_id, task.inference_path)
-            if result.data is not None:
+            if result.reject is None:
                 shelves[key].put(task.image_id, task.input_sha256, result.data)
             else:
-                rejects[key][task.image_id] = str(result.reject)
+                rejects[key][task.image_id] = result.reject
             done += task.cost
             if progress is not None:
                 label = f"{number}/{len(tasks)} images, last {_name_task(task)}"

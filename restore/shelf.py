@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Self, TextIO, TypedDict
 
 from upscale_audit.ingest.documents import parse_document, read_bounded, read_document
@@ -101,14 +102,14 @@ class Shelf:
         owner: str,
         recipe: dict[str, Any],
         code_sha256: str,
-        signed: Callable[..., Any] | None = None,
+        signed: Callable[..., bool] | None = None,
     ) -> None:
         self.folder, self.owner, self.recipe = Path(folder), owner, recipe
         self._signed = signed or (lambda *states, is_new=False: True)
         self.recipe_sha256, self.code_sha256 = hash_json(recipe), code_sha256
-        self.set_aside: list[Any] = []
-        self._known: defaultdict[Any, Any] = defaultdict(list)
-        self._current: dict[Any, Any] = {}
+        self.set_aside: list[str] = []
+        self._known: defaultdict[str, list[Entry]] = defaultdict(list)
+        self._current: dict[str, Entry] = {}
         self._held = contextlib.ExitStack()
         self._journal: TextIO | None = None
 
@@ -121,10 +122,15 @@ class Shelf:
             undo.pop_all()
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if self._journal is not None:
             self._journal.close()
-        self._held.__exit__(*error)
+        self._held.__exit__(kind, error, trace)
 
     def has(self, image_id: str, input_sha256: str) -> bool:
         """Whether the image of these reference bytes stands, by this recipe, byte for byte."""
@@ -266,7 +272,7 @@ def _to_line(entry: Entry) -> str:
 def _read_manifest(path: Path) -> list[Entry]:
     try:
         manifest = read_document(path, RestoredManifest, MAX_BYTES)
-        return [Entry(**item) for key in ("images", "left_over") for item in manifest[key]]
+        return [Entry(**item) for item in [*manifest["images"], *manifest["left_over"]]]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, TypeError) as error:
@@ -276,7 +282,7 @@ def _read_manifest(path: Path) -> list[Entry]:
         ) from None
 
 
-def _read_journal(folder: Path) -> list[Any]:
+def _read_journal(folder: Path) -> list[Entry]:
     """Entries of a run that did not end; its last line may be torn, its image then is not there."""
     try:
         lines = read_bounded(folder / JOURNAL, MAX_BYTES).splitlines()

@@ -31,8 +31,8 @@ from upscale_audit.restore.torch_network import import_spandrel
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    import torch
     from spandrel.architectures.SwinIR.__arch.SwinIR import SwinIR
+    from torch import Tensor
 
 
 DESIGN: dict[str, Any] = {
@@ -101,8 +101,8 @@ def train(
     held_out: Sequence[tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]],
     parameters: TrainingParameters,
     device: str = "cpu",
-    report: Callable[..., Any] | type[Any] = print,
-) -> tuple[dict[str, torch.Tensor], list[dict[str, float]], int]:
+    report: Callable[[str], object] = print,
+) -> tuple[dict[str, Tensor], list[dict[str, float]], int]:
     """Train the network.
 
     Parameters
@@ -138,7 +138,7 @@ def train(
     draw = _Crops(torch, pairs, parameters, device)
     is_gpu = str(device).startswith("cuda")
 
-    def learn(rate: float) -> Any:
+    def learn(rate: float) -> Tensor:
         low, high = draw()
         for group in optimizer.param_groups:
             group["lr"] = rate
@@ -169,7 +169,7 @@ def train(
     return _pack(SwinIR, average), curve, steps
 
 
-def _pack(architecture: type[Any], model: SwinIR) -> dict[str, torch.Tensor]:
+def _pack(architecture: type[SwinIR], model: SwinIR) -> dict[str, Tensor]:
     """Give the weights in float16, beside the masks of a small image: those of others are found."""
     small = architecture(**(DESIGN | {"img_size": 2 * DESIGN["window_size"]}))
     state = small.state_dict() | {
@@ -218,10 +218,10 @@ class _Crops:
             tuple(torch.from_numpy(np.array(side)).to(device) for side in pair) for pair in pairs
         ]
 
-    def __call__(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def __call__(self) -> tuple[Tensor, Tensor]:
         torch, size, rng = self._torch, self._size, self._generator
-        lows: list[Any] = []
-        highs: list[Any] = []
+        lows: list[Tensor] = []
+        highs: list[Tensor] = []
         for _ in range(self._batch):
             low, high = self._pairs[rng.integers(len(self._pairs))]
             top, left = (int(rng.integers(length - size + 1)) for length in low.shape)
@@ -235,7 +235,12 @@ class _Crops:
         return tuple(torch.stack(side)[:, None].float() / 255 for side in (lows, highs))
 
 
-def _count_steps(torch: ModuleType, learn: Any, parameters: Any, is_gpu: Any) -> Any:
+def _count_steps(
+    torch: ModuleType,
+    learn: Callable[[float], Tensor],
+    parameters: TrainingParameters,
+    is_gpu: bool,
+) -> int:
     """Time a few steps, of no rate, and say how many fit."""
     for count in (10, 40):
         if is_gpu:

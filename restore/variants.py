@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -15,8 +15,11 @@ VARIANTS = tuple(range(8))
 TRANSPOSED, UPSIDE_DOWN, MIRRORED = 4, 2, 1
 """What a variant is made of, bit by bit; axes are exchanged first."""
 
+N = TypeVar("N", bound=np.number)
+"""A type of numbers, which a variant does not change."""
 
-def apply_variant(planes: npt.NDArray[np.number], variant: int) -> npt.NDArray[np.number]:
+
+def apply_variant(planes: npt.NDArray[N], variant: int) -> npt.NDArray[N]:
     """Turn planes into one of their eight variants.
 
     Parameters
@@ -40,7 +43,7 @@ def apply_variant(planes: npt.NDArray[np.number], variant: int) -> npt.NDArray[n
     return planes
 
 
-def undo_variant(planes: npt.NDArray[np.number], variant: int) -> npt.NDArray[np.number]:
+def undo_variant(planes: npt.NDArray[N], variant: int) -> npt.NDArray[N]:
     """Turn a variant back; see `apply_variant`."""
     if variant & MIRRORED:
         planes = planes[..., ::-1]
@@ -52,7 +55,8 @@ def undo_variant(planes: npt.NDArray[np.number], variant: int) -> npt.NDArray[np
 
 
 def average_variants(
-    function: Callable[..., Any], planes: npt.NDArray[np.number]
+    function: Callable[[npt.NDArray[N]], npt.NDArray[np.number]],
+    planes: npt.NDArray[N],
 ) -> npt.NDArray[np.float32]:
     """Mean over the eight variants of what a function makes of each, every one turned back.
 

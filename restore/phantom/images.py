@@ -43,10 +43,14 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from upscale_audit.restore.phantom.design import Condition
+    from upscale_audit.restore.phantom.sites import Site
     from upscale_audit.restore.restorers import Restorer
 
 
 UNITS = "phantoms/units"
+
+_Source = tuple[str, str] | None
+"""A restored image's model and inference path; None for the reference."""
 
 
 class Unit(TypedDict):
@@ -161,10 +165,10 @@ def read_unit(path: Path, folder: Path) -> Unit | None:
     return unit if is_whole else None
 
 
-def _read_sources(task: ImageTask) -> Any:
-    """Read every file of the image, by (model_id, path), the reference by None."""
+def _read_sources(task: ImageTask) -> tuple[dict[_Source, bytes], dict[str, str]]:
+    """Read every file of the image; of those that are refused say why, by their names."""
     data, left_out = {}, {}
-    files: list[tuple[tuple[str, str] | None, Path]] = [(None, task.reference)]
+    files: list[tuple[_Source, Path]] = [(None, task.reference)]
     for key, path in [*files, *task.restored.items()]:
         try:
             data[key] = read_bytes(path, limit_bytes(task.max_image_px))
@@ -173,11 +177,13 @@ def _read_sources(task: ImageTask) -> Any:
     return data, left_out
 
 
-def _name_source(key: tuple[str, str] | None) -> str:
+def _name_source(key: _Source) -> str:
     return "reference" if key is None else "/".join(key)
 
 
-def _hash_recipe(task: ImageTask, sources: Any, left_out: Mapping[str, Any]) -> str:
+def _hash_recipe(
+    task: ImageTask, sources: Mapping[_Source, str], left_out: Mapping[str, str]
+) -> str:
     """Name what decides a unit's bytes."""
     return hash_json(
         {
@@ -198,9 +204,11 @@ def _hash_recipe(task: ImageTask, sources: Any, left_out: Mapping[str, Any]) -> 
     )
 
 
-def _decode(task: ImageTask, data: Any, left_out: dict[str, Any]) -> Any:
+def _decode(
+    task: ImageTask, data: Mapping[_Source, bytes], left_out: dict[str, str]
+) -> dict[_Source, npt.NDArray[np.uint8]]:
     """Decode to grey, as ingest does; restored images only of the reference's size."""
-    images: dict[Any, Any] = {}
+    images: dict[_Source, npt.NDArray[np.uint8]] = {}
     display = task.display if None in data else follow(task.display)
     for key, item in data.items():
         path = task.reference if key is None else task.restored[key]
@@ -226,13 +234,17 @@ class _Maker:
     """Makes and writes the copies of one image."""
 
     def __init__(
-        self, task: ImageTask, images: Any, sources: Any, left_out: dict[str, str]
+        self,
+        task: ImageTask,
+        images: Mapping[_Source, npt.NDArray[np.uint8]],
+        sources: Mapping[_Source, str],
+        left_out: dict[str, str],
     ) -> None:
         self.task, self.images, self.sources, self.left_out = task, images, sources, left_out
-        self.files: dict[Any, Any] = {}
-        self.injections: list[Any] = []
-        self.blocks: list[Any] = []
-        self.sites: list[Any] = []
+        self.files: dict[str, str] = {}
+        self.injections: list[dict[str, Any]] = []
+        self.blocks: list[dict[str, Any]] = []
+        self.sites: list[Site] = []
 
     def make(self) -> None:
         task, reference = self.task, self.images[None]
@@ -269,7 +281,7 @@ class _Maker:
             self._add_image_arm("everywhere")
 
     @property
-    def restored(self) -> Any:
+    def restored(self) -> dict[tuple[str, str], npt.NDArray[np.uint8]]:
         """Restored images that could be read."""
         return {key: grey for key, grey in self.images.items() if key is not None}
 

@@ -41,6 +41,7 @@ from upscale_audit.restore.phantom.images import UNITS, ImageTask, make_image
 
 if TYPE_CHECKING:
     from upscale_audit.ingest.study import Study
+    from upscale_audit.restore.phantom.images import Unit
     from upscale_audit.restore.restorers import Restorer
 
 
@@ -225,7 +226,7 @@ def _plan(
     image_count: int | None,
 ) -> list[ImageTask]:
     pairing = pair_study(study)
-    files: defaultdict[Any, Any] = defaultdict(dict)
+    files: defaultdict[str, dict[tuple[str, str], Path]] = defaultdict(dict)
     for pair in pairing.pairs:
         if pair.file is not None:
             files[pair.image_id][pair.model_id, pair.inference_path] = pair.file
@@ -239,7 +240,7 @@ def _plan(
             reference=pairing.references[image_id],
             restored=files[image_id],
             restorers=dict(restorers),
-            boxes=tuple(map(tuple, boxes[image_id])),
+            boxes=tuple(boxes[image_id]),
             lr=_find_lr(study),
             parameters=parameters,
             folder=folder,
@@ -252,9 +253,11 @@ def _plan(
     ]
 
 
-def _find_boxes(study: Study, references: Mapping[str, Path]) -> dict[Any, Any]:
+def _find_boxes(
+    study: Study, references: Mapping[str, Path]
+) -> defaultdict[str, list[tuple[int, ...]]]:
     """Give the finding boxes of each image, in pixels of its reference."""
-    boxes: defaultdict[Any, Any] = defaultdict(list)
+    boxes: defaultdict[str, list[tuple[int, ...]]] = defaultdict(list)
     if study.label_boxes is None:
         return boxes
     listed = read_boxes(study.label_boxes)
@@ -266,11 +269,11 @@ def _find_boxes(study: Study, references: Mapping[str, Path]) -> dict[Any, Any]:
             sizes[image_id] = size
     for box in place_boxes(study.label_boxes, listed, sizes, study.box_frame):
         if box["status"] in USED_STATUSES:
-            boxes[box["image_id"]].append([box[side] for side in SIDES])
+            boxes[box["image_id"]].append(tuple(box[side] for side in SIDES))
     return boxes
 
 
-def _measure_size(study: Study, path: Path) -> Any:
+def _measure_size(study: Study, path: Path) -> tuple[int, int] | None:
     """Width and height of a reference as ingest measures it; None where it is refused."""
     parameters = study.ingest_parameters
     try:
@@ -311,7 +314,7 @@ def _describe_code() -> dict[str, str | None]:
     }
 
 
-def _clear(folder: Path, tasks: Sequence[ImageTask], units: Any) -> None:
+def _clear(folder: Path, tasks: Sequence[ImageTask], units: Sequence[Unit]) -> None:
     """Remove what an earlier or killed run made and no unit names."""
     wanted = {folder / name for unit in units for name in unit["files"]}
     wanted |= {task.unit_path for task in tasks}
@@ -323,8 +326,8 @@ def _clear(folder: Path, tasks: Sequence[ImageTask], units: Any) -> None:
 
 def _carry_out(
     tasks: Sequence[ImageTask], workers: int, progress: Callable[..., None] | None
-) -> Any:
-    """Make every image's copies; gives the units in the order of their names."""
+) -> tuple[list[Unit], int]:
+    """Make every image's copies; gives the units, by name, and how many of them were there."""
     units, kept = [], 0
     done = map_units(make_image, tasks, workers, lambda task: to_text(task.image_id))
     for number, (unit, is_kept) in enumerate(done, start=1):
@@ -413,14 +416,15 @@ def _write_tables(
     study: Study,
     folder: Path,
     tasks: Sequence[ImageTask],
-    units: Any,
+    units: Sequence[Unit],
     parameters: PhantomParameters,
     restorers: Mapping[str, Restorer],
 ) -> None:
     names = [task.unit_path.relative_to(folder / STAGE).as_posix() for task in tasks]
+    parts: Sequence[Mapping[str, Any]] = units
     for table, columns in PHANTOM_TABLES.items():
         keys = [column.name for column in columns if not column.nullable]
-        rows = [row for unit in units for row in unit[table]]
+        rows = [row for part in parts for row in part[table]]
         empty = dict.fromkeys(column.name for column in columns)
         ordered = sorted(rows, key=operator.itemgetter(*keys))
         content = pa.Table.from_pylist(
