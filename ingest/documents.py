@@ -8,18 +8,30 @@ import functools
 import json
 import types
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import (
+    Any,
+    Literal,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
 from upscale_audit.ingest.files import open_regular
 
 MAX_DOCUMENT_BYTES = 1 << 26
 """Largest manifest that is read: 64 MiB. That of 32 images under 300 models has about 30."""
 
+T = TypeVar("T")
+"""What a document is once its shape is checked."""
+
 _NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 _NAMES |= {type(None): "null"}
 
 
-def read_document(path: Path, shape: Any, max_bytes: int = MAX_DOCUMENT_BYTES) -> Any:
+def read_document(path: Path, shape: type[T], max_bytes: int = MAX_DOCUMENT_BYTES) -> T:
     """Read a JSON file and check its shape.
 
     Parameters
@@ -32,7 +44,7 @@ def read_document(path: Path, shape: Any, max_bytes: int = MAX_DOCUMENT_BYTES) -
     Returns
     -------
     object
-        The JSON value.
+        The JSON value, which is of the type.
 
     Raises
     ------
@@ -53,10 +65,10 @@ def read_bounded(path: Path, max_bytes: int) -> bytes:
     return data
 
 
-def parse_document(data: bytes | str, shape: Any) -> Any:
+def parse_document(data: bytes | str, shape: type[T]) -> T:
     """Parse JSON text or bytes as `read_document` does."""
     try:
-        value = json.loads(data, parse_constant=_refuse_constant)
+        value: T = json.loads(data, parse_constant=_refuse_constant)
     except RecursionError:
         raise ValueError("nested too deep") from None
     check_shape(value, shape)

@@ -311,7 +311,7 @@ def read_manifest(path: Path, repair: str) -> Manifest:
         There is none, or it is no manifest.
     """
     try:
-        manifest: Manifest = read_document(path, Manifest)
+        manifest = read_document(path, Manifest)
         check_shape(manifest, SHAPES.get(manifest["kind"], Manifest))
     except FileNotFoundError:
         raise StudyError(f"no {path}: run {repair} first") from None

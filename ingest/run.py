@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -717,7 +717,8 @@ def read_raw_manifest(raw: Path) -> RawManifest:
     path = Path(raw) / MANIFEST
     repair = "run upscale-audit ingest again"
     try:
-        manifest: RawManifest = read_document(path, _Versioned)
+        # Of another version nothing is promised; of this one the shape is checked here.
+        manifest = cast("RawManifest", read_document(path, _Versioned))
         version = manifest["schema_version"]
         if version == SCHEMA_VERSION:
             check_shape(manifest, RawManifest)

@@ -240,7 +240,7 @@ def read_manifest(path: Path, vouched: Collection[str] | None = None) -> UnitMan
         data = read_bounded(path, MAX_DOCUMENT_BYTES)
         if vouched is not None and hashlib.sha256(data).hexdigest() not in vouched:
             return None
-        manifest: UnitManifest = parse_document(data, UnitManifest)
+        manifest = parse_document(data, UnitManifest)
         content = {key: value for key, value in manifest.items() if key != "content_sha256"}
         if manifest["content_sha256"] != hash_json(content) or manifest["unit_id"] != path.stem:
             return None

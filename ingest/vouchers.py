@@ -173,8 +173,7 @@ def check_vouched(output: Path, stage: str, repair: str) -> None:
 def _read_built(output: Path) -> _Built | None:
     """Read the warehouse's manifest; None where there is none, without content where damaged."""
     try:
-        manifest: WarehouseManifest = read_document(output / WAREHOUSE_MANIFEST, WarehouseManifest)
-        return manifest
+        return read_document(output / WAREHOUSE_MANIFEST, WarehouseManifest)
     except FileNotFoundError:
         return None
     except (OSError, ValueError):

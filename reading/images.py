@@ -466,7 +466,6 @@ def read_unit(path: Path, vouched: Collection[str]) -> Unit | None:
         data = read_bounded(path, MAX_DOCUMENT_BYTES)
         if hashlib.sha256(data).hexdigest() not in vouched:
             return None
-        unit: Unit = parse_document(data, Unit)
+        return parse_document(data, Unit)
     except (OSError, ValueError):
         return None
-    return unit
