@@ -221,8 +221,8 @@ class Judged:
         A residual beyond it is a contradiction.
     """
 
-    made: np.ndarray
-    is_clamped: np.ndarray
+    made: npt.NDArray[np.float64]
+    is_clamped: npt.NDArray[np.bool_]
     bound: int
 
 

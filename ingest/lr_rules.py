@@ -179,11 +179,13 @@ class Axis:
     """
 
     size_px: int
-    starts: np.ndarray
-    taps: np.ndarray
-    is_inside: np.ndarray
-    factor: np.ndarray
-    layout: tuple
+    starts: npt.NDArray[np.int64]
+    taps: npt.NDArray[np.float64]
+    is_inside: npt.NDArray[np.bool_]
+    factor: npt.NDArray[np.float64]
+    layout: tuple[
+        int, int, int, int, npt.NDArray[np.float64], npt.NDArray[np.int64], npt.NDArray[np.float64]
+    ]
 
 
 @functools.lru_cache(maxsize=64)

@@ -61,7 +61,7 @@ class StudyReport:
     kept_codecs: int = 0
     coded: int = 0
     kept: int = 0
-    unreached: list = field(default_factory=list)
+    unreached: list[str] = field(default_factory=list)
 
 
 def make_codec_study(

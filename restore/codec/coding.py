@@ -66,7 +66,7 @@ class CodedImage:
 
     data: bytes
     stream: Stream
-    pixels: np.ndarray
+    pixels: npt.NDArray[np.uint8]
 
     @property
     def ratio(self) -> float:

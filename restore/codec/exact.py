@@ -56,8 +56,8 @@ class Layer:
     """
 
     is_transposed: bool
-    weight: np.ndarray
-    bias: np.ndarray
+    weight: npt.NDArray[np.int16]
+    bias: npt.NDArray[np.int32]
     ends_block: bool = False
 
     @property

@@ -35,7 +35,7 @@ class GreyImage:
     """
 
     image_id: str
-    grey: np.ndarray
+    grey: npt.NDArray[np.uint8]
     sha256: str
     planes: int = 1
 

@@ -91,8 +91,8 @@ class Impulse:
         Share of the response's energy beyond `radius_px`, 0..1.
     """
 
-    response: np.ndarray
-    flat: np.ndarray
+    response: npt.NDArray[np.float64]
+    flat: npt.NDArray[np.float64]
     scale: int
     radius_px: int
     base: float

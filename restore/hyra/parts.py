@@ -38,9 +38,9 @@ class Parts:
         Restored pixels left out on every side.
     """
 
-    restored: np.ndarray
-    linear: np.ndarray
-    nonlinear: np.ndarray
+    restored: npt.NDArray[np.float64]
+    linear: npt.NDArray[np.float64]
+    nonlinear: npt.NDArray[np.float64]
     margin_px: int
 
 
