@@ -410,6 +410,8 @@ def _parse_study(path: Path, document: Mapping[str, Any], needs_models: bool) ->
     if has_images and (needs_models or "models" in document):
         models = _parse_models(path, document.get("models"))
         models = _add_repaired(path, document, models, output)
+    if models and not published:
+        _check_baseline(path, document, models)
     patients = _parse_patients(path, labels)
     parsed = Study(
         path=path,
@@ -562,6 +564,16 @@ def _parse_axis_models(
             f" {', '.join(known) or 'the models, of which there are none'}"
         )
     return tuple(sorted(set(given)))
+
+
+def _check_baseline(path: Path, document: Mapping[str, Any], models: tuple[Model, ...]) -> None:
+    """Refuse a baseline that is named and is none of the models; published files have others."""
+    known = [model.model_id for model in models]
+    named = _table(path, document, "parameters").get("baseline_model", known[0])
+    if named not in known:
+        raise StudyError(
+            f"{path} [parameters]: baseline_model = {named!r}; expected one of {', '.join(known)}"
+        )
 
 
 def _parse_patch_sides(path: Path, study: Mapping[str, Any]) -> tuple[int, ...]:

@@ -387,10 +387,12 @@ def _spell_parameters(study: Study, has_metrics: bool) -> list[str]:
     """Spell the study's parameters that are not the default ones.
 
     Metrics of whole images are for the arms that judge images. The window is left out: copies have
-    the 8 bits that it made.
+    the 8 bits that it made; and so is a baseline of published files, which are not copied.
     """
     given = asdict(study.ingest_parameters) | asdict(study.analysis_parameters)
     del given["window"]
+    if given["baseline_model"] not in [model.model_id for model in study.models]:
+        del given["baseline_model"]
     default = {
         item.name: item.default
         for kind in (IngestParameters, AnalysisParameters)

@@ -41,7 +41,6 @@ entries = "{{% z %}}.csv"
 boxes = "boxes.csv"
 [parameters]
 bootstrap_seed = '''{seed}'''
-baseline_model = "{{% endif %}}';--"
 """
 STEAL = (
     """{{{{ run_query("copy (select content from read_text('{secret}')) to '{stolen}'") }}}}"""
@@ -95,7 +94,10 @@ def make(new_study_folder, places):
         (root / "reference").rename(root / "refer{{ x }}{% y %}")
         (root / "{% z %}.csv").write_text(LABELS)
         (root / "boxes.csv").write_text(BOXES)
-        return load_study(root / "study.toml")
+        study = load_study(root / "study.toml")
+        # A study file may name such a baseline only where it names published files.
+        hostile = replace(study.analysis_parameters, baseline_model="{% endif %}';--")
+        return replace(study, analysis_parameters=hostile)
 
     return make_study
 

@@ -386,6 +386,16 @@ def test_the_own_axis_is_fitted_on_all_models_but_controls(load):
     assert load(head + CONTROL).axis_models == ("noise",)
 
 
+def test_a_named_baseline_is_a_model_of_the_study_or_of_published_files(load, refuse, tmp_path):
+    assert load(GOOD).analysis_parameters.baseline_model == "bicubic"
+    named = GOOD + '[parameters]\nbaseline_model = "{}"\n'
+    assert load(named.format("beta")).analysis_parameters.baseline_model == "beta"
+    assert "baseline_model = 'gamma'; expected one of alpha, beta" in refuse(named.format("gamma"))
+    (tmp_path / "results.csv").touch()
+    published = '[[published]]\nfile = "results.csv"\nlabel = "theirs"\n'
+    assert load(published + named.format("gamma")).published
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

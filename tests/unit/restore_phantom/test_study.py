@@ -156,6 +156,13 @@ def test_images_that_are_made_of_another_models_are_not_made_again(study, tmp_pa
     assert models == {"bicubic", "copied"}
 
 
+def test_a_baseline_of_published_files_is_none_of_the_copies(study, tmp_path):
+    theirs = replace(study.analysis_parameters, baseline_model="theirs")
+    make_phantoms(replace(study, analysis_parameters=theirs), tmp_path / "out", SMALL, workers=1)
+    copies = load_study(tmp_path / "out" / "study.toml")
+    assert copies.analysis_parameters == study.analysis_parameters
+
+
 def test_without_an_lr_rule_there_are_no_parts_and_nothing_goes_through(study, tmp_path):
     report = make_phantoms(replace(study, lr=None), tmp_path / "out", SMALL, workers=1)
     why = "no [lr] rule and scale in the study file"
