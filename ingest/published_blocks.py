@@ -13,10 +13,10 @@ import difflib
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -41,6 +41,8 @@ from upscale_audit.ingest.tables import read_rows
 from upscale_audit.ingest.vouchers import find_stage_vouchers
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from upscale_audit.ingest.study import Study
 
 
@@ -73,15 +75,30 @@ _TRUE, _FALSE = ("true", "True", "TRUE", "1"), ("false", "False", "FALSE", "0")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
+class Listed(Protocol):
+    """An entry of a published hash list: `refusal` says why it is not to be believed."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102  # described above
+    @property
+    def sha256(self) -> str | None: ...  # noqa: D102
+    @property
+    def refusal(self) -> str | None: ...  # noqa: D102
+
+
+ReadHashes = Callable[[Path], Iterable[Listed]]
+"""Reads a published hash list."""
+
+
 @dataclass
 class _Progress:
     """What has been read of a file: its images in order, and where the last one stands."""
 
     entry: BlockTable
     name: str
-    seen: dict[Any, str]
-    images: dict[Any, list[int]] = field(default_factory=dict)
-    last: Any = None
+    seen: dict[tuple[str, ...], str]
+    images: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    last: tuple[str, str] | None = None
     position: int = -1
 
 
@@ -118,7 +135,7 @@ def name_file(entry: BlockTable, name: str) -> str:
 
 
 def import_blocks(
-    study: Study, sha256: Mapping[str, str], read_hashes: Callable[[Path], Any] | None
+    study: Study, sha256: Mapping[str, str], read_hashes: ReadHashes | None
 ) -> tuple[dict[str, str], list[dict[str, Any]]]:
     """Write the raw files of a study's published block tables.
 
@@ -145,7 +162,7 @@ def import_blocks(
     """
     shards: dict[str, str] = {}
     rows: list[dict[str, Any]] = []
-    seen: dict[Any, str] = {}
+    seen: dict[tuple[str, ...], str] = {}
     vouched = _find_vouched(study) if study.published_blocks else {}
     for number, entry in enumerate(study.published_blocks):
         files = list_files(entry)
@@ -177,12 +194,14 @@ def _find_vouched(study: Study) -> Mapping[str, str]:
         return {}
 
 
-def _read_kept(path: Path, sha256: str | None, made_from: str) -> Any:
+def _read_kept(path: Path, sha256: str | None, made_from: str) -> dict[str, Any] | None:
     """Read what a raw file of blocks says of itself; None where it is to be written anew."""
     try:
         if sha256 is None or hash_file(path) != sha256:
             return None
-        said = json.loads((pq.read_metadata(path).metadata or {}).get(_MADE_FROM, b"{}"))
+        said: dict[str, Any] = json.loads(
+            (pq.read_metadata(path).metadata or {}).get(_MADE_FROM, b"{}")
+        )
     except OSError:
         return None
     return said if said.get("made_from") == made_from else None
@@ -192,8 +211,8 @@ def _check_hashes(
     entry: BlockTable,
     files: Mapping[str, Path],
     sha256: Mapping[str, str],
-    read_hashes: Callable[[Path], Any] | None,
-) -> dict[str, dict[str, Any]]:
+    read_hashes: ReadHashes | None,
+) -> dict[str, dict[str, str]]:
     """Compare files with what was published of them; say of each by what it was checked."""
     listed: dict[str, str] = {}
     if entry.hashes is not None:
@@ -237,9 +256,9 @@ def _find_line(path: Path | None, sha256: str) -> str:
 def _write_entry(
     entry: BlockTable,
     files: Mapping[str, Path],
-    checked: Mapping[str, Any],
+    checked: Mapping[str, Mapping[str, str]],
     target: Path,
-    seen: dict[Any, str],
+    seen: dict[tuple[str, ...], str],
     made_from: str,
 ) -> dict[str, Any]:
     """Stream an entry's files into one raw file; describe each, and where images begin."""
@@ -488,13 +507,17 @@ def _check_batch(path: Path, first: int, batch: pa.RecordBatch, progress: _Progr
     _check_order(path, first, batch, rows.astype(np.int64) * MAX_SIDE + cols, progress)
 
 
-def _refuse(path: Path, first: int, wrong: Any, expected: str) -> None:
+def _refuse(path: Path, first: int, wrong: npt.NDArray[np.bool_], expected: str) -> None:
     if wrong.any():
         raise StudyError(f"{path} line {first + int(wrong.argmax())}: {expected}; restore the line")
 
 
 def _check_order(
-    path: Path, first: int, batch: pa.RecordBatch, positions: Any, progress: _Progress
+    path: Path,
+    first: int,
+    batch: pa.RecordBatch,
+    positions: npt.NDArray[np.int64],
+    progress: _Progress,
 ) -> None:
     """Check that blocks come image by image in raster order, as the generator writes them."""
     models, images = batch.column("model_id"), batch.column("image_id")

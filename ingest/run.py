@@ -81,6 +81,7 @@ if TYPE_CHECKING:
 
     from upscale_audit.ingest.pairing import Pair
     from upscale_audit.ingest.perceptual import Weights
+    from upscale_audit.ingest.published_blocks import ReadHashes
     from upscale_audit.ingest.study import Study
     from upscale_audit.ingest.units import UnitManifest
 
@@ -114,7 +115,7 @@ def ingest_study(
     progress: Callable[..., None] | None = None,
     executor: ClientExecutor | None = None,
     memory_bytes: int | None = None,
-    read_hashes: Callable[[Path], Any] | None = None,
+    read_hashes: ReadHashes | None = None,
 ) -> IngestReport:
     """Bring a study's raw tables up to date with its files.
 

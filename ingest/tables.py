@@ -91,7 +91,7 @@ def read_rows(
     path: str | Path,
     encoding: str = "utf-8-sig",
     max_cells: int | None = MAX_CELLS,
-    find_dialect: Callable[[str], Any] | None = None,
+    find_dialect: Callable[[str], str | None] | None = None,
     max_bytes: int = MAX_TABLE_BYTES,
 ) -> Iterator[tuple[int, list[str]]]:
     """Read a CSV row by row.
