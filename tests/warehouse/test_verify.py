@@ -223,6 +223,36 @@ def test_a_raw_folder_forged_whole_is_caught_by_the_warehouse_made_from_it(outpu
     }
 
 
+def test_a_stage_of_which_nothing_is_left_is_missing_from_its_study(outputs, tmp_path):
+    raw, manifest = outputs.raw, outputs.output / WAREHOUSE_MANIFEST
+    listed = read_manifest(manifest, "x")["parents"]["raw/manifest.json"]
+    raw.rename(tmp_path / "raw")
+    try:
+        (item,) = verify(outputs.output, outputs).findings
+        assert (item.problem, item.name, item.expected) == ("missing", "raw/manifest.json", listed)
+        assert item.repair == f"upscale-audit ingest {outputs.path}"
+        # What was published without it is whole.
+        assert verify(outputs.output).findings == ()
+    finally:
+        (tmp_path / "raw").rename(raw)
+    manifest.rename(tmp_path / "kept")
+    try:
+        findings = verify(outputs.output, outputs).findings
+        assert [item.name for item in findings] == [WAREHOUSE_MANIFEST]
+    finally:
+        (tmp_path / "kept").rename(manifest)
+
+
+def test_a_forged_parent_that_no_stage_has_is_missing(outputs, change):
+    def forge(path):
+        forged = json.loads(path.read_text()) | {"parents": {"x/y": "0" * 64}}
+        write_manifest(path, forged | restate(forged))
+
+    change(WAREHOUSE_MANIFEST, forge)
+    found = {item.name: item.repair for item in verify(outputs.output, outputs).findings}
+    assert found["x/y"] == f"upscale-audit build {outputs.path}"
+
+
 def test_a_changed_missing_or_new_source_file_is_named(outputs, tmp_path):
     references = tmp_path / "reference"
     shutil.copytree(outputs.references, references)

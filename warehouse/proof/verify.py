@@ -209,6 +209,9 @@ def verify(
     findings += _check_sources(sources, hashes, study)
     findings += _check_parents(manifests)
     findings += _check_vouchers(manifests)
+    if study is not None and Path(path) == study.output:
+        named = {finding.name for finding in findings}
+        findings += [item for item in _find_gone(manifests) if item.name not in named]
     return VerifyReport(
         files=len(paths),
         bytes=sum(path.stat().st_size for path in paths if hashes[path]),
@@ -470,6 +473,22 @@ def _check_parents(manifests: Mapping[_Stage, Manifest]) -> Iterator[Finding]:
             if found != sha256:
                 shown = f"{stage.prefix}{stage.manifest_path.name}: {name}"
                 yield Finding("outdated", shown, sha256, found, stage.repair(manifest))
+
+
+def _find_gone(manifests: Mapping[_Stage, Manifest]) -> Iterator[Finding]:
+    """Name the manifest of each stage that others were made from, and that is not there."""
+    kinds = {beside: kind for kind, (_, beside) in _FILES.items()}
+    gone = {}
+    for stage, manifest in manifests.items():
+        for name, sha256 in manifest["parents"].items():
+            if stage.base is None or not is_safe_name(name) or (stage.base / name).exists():
+                continue
+            kind = kinds.get(name, name.partition("/")[0])
+            path = stage.base / name
+            parent = replace(stage, kind=kind, folder=path.parent, manifest_path=path)
+            gone[name] = sha256, parent if kind in COMMANDS else stage
+    for name, (sha256, stage) in gone.items():
+        yield Finding("missing", name, sha256, None, stage.repair())
 
 
 def _check_vouchers(manifests: Mapping[_Stage, Manifest]) -> Iterator[Finding]:
