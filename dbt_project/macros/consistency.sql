@@ -23,11 +23,6 @@
     }) }}
 {% endmacro %}
 
-{#- LR pixels of an image or a model, by what became of them: a column's stem, and its raw name. -#}
-{% macro lr_pixels() %}
-    {{ return({'judged': 'lr_usable', 'clamped': 'lr_clamped', 'contradicted': 'lr_contradicted'}) }}
-{% endmacro %}
-
 {#- What of blocks' residuals is added up, place by place. Argument: the inference path. Result:
     select items: blocks that are judged, those with a contradicted LR pixel, and the sum of lr_rms_dn
     over the judged. -#}
