@@ -102,28 +102,6 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def shorten_name(name: str, room: int = 16) -> str:
-    """Shorten a name that is too long for a file; what it ends in then tells it from others.
-
-    Parameters
-    ----------
-    name : str
-    room : int
-        Bytes to leave for what comes before and after it.
-
-    Returns
-    -------
-    str
-        `name` itself where it fits.
-    """
-    data = os.fsencode(name)
-    if len(data) <= MAX_NAME_BYTES - room:
-        return name
-    digest = hashlib.sha256(data).hexdigest()[:12]
-    kept = data[: MAX_NAME_BYTES - room - len(digest) - 1].decode("utf-8", "ignore")
-    return f"{kept}_{digest}"
-
-
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
     with replacing(path) as temporary:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import lzma
 import re
 import stat
@@ -107,11 +106,6 @@ def read_list(path: str | Path) -> list[Entry]:
     if _BAG.fullmatch(path.name):
         entries = [_decode_bag_entry(entry) for entry in entries]
     return _refuse_repeated(_drop_other_algorithms(entries))
-
-
-def parse_list(data: bytes) -> list[Entry]:
-    """Parse a hash list's bytes."""
-    return _take(read_entries(io.BytesIO(data), Path("the list")), Path("the list"))
 
 
 def _take(entries: Iterable[Any], path: Path) -> list[Entry]:

@@ -6,9 +6,7 @@ import pytest
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import (
-    MAX_NAME_BYTES,
     open_regular,
-    shorten_name,
     write_text,
     writing,
 )
@@ -26,15 +24,6 @@ def test_a_name_that_no_disk_takes_is_said_with_its_repair(tmp_path):
         writing(tmp_path, "[study] output"),
     ):
         write_text(tmp_path / ("n" * 256), "text")
-
-
-def test_a_long_name_is_shortened_and_stays_one_of_its_own():
-    assert shorten_name("n" * 239) == "n" * 239
-    names = {shorten_name("n" * length) for length in range(240, 250)}
-    names |= {shorten_name("名" * 80 + letter) for letter in "ab"}
-    assert len(names) == 12
-    for name in names:
-        assert len(os.fsencode(name)) <= MAX_NAME_BYTES - 16
 
 
 def test_only_a_regular_file_is_opened(tmp_path):

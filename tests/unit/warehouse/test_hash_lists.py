@@ -1,10 +1,12 @@
 """Published hash lists: every form of one, names that are not trusted, every outcome."""
 
 import hashlib
+import io
 import os
 import subprocess
 import tracemalloc
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -15,10 +17,10 @@ from upscale_audit.warehouse.proof.hash_lists import (
     find_refusal,
     hash_archive,
     hash_folder,
-    parse_list,
     place_entries,
     read_list,
 )
+from upscale_audit.warehouse.proof.list_forms import read_entries
 
 A, B = (hashlib.sha256(text).hexdigest() for text in (b"a", b"b"))
 EXPECTED = [Entry("a.png", A), Entry("sub/b c.png", B)]
@@ -67,6 +69,10 @@ WINDOWS = {
     "Export-Csv 7 beside MD5": f'"Algorithm";"Hash";"Path"\r\n"SHA256";"{A}";"{DRIVE}a.png"\r\n'
     f'"MD5";"{A[:32]}";"{DRIVE}a.png"\r\n"SHA256";"{B}";"{DRIVE}sub\\b c.png"\r\n',
 }
+
+
+def parse_list(data):
+    return list(read_entries(io.BytesIO(data), Path("the list")))
 
 
 @pytest.mark.parametrize("form", FORMS)
