@@ -252,7 +252,6 @@ def test_an_undeclared_path_is_no_missing_file(tiny_study, read_rows):
     assert report.missing == 0
 
 
-@pytest.mark.usefixtures("bound_by_permissions")
 def test_a_file_where_raw_belongs_is_named(tiny_study):
     study = tiny_study.load()
     study.raw.parent.mkdir(parents=True, exist_ok=True)
@@ -262,6 +261,7 @@ def test_a_file_where_raw_belongs_is_named(tiny_study):
     assert study.raw.read_text() == "mine"
 
 
+@pytest.mark.usefixtures("bound_by_permissions")
 def test_an_unreadable_file_is_a_reject_and_an_unreadable_folder_an_error(tiny_study):
     study = tiny_study.load()
     (tiny_study.folder("alpha", "tta") / "a.png").chmod(0)

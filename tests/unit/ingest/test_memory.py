@@ -170,4 +170,4 @@ def test_a_worker_takes_what_is_reckoned(tmp_path, new_study_folder, repository,
             cwd=repository, capture_output=True, text=True, check=True,
         )  # fmt: skip
     need = estimate_need([study.references / "a.png"], study.ingest_parameters)
-    assert 0.9 * need < int(done.stdout) < need
+    assert 0.8 * need < int(done.stdout) < need
