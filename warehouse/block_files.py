@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ PARQUET = "format parquet, compression zstd"
 _MEASURES_PARQUET = f"{PARQUET}, compression_level 1, dictionary_size_limit 4096"
 """Of `fct_blocks`: a column of more values than that gets no dictionary, for which a larger one
 would be sought in vain. What this saves and costs is in docs/row-cost.md."""
+_PAUSE_S = 0.05
+"""Between two interrupts of writers that are still at work."""
 
 
 @dataclass(frozen=True)
@@ -145,12 +148,21 @@ def _open_writers(
                 idle.put(connection)
 
         pool = stack.enter_context(ThreadPoolExecutor(count))
+        begun: list[Future[Any]] = []
+
+        def submit(action: Callable[..., Any], *arguments: Any) -> Future[Any]:
+            begun.append(pool.submit(call, action, arguments))
+            return begun[-1]
+
         try:
-            yield lambda action, *arguments: pool.submit(call, action, arguments)
+            yield submit
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            for connection in connections:
-                connection.interrupt()
+            # Again and again: a query that begins after an interrupt knows nothing of it.
+            while not all(future.done() for future in begun):
+                for connection in connections:
+                    connection.interrupt()
+                time.sleep(_PAUSE_S)
             raise
 
 

@@ -238,13 +238,17 @@ def test_blocks_that_lie_in_order_are_exported_unsorted_with_the_same_bytes(
     assert pq.read_metadata(expected[IN_ORDER]).num_row_groups == 3
 
 
-def test_a_writer_that_fails_stops_the_others_and_is_said(many_blocks, tmp_path, monkeypatch):
+@pytest.mark.parametrize("late_s", [0, 0.3])
+def test_a_writer_that_fails_stops_the_others_and_is_said(
+    many_blocks, tmp_path, monkeypatch, late_s
+):
     begun = []
 
     def fail(connection, table, model_id, ordered, folder):
         begun.append(model_id)
         if model_id == "a":
             raise ValueError("no such thing")
+        time.sleep(late_s)  # its query begins when all have been told to stop
         connection.execute("select sum(range) from range(1_000_000_000_000)")
 
     monkeypatch.setattr(block_files, "THREADS", 2)
