@@ -398,9 +398,16 @@ def test_the_date_is_given_or_of_the_epoch_or_of_the_exports_and_never_now(study
 
 def test_a_licence_is_a_page_or_an_identifier():
     assert find_licence("MIT") == "https://spdx.org/licenses/MIT"
+    assert find_licence("cc-by-4.0") == "https://spdx.org/licenses/CC-BY-4.0"
     assert find_licence("https://example.org/terms") == "https://example.org/terms"
-    with pytest.raises(StudyError, match="SPDX"):
-        find_licence("all rights reserved")
+
+
+@pytest.mark.parametrize(
+    "given", ["all rights reserved", "CC-BY-4", "foo", "MIT OR Apache-2.0", "MIT+", "LicenseRef-a"]
+)
+def test_a_licence_without_a_page_is_refused(given):
+    with pytest.raises(StudyError, match="expected a https URL or an SPDX identifier, as CC-BY"):
+        find_licence(given)
 
 
 def test_a_folder_that_is_no_papers_is_left_alone(study, tmp_path):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
+from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 from rocrate.model.contextentity import ContextEntity
 from rocrate.rocrate import ROCrate
 
@@ -184,9 +185,16 @@ def find_licence(given: str | None) -> str | None:
     # It stands in Markdown, where a space or a bracket would begin something else.
     if given is None or re.fullmatch(r"https://[A-Za-z0-9._~:/?#@$&+,;=%-]+", given):
         return given
-    if not re.fullmatch(r"[A-Za-z0-9.+-]+", given):
-        raise StudyError(f"licence {given!r}: expected a https URL or an SPDX identifier")
-    return f"https://spdx.org/licenses/{given}"
+    try:
+        # Not an expression of several, nor LicenseRef-: they have no page of their own.
+        if not re.fullmatch(r"(?!LicenseRef-)[A-Za-z0-9.-]+", given, re.IGNORECASE):
+            raise InvalidLicenseExpression
+        identifier = canonicalize_license_expression(given)
+    except InvalidLicenseExpression:
+        raise StudyError(
+            f"licence {given!r}: expected a https URL or an SPDX identifier, as CC-BY-4.0"
+        ) from None
+    return f"https://spdx.org/licenses/{identifier}"
 
 
 def find_chestxray8(study: Study) -> bool:
