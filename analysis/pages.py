@@ -1,7 +1,8 @@
 """The one writer of HTML pages: texts escaped for where they stand, no script but ours run.
 
 Each page carries a Content-Security-Policy: scripts run by their SHA-256, nothing is loaded from
-anywhere, and what a page shows beside its own parts are images inside it.
+anywhere, and what a page shows beside its own parts are images inside it. Each names its generator,
+so that no file of a user's is taken for one.
 """
 
 import base64
@@ -11,7 +12,10 @@ import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
+
+from upscale_audit.ingest.errors import StudyError
 
 # What a page may do beside running scripts that are named by their hash. Vega and the pages'
 # own scripts set styles on elements, for which there are no hashes.
@@ -23,6 +27,7 @@ _POLICY = (
     "base-uri 'none'",
     "form-action 'none'",
 )
+_GENERATOR = '<meta name="generator" content="upscale-audit">'
 _UNSAFE_IN_JSON = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&\u2028\u2029"}
 _MARKDOWN = re.compile(r"[!-+/:-@\[-`{-~]")
 _CLOSES_SCRIPT = re.compile(r"</script|<!--|<script", re.IGNORECASE)
@@ -82,6 +87,7 @@ def compose_page(
         "<head>",
         '<meta charset="utf-8">',
         _spell_policy(scripts),
+        _GENERATOR,
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{escape(spell_text(title), quote=False)}</title>",
         *(f"<style>\n{style}</style>" for style in styles),
@@ -122,7 +128,31 @@ def guard_page(markup: str) -> str:
     head = re.search(r"<meta charset=[^>]*>", markup)
     if head is None or found.loads:
         raise ValueError(f"expected a charset and inline scripts, found {found.loads or 'none'}")
-    return markup[: head.end()] + _spell_policy(found.scripts) + markup[head.end() :]
+    return markup[: head.end()] + _spell_policy(found.scripts) + _GENERATOR + markup[head.end() :]
+
+
+def check_own_page(page: Path, manifest: Path) -> None:
+    """Refuse to replace a file without a manifest that this module did not write.
+
+    Parameters
+    ----------
+    page : Path
+        Where a page is to go.
+    manifest : Path
+        What is written after the page.
+
+    Raises
+    ------
+    StudyError
+    """
+    if not page.exists() or manifest.is_file():
+        return
+    if page.is_file() and _GENERATOR.encode() in page.read_bytes():
+        return
+    raise StudyError(
+        f"{page} is there, and upscale-audit did not write it: move it away, or name another folder"
+        " as [study] output"
+    )
 
 
 def spell_json(value: object) -> str:

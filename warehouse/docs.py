@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from upscale_audit.analysis.pages import guard_page, spell_json
+from upscale_audit.analysis.pages import check_own_page, guard_page, spell_json
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import locked, write_text
 from upscale_audit.ingest.plain_paths import plain_path
@@ -38,7 +38,7 @@ def write_docs(study: Study) -> Path:
     Raises
     ------
     StudyError
-        Nothing was built yet, or dbt failed.
+        Nothing was built yet, dbt failed, or a file of somebody's stands where the page goes.
 
     Notes
     -----
@@ -49,6 +49,7 @@ def write_docs(study: Study) -> Path:
     with locked(study.output, "ingest or build"):
         if not study.warehouse.is_file():
             raise StudyError(f"no warehouse at {study.warehouse}; run upscale-audit build first")
+        check_own_page(page, study.output / DOCS_MANIFEST)
         database = study.output / ".docs.duckdb"
         remove_database(database)
         try:

@@ -33,6 +33,7 @@ from upscale_audit.ingest.run import ingest_study
 from upscale_audit.ingest.vouchers import Journal
 from upscale_audit.warehouse import block_files, export
 from upscale_audit.warehouse.build import build_warehouse
+from upscale_audit.warehouse.cli.drawing import write_study_report
 from upscale_audit.warehouse.connect import open_warehouse
 from upscale_audit.warehouse.docs import write_docs
 from upscale_audit.warehouse.export import export_tables
@@ -613,6 +614,17 @@ def test_a_perfect_restorer_has_no_contrast_and_the_mart_says_so(study_folder):
             "no contrast: a polarity has no block, or a component no spread",
         )
     ]
+
+
+def test_a_page_that_we_did_not_write_is_left_to_its_owner(small_study):
+    for name, write in (("docs.html", write_docs), ("report.html", write_study_report)):
+        page = small_study.output / name
+        page.with_suffix(".manifest.json").unlink(missing_ok=True)
+        page.write_text("mine")
+        with pytest.raises(StudyError, match="did not write it: move it away, or name another"):
+            write(small_study)
+        assert page.read_text() == "mine"
+        page.unlink()
 
 
 @pytest.mark.long

@@ -199,11 +199,13 @@ def _report(options: argparse.Namespace) -> int:
 
 def write_study_report(study: Study, language: str = "en", check: str = "hash") -> None:
     """Write a study's report, and sign it off."""
+    from upscale_audit.analysis.pages import check_own_page
     from upscale_audit.warehouse.proof.provenance import REPORTS, seal_report
 
     _, name, manifest = REPORTS[language]
     report, page = _load("analysis.report"), study.output / name
     with _drawing(study, check) as (parent, checked):
+        check_own_page(page, study.output / manifest)
         fresh = study.output / f".{name}.next"
         try:
             sources = report.write_report(study, fresh, list_folders(study), language)

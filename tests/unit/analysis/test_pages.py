@@ -14,7 +14,14 @@ from upscale_audit.analysis.figures.study import draw_figures
 from upscale_audit.analysis.lqd.svg import Drawing
 from upscale_audit.analysis.marts import quote_name, quote_text
 from upscale_audit.analysis.output import clean_spec
-from upscale_audit.analysis.pages import compose_page, guard_page, spell_json, spell_text
+from upscale_audit.analysis.pages import (
+    check_own_page,
+    compose_page,
+    guard_page,
+    spell_json,
+    spell_text,
+)
+from upscale_audit.ingest.errors import StudyError
 
 pytestmark = pytest.mark.long
 
@@ -87,8 +94,7 @@ def test_a_parser_finds_no_markup_in_any_page_but_ours(hostile):
     for page in list_pages(hostile):
         found = Tags(page.read_text(encoding="utf-8"))
         assert sorted(found.tags) == sorted(
-            ["html", "head", "meta", "meta", "meta", "title", "style", "body", "div"]
-            + ["script"] * 3
+            ["html", "head", "title", "style", "body", "div"] + ["meta"] * 4 + ["script"] * 3
         ), page.name
         assert not found.handlers
         assert not found.addresses
@@ -210,7 +216,7 @@ FOREIGN = """<!doctype html><html><head><meta charset="utf-8"><title>a</title>
 
 def test_a_page_of_another_program_gets_the_hashes_of_its_scripts():
     guarded = guard_page(FOREIGN)
-    assert guarded.replace(re.search(r"<meta http-equiv[^>]*>", guarded)[0], "") == FOREIGN
+    assert re.sub("<meta (http-equiv|name)[^>]*>", "", guarded) == FOREIGN
     assert len(re.findall("'sha256-", guarded)) == 2
     assert guarded.index("Content-Security-Policy") < guarded.index("<script")
     for spoilt in (
@@ -219,6 +225,19 @@ def test_a_page_of_another_program_gets_the_hashes_of_its_scripts():
     ):
         with pytest.raises(ValueError, match="expected a charset and inline scripts"):
             guard_page(spoilt)
+
+
+def test_a_page_is_replaced_where_it_names_us_or_its_manifest_stands_beside_it(tmp_path):
+    page, manifest = tmp_path / "report.html", tmp_path / "report.manifest.json"
+    check_own_page(page, manifest)
+    for ours in (compose_page("title", ""), guard_page(FOREIGN)):
+        page.write_text(ours)
+        check_own_page(page, manifest)
+    page.write_text(FOREIGN)
+    with pytest.raises(StudyError, match="upscale-audit did not write it: move it away, or name"):
+        check_own_page(page, manifest)
+    manifest.write_text("{}")
+    check_own_page(page, manifest)
 
 
 @needs_browser
