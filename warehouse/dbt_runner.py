@@ -244,7 +244,7 @@ def _invoke_quietly(
         elif event.info.name == "LogTestResult":
             progress(event.data.index, event.data.num_models, event.data.node_info.node_name)
 
-    result = _invoke([*arguments, "--log-level", "none"], folder, [announce], parsed)
+    result = _invoke([*arguments, "--log-level", "none"], folder, announce, parsed)
     _raise_what_ended(result, folder)
     return result
 
@@ -279,10 +279,13 @@ def _raise_what_ended(result: dbtRunnerResult, folder: Path) -> None:
 def _invoke(
     arguments: Sequence[str],
     folder: Path,
-    callbacks: Sequence[Callable[..., Any]] = (),
+    announce: Callable[[EventMsg], None] | None = None,
     parsed: Manifest | None = None,
 ) -> dbtRunnerResult:
-    """Run dbt on the project, out of reach of a shell's own settings of it; its result."""
+    """Run dbt on the project, out of reach of a shell's own settings of it; its result.
+
+    With `announce`, it alone hears of warnings, errors and finished nodes, and of nothing else.
+    """
     project, artefacts = str(plain_path(PROJECT)), plain_path(folder)
     places = ["--project-dir", project, "--profiles-dir", project]
     places += ["--target-path", str(artefacts / "target"), "--log-path", str(artefacts / "logs")]
@@ -292,14 +295,17 @@ def _invoke(
         from dbt.adapters.duckdb.credentials import DuckDBCredentials
         from dbt.cli.main import dbtRunner
 
+        from upscale_audit.warehouse.dbt_events import quiet_events
+
         # By these dbt knows a profile again, and reads the whole project anew for another: where a
         # study lies decides nothing of it, its database's name does.
         DuckDBCredentials._connection_keys = lambda self: ("database", "schema")
         cache = ParseCache(PROJECT, os.environ.get("UPSCALE_AUDIT_DB", ":memory:"), arguments)
         if parsed is None:
             cache.bring(artefacts / "target")
-        runner = dbtRunner(parsed, list(callbacks))
-        result = runner.invoke([*arguments, *places])
+        runner = dbtRunner(parsed, [] if announce is None else [announce])
+        with contextlib.nullcontext() if announce is None else quiet_events():
+            result = runner.invoke([*arguments, *places])
         if parsed is None and result.exception is None:
             cache.keep(artefacts / "target")
         # dbt-duckdb keeps its database open for the next run in this process; no one else could.

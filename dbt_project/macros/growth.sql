@@ -103,11 +103,22 @@
     {%- endif -%}
 {% endmacro %}
 
-{#- Comments of a table's columns, all of which are there: a contract or dbt's own check says so. -#}
-{% macro duckdb__alter_column_comment(relation, column_dict) %}
-    {%- for name, column in column_dict.items() %}
-    comment on column {{ relation }}.{{ name }} is {{ duckdb_escape_comment(column.description) }};
-    {%- endfor %}
+{#- Comments of a relation and its columns, in one statement. DuckDB refuses one of a column that is
+    not there; dbt's own asks the database before, once a relation. -#}
+{% macro duckdb__persist_docs(relation, model, for_relation, for_columns) %}
+    {%- set comments -%}
+        {%- if for_relation and config.persist_relation_docs() and model.description %}
+        {{- duckdb__alter_relation_comment(relation, model.description) }}
+        {%- endif %}
+        {%- if for_columns and config.persist_column_docs() %}
+        {%- for name, column in model.columns.items() %}
+        comment on column {{ relation }}.{{ name }} is {{ duckdb_escape_comment(column.description) }};
+        {%- endfor %}
+        {%- endif %}
+    {%- endset -%}
+    {%- if comments | trim %}
+    {%- call statement('comments') %}{{ comments }}{% endcall %}
+    {%- endif %}
 {% endmacro %}
 
 {#- Refuse to add to a table that is not as it was carried. Arguments: its relation, and that of what
