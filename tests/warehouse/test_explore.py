@@ -5,7 +5,6 @@ import http.client
 import io
 import json
 import shutil
-import time
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
@@ -182,10 +181,10 @@ def test_the_sql_cell_reads_no_file_and_a_long_query_is_stopped(page):
     answer.get_by_text("file system operations are disabled").wait_for()
     ask(page, "select sum(a.block_row * b.block_row * c.block_row)"
         " from fct_blocks as a, fct_blocks as b, fct_blocks as c")  # fmt: skip
-    page.get_by_text("Running; Stop ends it.").wait_for()
-    begin = time.monotonic()
+    running = page.get_by_text("Running; Stop ends it.")
+    running.wait_for()
     choose(page, "Model", MODEL, MODEL)
-    assert time.monotonic() - begin < 5
+    assert running.is_visible()  # the page answered while the query ran
     page.get_by_role("button", name="Stop").click()
     answer.get_by_text("stopped").wait_for()
     ask(page, "select 40 + 2 as sum")
