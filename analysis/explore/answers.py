@@ -138,9 +138,8 @@ class Question:
         StudyError
             DuckDB refused it, or it was stopped.
         """
-        for columns, rows in self.read_batches(MOST_ROWS + 1):
-            return Answer(columns, rows[:MOST_ROWS], len(rows) > MOST_ROWS)
-        return Answer([], [], False)
+        columns, rows = next(self.read_batches(MOST_ROWS + 1))
+        return Answer(columns, rows[:MOST_ROWS], len(rows) > MOST_ROWS)
 
     def read_batches(
         self, batch_rows: int = BATCH_ROWS, most_rows: int = MOST_SAVED_ROWS
