@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import write_text
 
 if TYPE_CHECKING:
@@ -113,62 +109,3 @@ def spell_statistics(values: npt.NDArray[np.float64], patch_px: int) -> str:
     cells = [repr(float(value)) for value in moments]
     cells += [str(count) for count in (*values.shape, values.size, patch_px)]
     return ",".join(STATISTICS_COLUMNS) + "\n" + ",".join(cells) + "\n"
-
-
-def read_published(path: Path) -> tuple[npt.NDArray[np.float64], int]:
-    """Read a published data file.
-
-    Parameters
-    ----------
-    path : Path
-
-    Returns
-    -------
-    values : (R, C) float64 array
-        Local SSIM with six decimals.
-    patch_px : int
-
-    Raises
-    ------
-    StudyError
-        The file is missing, has other columns, or lacks, repeats or misplaces a cell.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudyError(f"cannot read {path}: {error}; name a {DATA_NAME}") from None
-    header, *lines = list(csv.reader(io.StringIO(text))) or [[]]
-    if tuple(header) != DATA_COLUMNS:
-        raise StudyError(
-            f"{path} starts with {','.join(header)!r}; expected {','.join(DATA_COLUMNS)!r};"
-            f" name a {DATA_NAME}"
-        )
-    cells = {}
-    patch_px = None
-    for number, line in enumerate(lines, start=2):
-        try:
-            row, col, top, left, bottom, right = (int(line[at]) for at in (0, 1, 3, 4, 5, 6))
-            value = float(line[2])
-        except (ValueError, IndexError):
-            raise StudyError(
-                f"{path} line {number}: {line!r} is no cell; export it again"
-            ) from None
-        patch_px = patch_px or bottom - top
-        place = (row * patch_px, col * patch_px, (row + 1) * patch_px, (col + 1) * patch_px)
-        if (row, col) in cells or place != (top, left, bottom, right):
-            raise StudyError(
-                f"{path} line {number}: row {row}, column {col} is repeated or misplaced;"
-                " export it again"
-            )
-        cells[row, col] = value
-    return _assemble(path, cells), patch_px or 0
-
-
-def _assemble(path: Path, cells: Mapping[tuple[int, int], float]) -> npt.NDArray[np.float64]:
-    rows = 1 + max((row for row, _ in cells), default=-1)
-    cols = 1 + max((col for _, col in cells), default=-1)
-    if not cells or len(cells) != rows * cols:
-        raise StudyError(
-            f"{path} has {len(cells)} cells, which fill no {rows} x {cols} grid; export it again"
-        )
-    return np.array([[cells[row, col] for col in range(cols)] for row in range(rows)])

@@ -1,17 +1,14 @@
-"""The published files, byte for byte, and back."""
+"""The published files, byte for byte."""
 
 import numpy as np
-import pytest
 
 from upscale_audit.analysis.lqd.files import (
     fill_published,
-    read_published,
     spell_data,
     spell_statistics,
     write_published,
 )
 from upscale_audit.analysis.lqd.measure import measure_map
-from upscale_audit.ingest.errors import StudyError
 
 
 def test_the_data_file_is_spelled_as_pandas_spells_it():
@@ -33,25 +30,16 @@ def test_the_statistics_are_unrounded_with_divisor_n():
     )
 
 
-def test_a_file_read_and_written_again_is_the_same_bytes(sample_pairs, tmp_path):
+def test_the_files_hold_the_map_rounded_and_its_statistics_unrounded(sample_pairs, tmp_path):
     measured = measure_map(*sample_pairs["upscayl_digital"], patch_px=16)
     data, statistics = write_published(measured, tmp_path)
     text = data.read_bytes()
     assert not text.startswith(b"\xef\xbb\xbf")
     assert b"\r" not in text
-    values, patch_px = read_published(data)
-    assert patch_px == 16
-    assert (values == np.round(measured.local_ssim, 6)).all()
-    assert spell_data(values, patch_px).encode() == text
+    values = np.loadtxt(data, delimiter=",", skiprows=1, usecols=2)
+    assert (values == np.round(measured.local_ssim, 6).ravel()).all()
     mean = float(statistics.read_text().splitlines()[1].split(",")[0])
     assert mean == measured.local_ssim.mean()
-
-
-def test_windows_line_ends_and_a_byte_order_mark_are_read(tmp_path):
-    text = spell_data(np.array([[0.5, 0.25]]), 8).replace("\n", "\r\n")
-    (tmp_path / "p6.csv").write_bytes(b"\xef\xbb\xbf" + text.encode())
-    values, patch_px = read_published(tmp_path / "p6.csv")
-    assert (values.tolist(), patch_px) == ([[0.5, 0.25]], 8)
 
 
 def test_cells_too_thin_to_measure_copy_their_left_neighbour(random_pair):
@@ -72,25 +60,3 @@ def test_a_thin_last_row_copies_from_the_cell_above_in_its_first_column(random_p
 def test_pixel_ends_are_not_clipped_to_the_image(random_pair, tmp_path):
     data, _ = write_published(measure_map(*random_pair((20, 16)), patch_px=8), tmp_path)
     assert data.read_text().splitlines()[-1].endswith(",16,8,24,16")
-
-
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (lambda text: text.replace("local_ssim", "ssim"), "expected 'row,col,local_ssim"),
-        (lambda text: text.replace("0.25", "high"), "line 3.*is no cell"),
-        (lambda text: text.replace("0,1,", "0,0,"), "line 3.*repeated or misplaced"),
-        (lambda text: text.replace("0,1,", "0,2,").replace(",8,8,16", ",16,8,24"), "fill no 1 x 3"),
-        (lambda text: "", "expected 'row,col"),
-        (lambda text: text.splitlines()[0] + "\n", "0 cells"),
-    ],
-)
-def test_a_damaged_file_is_refused(tmp_path, spoil, message):
-    (tmp_path / "p6.csv").write_text(spoil(spell_data(np.array([[0.5, 0.25]]), 8)))
-    with pytest.raises(StudyError, match=message):
-        read_published(tmp_path / "p6.csv")
-
-
-def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(StudyError, match=r"name a p6_local_quality_data\.csv"):
-        read_published(tmp_path / "none.csv")
