@@ -54,6 +54,11 @@ def prove(leaves: Sequence[bytes], index: int) -> list[tuple[str, str]]:
     list of tuple of (str, str)
         From the leaf up: the side on which the sibling stands, ``left`` or ``right``, and
         its hash in hex.
+
+    Raises
+    ------
+    IndexError
+        There is no such leaf.
     """
     if not 0 <= index < len(leaves):
         raise IndexError(f"leaf {index} of {len(leaves)}")

@@ -184,6 +184,8 @@ def read_results(
         An unreadable file, a column that the published rules need and that is missing, an
         unknown or repeated column (missing and unknown ones are listed together), a ragged
         row, a cell of the wrong type, a model x image listed twice, no row at all.
+    ValueError
+        `unknown_columns` is neither of the two.
 
     Notes
     -----

@@ -713,7 +713,7 @@ def read_raw_manifest(raw: Path) -> RawManifest:
     Raises
     ------
     StudyError
-        There is none, or it was written by another schema version.
+        There is none, or it cannot be read, is damaged, or is of another schema version.
     """
     path = Path(raw) / MANIFEST
     repair = "run upscale-audit ingest again"

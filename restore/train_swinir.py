@@ -122,6 +122,11 @@ def train(
         Of `CURVE_COLUMNS`.
     steps : int
 
+    Raises
+    ------
+    StudyError
+        The loss is not finite, or spandrel is missing.
+
     Notes
     -----
     L1 loss of grey levels over 255, Adam, crops in all eight orientations, computed in bfloat16

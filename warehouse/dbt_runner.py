@@ -87,6 +87,11 @@ def run_dbt(
     -------
     list
         dbt's results.
+
+    Raises
+    ------
+    StudyError
+        As `invoke_dbt`.
     """
     environment, spelt = _describe_run(study, database, threads, variables)
     environment["UPSCALE_AUDIT_CARRIED"] = json.dumps(carried or {})
@@ -109,6 +114,11 @@ def read_project(study: Study, database: Path, variables: Mapping[str, Any]) -> 
     Returns
     -------
     dbt.contracts.graph.manifest.Manifest
+
+    Raises
+    ------
+    StudyError
+        dbt could not run.
     """
     environment, spelt = _describe_run(study, database, None, variables)
     arguments = ["parse", "--no-write-json", "--target", "build", "--vars", spelt]

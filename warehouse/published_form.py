@@ -163,6 +163,11 @@ def write_published_form(
         `LFV_SUMMARY`, and `LFV_LOCATIONS` where the worst block of an LFV image has a known
         place.
 
+    Raises
+    ------
+    ValueError
+        `language` is none of the three.
+
     Notes
     -----
     Rows keep the source's own order. A float is Python's shortest repr, as pandas writes it;

@@ -74,6 +74,11 @@ def make_server(explorer: Explorer, port: int) -> BaseServer:
     Returns
     -------
     bokeh.server.server.BaseServer
+
+    Raises
+    ------
+    StudyError
+        The port is taken, or not open to this user.
     """
     try:
         listening = socket.create_server((ADDRESS, port), backlog=128)

@@ -182,7 +182,9 @@ def read_reference(
     ----------
     references : Path
     image : dict
-        file_name, file_sha256, block_rows, block_cols of `dim_images`.
+        file_name, file_sha256, width_px, height_px, block_rows, block_cols of `dim_images`.
+    display : ingest.windows.Display
+        By which the measured one was shown in 8 bits.
     whole : bool
         Every pixel as it is: neither padded nor shrunk.
 

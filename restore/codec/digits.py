@@ -231,6 +231,11 @@ def train_digits(
 ) -> DigitNetwork:
     """Train one network, an autoencoder where beta is None.
 
+    Raises
+    ------
+    StudyError
+        All training images are equal.
+
     Notes
     -----
     Loss: half the squared error summed over the pixels, over the mean variance of a pixel, which

@@ -171,6 +171,12 @@ def decode_images(
     Returns
     -------
     list of Path
+
+    Raises
+    ------
+    StudyError
+        No coded image, one that is damaged or of another codec, or another image of that name in
+        the folder.
     """
     codec = None if weights is None else load_codec(weights)
     paths = sorted(source.glob(f"*{SUFFIX}")) if source.is_dir() else [source]

@@ -331,6 +331,11 @@ def hash_folder(
         SHA-256 by relative name.
     refused : dict
         Reason by name: links, which are not followed, and what cannot be read.
+
+    Raises
+    ------
+    StudyError
+        There is no such folder.
     """
     folder = Path(folder)
     if not folder.is_dir():

@@ -218,6 +218,8 @@ def check_warehouse(
     ------
     StudyError
         There is none, it has no manifest, or it was changed after its build.
+    ValueError
+        `check` is none of the three.
     """
     if check not in CHECKS:
         raise ValueError(f"check = {check!r}; expected {CHECKS}")
