@@ -158,6 +158,11 @@ def read_audit(marts: Marts, codes: Sequence[dict[str, str]]) -> list[dict[str, 
         One per codec and target: ``codec``, ``target`` (a ratio as text, or ``net``),
         ``image_count``, mean size ratios over the images, and for each measure of `PANELS` its
         mean over the images' means with the lowest and highest image (``_low``, ``_high``).
+
+    Raises
+    ------
+    StudyError
+        No model of the warehouse is a codec's.
     """
     names = [name for name, _, _ in PANELS]
     averages = ", ".join(f"cast(avg({name}_notta) as double) as {name}" for name in names)
@@ -186,16 +191,17 @@ def read_audit(marts: Marts, codes: Sequence[dict[str, str]]) -> list[dict[str, 
     return [_summarise(key, grouped[key]) for key in order]
 
 
+_SIZES = ("ratio", "ratio_float32", "ratio_with_decoder", "latent_bytes", "residual_bytes")
+
+
 def _read_sizes(size: Mapping[str, str]) -> dict[str, float]:
-    names = ("ratio", "ratio_float32", "ratio_with_decoder", "latent_bytes", "residual_bytes")
-    return {name: float(size[name]) for name in names}
+    return {name: float(size[name]) for name in _SIZES}
 
 
 def _summarise(key: tuple[str, str], images: Sequence[dict[str, Any]]) -> dict[str, Any]:
     row = {"codec": key[0], "target": key[1], "image_count": len(images)}
-    plain = ("ratio", "ratio_float32", "ratio_with_decoder", "latent_bytes", "residual_bytes")
     blockiness = tuple(f"blockiness_ratio_{period}" for period in (4, 8, 16))
-    for name in (*plain, "psnr", *blockiness):
+    for name in (*_SIZES, "psnr", *blockiness):
         row[name] = _average([image[name] for image in images])
     for name, _, _ in PANELS:
         values = [image[name] for image in images if image[name] is not None]
