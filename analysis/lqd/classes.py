@@ -38,8 +38,9 @@ CLASSES = (
     QualityClass("hallucination", None, "#FF0000"),
 )
 
-# Stops of the gradient, worst first: 0, the four lower bounds, 1.
-STOPS = (0.0, 0.70, 0.80, 0.90, 0.95, 1.0)
+_BOUNDS = [item.lower_bound for item in reversed(CLASSES) if item.lower_bound is not None]
+STOPS = (0.0, *_BOUNDS, 1.0)
+"""Of the gradient, worst first: 0, the four lower bounds, 1."""
 PALETTES = {
     "published": (*(item.colour for item in reversed(CLASSES)), "#0066FF"),
     # Lightness rises with quality and no red meets a green: after cividis (Nunez et al.,

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from upscale_audit.analysis import theme
-from upscale_audit.analysis.lqd.classes import HALLUCINATION, classify, paint, trace_outline
+from upscale_audit.analysis.lqd.classes import (
+    CLASSES,
+    HALLUCINATION,
+    classify,
+    paint,
+    trace_outline,
+)
 from upscale_audit.analysis.lqd.picture import draw_ssim_bar, spell
 from upscale_audit.analysis.lqd.scene import check_name, load_scene, pair_images
 from upscale_audit.analysis.lqd.svg import Drawing, shrink, spread_patches, write_drawing
@@ -67,7 +73,7 @@ def rank_images(
     ranked = marts.rows(
         f"select image_id, cast(sum({column}) as double) / count(*) as mean_ssim,"
         f" cast(min({column}) as double) as min_ssim, count(*) as block_count,"
-        f" count(*) filter (where {column} < 0.70) as low_count"
+        f" count(*) filter (where {column} < {CLASSES[HALLUCINATION - 1].lower_bound}) as low_count"
         f" {of_model} group by image_id"
         f" order by sum({column}) / count(*), image_id"
     )
