@@ -182,7 +182,7 @@ def _read_header(path: Path, names: Sequence[str]) -> dict[str, int]:
     if image is None or missing:
         lacking = ", ".join(missing) or "the image's name"
         raise StudyError(
-            f"{path} is no CSV of CheXmask's masks: no column for {lacking} among"
+            f"{path} is not a CSV of CheXmask's masks: no column for {lacking} among"
             f" {', '.join(names)[:160]}; give one of its files of OriginalResolution, which have"
             " Left Lung, Right Lung, Heart, Height and Width"
         )
@@ -247,20 +247,22 @@ def decode_runs(text: str, pixel_count: int) -> npt.NDArray[np.int64]:
     Raises
     ------
     ValueError
-        Tokens that are no whole numbers, an odd number of them, a run without length, one that does
-        not lie behind the one before it, one that leaves the image.
+        Tokens that are no whole numbers, an odd number of them, an empty run, one that begins
+        before the one before it ends, one that leaves the image.
     """
     tokens = text.split()
     wrong = next((token for token in tokens if not re.fullmatch("[0-9]{1,10}", token)), None)
     if wrong is not None:
-        raise ValueError(f"{wrong[:20]!r} is no run's start or length, a whole number from 1")
+        raise ValueError(
+            f"{wrong[:20]!r} is not the start or length of a run, a whole number from 1"
+        )
     if len(tokens) % 2:
         raise ValueError(f"{len(tokens)} numbers; expected pairs of a start and a length")
     runs = np.array(tokens, np.int64).reshape(-1, 2)
     begins, lengths = runs[:, 0] - 1, runs[:, 1]
     ends = begins + lengths
     if runs.size and (runs.min() < 1 or (begins[1:] < ends[:-1]).any()):
-        raise ValueError("a run of no length, or one that does not lie behind the one before it")
+        raise ValueError("a run is empty, or begins before the one before it ends")
     if runs.size and ends[-1] > pixel_count:
         raise ValueError(f"a run ends at pixel {ends[-1]} of {pixel_count}")
     return np.stack([begins, ends], axis=1)

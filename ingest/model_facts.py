@@ -71,7 +71,7 @@ class ModelFacts:
         require_value(is_hash, "weights_sha256", sha256, "64 lower-case hexadecimal digits")
         is_source = url is None or _SOURCE.fullmatch(url)
         require_value(
-            is_source, "weights_url", url, "a https URL, or a DOI as 10.5281/zenodo.1234567"
+            is_source, "weights_url", url, "an https URL, or a DOI as 10.5281/zenodo.1234567"
         )
         in_range = self.order is None or 1 <= self.order <= 100_000
         require_value(in_range, "order", self.order, "1 or more")

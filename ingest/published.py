@@ -147,8 +147,8 @@ def detect_kind(path: str | Path) -> str:
     if names & {"image_id", *METRIC_COLUMNS}:
         return "results"
     raise StudyError(
-        f"{path} is no file of the generator that can be read: its first line is"
-        f" {_join(header)}; name a {', a '.join(_FILES.values())}"
+        f"{path} is none of the generator's files that can be read: its first line"
+        f" is {_join(header)}; name a {', a '.join(_FILES.values())}"
     )
 
 
@@ -445,7 +445,7 @@ def _find_encoding(path: str | Path) -> str:
         return "utf-8-sig"
     if not is_ascii:
         raise StudyError(
-            f"{path} is damaged: byte {position} is no UTF-8, which it begins as; {repair}"
+            f"{path} is damaged: it begins as UTF-8, but byte {position} is not; {repair}"
         )
     with open_table(path) as stream:
         if _find_damage(stream, "cp932", path, repair)[0] is not None:

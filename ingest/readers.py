@@ -211,9 +211,9 @@ def parse_findings(value: object) -> tuple[str, ...]:
     twice = sorted({name for name in named if named.count(name) > 1})
     if twice:
         raise StudyError(
-            f'findings name {twice[0]!r} twice; name each output otherwise, or one of them ""'
+            f'findings name {twice[0]!r} twice; give each output a name of its own, or ""'
         )
     blank = [name for name in named if name != name.strip()]
     if blank:
-        raise StudyError(f"findings name {blank[0]!r}; take the space around it away")
+        raise StudyError(f"findings name {blank[0]!r}; remove the space around it")
     return tuple(value)

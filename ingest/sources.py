@@ -81,7 +81,7 @@ def merge_unit_sources(manifests: Iterable[UnitManifest]) -> dict[str, str]:
                 raise StudyError(
                     f"{name} was replaced between two units that read it (SHA-256"
                     f" {sources[name]}, then {sha256}): run upscale-audit ingest again, which"
-                    " measures what is of the older file anew"
+                    " measures anew what came from the older file"
                 )
     return sources
 

@@ -487,7 +487,7 @@ def _parse_patients(path: Path, labels: Mapping[str, Any]) -> PatientList | None
         return PatientList(entries)
     if "patients" not in labels:
         if layout is not None or columns:
-            raise StudyError(f"{path} [labels]: layout and columns are of patients = ...; name it")
+            raise StudyError(f"{path} [labels]: layout and columns describe patients = ...; add it")
         return None
     if "entries" in labels:
         raise StudyError(
@@ -683,7 +683,7 @@ def _parse_published(path: Path, entries: object) -> tuple[Published, ...]:
         if label.lower() in MEASURED_SOURCES:
             raise StudyError(
                 f"{path} {where}: label = {label!r} is what the warehouse calls the study's own"
-                " images; name it otherwise"
+                " images; choose another"
             )
         published.append(Published(_file(path, where, entry, "file"), label))
     return tuple(published)

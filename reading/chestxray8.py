@@ -116,7 +116,9 @@ class ChestXray8Reader:
         count, cells = len(self.findings), -(-side // STRIDE_PX)
         read = np.concatenate([np.empty((0, count)), *scores])
         if not np.isfinite(read).all():
-            raise StudyError("a score of this reader is no number: train it anew, or name another")
+            raise StudyError(
+                "a score of this reader is not a number: train it anew, or name another"
+            )
         drawn = np.concatenate([np.empty((0, count, cells, cells), np.float32), *maps])
         return read, drawn
 
@@ -194,7 +196,7 @@ def place_network(network: torch.nn.Module, device: str) -> None:
         network.to(device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).partition("\n")[0]
-        raise StudyError(f"device {device!r} is not to be had: {reason}; use cpu") from None
+        raise StudyError(f"device {device!r} is not available: {reason}; use cpu") from None
 
 
 def save_reader(

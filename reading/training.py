@@ -268,7 +268,7 @@ class _Course:
             loss = self._judge(validation) if validation is not None else -float(epoch)
             if not (math.isfinite(row["train_loss"]) and math.isfinite(loss)):
                 raise StudyError(
-                    f"the loss is no number in epoch {epoch}; give a smaller --learning-rate, or"
+                    f"the loss is not a number in epoch {epoch}; give a smaller --learning-rate, or"
                     " another --seed"
                 )
             curve.append(row | {"validation_loss": loss if validation is not None else None})

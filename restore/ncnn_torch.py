@@ -71,8 +71,8 @@ class NcnnTorchNetwork(DeviceNetwork):
         trial = self.forward(np.full((3, _TRIAL_PX, _TRIAL_PX), 0.5, np.float32))
         if not np.isfinite(trial).all():
             raise StudyError(
-                f"{param} and {weights} make of grey what is not finite; name the .param and .bin"
-                " that belong together"
+                f"{param} and {weights} turn grey into values that are not finite; name the .param"
+                " and .bin that belong together"
             )
 
     def forward_batch(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

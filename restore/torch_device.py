@@ -87,7 +87,7 @@ class Device:
         except (RuntimeError, AssertionError) as error:
             reason = str(error).partition("\n")[0]
             raise StudyError(
-                f"device = {self._device!r} is not to be had: {reason}; use device = 'cpu'"
+                f"device = {self._device!r} is not available: {reason}; use device = 'cpu'"
             ) from None
 
     def run(

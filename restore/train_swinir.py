@@ -166,7 +166,7 @@ def train(
         if step % parameters.report_steps == 0 or step == steps:
             loss = float(torch.stack(losses).mean())
             if not math.isfinite(loss):
-                raise StudyError(f"the loss is no number at step {step}; give another --seed")
+                raise StudyError(f"the loss is not a number at step {step}; give another --seed")
             psnr = judge(torch, average, held_out, device)
             curve.append(dict(zip(CURVE_COLUMNS, (step, loss, psnr), strict=True)))
             report(f"step {step} of {steps}: loss {loss:.5f}, held out {psnr:.3f} dB")

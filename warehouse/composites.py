@@ -112,7 +112,7 @@ def spell_expression(study: Study, name: str, text: str, numbers: Collection[str
         position = match.end()
         if len(words) > MAX_TOKENS or depth > MAX_DEPTH:
             raise StudyError(
-                f"{where} has more than {MAX_TOKENS} words or {MAX_DEPTH} brackets in another"
+                f"{where} has more than {MAX_TOKENS} words, or brackets more than {MAX_DEPTH} deep"
             )
     return words
 
@@ -154,8 +154,8 @@ def check_composites(study: Study) -> dict[str, list[str]]:
         for name, text in study.composites:
             if name in numbers or name.startswith(("is_", "d_")):
                 raise StudyError(
-                    f"{study.path} [detectors.{name}]: so a number or flag of a block is called, or"
-                    " could be; rename it, not beginning with is_ or d_"
+                    f"{study.path} [detectors.{name}]: a number or flag of a block has this name,"
+                    " or could have it; choose one that does not begin with is_ or d_"
                 )
             words = spell_expression(study, name, text, numbers)
             _check_one(connection, study, name, words)

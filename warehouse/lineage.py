@@ -205,7 +205,7 @@ def read_sums(text: str) -> dict[str, str]:
         sha256, separator, name = line.removeprefix("\\").partition("  ")
         if not (separator and name and re.fullmatch("[0-9a-f]{64}", sha256)):
             raise StudyError(
-                f"line {number} of {SOURCES} is none of a hash list: {line[:100]!r}; run"
+                f"line {number} of {SOURCES} is not a line of a hash list: {line[:100]!r}; run"
                 " upscale-audit ingest, which writes it anew"
             )
         if is_escaped:

@@ -79,7 +79,7 @@ class BridgePlan:
     def __post_init__(self) -> None:
         if self.bridge_steps < 2 or self.steps < 1 or self.batch_size < 1 or self.crop_px < 16:
             raise StudyError(
-                "expected 2 bridge steps, a training step, a crop in a batch and 16 px or more"
+                "expected at least 2 bridge steps, 1 training step, 1 crop a batch and 16 px a side"
             )
         if not 0 <= self.noise_share < float("inf"):
             raise StudyError(f"--noise {self.noise_share}; expected a number of 0 or more")
@@ -380,7 +380,10 @@ def make_bridge_study(
     images, tested = read_images(source), read_images(test)
     both = {image.sha256 for image in images} & {image.sha256 for image in tested}
     if both:
-        raise StudyError(f"{len(both)} images of {test} are learned from in {source}; part them")
+        raise StudyError(
+            f"{len(both)} images of {test} are also in {source}, which is learned from; take them"
+            " out of one of the two"
+        )
     for image in images:
         if min(image.grey.shape) < plan.crop_px:
             raise StudyError(f"{image.image_id}: expected sides of {plan.crop_px} px or more")

@@ -87,7 +87,7 @@ class DigitPlan:
         if not all(0 < beta < float("inf") for beta in self.betas):
             raise StudyError(f"--beta {self.betas}; expected numbers above 0")
         if not self.seeds or self.steps < 1 or self.batch_size < 1:
-            raise StudyError("expected a seed, a step and an image in a batch or more")
+            raise StudyError("expected at least one seed, one step and one image a batch")
         for name in ("latents", "betas", "seeds"):
             if len(set(getattr(self, name))) < len(getattr(self, name)):
                 raise StudyError(f"{name}: expected each once, found {getattr(self, name)}")

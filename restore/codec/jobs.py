@@ -93,14 +93,14 @@ def train_from(
     curve_file = weights.with_suffix(".csv")
     if curve_file.exists() and not weights.exists():
         raise StudyError(
-            f"{curve_file}, where the curve would go, is of another origin: move it, or name"
+            f"{curve_file}, where the curve would go, is of something else: move it, or name"
             " another --out"
         )
     images = read_images(source, planes=design.planes)
     for pattern in hold_out:
         if not any(is_matched(image.image_id, [pattern]) for image in images):
             names = ", ".join(image.image_id for image in images[:5])
-            raise StudyError(f"--hold-out {pattern}: no image of {source} is so called ({names})")
+            raise StudyError(f"--hold-out {pattern}: no image of {source} has that name ({names})")
     held_out = [image for image in images if is_matched(image.image_id, hold_out)]
     kept = [image for image in images if not is_matched(image.image_id, hold_out)]
     if not kept:

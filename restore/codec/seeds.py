@@ -80,7 +80,7 @@ class SeedPlan:
 
     def __post_init__(self) -> None:
         if not (self.variants and self.seeds and self.budgets):
-            raise StudyError("expected a loss, a seed and a number of steps or more, found none")
+            raise StudyError("expected at least one loss, one seed and one number of steps")
         for name, values in (("--seed", self.seeds), ("--loss", self.variants)):
             if len(set(values)) < len(values):
                 raise StudyError(f"{name}: expected each once, found {values}")

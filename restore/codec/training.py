@@ -281,7 +281,7 @@ def _learn(
             divergences.append(divergence.item())
         if not math.isfinite(total.item()):
             raise StudyError(
-                f"the loss is no number at step {step}; train again with another --seed"
+                f"the loss is not a number at step {step}; train again with another --seed"
             )
         optimizer.zero_grad()
         total.backward()

@@ -301,8 +301,8 @@ def _check_names(study: Study, image_ids: Sequence[str], parameters: PhantomPara
     both = sorted(copies & set(image_ids))
     if both:
         raise StudyError(
-            f"{study.path}: the reference {both[0]!r} is called as a copy of another would be:"
-            " rename it"
+            f"{study.path}: the reference {both[0]!r} has the name that a copy of another would"
+            " get: rename it"
         )
 
 

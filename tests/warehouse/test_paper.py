@@ -406,7 +406,7 @@ def test_a_licence_is_a_page_or_an_identifier():
     "given", ["all rights reserved", "CC-BY-4", "foo", "MIT OR Apache-2.0", "MIT+", "LicenseRef-a"]
 )
 def test_a_licence_without_a_page_is_refused(given):
-    with pytest.raises(StudyError, match="expected a https URL or an SPDX identifier, as CC-BY"):
+    with pytest.raises(StudyError, match="expected an https URL or an SPDX identifier, as CC-BY"):
         find_licence(given)
 
 

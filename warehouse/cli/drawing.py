@@ -258,7 +258,7 @@ def _draw_map(options: argparse.Namespace) -> int:
     if options.trust is not None:
         return _draw_trust(options)
     if options.score is not None or options.loss is not None:
-        raise StudyError("--score and --loss are of a map of --trust: give its share, as 0.1")
+        raise StudyError("--score and --loss need --trust: give its share, as 0.1")
     if options.quantity is not None:
         return _draw_quantity(options)
     if options.model is None or options.plain or options.width is not None:
@@ -332,7 +332,7 @@ def _draw_trust(options: argparse.Namespace) -> int:
     """Draw the map of what a promise covers; what is of the other maps is refused."""
     _refuse_others(options, "--trust")
     if options.quantity is not None:
-        raise StudyError("--quantity is not of a map of --trust: leave one of them out")
+        raise StudyError("--quantity and --trust draw different maps: leave one of them out")
     study, trust = load_study(options.study), _load("analysis.figures.trustmap")
     promise = trust.Promise(options.trust, options.score, options.loss or trust.LOSS)
     arguments = [options.image, *([options.model] if options.model else [])]
@@ -371,7 +371,7 @@ def _refuse_others(options: argparse.Namespace, this: str) -> None:
     }
     given = [name for name, is_given in others.items() if is_given]
     if given:
-        raise StudyError(f"{given[0]} is not of a map of {this}: leave one of them out")
+        raise StudyError(f"{given[0]} does not go with {this}: leave one of them out")
 
 
 def _read_mark(options: argparse.Namespace) -> dict[str, Any] | None:
@@ -385,7 +385,7 @@ def _read_mark(options: argparse.Namespace) -> dict[str, Any] | None:
     if options.detector is not None:
         return chosen
     if any(value is not None for value in chosen.values()):
-        raise StudyError("--reading, --limit and --false-alarms are of a --detector: name it")
+        raise StudyError("--reading, --limit and --false-alarms need a --detector: name it")
     return None
 
 

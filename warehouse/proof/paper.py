@@ -192,7 +192,7 @@ def find_licence(given: str | None) -> str | None:
         identifier = canonicalize_license_expression(given)
     except InvalidLicenseExpression:
         raise StudyError(
-            f"licence {given!r}: expected a https URL or an SPDX identifier, as CC-BY-4.0"
+            f"licence {given!r}: expected an https URL or an SPDX identifier, as CC-BY-4.0"
         ) from None
     return f"https://spdx.org/licenses/{identifier}"
 

@@ -139,7 +139,7 @@ def test_a_limit_needs_the_number_that_it_limits():
     command = ["map", "study.toml", "a", "alpha"]
     assert _read_mark(make_parser().parse_args(command)) is None
     options = make_parser().parse_args([*command, "--limit", "3"])
-    with pytest.raises(StudyError, match="are of a --detector: name it"):
+    with pytest.raises(StudyError, match="need a --detector: name it"):
         _read_mark(options)
     options = make_parser().parse_args([*command, "--detector", "mse_dn2", "--limit", "3"])
     chosen = {"detector": "mse_dn2", "reading": None, "limit": 3, "level": None}

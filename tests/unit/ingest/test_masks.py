@@ -77,14 +77,14 @@ def test_runs_are_counted_from_one_row_by_row():
     ("text", "said"),
     [
         ("1 2 4", "3 numbers; expected pairs"),
-        ("0 2", "a run of no length"),
-        ("3 0", "a run of no length"),
-        ("1 -2", "'-2' is no run's start"),
-        ("1 2.0", "'2.0' is no run's start"),
+        ("0 2", "a run is empty"),
+        ("3 0", "a run is empty"),
+        ("1 -2", "'-2' is not the start"),
+        ("1 2.0", "'2.0' is not the start"),
         ("4 3", "a run ends at pixel 6 of 5"),
-        ("1 99999999999999999999", "is no run's start"),
-        ("4 1 1 2", "one that does not lie behind"),
-        ("1 3 2 1", "one that does not lie behind"),
+        ("1 99999999999999999999", "is not the start"),
+        ("4 1 1 2", "begins before the one before it ends"),
+        ("1 3 2 1", "begins before the one before it ends"),
     ],
 )
 def test_runs_that_no_encoder_writes_are_errors_with_file_line_and_repair(tmp_path, text, said):

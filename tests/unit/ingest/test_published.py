@@ -178,7 +178,7 @@ def test_damaged_utf_8_is_not_taken_for_shift_jis(path, encoding):
     assert "ダ".encode() in data
     position = data.index("ー".encode()) + 1
     path.write_bytes(data[:position] + b"A" + data[position + 1 :])
-    with pytest.raises(StudyError, match=rf"damaged: byte {position - 1} is no UTF-8.*save it"):
+    with pytest.raises(StudyError, match=rf"damaged: .* byte {position - 1} is not; save it"):
         read_results(path, "p")
 
 
@@ -187,7 +187,7 @@ def test_damage_far_down_is_named_by_its_byte(path):
     data = "".join(lines).encode()
     position = 3 * (1 << 16) + data[3 << 16 :].index("ダ".encode())
     path.write_bytes(data[:position] + b"\xff" + data[position + 1 :])
-    with pytest.raises(StudyError, match=rf"damaged: byte {position} is no UTF-8"):
+    with pytest.raises(StudyError, match=rf"it begins as UTF-8, but byte {position} is not;"):
         read_results(path, "p")
 
 
@@ -578,7 +578,7 @@ def test_another_comparison_is_refused(path, text, expected):
 )
 def test_the_generators_other_files_are_named_as_unreadable(path, header):
     path.write_text(header + "\n", encoding="utf-8")
-    with pytest.raises(StudyError, match=r"is no file of the generator.*name a batch_analysis"):
+    with pytest.raises(StudyError, match=r"none of the generator's files.*name a batch_analysis"):
         detect_kind(path)
 
 

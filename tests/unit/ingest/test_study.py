@@ -328,7 +328,7 @@ def test_a_folder_of_images_is_not_written_to(refuse, folder):
 def test_no_published_file_is_called_what_measured_images_are(refuse, tmp_path, label):
     (tmp_path / "a.csv").write_text("")
     text = f'{GOOD}[[published]]\nfile = "a.csv"\nlabel = "{label}"\n'
-    assert "is what the warehouse calls the study's own images; name it otherwise" in refuse(text)
+    assert "is what the warehouse calls the study's own images; choose another" in refuse(text)
 
 
 def test_weights_are_two_files_or_none(load, refuse, tmp_path):

@@ -180,5 +180,5 @@ def test_images_of_another_size_and_scores_that_are_no_number_are_refused(file, 
     reader = load_reader(file)
     with pytest.raises(StudyError, match="expected images of 64 x 64 px"):
         reader.read(images[:, :32])
-    with pytest.raises(StudyError, match="a score of this reader is no number"):
+    with pytest.raises(StudyError, match="a score of this reader is not a number"):
         reader.read(np.full((1, 64, 64), np.nan, np.float32))

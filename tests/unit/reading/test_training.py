@@ -188,5 +188,5 @@ def test_one_image_cannot_be_trained_on():
 def test_a_device_that_is_not_there_is_named():
     device = "cuda:99" if torch.cuda.is_available() else "cuda"
     train, _ = draw_images(0, 4)
-    with pytest.raises(StudyError, match=f"device '{device}' is not to be had: .*; use cpu"):
+    with pytest.raises(StudyError, match=f"device '{device}' is not available: .*; use cpu"):
         train_network(DESIGN, train, None, PARAMETERS, device)

@@ -291,5 +291,5 @@ def test_a_network_of_another_scale_or_without_finite_values_is_one_line(run_tor
 def test_a_device_that_is_not_there_is_one_line(run_torch, write):
     from upscale_audit.restore.ncnn_torch import NcnnTorchNetwork
 
-    with pytest.raises(StudyError, match=r"device = 'cuda:99' is not to be had: .* device = 'cpu'"):
+    with pytest.raises(StudyError, match=r"device = 'cuda:99' is not available: .* device = 'cpu'"):
         NcnnTorchNetwork(*write([IDENTITY], GOOD), 1, "cuda:99")

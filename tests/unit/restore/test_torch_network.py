@@ -173,7 +173,7 @@ def test_a_device_that_is_not_there_is_an_error(make_swinir):
     from upscale_audit.restore.torch_network import SpandrelNetwork
 
     path, _ = make_swinir()
-    with pytest.raises(StudyError, match=r"device = 'cuda:99' is not to be had: .* device = 'cpu'"):
+    with pytest.raises(StudyError, match=r"device = 'cuda:99' is not available: .* device = 'cpu'"):
         SpandrelNetwork(path, "cuda:99")
 
 

@@ -80,7 +80,7 @@ def test_training_never_replaces_a_table_of_another_origin(needs_codec, capsys, 
         "--out", folder / "results.npz",
     )  # fmt: skip
     assert code == 1
-    assert "results.csv, where the curve would go, is of another origin: move it" in err
+    assert "results.csv, where the curve would go, is of something else: move it" in err
     assert (folder / "results.csv").read_text() == "mine\n"
 
 

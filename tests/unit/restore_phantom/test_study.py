@@ -292,7 +292,7 @@ def test_references_named_as_copies_are_refused(study, study_folder, tmp_path):
     scene = draw_scene(5)
     study_folder.put("a.lost0.png", scene)
     study_folder.put("a.lost0.png", scene, "copied")
-    with pytest.raises(StudyError, match=r"'a\.lost0' is called as a copy of another"):
+    with pytest.raises(StudyError, match=r"'a\.lost0' has the name that a copy of another"):
         make_phantoms(study, tmp_path / "out", SMALL)
 
 

@@ -42,5 +42,5 @@ def test_no_address_in_a_name_is_left_for_a_reader_to_link():
     "given", ["https://a b", "https://a<script>", "https://a](x)", "https://a`b`", "javascript:a()"]
 )
 def test_a_licence_that_would_be_markup_is_refused(given):
-    with pytest.raises(StudyError, match="expected a https URL or an SPDX identifier"):
+    with pytest.raises(StudyError, match="expected an https URL or an SPDX identifier"):
         find_licence(given)

@@ -198,10 +198,10 @@ def test_a_map_is_of_a_model_or_of_a_quantity(capsys, tiny_study):
     for words, said in (
         (["a"], "without --quantity a map is of one MODEL_ID"),
         (["a", "alpha", "--plain"], "has neither --plain nor --width"),
-        (["a", "--quantity", "mse_dn2", "--lang", "ja"], "--lang is not of a map of a --quantity"),
-        (["a", "--trust", "0.1", "--patch", "16"], "--patch is not of a map of --trust"),
-        (["a", "--trust", "0.1", "--quantity", "mse_dn2"], "--quantity is not of a map of --trust"),
-        (["a", "alpha", "--score", "lr_rms_dn"], "--score and --loss are of a map of --trust"),
+        (["a", "--quantity", "mse_dn2", "--lang", "ja"], "--lang does not go with a --quantity"),
+        (["a", "--trust", "0.1", "--patch", "16"], "--patch does not go with --trust"),
+        (["a", "--trust", "0.1", "--quantity", "mse_dn2"], "--quantity and --trust draw different"),
+        (["a", "alpha", "--score", "lr_rms_dn"], "--score and --loss need --trust"),
     ):
         code, _, err = run_cli(capsys, "map", path, *words)
         assert code == 1
