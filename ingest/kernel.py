@@ -221,9 +221,9 @@ def compare_pair(reference, restored, reference_windows, restored_windows):
             product = products[window]
             total = totals[0 if window % 3 == 0 else 1]
             for block_col in range(block_cols):
-                mean_x, mean_y = ref_sum[block_col], res_sum[block_col]
-                square_x, square_y = mean_x * mean_x, mean_y * mean_y
-                mixed = mean_x * mean_y
+                sum_x, sum_y = ref_sum[block_col], res_sum[block_col]
+                square_x, square_y = sum_x * sum_x, sum_y * sum_y
+                mixed = sum_x * sum_y
                 covariance = 49 * product[block_col] - mixed
                 variances = 49 * (ref_sq[block_col] + res_sq[block_col]) - square_x - square_y
                 top = (2.0 * mixed + _C1_SCALED) * (2.0 * covariance + _C2_SCALED)

@@ -75,7 +75,6 @@ from upscale_audit.warehouse.resumption import NOTE, Interrupted, find_interrupt
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    import duckdb
     from dbt.artifacts.schemas.run.v5.run import RunResult
     from dbt.contracts.graph.manifest import Manifest
 

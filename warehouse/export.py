@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import canonical_json, locked, sync
@@ -190,7 +190,7 @@ def _write_tables(
     return list(grains)
 
 
-def _list_arguments(tables: Any, labels: str, has_floats: bool) -> list[Any]:
+def _list_arguments(tables: Sequence[str] | None, labels: str, has_floats: bool) -> list[str]:
     """List what the command is given to export this again."""
     floats = ["--floats"] if has_floats else []
     if tables is not None:
@@ -198,7 +198,10 @@ def _list_arguments(tables: Any, labels: str, has_floats: bool) -> list[Any]:
     return floats + ([] if labels == "published" else ["--labels", labels])
 
 
-def _select_tables(connection: duckdb.DuckDBPyConnection, wanted: Any) -> Any:
+def _select_tables(
+    connection: duckdb.DuckDBPyConnection, wanted: Sequence[str] | None
+) -> dict[str, list[str]]:
+    """Give the grain of each table that is wanted, by its name."""
     rows = connection.sql("select table_name, grain from dim_tables order by table_name").fetchall()
     grains = dict(rows)
     if wanted is None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, get_type_hints
 
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file
@@ -34,8 +34,11 @@ PARAMETER_TEXTS = tuple(
 CARRIED_BLOCKS = "carried_blocks"
 """Raw view of the blocks that a build which adds does not add; in any other it has none."""
 
+SHARDED = ("patches", "published_blocks")
+"""Raw tables of several files, or of none."""
+
 _SHARD = re.compile(rf"blocks/model_id=({MODEL_ID_PATTERN.pattern})/[0-9a-f]{{16}}\.parquet")
-_PARTS = re.compile(r"(patches|published_blocks)/[0-9a-f]{16}\.parquet")
+_PARTS = re.compile(rf"({'|'.join(SHARDED)})/[0-9a-f]{{16}}\.parquet")
 
 
 def check_sign_off(study: Study, manifest: RawManifest) -> None:
@@ -134,10 +137,6 @@ def find_shard_model(shard: str) -> str:
             " mends it"
         )
     return match[1]
-
-
-SHARDED = ("patches", "published_blocks")
-"""Raw tables of several files, or of none."""
 
 
 def list_shards(manifest: RawManifest, table: str) -> list[str]:
@@ -241,7 +240,7 @@ def create_file_view(connection: duckdb.DuckDBPyConnection, table: str, path: Pa
     connection.execute(f"create view raw.{quote_name(table)} as select * from {_read([path])}")
 
 
-def _read(paths: Sequence[Path] | Iterable[Any]) -> str:
+def _read(paths: Iterable[Path]) -> str:
     """Spell the reading of some files, and of nothing that their folders' names may say."""
     return f"read_parquet([{', '.join(map(quote_text, paths))}], hive_partitioning = false)"
 
