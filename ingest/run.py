@@ -87,6 +87,8 @@ if TYPE_CHECKING:
 
 
 IMAGES_PER_UNIT = 32
+_FILE_KEY = ("role", "model_id", "inference_path", "file_name")
+"""What tells an image file of a study from the others, and orders tables of them."""
 
 R = TypeVar("R")
 _Tables = dict[str, list[dict[str, Any]]]
@@ -422,9 +424,8 @@ def _small_tables(
         }
         reason = {"reason": name.code, "detail": to_text(name.detail)}
         rejects.append(owner | reason | identify(name.file))
-    order = ("role", "model_id", "inference_path", "file_name")
-    rejects = _unique_sorted(rejects, order)
-    source_files = _unique_sorted(source_files, order)
+    rejects = _unique_sorted(rejects, _FILE_KEY)
+    source_files = _unique_sorted(source_files, _FILE_KEY)
     measured = {(row["image_id"], row["model_id"], row["inference_path"]) for row in source_files}
     pairs = [_describe_pair(pair, measured) for pair in pairing.pairs]
     images = _unique_sorted(_collect(manifests, "image_facts"), ("image_id",))
@@ -467,8 +468,7 @@ def finish_tables(
     if unknown:
         logger.info("%d rows of masks are of no image of the study: left out", len(unknown))
     if rejects:
-        order = ("role", "model_id", "inference_path", "file_name")
-        finished["rejects"] = _unique_sorted([*tables["rejects"], *rejects], order)
+        finished["rejects"] = _unique_sorted([*tables["rejects"], *rejects], _FILE_KEY)
     sizes = {row["image_id"]: (row["width_px"], row["height_px"]) for row in tables["images"]}
     finished["boxes"] = place_boxes(study.label_boxes, tables["boxes"], sizes, study.box_frame)
     finished["warnings"] = find_warnings(finished, unknown, _read_sources(study))

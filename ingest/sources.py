@@ -10,6 +10,7 @@ from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import name_within, to_text, walk_files
 from upscale_audit.ingest.published import detect_kind
 from upscale_audit.ingest.published_blocks import list_files, name_file, name_shard
+from upscale_audit.ingest.units import INPUT_KEY
 
 if TYPE_CHECKING:
     from upscale_audit.ingest.study import Study
@@ -25,7 +26,6 @@ MASK = "mask"
 """What names of masks begin with: label images, as other images, or a CSV."""
 BLOCK_FILES = "published_block_files"
 """Raw table of what published block tables are, and how their hashes were checked."""
-_KEY = ("role", "model_id", "inference_path", "image_id", "file_name")
 
 
 def name_source(row: Mapping[str, Any]) -> str:
@@ -50,7 +50,7 @@ def list_unit_sources(manifest: UnitManifest) -> dict[str, tuple[str | None, str
     """
     sources = {}
     for entry in manifest["inputs"]:
-        row = dict(zip(_KEY, entry["key"], strict=True))
+        row = dict(zip(INPUT_KEY, entry["key"], strict=True))
         if entry["file_sha256"] is not None:
             sources[name_source(row)] = (row["model_id"], entry["file_sha256"])
     return sources

@@ -160,8 +160,11 @@ def hash_unit(manifest: UnitManifest) -> str:
     return hashlib.sha256(_spell(manifest).encode("utf-8")).hexdigest()
 
 
+INPUT_KEY = ("role", "model_id", "inference_path", "image_id", "file_name")
+
+
 class UnitInput(TypedDict):
-    """A file that a unit read: role, model, inference path, image and file name; its SHA-256."""
+    """A file that a unit read: values of `INPUT_KEY`, and its SHA-256."""
 
     key: list[str | None]
     file_sha256: str | None
@@ -262,14 +265,11 @@ def _check_parts(manifest: UnitManifest) -> None:
         raise ValueError("a patch shard of another name")
     if not manifest["images"] or not models <= set(manifest["models"]):
         raise ValueError("images or models of another unit")
-    if any(len(entry["key"]) != len(_INPUT_KEY) for entry in manifest["inputs"]):
+    if any(len(entry["key"]) != len(INPUT_KEY) for entry in manifest["inputs"]):
         raise ValueError("an input without its names")
     parts: Mapping[str, Any] = manifest
     for field, table in _ROWS.items():
         check_rows(table, parts[field])
-
-
-_INPUT_KEY = ("role", "model_id", "inference_path", "image_id", "file_name")
 
 
 def check_rows(table: str, rows: Sequence[dict[str, Any]]) -> None:

@@ -55,9 +55,8 @@ def compare_images(
     ----------
     reference, restored : ImageProfile
         Of images of one size.
-    local_ssim : (R, C) float32 array or None
-        Block SSIM of the valid blocks, [-1, 1], without NaN; None or empty where there is
-        no valid block.
+    local_ssim : (R, C) float32 array
+        Block SSIM of the whole blocks, [-1, 1], without NaN; empty where there is none.
     ring_mask : (M, N) uint8 array of 0 and 1, optional
         Pixels `ringing_fr` looks at. By default those 2 to 5 px from a Canny(100, 200) edge
         of the reference.
@@ -466,15 +465,15 @@ def summarise_local_ssim(
 
     Parameters
     ----------
-    local_ssim : (R, C) float32 array or None
-        Whole blocks.
+    local_ssim : (R, C) float32 array
+        Of the whole blocks.
     edge : (K,) float32 array, optional
         Of the clipped blocks that count, `compare_edge_blocks`.
 
     Returns
     -------
     dict of str to float or None
-        None in each where there is no block.
+        None in each where there is no whole block.
 
     Raises
     ------
@@ -486,7 +485,7 @@ def summarise_local_ssim(
     Sums are exact and rounded once, so the order of blocks does not matter.
     """
     names = ("local_quality_mean", "local_quality_std", "local_quality_min")
-    if local_ssim is None or local_ssim.size == 0:
+    if local_ssim.size == 0:
         return dict.fromkeys(names)
     if local_ssim.ndim != 2 or not np.isfinite(local_ssim).all():
         raise ValueError(
