@@ -33,3 +33,10 @@
         else 3 * (cbrt(1 + {{ k }} * ({{ corrected }} - {{ k }} / 6)) - 1) / {{ k }}
     end
 {%- endmacro %}
+
+{#- An end of the interval of a mean. Arguments: SQL of the mean, of its standard error, of Student's
+    limit and of k; `low` or `high`. Result: in the mean's unit; NULL where one of them is. -#}
+{% macro skewed_end(mean, error, limit, k, end) -%}
+    {{ mean }} - {{ error }}
+        * {{ uncorrected_t(limit if end == 'low' else '(-' ~ limit ~ ')', k) }}
+{%- endmacro %}

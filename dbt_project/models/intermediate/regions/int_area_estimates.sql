@@ -169,10 +169,11 @@ ranged as (
 
     select
         skewed.*,
-        skewed.estimate - skewed.tested_error
-        * {{ uncorrected_t('limits.t_limit', 'skewed.skew') }} as low,
-        skewed.estimate - skewed.tested_error
-        * {{ uncorrected_t('(-limits.t_limit)', 'skewed.skew') }} as high
+        {%- for end in interval_ends() %}
+        {{ skewed_end(
+            'skewed.estimate', 'skewed.tested_error', 'limits.t_limit', 'skewed.skew', end
+        ) }} as {{ end }}{{ ',' if not loop.last }}
+        {%- endfor %}
     from skewed
     left join limits on skewed.cluster_count - 1 = limits.df
 

@@ -125,10 +125,11 @@ judged as (
     select
         corrected.*,
         {{ student_p('corrected.t', '(corrected.cluster_count - 1)') }} as p_value,
-        corrected.mean - corrected.standard_error
-        * {{ uncorrected_t('limits.t_limit', 'corrected.skew') }} as low,
-        corrected.mean - corrected.standard_error
-        * {{ uncorrected_t('(-limits.t_limit)', 'corrected.skew') }} as high
+        {%- for end in interval_ends() %}
+        {{ skewed_end(
+            'corrected.mean', 'corrected.standard_error', 'limits.t_limit', 'corrected.skew', end
+        ) }} as {{ end }}{{ ',' if not loop.last }}
+        {%- endfor %}
     from corrected
     left join limits on corrected.cluster_count - 1 = limits.df
 

@@ -154,9 +154,9 @@ ranged as (
         skewed.good_masked_mean,
         {%- for name in measures %}
         skewed.{{ name }}_mean,
-        {%- for end, sign in {'low': '', 'high': '-'}.items() %}
-        skewed.{{ name }}_mean - skewed.{{ name }}_error
-        * {{ uncorrected_t('(' ~ sign ~ 'student.t_limit)', 'skewed.' ~ name ~ '_skew') }}
+        {%- set own = 'skewed.' ~ name %}
+        {%- for end in interval_ends() %}
+        {{ skewed_end(own ~ '_mean', own ~ '_error', 'student.t_limit', own ~ '_skew', end) }}
             as {{ name }}_{{ end }}{{ ',' if not loop.last }}
         {%- endfor %}
         {{- ',' if not loop.last }}

@@ -128,7 +128,8 @@ final as (
         cast(skewed.image_count as bigint) as image_count,
         cast(skewed.box_count as bigint) as box_count
         {%- for side in ['reference', 'restored'] %}
-        {%- set skew = 'skewed.' ~ side ~ '_false_skew' %},
+        {%- set own = 'skewed.' ~ side ~ '_false' %}
+        {%- set of_mean = [own, own ~ '_error', 'of_clusters.t_limit', own ~ '_skew'] %},
         cast(skewed.{{ side }}_predicted_count as bigint) as {{ side }}_predicted_count,
         cast(skewed.{{ side }}_found_count as bigint) as {{ side }}_found_count,
         cast(skewed.{{ side }}_found_count as double) / skewed.box_count
@@ -141,17 +142,9 @@ final as (
         -- greatest skips NULL.
         case
             when skewed.{{ side }}_false_error is not null
-                then greatest(0, round(
-                    skewed.{{ side }}_false - skewed.{{ side }}_false_error
-                    * ({{ uncorrected_t('of_clusters.t_limit', skew) }}),
-                    9
-                ))
+                then greatest(0, round({{ skewed_end(*of_mean, end='low') }}, 9))
         end as {{ side }}_false_mean_low,
-        round(
-            skewed.{{ side }}_false - skewed.{{ side }}_false_error
-            * ({{ uncorrected_t('(-of_clusters.t_limit)', skew) }}),
-            9
-        ) as {{ side }}_false_mean_high
+        round({{ skewed_end(*of_mean, end='high') }}, 9) as {{ side }}_false_mean_high
         {%- endfor %}
         {%- for name in ['accuracy_difference', 'false_difference'] %},
         skewed.{{ name }},

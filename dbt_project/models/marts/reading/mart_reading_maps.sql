@@ -105,16 +105,14 @@ final as (
         skewed.map_count,
         skewed.image_count,
         round(skewed.mean, 9) as mean,
+        {%- for end in interval_ends() %}
         round(
-            skewed.mean - skewed.standard_error
-            * ({{ uncorrected_t('limits.t_limit', 'skewed.skew') }}),
+            {{ skewed_end(
+                'skewed.mean', 'skewed.standard_error', 'limits.t_limit', 'skewed.skew', end
+            ) }},
             9
-        ) as mean_low,
-        round(
-            skewed.mean - skewed.standard_error
-            * ({{ uncorrected_t('(-limits.t_limit)', 'skewed.skew') }}),
-            9
-        ) as mean_high
+        ) as mean_{{ end }}{{ ',' if not loop.last }}
+        {%- endfor %}
     from skewed
     left join limits on skewed.cluster_count - 1 = limits.df
 
