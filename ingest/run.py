@@ -149,7 +149,7 @@ def ingest_study(
 
     Notes
     -----
-    Killed at any moment, the next run ends with the same bytes: a unit without its
+    After a kill at any moment, the next run ends with the same bytes: a unit without its
     manifest is measured again, and ``raw/manifest.json``, without which no build starts,
     is written last.
     """

@@ -165,8 +165,8 @@ def restore_study(
 
     Notes
     -----
-    Killed at any moment, the next run ends with the same bytes (`restore.shelf`). Models without
-    a restorer are left alone.
+    After a kill at any moment, the next run ends with the same bytes (`restore.shelf`). Models
+    without a restorer are left alone.
     """
     models = [model for model in study.models if model.restorer is not None]
     repairs = [model for model in models if isinstance(model.restorer, Repair)]

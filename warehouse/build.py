@@ -187,9 +187,9 @@ def build_warehouse(
 
     Notes
     -----
-    Killed at any moment, or out of memory, the published warehouse still stands, and the next
-    build goes on from the tables that were finished, if nothing that decides them has changed. A
-    published warehouse that is what would be made is left as it is.
+    When a build is killed, at any moment, or runs out of memory, the published warehouse still
+    stands, and the next one goes on from the tables that were finished, if nothing that decides
+    them has changed. A published warehouse that is what would be made is left as it is.
     """
     database = study.output / f".{study.warehouse.name}.next"
     check_marts(PROJECT)

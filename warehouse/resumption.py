@@ -60,7 +60,7 @@ def note_build(
 
 
 def find_interrupted(folder: Path, database: Path, recipe_sha256: str) -> Interrupted | None:
-    """Find what an interrupted build of the same recipe has left.
+    """Find what an interrupted build of the same recipe has left; its raw schema is dropped.
 
     Parameters
     ----------

@@ -114,7 +114,7 @@ def make_phantoms(
 
     Notes
     -----
-    Nothing is written outside `folder`. Killed at any moment, the next run ends with the same
+    Nothing is written outside `folder`. After a kill at any moment, the next run ends with the same
     bytes.
     """
     parameters, folder = parameters or PhantomParameters(), Path(folder).resolve()
