@@ -95,13 +95,16 @@ def _check_arguments(arguments: Sequence[str]) -> None:
 def _describe_inputs(study: Study) -> dict[str, str]:
     """Hash what a copy is made from: nothing of it may be older than the study's own files."""
     files = {
+        "study": study.path,
         "warehouse": study.output / WAREHOUSE_MANIFEST,
         "raw": study.raw / MANIFEST,
+        "frozen": study.frozen,
+        "detectors": study.detectors,
     }
     files |= {stage: study.output / stage / MANIFEST for stage in COMPANIONS}
-    if study.frozen is not None:
-        files["frozen"] = study.frozen
-    return {name: hash_file(path) for name, path in files.items() if path.is_file()}
+    return {
+        name: hash_file(path) for name, path in files.items() if path is not None and path.is_file()
+    }
 
 
 def _read_note(folder: Path) -> Any:
