@@ -252,8 +252,8 @@ def match_folder(
         if chosen is None:
             pairs.append(Pair(*pair, "ambiguous" if candidates else "missing"))
         else:
-            rule = finder.name_rule(chosen, image_id)
-            pairs.append(Pair(*pair, "matched", rule, chosen, name_within(chosen, folder)))
+            matched_by = finder.name_rule(chosen, image_id)
+            pairs.append(Pair(*pair, "matched", matched_by, chosen, name_within(chosen, folder)))
     return pairs, refused
 
 
