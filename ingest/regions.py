@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -62,27 +63,11 @@ def find_background(
     """
     total, total_sq = total.astype(np.int64), total_sq.astype(np.int64)
     candidates = (total <= 64 * DARK_DN) & (64 * total_sq - total * total <= 4096 * FLAT_DN2)
-    found = candidates.copy()
-    found[FRAME_BLOCKS:-FRAME_BLOCKS, FRAME_BLOCKS:-FRAME_BLOCKS] = False
-    while True:
-        grown = found.copy()
-        for axis in (0, 1):
-            for backwards in (False, True):
-                _sweep(grown, candidates, axis, backwards)
-        if (grown == found).all():
-            return found
-        found = grown
-
-
-def _sweep(
-    found: npt.NDArray[np.bool_], candidates: npt.NDArray[np.bool_], axis: int, backwards: bool
-) -> None:
-    """Carry what was found from line to line across candidates; in place."""
-    found, candidates = (np.moveaxis(item, axis, 0) for item in (found, candidates))
-    if backwards:
-        found, candidates = found[::-1], candidates[::-1]
-    for line in range(1, len(found)):
-        found[line] |= found[line - 1] & candidates[line]
+    _, pieces = cv2.connectedComponents(candidates.view(np.uint8), connectivity=4)
+    framed = pieces.copy()
+    framed[FRAME_BLOCKS:-FRAME_BLOCKS, FRAME_BLOCKS:-FRAME_BLOCKS] = 0
+    # Piece 0 is what is no candidate.
+    return candidates & np.isin(pieces, framed)
 
 
 def fits(shape: tuple[int, int], reference_shape: tuple[int, int]) -> bool:
