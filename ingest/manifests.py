@@ -95,31 +95,31 @@ class WarehouseManifest(SealedFiles):
     units: dict[str, str]
 
 
-class HyraInputs(TypedDict, total=False):
+class CompanionInputs(TypedDict, total=False):
     """What HyRA was measured on, known truth was drawn into, or readers read."""
 
     sources: dict[str, str]
 
 
-class HyraRecipe(TypedDict, total=False):
+class CompanionRecipe(TypedDict, total=False):
     """What decides tables beside the raw folder, as far as a build reads it."""
 
     schema_version: int
-    inputs: HyraInputs
+    inputs: CompanionInputs
 
 
-class HyraManifest(SealedFiles):
+class CompanionManifest(SealedFiles):
     """That of HyRA's folder, of a phantom study's and of readings."""
 
-    recipe: HyraRecipe
+    recipe: CompanionRecipe
 
 
 SHAPES = {
     "raw": RawManifest,
     "warehouse": WarehouseManifest,
-    "hyra": HyraManifest,
-    "phantoms": HyraManifest,
-    "readings": HyraManifest,
+    "hyra": CompanionManifest,
+    "phantoms": CompanionManifest,
+    "readings": CompanionManifest,
 }
 """Of kinds that say more than `Manifest`."""
 

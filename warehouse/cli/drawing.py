@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING, Any
 from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import hash_file, locked, sync
 from upscale_audit.ingest.manifests import MANIFEST, SUMS
-from upscale_audit.ingest.study import load_study
+from upscale_audit.ingest.study import INFERENCE_PATHS, load_study
 from upscale_audit.ingest.vouchers import Journal
 from upscale_audit.warehouse.cli.options import (
     EXIT_OK,
-    INFERENCE_PATHS,
     LANGUAGES,
     MAP_WIDTHS_MM,
     PATCHES_PX,

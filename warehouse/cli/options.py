@@ -23,7 +23,6 @@ exit status:
   141  whoever read the output, as head does, closed it before its end
 """
 
-INFERENCE_PATHS = ("notta", "tta")
 LANGUAGES = ("en", "ja")
 LABEL_LANGUAGES = ("published", *LANGUAGES)
 PATCHES_PX = (8, 16, 32, 64)

@@ -14,12 +14,11 @@ from upscale_audit.ingest.errors import StudyError
 from upscale_audit.ingest.files import writing
 from upscale_audit.ingest.restorers import LR_RULES
 from upscale_audit.ingest.stated_window import parse_window
-from upscale_audit.ingest.study import MODEL_ID_PATTERN, PAIRING_RULES, load_study
+from upscale_audit.ingest.study import INFERENCE_PATHS, MODEL_ID_PATTERN, PAIRING_RULES, load_study
 from upscale_audit.warehouse.cli.options import (
     EXIT_FAILED,
     EXIT_INCOMPLETE,
     EXIT_OK,
-    INFERENCE_PATHS,
     add_command,
     load_extra,
 )

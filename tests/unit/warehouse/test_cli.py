@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from upscale_audit.analysis.lqd.measure import PATCH_SIZES_PX
 from upscale_audit.analysis.output import WIDTHS_MM, Print
 from upscale_audit.ingest import compiled
 from upscale_audit.ingest.errors import StudyError
@@ -191,6 +192,7 @@ def test_figures_are_drawn_and_signed_off_in_the_language_asked_for(
 
 def test_the_widths_of_the_command_line_are_those_that_figures_have():
     assert options.WIDTHS_MM == WIDTHS_MM
+    assert options.PATCHES_PX == PATCH_SIZES_PX
 
 
 def test_a_map_is_of_a_model_or_of_a_quantity(capsys, tiny_study):
