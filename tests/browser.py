@@ -12,6 +12,8 @@ needs_browser = pytest.mark.skipif(
 )
 
 WIDTHS_PX = (1440, 800, 390)
+MOST_MS = 120_000
+"""How long a test waits for what a page is to show; a loaded machine may need it."""
 
 
 def dump_page(address, folder, ready):
@@ -48,7 +50,7 @@ def dump_page(address, folder, ready):
             ],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
         )
         if ready in done.stdout:
             break
@@ -71,7 +73,9 @@ def open_browser():
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
         )
         try:
-            yield browser.new_page(viewport={"width": WIDTHS_PX[0], "height": 1000})
+            page = browser.new_page(viewport={"width": WIDTHS_PX[0], "height": 1000})
+            page.set_default_timeout(MOST_MS)
+            yield page
         finally:
             browser.close()
 
@@ -87,7 +91,7 @@ def check_accessible(page):
     for width in WIDTHS_PX:
         page.set_viewport_size({"width": width, "height": 1000})
         # Asked from here while parts find their place: the explorer's policy evaluates nothing.
-        for _ in range(20):
+        for _ in range(MOST_MS // 250):
             beyond_px = page.evaluate("document.documentElement.scrollWidth - innerWidth")
             if beyond_px <= 0:
                 break

@@ -49,14 +49,14 @@ def serving(study):
 
     thread = threading.Thread(target=serve)
     thread.start()
-    server = started.get(timeout=30)
+    server = started.get(timeout=120)
     if isinstance(server, BaseException):
         raise server
     try:
         yield f"http://127.0.0.1:{server.port}"
     finally:
         server.io_loop.add_callback(server.io_loop.stop)
-        thread.join(timeout=30)
+        thread.join(timeout=120)
 
 
 def main():

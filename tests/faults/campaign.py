@@ -407,7 +407,7 @@ def read_while_publishing(study, times, generator, readers=4):
             build_warehouse(study, threads=1)
             export_tables(study)
             expect(read_exports(study) == exports, "readers changed a byte")
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while min(queries) < 1 and time.monotonic() < deadline:
             time.sleep(0.05)
         for process in processes:

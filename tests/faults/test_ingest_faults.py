@@ -367,7 +367,7 @@ def python(code, *arguments, **options):
 
 
 def finish(process):
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=600)
     assert process.returncode == 0
     return output
 
@@ -415,7 +415,7 @@ def test_an_update_killed_midway_is_not_signed_off(
         run.ingest_study(load_study(sys.argv[1]), workers=1)
     """
     process = python(code, study.path, cwd=repository)
-    process.communicate(timeout=60)
+    process.communicate(timeout=600)
     assert process.returncode == -signal.SIGKILL
     with pytest.raises(StudyError, match="holds no finished ingest; run upscale-audit ingest"):
         read_raw_manifest(study.raw)
@@ -463,8 +463,8 @@ def test_the_workers_of_a_killed_ingest_die_with_it(tiny_study, monkeypatch, rea
     assert len(workers) == 2
     assert not any(map(has_ended, workers))
     process.kill()
-    process.communicate(timeout=60)
-    deadline = time.monotonic() + 20
+    process.communicate(timeout=600)
+    deadline = time.monotonic() + 120
     while not all(map(has_ended, workers)) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert all(map(has_ended, workers))
