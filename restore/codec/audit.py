@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 
 VARIANTS = (("ae", "mse"), ("ae", "ssim"), ("ae", "mixed"), ("vae", "mse"))
-RATIOS = (10.0, 25.0, 60.0, 97.0, 122.0)
 ZFP_ALONE = "zfp"
 _FIRST_LINE = "# Written by upscale-audit codec"
 NETWORK_STEP = 1.0

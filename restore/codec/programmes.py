@@ -61,10 +61,8 @@ ARCHITECTURES = {
     "s44_res": CodecDesign("ae", "mse", strides=(4, 4), residual_blocks=1),
 }
 """Designs by name: four strides of 2 or two of 4, with a residual block after each or without."""
-ARCHITECTURE_RATIOS = (10.0, 13.0, 25.0, 60.0, 97.0, 122.0)
 LEARNER = CodecDesign("ae", "mixed")
 COLOUR = CodecDesign("ae", "mixed", planes=3)
-COLOUR_RATIOS = (25.0, 97.0)
 PLANES = ("red", "green", "blue")
 JITTER = 0.3
 """Of the codec that is trained with it."""

@@ -61,14 +61,11 @@ def test_the_examples_are_command_lines_that_parse(capsys):
 
 
 def test_the_commands_choices_and_defaults_are_the_codecs(needs_codec):
-    from upscale_audit.restore.codec import audit, networks, programmes
+    from upscale_audit.restore.codec import networks
     from upscale_audit.restore.codec.training import TrainingParameters
 
     assert coding.KINDS == networks.KINDS
     assert coding.LOSSES == networks.LOSSES
-    assert coding.DEFAULT_RATIOS == audit.RATIOS
-    assert coding.PROGRAMMES["architecture"] == programmes.ARCHITECTURE_RATIOS
-    assert coding.PROGRAMMES["colour"] == programmes.COLOUR_RATIOS
     options = cli.make_parser().parse_args(["codec", "study", "a.toml", "--out", "b"])
     assert coding._read_parameters(options) == TrainingParameters()
 
