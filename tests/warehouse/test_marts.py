@@ -36,6 +36,7 @@ def test_direction_components_are_means_with_stretched_intervals(query, blocks, 
 
 def test_the_robust_spread_is_read_from_exact_quartiles(query, blocks):
     mart = query("select distinct component, robust_sd from mart_direction_components")
+    assert mart.height == 9
     for component, robust_sd in mart.iter_rows():
         values = blocks[f"d_{component}_notta"].drop_nulls().to_numpy()
         low, high = np.quantile(values, [0.25, 0.75], method="inverted_cdf")
@@ -44,6 +45,7 @@ def test_the_robust_spread_is_read_from_exact_quartiles(query, blocks):
 
 def test_the_tta_effect_pairs_blocks_and_says_nothing_without_tta(query, blocks, draws, stretch):
     mart = query("select * from mart_tta_effect")
+    assert {row["model_id"] for row in mart.iter_rows(named=True)} > {"bicubic"}
     for row in mart.iter_rows(named=True):
         if row["model_id"] == "bicubic":
             assert row["pair_count"] == 0
