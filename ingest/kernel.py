@@ -331,7 +331,7 @@ def sum_steps(image):
             if row > top:
                 kind = 1 if row == top + 4 else 0
                 _add_steps(image[row - 1], line, down[kind])
-        _fold_steps(across, down, side, block_row, steps)
+        _fold_steps(across, down, block_row, steps)
         if top + 8 < rows:
             side[:] = 0
             _add_steps(image[top + 7], image[top + 8], side)
@@ -346,7 +346,7 @@ def _add_steps(upper, lower, out):
 
 
 @_jit
-def _fold_steps(across, down, side, block_row, steps):
+def _fold_steps(across, down, block_row, steps):
     """Fold one block row's column sums into the left, right, middle and inner steps."""
     block_cols = steps.shape[2]
     for block_col in range(block_cols):

@@ -93,7 +93,6 @@ MAX_CELLS = 1 << 22
 """Most cells of a result file: the published one has 0.8 million."""
 MAX_NUMBER = 1e15
 """Largest number of a result file: no measure of 8-bit images comes near it."""
-_UNKNOWN_RULES = ("refuse", "report")
 _FILES = {
     "results": "batch_analysis*.csv or results_with_26pattern_detection.csv",
     "locations": "lfv_spatial_analysis.csv",
@@ -152,9 +151,7 @@ def detect_kind(path: str | Path) -> str:
     )
 
 
-def read_results(
-    path: str | Path, label: str, *, unknown_columns: str = "refuse"
-) -> list[dict[str, Any]]:
+def read_results(path: str | Path, label: str) -> list[dict[str, Any]]:
     """Read a results file, flagged or not.
 
     Parameters
@@ -163,9 +160,6 @@ def read_results(
         UTF-8 with or without BOM, or Shift-JIS (cp932); plain or gzip.
     label : str
         Names the file in the study; copied into every row.
-    unknown_columns : {"refuse", "report"}
-        Whether a column that no version of the generator writes is an error, or is left
-        out with a warning that names it.
 
     Returns
     -------
@@ -184,8 +178,6 @@ def read_results(
         An unreadable file, a column that the published rules need and that is missing, an
         unknown or repeated column (missing and unknown ones are listed together), a ragged
         row, a cell of the wrong type, a model x image listed twice, no row at all.
-    ValueError
-        `unknown_columns` is neither of the two.
 
     Notes
     -----
@@ -193,11 +185,9 @@ def read_results(
     restored image, so they equal the reference's (definitions A.0). The risk score of
     versions before 1.5 is left out with a warning.
     """
-    if unknown_columns not in _UNKNOWN_RULES:
-        raise ValueError(f"unknown_columns = {unknown_columns!r}; expected {_UNKNOWN_RULES}")
     parsers = _RESULT_PARSERS
     expected = [name for name in METRIC_COLUMNS if name not in _UNRULED_METRICS]
-    table = _read_table(path, "results", parsers, ["image_id", "model", *expected], unknown_columns)
+    table = _read_table(path, "results", parsers, ["image_id", "model", *expected])
     absent = [name for name in _UNRULED_METRICS if name not in table.positions]
     if absent:
         logger.warning("%s has no column %s: NULL in every row", path, _join(absent))
@@ -230,7 +220,7 @@ def read_locations(path: str | Path, label: str) -> list[dict[str, Any]]:
         As for `read_results`; also an empty cell, or a block outside its grid.
     """
     parsers = _LOCATION_PARSERS
-    table = _read_table(path, "locations", parsers, tuple(parsers), "refuse")
+    table = _read_table(path, "locations", parsers, tuple(parsers))
     rows = _build_rows(table, parsers, label)
     _check_unique(table, rows)
     for (line, _), row in zip(table.rows, rows, strict=True):
@@ -321,11 +311,7 @@ def _read_comparison_header(
 
 
 def _read_table(
-    path: str | Path,
-    kind: str,
-    known: Collection[str],
-    required: Sequence[str],
-    unknown_columns: str,
+    path: str | Path, kind: str, known: Collection[str], required: Sequence[str]
 ) -> _Table:
     """Read a CSV of one header line and find its columns."""
     lines = _read_lines(path)
@@ -345,10 +331,10 @@ def _read_table(
     missing = [name for name in required if name not in positions]
     superseded = [name for name in unknown if kind == "results" and name in _SUPERSEDED]
     unknown = [name for name in unknown if name not in superseded]
-    if repeated or missing or (unknown and unknown_columns == "refuse"):
+    if repeated or missing or unknown:
         raise StudyError(_describe_columns(path, kind, known, missing, unknown, repeated))
-    if unknown or superseded:
-        logger.warning("%s: columns left out: %s", path, _join(unknown + superseded))
+    if superseded:
+        logger.warning("%s: columns left out: %s", path, _join(superseded))
     if not rows:
         raise StudyError(f"{path} has a header and no row; {_repair(kind)}")
     return _Table(path, positions, rows)

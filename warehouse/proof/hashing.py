@@ -8,31 +8,25 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from upscale_audit.ingest.files import open_regular
 from upscale_audit.warehouse.connect import THREADS
-
-if TYPE_CHECKING:
-    pass
-
 
 CHUNK_BYTES = 1 << 20
 MEGABYTE = 1_000_000
 
 
 def hash_files(
-    paths: Iterable[Path], progress: Callable[..., None] | None = None, threads: int | None = None
+    paths: Iterable[Path], progress: Callable[..., None] | None = None
 ) -> dict[Path, str | None]:
-    """SHA-256 of files, large ones first, several at a time.
+    """SHA-256 of files, large ones first, as many at a time as there are cores.
 
     Parameters
     ----------
     paths : iterable of Path
     progress : callable, optional
         Called as ``progress(done, total, name)`` with megabytes, from one thread at a time.
-    threads : int, optional
-        All cores by default; no result depends on it.
 
     Returns
     -------
@@ -46,7 +40,7 @@ def hash_files(
     sizes = {path: _find_size(path) for path in paths}
     order = sorted(sizes, key=lambda path: (-sizes[path], str(path)))
     meter = _Meter(sum(sizes.values()), progress)
-    with ThreadPoolExecutor(threads or THREADS) as pool:
+    with ThreadPoolExecutor(THREADS) as pool:
         return dict(zip(order, pool.map(lambda path: _hash(path, meter), order), strict=True))
 
 

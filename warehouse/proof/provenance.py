@@ -5,7 +5,7 @@ A recipe's `arguments` are what its command was given after the study; a repair 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -190,12 +190,7 @@ class Parent:
 CHECKS = ("hash", "skip", "built")
 
 
-def check_warehouse(
-    study: Study,
-    check: str = "hash",
-    progress: Callable[..., None] | None = None,
-    can_skip: bool = True,
-) -> dict[str, Any]:
+def check_warehouse(study: Study, check: str = "hash", can_skip: bool = True) -> dict[str, Any]:
     """Check that the warehouse is, byte for byte, the one that was published.
 
     Parameters
@@ -204,8 +199,6 @@ def check_warehouse(
     check : {"hash", "skip", "built"}
         Hash it, which takes about 2 s a GB; do not, and have that recorded; or take it that this
         process published it just now.
-    progress : callable, optional
-        Called as ``progress(done, total, name)`` with megabytes.
     can_skip : bool
         Whether the command that asks has ``--no-check``: one whose result has no manifest has not.
 
@@ -232,7 +225,7 @@ def check_warehouse(
     expected = read_manifest(path, repair)["files"].get(study.warehouse.name)
     if check == "built":
         return {}
-    found = hash_files([study.warehouse], progress)[study.warehouse]
+    found = hash_files([study.warehouse])[study.warehouse]
     if found != expected:
         if read_manifest(path, repair)["files"].get(study.warehouse.name) != expected:
             raise StudyError(

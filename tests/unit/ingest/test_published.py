@@ -285,27 +285,15 @@ def test_missing_and_unknown_columns_are_listed_together(path):
     assert "Unknown: ssmi (did you mean ssim?), snr (did you mean psnr?), patient." in message
     assert "results_with_26pattern_detection.csv" in message
     assert "as the generator wrote it" in message
-    with pytest.raises(StudyError, match=r"Missing: ssim, psnr\. Unknown: ssmi"):
-        read_results(path, "p", unknown_columns="report")
 
 
-def test_an_unknown_column_is_refused_or_reported(path, caplog):
+def test_an_unknown_column_is_refused(path):
     header = (*HEADER_28, "patient", "detection_counts")
     write_csv(path, header, [[*make_row(HEADER_28), "7", "1"]])
     with pytest.raises(
         StudyError, match=r"Missing: none. Unknown: patient, detection_counts \(did.*Restore"
     ):
         read_results(path, "p")
-    (row,) = read_results(path, "p", unknown_columns="report")
-    assert "patient" not in row
-    assert [record.message for record in caplog.records] == [
-        f"{path}: columns left out: patient, detection_counts"
-    ]
-
-
-def test_an_unknown_rule_for_unknown_columns_is_a_bug(path):
-    with pytest.raises(ValueError, match="unknown_columns = 'drop'"):
-        read_results(path, "p", unknown_columns="drop")
 
 
 def test_the_risk_score_of_old_versions_is_left_out_with_a_warning(path, caplog):
