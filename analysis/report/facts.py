@@ -38,7 +38,7 @@ class Row:
     """What is known of a model on one inference path; None where nothing is.
 
     `invented`, `lost` and `bent` are dn2 a pixel: with an LR image what its rule cannot decide
-    and what it can (definitions E.9), without one by scale against the reference (E.2), where
+    and what it can (definitions E.9), without one at scales of 2 to 8 px against the reference (E.8), where
     nothing is known to be bent.
     """
 
@@ -69,9 +69,11 @@ class Facts:
     tested_count : int
         From so many clusters on a difference is tested.
     cluster_unit : str
-        patient or image.
+        patient, image, or mixed: images of unknown patients beside patients.
     has_lr : bool
         Whether any image was held against its LR image.
+    is_lr_made : bool
+        Whether that was made of the reference again, no LR file being named.
     warnings, coverage : tuple of dict
         Rows of `mart_warnings`, and of `mart_coverage` with each model's `label`.
     """
@@ -84,6 +86,7 @@ class Facts:
     tested_count: int
     cluster_unit: str
     has_lr: bool
+    is_lr_made: bool
     warnings: tuple[dict[str, Any], ...]
     coverage: tuple[dict[str, Any], ...]
 
@@ -106,9 +109,14 @@ def read_facts(marts: Marts) -> Facts:
     (study,) = marts.rows("select * from dim_study")
     (counts,) = marts.rows(
         "select count(*) as images, count(distinct cluster_id) as clusters,"
-        " coalesce(max(cluster_unit), 'image') as unit from dim_images"
+        " case when min(cluster_unit) <> max(cluster_unit) then 'mixed'"
+        " else coalesce(min(cluster_unit), 'image') end as unit from dim_images"
     )
     shown = marts.models[:MODELS_SHOWN]
+    (lr,) = marts.rows(
+        "select coalesce(bool_or(lr_rule_status = 'unverified'), false) as is_made"
+        " from mart_consistency_images where judged_block_count > 0"
+    )
     means = _read_means(marts, shown)
     judged = _read_judged(marts, shown)
     coverage = marts.rows("select * from mart_coverage order by model_id, inference_path")
@@ -129,6 +137,7 @@ def read_facts(marts: Marts) -> Facts:
         tested_count=int(marts.read_constant("least_tested")),
         cluster_unit=counts["unit"],
         has_lr=bool(judged),
+        is_lr_made=lr["is_made"],
         warnings=tuple(marts.rows("select * from mart_warnings order by warning, subject, other")),
         coverage=tuple(coverage),
     )

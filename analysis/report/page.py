@@ -60,6 +60,7 @@ FRAME_RGB = (230, 120, 0)
 FRAME_PX = 2
 """Its width: pictures are shown at half their size and more, and none of its sides may vanish."""
 _MEANS = ("mse_dn2", "local_ssim", "axis1", "invented_dn2", "lost_dn2", "bent_dn2")
+LEADS = {"patient": "lead", "image": "lead_images", "mixed": "lead_mixed"}
 
 
 def write_report(
@@ -112,14 +113,18 @@ def write_report(
 
 def _write_head(facts: Facts, text: Mapping[str, str]) -> str:
     title = text["title"].format(study=facts.study["study_name"])
-    lead = text["lead" if facts.cluster_unit == "patient" else "lead_images"].format(
+    lead = text[LEADS[facts.cluster_unit]].format(
         images=f"{facts.image_count:,}",
         clusters=f"{facts.cluster_count:,}",
-        unit=facts.cluster_unit,
+        unit=_name_unit(facts, text),
         models=f"{facts.model_count:,}",
     )
     shown = _paragraph(lead, "lead") if facts.image_count else ""
     return f"<h1>{_spell(title)}</h1>\n{shown}"
+
+
+def _name_unit(facts: Facts, text: Mapping[str, str]) -> str:
+    return text[f"unit_{facts.cluster_unit}"]
 
 
 def _write_warnings(facts: Facts, text: Mapping[str, str]) -> str:
@@ -143,7 +148,9 @@ def _write_table(facts: Facts, text: Mapping[str, str]) -> str:
             cells.append(spell_parts(row.contradicted_ratio, text, *PERCENT))
         rows.append(cells)
     note = text["table_lr" if facts.has_lr else "table_plain"].format(
-        unit=facts.cluster_unit, tested=facts.tested_count
+        unit=_name_unit(facts, text),
+        tested=facts.tested_count,
+        proof=text["proof_made" if facts.is_lr_made else "proof"],
     )
     shown = len({row.model_id for row in facts.rows})
     if shown < facts.model_count:
@@ -237,10 +244,13 @@ def _write_coverage(facts: Facts, text: Mapping[str, str]) -> str:
     missing = [row for row in facts.coverage if row["measured_image_count"] < row["image_count"]]
     missing = [row for row in missing if row["not_declared_image_count"] < row["image_count"]]
     if not missing:
-        count = sum(row["measured_block_count"] for row in facts.coverage)
-        return _section(
-            text["coverage"], _paragraph(text["coverage_whole"].format(blocks=f"{count:,}"))
+        count, cut = (
+            sum(row[name] for row in facts.coverage)
+            for name in ("measured_block_count", "partial_block_count")
         )
+        said = text["coverage_cut" if cut else "coverage_whole"]
+        said = said.format(blocks=f"{count:,}", cut=f"{cut:,}")
+        return _section(text["coverage"], _paragraph(said))
     heads = [text[name] for name in ("model", "path", "expected", "measured", "missing", "refused")]
     counts = (
         "expected_block_count",
@@ -263,7 +273,7 @@ def _write_method(facts: Facts, text: Mapping[str, str]) -> str:
     words = {
         "basis": study["axis_basis"] or "\u2013",
         "version": study["code_version"],
-        "unit": facts.cluster_unit,
+        "unit": _name_unit(facts, text),
         "tested": facts.tested_count,
         "study": study["study_name"],
         "root": study["sources_root"],

@@ -66,7 +66,8 @@ def _say_contradicted(rows: Sequence[Row], facts: Facts, text: Mapping[str, str]
             text["share_of"].format(model=row.label, share=spell(share, text, *PERCENT))
             for row, share in worst[:_NAMES]
         ]
-        yield text["contradicted"].format(shares=text["and"].join(shares))
+        key = "contradicted_made" if facts.is_lr_made else "contradicted"
+        yield text[key].format(shares=text["and"].join(shares))
         if worst[_NAMES:]:
             yield text["more_contradict"].format(count=len(worst) - _NAMES)
     never = [row.label for row, share in judged if share.value == 0]
@@ -111,13 +112,16 @@ def _say_test(marts: Marts, models: tuple[str, str], tested: int, text: Mapping[
     """Say whether the difference of two models' squared errors is shown."""
     one, two = map(quote_text, models)
     rows = marts.rows(
-        "select difference, difference_low, difference_high, p_holm, model_a from mart_model_pairs"
+        "select p_holm, cluster_count from mart_model_pairs"
         " where source_id = 'images' and subgroup_kind = 'all' and quantity = 'mse_dn2'"
         f" and inference_path = 'notta' and ((model_a = {one} and model_b = {two})"
         f" or (model_a = {two} and model_b = {one}))"
     )
-    if not rows or rows[0]["p_holm"] is None:
-        return text["not_tested"].format(tested=tested)
+    if not rows:
+        return text["not_paired"]
+    if rows[0]["p_holm"] is None:
+        is_many = rows[0]["cluster_count"] >= tested
+        return text["no_spread" if is_many else "not_tested"].format(tested=tested)
     p = rows[0]["p_holm"]
     key = "shown" if p < marts.read_constant("significance") else "not_shown"
     return text[key].format(p=f"= {spell_number(p, 2)}" if p >= 0.001 else "< 0.001")

@@ -2,14 +2,17 @@
 
 import dataclasses
 import json
+import re
+from ast import literal_eval
 from importlib.resources import files
 from types import SimpleNamespace
 
+import duckdb
 import numpy as np
 import pytest
 
 from tests.browser import dump_page, needs_browser
-from tests.unit.analysis.conftest import Case, make_warehouse
+from tests.unit.analysis.conftest import PROJECT, Case, make_warehouse
 from tests.unit.analysis.test_pages import Tags, poison
 from upscale_audit.analysis.lqd.texts import get_texts
 from upscale_audit.analysis.report import write_report
@@ -25,16 +28,20 @@ from upscale_audit.analysis.report.sentences import (
 
 PACKAGE = "upscale_audit.analysis.report"
 TEXT = get_texts("en", PACKAGE)
+LEDGER = PROJECT / "macros" / "ledger.sql"
 
 
 class Pairs:
-    """Marts that know one pair of models."""
+    """Marts that know one pair of models, or none."""
 
-    def __init__(self, p_holm=None):
+    def __init__(self, p_holm=None, clusters=3):
         self.p_holm = p_holm
+        self.clusters = clusters
 
     def rows(self, _):
-        return [] if self.p_holm is None else [{"p_holm": self.p_holm}]
+        if self.clusters is None:
+            return []
+        return [{"p_holm": self.p_holm, "cluster_count": self.clusters}]
 
     def read_constant(self, name):
         return {"significance": 0.05}[name]
@@ -52,12 +59,13 @@ def make_row(model_id, contradicted=None, invented=None, mse=None, axis1=None, p
     )  # fmt: skip
 
 
-def make_facts(*rows, has_lr=True, warnings=()):
-    return Facts({}, rows, len(rows), 3, 3, 15, "image", has_lr, warnings, ())
+def make_facts(*rows, has_lr=True, is_lr_made=False, warnings=(), coverage=()):
+    counts = len(rows), 3, 3, 15
+    return Facts({}, rows, *counts, "image", has_lr, is_lr_made, warnings, coverage)
 
 
-def say(*rows, p_holm=None, text=TEXT, **facts):
-    said = " ".join(say_findings(Pairs(p_holm), make_facts(*rows, **facts), text))
+def say(*rows, p_holm=None, clusters=3, text=TEXT, **facts):
+    said = " ".join(say_findings(Pairs(p_holm, clusters), make_facts(*rows, **facts), text))
     return said.replace("\u00a0", " ")
 
 
@@ -66,6 +74,14 @@ def test_who_contradicts_its_input_is_named_worst_first_and_who_does_not():
     assert "contradict it under c in 50 %, b in 10 % (5 to 20)." in said
     assert "Never contradicted: a." in said
     assert "contradict it" not in say(make_row("a", (0.0,)))
+
+
+def test_an_lr_image_made_of_the_reference_is_not_the_very_one_that_was_given():
+    given, made = (say(make_row("a", (0.5,)), is_lr_made=is_made) for is_made in (False, True))
+    assert "the very LR image it was given, a proof without the reference" in given
+    assert "very" not in made
+    assert "LR images that the stated rule makes of the references" in made
+    assert "blocks contradict them under a in 50 %." in made
 
 
 def test_without_lr_images_nothing_is_said_of_contradiction():
@@ -77,7 +93,7 @@ def test_without_lr_images_nothing_is_said_of_contradiction():
 @pytest.mark.parametrize(
     ("p_holm", "expected"),
     [
-        (None, "The difference is not tested"),
+        (None, "The difference is not tested, for want of 15 patients or images."),
         (0.0004, "The difference is shown (p < 0.001, Holm)."),
         (0.049, "The difference is shown (p = 0.049, Holm)."),
         (0.05, "The difference is not shown (p = 0.05, Holm)."),
@@ -86,6 +102,19 @@ def test_without_lr_images_nothing_is_said_of_contradiction():
 def test_a_difference_is_called_one_where_it_is_tested_and_shown(p_holm, expected):
     said = say(make_row("a", mse=(3.0,)), make_row("b", mse=(2.0, 1.0, 3.0)), p_holm=p_holm)
     assert "The smallest squared error has b, 2 dn² (1 to 3); next is a, 3 dn². " + expected in said
+
+
+@pytest.mark.parametrize(
+    ("clusters", "expected"),
+    [
+        (14, "for want of 15 patients or images."),
+        (15, "for it is the same everywhere."),
+        (None, "of so many models mart_model_pairs has those with the baseline only."),
+    ],
+)
+def test_why_a_difference_is_not_tested_is_said_as_it_is(clusters, expected):
+    said = say(make_row("a", mse=(3.0,)), make_row("b", mse=(3.0,)), clusters=clusters)
+    assert expected in said
 
 
 def test_the_axis_speaks_only_where_its_interval_leaves_no_sign_open():
@@ -197,6 +226,52 @@ def test_every_side_of_a_worst_blocks_frame_outlives_half_the_size(corner):
     top, left = (ENLARGED * place for place in corner)
     framed[max(0, top - 2) : top + side + 2, max(0, left - 2) : left + side + 2] = False
     assert not framed.any()
+
+
+def run_macro(name):
+    return literal_eval(
+        re.search(rf"macro {name}\(\) %}}{{{{ return\((.+)\) }}}}", LEDGER.read_text())[1]
+    )
+
+
+def test_what_is_said_to_be_invented_without_lr_images_is_of_the_scales_of_a_block():
+    scales = run_macro("block_scales")
+    for language, spelled in (("en", "{} to {} px"), ("ja", "{}〜{} px")):
+        table = get_texts(language, PACKAGE)["table_plain"]
+        assert re.findall(r"\d+\D+\d+ px", table) == [spelled.format(scales[0], scales[-1])]
+
+
+def write_page(tmp_path, change=None, **case):
+    path, references = make_warehouse(tmp_path, Case(**case))
+    if change:
+        with duckdb.connect(str(path)) as connection:
+            connection.execute(change)
+    page = tmp_path / "report.html"
+    write_report(SimpleNamespace(warehouse=path, references=references), page, {})
+    return page.read_text(encoding="utf-8")
+
+
+def test_columns_over_patients_and_columns_over_all_blocks_are_told_apart(tmp_path):
+    page = write_page(tmp_path, has_lr=True)
+    assert "Squared error, SSIM and Axis1: means over images" in page
+    assert "The other columns: over all judged blocks together" in page
+    # The case's LR images are made of its references.
+    assert "a proof only if models were given what the stated rule makes" in page
+
+
+def test_blocks_that_the_frame_cuts_are_not_among_all_that_are_measured(tmp_path):
+    assert "All 300 blocks that the study should have are measured." in write_page(tmp_path / "a")
+    change = "update mart_coverage set partial_block_count = 4, measured_block_count = 96"
+    change += " where measured_block_count > 0"
+    page = write_page(tmp_path / "b", change)
+    assert "All 288 whole blocks that the study should have are measured; 12 more are cut" in page
+
+
+def test_images_of_unknown_patients_beside_patients_are_called_clusters(tmp_path):
+    change = "update dim_images set cluster_unit = 'patient' where image_id = 'image_0'"
+    page = write_page(tmp_path, change)
+    assert "patients, or images whose patient is not known (clusters): 2;" in page
+    assert "Intervals and tests take clusters as independent" in page
 
 
 @needs_browser
