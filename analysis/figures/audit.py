@@ -152,7 +152,8 @@ def group_restorers(
     order = sorted(models, key=lambda model: (-(values[model] or 0.0), model))
     groups = (
         (part["positive_means"], lambda value: value is not None and value > 0),
-        (part["negative_means"], lambda value: value is not None and value <= 0),
+        (f"{part['label'].lower()} unchanged", lambda value: value == 0),
+        (part["negative_means"], lambda value: value is not None and value < 0),
         ("not measured", lambda value: value is None),
     )
     parted = [(head, [name for name in order if test(values[name])]) for head, test in groups]
@@ -211,8 +212,8 @@ def _describe(
         "Mean over all blocks, restored minus reference, in the unit below each name (dn: grey"
         " levels of 0 to 255); groups and their order by fine grain without test-time"
         " augmentation (TTA).",
-        f"Colour: the mean in robust spreads (interquartile range / {spread} over all models'"
-        " blocks without TTA). In brackets: some images gained and others lost.",
+        f"Colour: the mean in robust spreads (interquartile range / {spread} over the"
+        " axis models' blocks without TTA). In brackets: some images gained and others lost.",
         f"Frame: block SSIM {interior:g} blocks or more from the frame less that on it, in"
         " thousandths (above 0: worse on the frame). Above LR Nyquist: power that the network"
         " without TTA puts there,"

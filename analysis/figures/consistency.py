@@ -38,6 +38,8 @@ PANEL_GAP_PT, ROW_PT, BAR_PT = 12, 12, 8
 SHARE_PT, INVENTED_PT = 104, 84
 WINDOW_PX = 96
 """Side of the part of an image that is shown enlarged."""
+Made = tuple[bool, bool]
+"""LR images were made of the references; by a rule that does not read all pixels alike."""
 PANEL_PX, MODELS_A_ROW, GAP_PT = 288, 5, 6
 
 
@@ -77,23 +79,44 @@ def draw_consistency(marts: Marts) -> alt.HConcatChart:
         _draw_composition(rows, labels).properties(width=composed, height=height),
         _draw_invented(rows, labels).properties(width=INVENTED_PT, height=height),
     ]
-    title = theme.make_title(TITLE, _describe(rows))
+    title = theme.make_title(TITLE, _describe(rows, _read_made(marts)))
     chart = alt.hconcat(*charts, spacing=PANEL_GAP_PT, title=title)
     return chart.resolve_scale(color="independent")
 
 
-def _describe(rows: Sequence[dict[str, Any]]) -> list[str]:
+def _read_made(marts: Marts) -> Made:
+    """Read whether LR images were made of the references, and by a rule that leaves pixels out."""
+    (made,) = marts.rows(
+        "select coalesce(bool_or(lr_rule_status = 'unverified'), false) as is_made,"
+        " coalesce(bool_or(lr_rule = 'opencv_cubic' and lr_scale > 2), false) as is_sparse"
+        " from mart_consistency_images where judged_block_count > 0"
+    )
+    return made["is_made"], made["is_sparse"]
+
+
+def _describe(rows: Sequence[dict[str, Any]], made: Made) -> list[str]:
+    is_made, is_sparse = made
     images = theme.count_span([row["image_count"] for row in rows], "image")
     blocks = theme.count_span([row["judged_block_count"] for row in rows], "block")
     floor = max(row["rounding_floor_dn2"] for row in rows)
     return [
         "Left: blocks with an LR pixel that no image which rounds to the restored one can have"
-        " given: proof without the reference, and no threshold; the reference itself has none.",
+        " given: "
+        + (
+            "proof if models were given the LR images that the stated rule makes of the references"
+            if is_made
+            else "proof without the reference"
+        )
+        + ", and no threshold; the reference itself has none.",
         "Middle: the squared error by what the LR rule sees of it (bent), and of what it cannot see"
         " what restored has and the reference has not (invented), what it has too little (lost)"
         " or too much of (amplified); number: mean squared error, dn\u00b2.",
         f"Right: invented, dn\u00b2; dashed: what rounding to 8 bits gives, {floor:g}. What is lost"
         " holds the reference's noise (definitions E.9).",
+        "opencv_cubic at 1/3 and 1/4 does not read all pixels alike: what is bent and what is"
+        " invented says little there."
+        if is_sparse
+        else "",
         f"n = {images} and {blocks} per row.",
         theme.describe_intervals(rows, "contradicted_low_ratio", "Korn and Graubard"),
         "Right: bootstrap." if any(row["invented_dn2_low"] is not None for row in rows) else "",

@@ -19,6 +19,8 @@ FRAME_TITLE = "Block SSIM from the frame inwards, by side"
 SEAM_TITLE = "Block SSIM at the seams of a tiled upscaler"
 SIDES = ("all", "top", "bottom", "left", "right", "corner")
 PANEL_GAP_PT, LABEL_PT = 6, 24
+FLAT_ROOM = 0.005
+"""Of SSIM, above and below the one value that a panel has."""
 # A strip is as high as a page with all models allows, within reason.
 PAGE_PT, LOWEST_PT, HIGHEST_PT, STRIP_PT = 600, 22, 44, 24
 SEAM_COLUMNS = 3
@@ -90,7 +92,7 @@ def _draw_strip(
         scale=alt.Scale(domain=[-0.5, farthest + 0.5], nice=False),
         axis=alt.Axis(values=[0, 5, 10, 15], grid=False, labels=is_last),
     )
-    y_scale = alt.Scale(zero=False, nice=False, padding=4)
+    y_scale = alt.Scale(zero=False, nice=False, padding=4, **_widen(rows))
     # One room for the labels of every strip, or the strips would not be flush.
     y_axis = alt.Axis(tickCount=3, minExtent=LABEL_PT, maxExtent=LABEL_PT)
     y = alt.Y("mean:Q", title="SSIM", scale=y_scale, axis=y_axis)
@@ -127,6 +129,13 @@ def _draw_strip(
         )
         .resolve_axis(x="shared")
     )
+
+
+def _widen(rows: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
+    """Give a scale room where all values are one: Vega would spell its only tick rounded, as 1."""
+    values = [row[key] for row in rows for key in ("mean", "low", "high") if row[key] is not None]
+    low, high = min(values), max(values)
+    return {"domain": [low - FLAT_ROOM, high + FLAT_ROOM]} if high - low < FLAT_ROOM / 100 else {}
 
 
 def _head_strip(

@@ -54,7 +54,7 @@ def draw_direction_components(marts: Marts) -> alt.FacetChart:
     unit = (
         "Mean over blocks restored without test-time augmentation, restored minus reference, in"
         f" robust spreads (interquartile range / {marts.read_constant('normal_iqr')} of the"
-        " component over all models' blocks)."
+        " component over the axis models' notta blocks)."
     )
     drawn = [row for row in rows if row["mean"] is not None]
     if not drawn:

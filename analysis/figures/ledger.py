@@ -73,17 +73,21 @@ def _label_row(labels: Mapping[str, str], row: Mapping[str, Any]) -> str:
 
 def _describe(marts: Marts, rows: Sequence[dict[str, Any]]) -> list[str]:
     counts = [row["image_count"] for row in rows]
-    (baseline,) = marts.rows("select max(baseline_energy_dn2) as energy from mart_ledger")
+    (known,) = marts.rows(
+        "select max(baseline_energy_dn2) as baseline, count(energy_dn2_low) > 0 as is_bounded"
+        " from mart_ledger"
+    )
     return [
         "Mean over pixels (dn\u00b2) of the error's energy at cells of so many pixels: detail that"
         " the reference has not (invented), its own detail too weak (lost) or too strong"
         " (exaggerated), and what is wider (shifted). The parts of a row add up to its mean squared"
         " error, save that cells above 8 px are of whole windows of 64 px [OWN] (definitions E.8).",
         "Interpolation invents too, by aliasing: read a model beside it."
-        if baseline["energy"] is not None
+        if known["baseline"] is not None
         else "",
         "Each panel has a scale of its own.",
-        f"n = {theme.count_span(counts, 'image')} per bar; mart_ledger has intervals.",
+        f"n = {theme.count_span(counts, 'image')} per bar"
+        + ("; mart_ledger has intervals." if known["is_bounded"] else "."),
     ]
 
 

@@ -92,12 +92,17 @@ def _describe(marts: Marts, known: Known, without: Sequence[str]) -> list[str]:
         )
     zones = _list_zones(known)
     counts = [sum(row["block_count"] for row in states.values()) for states in zones]
-    first = [row for states in zones for name, row in states.items() if name in FIRST]
+    first = [
+        row
+        for states in zones
+        for name, row in states.items()
+        if name in FIRST and row["zone_ratio"] is not None
+    ]
     return [
         f"Share of a zone's blocks. {extreme} Error: squared error above"
-        f" {float(limits['error_limit_dn2']):g} dn². Hidden: its notta SSIM is among the model's"
-        " highest tenth. States and zones are published, both indicators are ours [OWN]"
-        " (definitions E.6).",
+        f" {float(limits['error_limit_dn2']):g} dn². Hidden: its notta SSIM is at or above the"
+        " 90 % quantile of the model's. States and zones are published, both indicators are ours"
+        " [OWN] (definitions E.6).",
         f"n = {theme.count_span(counts, 'block')} per zone. "
         + theme.describe_intervals(first, "zone_low_ratio", "Korn and Graubard").replace(
             "Bars: ", "Lines, of the first state of a bar: ", 1

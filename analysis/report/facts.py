@@ -38,8 +38,8 @@ class Row:
     """What is known of a model on one inference path; None where nothing is.
 
     `invented`, `lost` and `bent` are dn2 a pixel: with an LR image what its rule cannot decide
-    and what it can (definitions E.9), without one at scales of 2 to 8 px against the reference (E.8), where
-    nothing is known to be bent.
+    and what it can (definitions E.9), without one at scales of 2 to 8 px against the reference
+    (E.8), where nothing is known to be bent.
     """
 
     model_id: str

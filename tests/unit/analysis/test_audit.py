@@ -132,12 +132,17 @@ def test_who_adds_stands_above_who_loses_and_augmented_images_have_a_row(audited
 
 
 def test_models_are_ordered_by_what_they_added_then_by_name():
-    part = {"component": "hf", "positive_means": "added", "negative_means": "lost"}
+    part = {"component": "hf", "label": "Grain"}
+    part |= {"positive_means": "added", "negative_means": "lost"}
     values = {"a": -2.0, "b": 0.5, "c": 0.5, "d": 1.0, "e": 0.0, "f": None}
     rows = {(model, "notta"): {"hf": value} for model, value in values.items()}
     groups = group_restorers([*values, "g"], rows, [part])
-    expected = [("added", ["d", "b", "c"]), ("lost", ["e", "a"]), ("not measured", ["f", "g"])]
-    assert groups == expected
+    assert groups == [
+        ("added", ["d", "b", "c"]),
+        ("grain unchanged", ["e"]),
+        ("lost", ["a"]),
+        ("not measured", ["f", "g"]),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,22 @@ def test_shares_composition_and_the_floor_are_those_of_the_mart(make):
     assert "95 % intervals of Korn and Graubard over 6 clusters (images). Right: bootstrap." in text
 
 
+def test_what_is_proof_depends_on_whose_lr_image_it_is(make, tmp_path):
+    marts, _ = make()
+    said = read_text(draw_consistency(marts))
+    assert "proof if models were given the LR images that the stated rule makes" in said
+    assert "says little there" not in said
+    marts.close()
+    (path,) = tmp_path.glob("study*/warehouse.duckdb")
+    with duckdb.connect(str(path)) as connection:
+        sparse = "lr_rule_status = 'verified', lr_rule = 'opencv_cubic', lr_scale = 3"
+        connection.execute(f"update mart_consistency_images set {sparse}")
+    with Marts(path) as again:
+        said = read_text(draw_consistency(again))
+    assert "proof without the reference, and no threshold" in said
+    assert "does not read all pixels alike: what is bent and what is invented says little" in said
+
+
 def test_with_few_clusters_no_interval_is_drawn(make):
     marts, _ = make(clusters=3)
     rows = read_rows(draw_consistency(marts))

@@ -183,8 +183,11 @@ def test_without_intervals_the_points_stand_alone_and_the_caption_says_why(study
 def test_intervals_are_in_robust_spreads_like_their_means(study):
     path, _ = study()
     with Marts(path) as marts:
-        rows = read_rows(draw_direction_components(marts))
+        chart = draw_direction_components(marts)
+        rows = read_rows(chart)
         components = marts.read_components()
+    # Controls are in the study, and not in the spreads (int_direction_scales).
+    assert "of the component over the axis models' notta blocks" in read_text(chart)
     assert len(rows) == 2 * 2 * len(components)
     for row in rows:
         assert (row["low"], row["high"]) == pytest.approx((row["mean"] - 0.2, row["mean"] + 0.2))
@@ -745,6 +748,15 @@ def test_a_ledger_has_a_bar_a_model_and_path_in_a_panel_a_scale(study):
     assert parts == 6 * ["exaggerated", "invented", "lost"] + ["shifted"]
     assert "wider than 64 px" in read_text(chart)
     assert "read a model beside it" in read_text(chart)
+    assert "per bar; mart_ledger" not in read_text(chart), "this study has no interval there"
+
+
+def test_a_ledger_says_where_its_intervals_are_if_there_are_any(study):
+    path, _ = study()
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("update mart_ledger set energy_dn2_low = 0 where model_id = 'one'")
+    with Marts(path) as marts:
+        assert "per bar; mart_ledger has intervals." in read_text(draw_ledger(marts))
 
 
 def test_a_ledger_of_small_images_ends_at_eight_pixels(study):

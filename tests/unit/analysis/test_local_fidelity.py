@@ -418,6 +418,21 @@ def test_profiles_of_too_few_patients_have_no_band_and_say_so(study):
             assert "No intervals: 3 clusters (patients) are too few" in read_title(chart)
 
 
+def test_a_flat_profile_has_room_and_a_tick_that_spells_its_value(study):
+    path, _ = study()
+    with duckdb.connect(str(path)) as connection:
+        ends = "mean_low = null, mean_high = null"
+        connection.execute(f"update mart_frame_profile set mean_local_ssim = 0.686, {ends}")
+    with Marts(path) as marts:
+        chart = draw_frame_profile(marts).to_dict()
+    scales = [
+        layer["encoding"]["y"]["scale"]
+        for strip in chart["vconcat"]
+        for layer in strip["spec"]["layer"]
+    ]
+    assert {tuple(np.round(scale["domain"], 9)) for scale in scales} == {(0.681, 0.691)}
+
+
 def test_seams_are_drawn_against_blocks_one_farther(study):
     path, _ = study()
     with Marts(path) as marts:
@@ -486,6 +501,17 @@ def test_a_line_is_the_interval_of_a_bars_first_state(study):
         chart = draw_tier3_states(marts)
     assert not [r for r in read_rows(chart) if "x2" in r and r.get("y") == r.get("y2")]
     assert "No intervals: 4 clusters (patients) are too few." in read_title(chart)
+
+
+def test_a_zone_without_blocks_is_not_counted_as_one_of_too_few_patients(study):
+    path, _ = study(models=("one",), without_tta=())
+    with duckdb.connect(str(path)) as connection:
+        gone = "zone_ratio = null, zone_low_ratio = null, zone_high_ratio = null, block_count = 0"
+        connection.execute(f"update mart_tier3_states set {gone} where zone = 'visible'")
+    with Marts(path) as marts:
+        title = read_title(draw_tier3_states(marts))
+    assert "are too few" not in title
+    assert "Hidden: its notta SSIM is at or above the 90 % quantile of the model's." in title
 
 
 def test_silent_shares_stand_beside_those_of_the_zone_and_an_identity_is_marked(study):
