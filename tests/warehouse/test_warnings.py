@@ -92,3 +92,21 @@ def test_all_damage_is_inside_the_box(ask):
         " and inference_path = 'notta' and finding = 'Nodule' and quantity = 'mse_dn2'"
     )
     assert row == {"inside_block_count": 2, "outside_mean": 0}
+
+
+def test_a_model_that_is_the_reference_has_no_worst_block_and_is_not_drawn_to_the_corner(ask):
+    rows = ask(
+        "select model_id, image_count, located_count, frame_count, location_percentile,"
+        " frame_p_value from mart_lfv_proof where population = 'per_model'"
+        " and model_id in ('itself', 'm') and inference_path = 'notta' order by model_id"
+    )
+    assert [row["image_count"] for row in rows] == [5, 5]
+    assert [row["located_count"] for row in rows] == [0, 5]
+    exact, changed = rows
+    tests = ("frame_count", "location_percentile", "frame_p_value")
+    assert all(exact[name] is None for name in tests)
+    # The block that was inverted lies eight rows from the top and four columns from the left.
+    assert all(changed[name] is not None for name in tests)
+    assert changed["frame_count"] == 0
+    first = ask("select distinct min_row, min_col from mart_lfv_images where model_id = 'itself'")
+    assert first == [{"min_row": 0, "min_col": 0}], "as published, the first of equals stands there"

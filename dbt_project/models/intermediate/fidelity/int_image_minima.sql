@@ -1,6 +1,7 @@
 {{ config(materialized='growing_table') }}
 
-{#- The worst block, the first in raster order among equals, and the mean. SSIM in millionths,
+{#- The worst block, the first in raster order among equals, and the mean. Where all
+    blocks are equal, as of an image restored exactly, none is the worst. SSIM in millionths,
     shifted above zero, and the place in raster order make one number whose minimum is both. By
     way of double, which holds millionths to the digit: decimal products take ten times as long. -#}
 with blocks as (
@@ -44,7 +45,10 @@ final as (
         ) as local_ssim_min,
         cast(sum_ssim as double) / block_count as local_ssim_mean,
         cast(least_key // 65536 % 65536 as integer) as min_row,
-        cast(least_key % 65536 as integer) as min_col
+        cast(least_key % 65536 as integer) as min_col,
+        sum_ssim > block_count * cast(
+            (least_key // 4294967296 - 1000000) / 1000000 as {{ fixed() }}
+        ) as has_worst
     from keyed
     where block_count > 0
 

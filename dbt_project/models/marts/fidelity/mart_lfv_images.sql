@@ -1,5 +1,7 @@
 {#- Measured images have every worst block; published files have one where their location file
-    lists the image. It lists LFV images only: without results beside it, all are. What uniform
+    lists the image. It lists LFV images only: without results beside it, all are. Where all blocks
+    are equal the first stands for the worst, as published, and has no place that says anything:
+    location_percentile and is_frame are NULL. What uniform
     placement would give comes from counting blocks of the grid. -#}
 {%- set lfv = constant('lfv_pct') / 100 -%}
 {%- set zone_pct = constant('boundary_pct') -%}
@@ -51,6 +53,7 @@ measured as (
         images.block_cols,
         minima.min_row,
         minima.min_col,
+        minima.has_worst,
         cast(minima.local_ssim_min as double) as local_ssim_min,
         minima.local_ssim_mean,
         quality.texture_complexity,
@@ -87,6 +90,7 @@ published as (
         locations.total_cols as block_cols,
         locations.min_row,
         locations.min_col,
+        locations.min_row is not null as has_worst,
         coalesce(published_quality.local_quality_min, locations.min_ssim_value) as local_ssim_min,
         published_quality.local_quality_mean as local_ssim_mean,
         published_quality.texture_complexity,
@@ -163,10 +167,13 @@ final as (
         placed.reference_texture_dn,
         placed.distance_blocks,
         placed.distance_blocks / placed.half_side as normalized_distance,
-        1 - (
-            {{ share_at_least('distance_blocks') }}
-            + {{ share_at_least('(distance_blocks + 1)') }}
-        ) / 2 as location_percentile,
+        case
+            when has_worst
+                then 1 - (
+                    {{ share_at_least('distance_blocks') }}
+                    + {{ share_at_least('(distance_blocks + 1)') }}
+                ) / 2
+        end as location_percentile,
         -- Mean distance under uniform placement: the sum of P(distance >= d), in closed form.
         (
             deepest * block_rows * block_cols - (block_rows + block_cols) * deepest * (deepest + 1)
@@ -190,7 +197,7 @@ final as (
         or 100 * min_row >= {{ 100 - zone_pct }} * block_rows
         or 100 * min_col < {{ zone_pct }} * block_cols
         or 100 * min_col >= {{ 100 - zone_pct }} * block_cols as is_boundary_mended,
-        distance_blocks = 0 as is_frame
+        case when has_worst then distance_blocks = 0 end as is_frame
     from placed
     left join clusters on placed.image_id = clusters.image_id
     left join thresholds

@@ -131,10 +131,11 @@ cases as (
         {{ ordered_mean(
             'case when is_lfv and min_row is not null then null_boundary_mended_ratio end', order
         ) }} as null_boundary_mended_ratio,
-        count(min_row) as located_count,
+        count(location_percentile) as located_count,
         count(*) filter (where is_frame) as frame_count,
         case
-            when min(null_frame_ratio) = max(null_frame_ratio) then min(null_frame_ratio)
+            when count(distinct null_frame_ratio) filter (where location_percentile is not null) = 1
+                then min(null_frame_ratio) filter (where location_percentile is not null)
         end as null_frame_ratio,
         count(excess_mean) as baseline_image_count,
         {{ ordered_mean('excess_min', order) }} as excess_min,
@@ -152,7 +153,7 @@ located_clusters as (
         cluster_id,
         {{ ordered_mean('location_percentile', order) }} as percentile
     from samples
-    where min_row is not null
+    where location_percentile is not null
     group by {{ key }}, cluster_id
 
 ),
