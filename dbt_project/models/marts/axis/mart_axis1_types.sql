@@ -248,7 +248,8 @@ matched as (
         case when {{ is_near }} then paired.nearest.error_dn2 end as control_error_dn2,
         case
             when judged.is_control then 'a control itself'
-            when coalesce(judged.error_dn2, 0) = 0 then 'no error was measured'
+            when judged.error_dn2 is null then 'no error was measured'
+            when judged.error_dn2 = 0 then 'its error is 0: no control is near'
             when paired.nearest is null then 'the study has no control with two sides'
             when not ({{ is_near }}) then 'no control has an error within a factor of two'
         end as no_control_reason
