@@ -1,4 +1,6 @@
 {%- set unproved = "'refuted', 'unknown', 'missing', 'rejected', 'unfit'" -%}
+{%- set is_sparse = "lr_rule = 'opencv_cubic' and lr_scale > 2"
+    ~ " and lr_rule_status in ('verified', 'unverified')" -%}
 {#- What ingest found in the files, and what only the build can know. -#}
 with found as (
 
@@ -101,11 +103,33 @@ contradicting as (
 
 ),
 
+-- Its taps fall on single pixels or not on all alike: a constant is not wholly seen.
+sparse as (
+
+    select
+        'lr_split' as warning,
+        'reference' as subject,
+        '' as other,
+        cast(null as varchar) as model_id,
+        cast(null as varchar) as inference_path,
+        count(*) filter (where {{ is_sparse }}) as item_count,
+        count(*) as total_count,
+        min(image_id) filter (where {{ is_sparse }}) as example,
+        count(*) filter (where {{ is_sparse }}) || ' of ' || count(*)
+        || ' images are held against LR images of opencv_cubic at 1/3 or 1/4 ('
+        || min(image_id) filter (where {{ is_sparse }})
+        || '), which does not read all pixels alike: what is contradicted holds, how the rest'
+        || ' divides into bent, invented, lost and amplified says little' as sentence
+    from images
+    having count(*) filter (where {{ is_sparse }}) > 0
+
+),
+
 few as (
 
     select
         'few_clusters' as warning,
-        max(cluster_unit) as subject,
+        {{ cluster_unit('cluster_unit') }} as subject,
         '' as other,
         cast(null as varchar) as model_id,
         cast(null as varchar) as inference_path,
@@ -113,7 +137,10 @@ few as (
         count(distinct cluster_id) as total_count,
         cast(null as varchar) as example,
         'what is independent here is ' || count(distinct cluster_id) || ' '
-        || max(cluster_unit) || case when count(distinct cluster_id) = 1 then '' else 's' end
+        || case {{ cluster_unit('cluster_unit') }}
+            when 'mixed' then 'patients, or images whose patient is not known'
+            else max(cluster_unit) || case when count(distinct cluster_id) = 1 then '' else 's' end
+        end
         || ': below ' || {{ var('min_clusters') }} || ' no table has an interval, below '
         || {{ constant('least_tested') }} || ' no difference of models is tested' as sentence
     from images
@@ -198,6 +225,8 @@ final as (
     select * from refused
     union all
     select * from contradicting
+    union all
+    select * from sparse
     union all
     select * from few
     union all
