@@ -181,16 +181,22 @@ def spell_number(value: float, digits: int = 3) -> str:
     return rounded.replace("-", "\u2212")
 
 
+def _spell_scaled(value: float, scale: int) -> str:
+    """Spell a number in its unit; of percent, 100 stands for all and for nothing less."""
+    spelled = (spell_number(scale * value, digits) for digits in range(3, 7))
+    return next((text for text in spelled if scale == 1 or text != "100" or value >= 1), "> 99.999")
+
+
 def spell_parts(
     estimate: Estimate | None, text: Mapping[str, str], scale: int = 1, unit: str = ""
 ) -> tuple[str, str]:
     """Spell an estimate and, apart, its interval; the latter empty where there is none."""
     if estimate is None:
         return "\u2013", ""
-    value = spell_number(scale * estimate.value) + unit
+    value = _spell_scaled(estimate.value, scale) + unit
     if estimate.low is None or estimate.high is None:
         return value, ""
-    low, high = spell_number(scale * estimate.low), spell_number(scale * estimate.high)
+    low, high = _spell_scaled(estimate.low, scale), _spell_scaled(estimate.high, scale)
     return value, text["interval"].format(low=low, high=high)
 
 

@@ -160,6 +160,21 @@ def test_an_interval_stands_behind_its_value():
     assert spell(Estimate(1.5), TEXT) == "1.5"
 
 
+@pytest.mark.parametrize(
+    ("share", "expected"),
+    [
+        (1.0, "100"),
+        (6008 / 6010, "99.97"),
+        (0.999996, "99.9996"),
+        (1 - 1e-8, "> 99.999"),
+        (0.9994, "99.9"),
+        (0.0, "0"),
+    ],
+)
+def test_a_share_of_100_percent_is_all(share, expected):
+    assert spell(Estimate(share, share, 1), TEXT, 100, " %") == f"{expected} % ({expected} to 100)"
+
+
 def test_both_languages_have_every_text_and_japanese_every_warning():
     english, japanese = (get_texts(language, PACKAGE) for language in ("en", "ja"))
     own = {key for key in japanese if key.startswith("warning_")}
