@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
@@ -308,10 +309,17 @@ def describe_intervals(rows: Sequence[dict[str, Any]], low: str, method: str | N
         name = f"intervals of {method}" if method else "bootstrap intervals"
         text = f"Bars: 95 % {name} over {clusters} ({_unit(with_interval)})"
         text += "." if method else ", stretched for few."
+    # What others have an interval with is not too few.
+    enough = min((row["cluster_count"] for row in with_interval), default=math.inf)
+    flat = [row for row in without if row["cluster_count"] >= enough]
+    without = [row for row in without if row["cluster_count"] < enough]
     if without:
         few = count_span([row["cluster_count"] for row in without], "cluster")
         which = "Points without a bar have no interval" if with_interval else "No intervals"
         text += f" {which}: {few} ({_unit(without)}) are too few{'' if method else ' to resample'}."
+    if flat:
+        which = "Others" if without else "Points without a bar"
+        text += f" {which} have none, for all values are equal or too few clusters have one."
     return text.strip()
 
 

@@ -7,6 +7,7 @@ import duckdb
 import pytest
 
 from tests.unit.analysis.conftest import Case, make_warehouse
+from upscale_audit.analysis import theme
 from upscale_audit.analysis.figures.comparison import (
     QUANTITIES,
     draw_model_pairs,
@@ -65,6 +66,24 @@ def test_filled_is_what_the_corrected_p_says_and_tta_is_compared_with_tta_alone(
     }
     assert "Holm's correction for the 3 pairs" in text
     assert "n = 20 images per point" in text
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        (
+            [(16, 0.1), (3, None)],
+            "Points without a bar have no interval: 3 clusters (patients) are",
+        ),
+        ([(16, 0.1), (16, None)], "Points without a bar have none, for all values are equal or"),
+        ([(16, 0.1), (3, None), (16, None)], "are too few. Others have none, for all values are"),
+    ],
+)
+def test_as_many_clusters_as_others_have_an_interval_with_are_not_too_few(counts, expected):
+    rows = [{"cluster_unit": "patient", "cluster_count": n, "low": low} for n, low in counts]
+    said = theme.describe_intervals(rows, "low", "a paired t")
+    assert expected in said
+    assert "16 clusters (patients) are too few" not in said
 
 
 def test_few_patients_have_no_interval_and_the_caption_no_p(draw):
