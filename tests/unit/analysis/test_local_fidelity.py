@@ -262,6 +262,14 @@ def test_without_intervals_the_caption_says_why(study):
         assert "too few clusters" in read_words(draw_texture_dependency(marts, NOTTA))
 
 
+def test_one_patient_is_one_cluster_in_every_caption(study):
+    path, _ = study(clusters=1)
+    with Marts(path) as marts:
+        for draw in (draw_texture_dependency, draw_spatial_dependency):
+            assert "No intervals: 1 cluster (images) are" in read_title(draw(marts, NOTTA))
+        assert "1 clusters" not in read_title(draw_coordinate_distribution(marts, NOTTA))
+
+
 def test_one_model_is_not_listed_twice(study):
     path, _ = study(source_models=("solo",))
     with Marts(path) as marts:
