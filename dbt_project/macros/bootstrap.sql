@@ -25,11 +25,17 @@
 
 {#- Percentiles of replicates. Arguments: SQL of a replicate's value; what the two columns' names
     begin with; a condition on the replicates that count, or none. Result: two select items, in
-    their unit; NULL where no replicate has a value. -#}
+    their unit; NULL where no replicate has a value, and where both are one: what is the same in every
+    draw shows no spread, and a point is no interval. -#}
 {% macro percentile_ends(value, name, condition=none) -%}
+    {%- set percentiles = {} -%}
     {%- for end, share in interval_ends().items() -%}
-    quantile_cont({{ value }}, {{ share }})
-        {%- if condition is not none %} filter (where {{ condition }}){% endif %}
-        {#- #} as {{ name }}_{{ end }}{{ ',\n        ' if not loop.last }}
+    {%- do percentiles.update({end: 'quantile_cont(' ~ value ~ ', ' ~ share ~ ')'
+        ~ (' filter (where ' ~ condition ~ ')' if condition is not none else '')}) -%}
+    {%- endfor -%}
+    {%- for end, percentile in percentiles.items() -%}
+    case
+            when {{ percentiles['low'] }} < {{ percentiles['high'] }} then {{ percentile }}
+        end as {{ name }}_{{ end }}{{ ',\n        ' if not loop.last }}
     {%- endfor -%}
 {%- endmacro %}

@@ -93,7 +93,8 @@ def stretch():
     """Give the correction of a percentile interval for few clusters, from its definition."""
 
     def apply(estimate, ends, clusters, least=-np.inf, greatest=np.inf):
-        if clusters < 5 or estimate is None or None in ends:
+        if clusters < 5 or estimate is None or None in ends or np.ptp(ends) < 1e-12:
+            # What is the same in every draw is a point, and no interval.
             return None, None
         factor = stats.t.ppf(0.975, clusters - 1) / stats.norm.ppf(0.975)
         factor *= np.sqrt(clusters / (clusters - 1))

@@ -212,7 +212,7 @@ resampled as (
 
 ),
 
-ranged as (
+intervals as (
 
     select
         model_id,
@@ -224,24 +224,6 @@ ranged as (
         {%- endfor %}
     from resampled
     group by model_id, inference_path, place, quantity
-
-),
-
--- What is the same in every draw shows no spread: a point is no interval.
-intervals as (
-
-    select
-        model_id,
-        inference_path,
-        place,
-        quantity
-        {%- for name in least_most %}
-        {%- for end in ['low', 'high'] %},
-        case when {{ name }}_low < {{ name }}_high then {{ name }}_{{ end }} end
-            as {{ name }}_{{ end }}
-        {%- endfor %}
-        {%- endfor %}
-    from ranged
 
 ),
 
