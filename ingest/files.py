@@ -20,6 +20,7 @@ _DEBRIS_FOLDERS = (
     "System Volume Information",
     "lost+found",
 )
+_DEBRIS_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r")
 
 _OUTPUT_REPAIRS = {
     errno.ENOSPC: "free some space there",
@@ -139,8 +140,9 @@ def walk_files(folder: Path, excluded: Iterable[Path] = ()) -> list[Path]:
     Returns
     -------
     list of Path
-        In order of their names; of hidden folders, of links to folders and of the folders that
-        desktops and archives leave (`_DEBRIS_FOLDERS`) nothing is listed.
+        In order of their names, but hidden ones and what desktops leave (`_DEBRIS_FILES`, in
+        lower case); of hidden folders, of links to folders and of the folders that desktops and
+        archives leave (`_DEBRIS_FOLDERS`) nothing is listed.
 
     Raises
     ------
@@ -161,7 +163,11 @@ def walk_files(folder: Path, excluded: Iterable[Path] = ()) -> list[Path]:
             and name not in _DEBRIS_FOLDERS
             and os.path.realpath(os.path.join(place, name)) not in passed
         ]
-        files += [Path(place, name) for name in names]
+        files += [
+            Path(place, name)
+            for name in names
+            if not name.startswith(".") and name.lower() not in _DEBRIS_FILES
+        ]
     return sorted(files)
 
 

@@ -24,9 +24,6 @@ SEPARATORS = "_-. ([@+"
 PREFIX_SEPARATORS = "_-. )]"
 """The same of what it adds before."""
 
-DEBRIS = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", ".ds_store")
-"""Files that desktops leave in folders, in lower case; passed over like hidden ones."""
-
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -344,8 +341,6 @@ def _list_images(
         ) from None
     images, refused = [], []
     for file in files:
-        if file.name.startswith(".") or file.name.lower() in DEBRIS:
-            continue
         if not _is_utf8(file.name):
             # Every later reader finds a file by its name as text, and no text names this one.
             detail = f"{to_text(file.name)}: rename it in UTF-8"

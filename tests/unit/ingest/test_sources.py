@@ -39,3 +39,15 @@ def test_files_in_sub_folders_are_measured_listed_and_found(study_folder, read_r
     assert listed == {name: hash_file(path) for name, path in sources.items()}
     assert "restored/alpha/notta/images_002/c.png" in listed
     assert ingest_study(study, workers=1).units_kept == 1
+
+
+def test_hidden_files_and_what_desktops_leave_are_no_sources(study_folder):
+    study_folder.add_model("alpha", paths=("notta",))
+    study_folder.put("a.png", GREY)
+    study_folder.put("a.png", GREY, "alpha")
+    for name in (".restored.json", ".restoring.lock", ".DS_Store", "Thumbs.db", "desktop.ini"):
+        study_folder.put(name, b"no image", "alpha")
+    study = study_folder.load()
+    assert not ingest_study(study, workers=1).rejects
+    listed = {line.split("  ", 1)[1] for line in (study.raw / SOURCES).read_text().splitlines()}
+    assert listed == set(find_sources(study)) == {"reference/a.png", "restored/alpha/notta/a.png"}
