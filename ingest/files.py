@@ -33,6 +33,8 @@ _OUTPUT_REPAIRS = {
     errno.ENOTCONN: "mount it again",
     errno.ESTALE: "mount it again",
     errno.ENAMETOOLONG: "give the image a shorter name",
+    errno.EEXIST: "move the file that lies where a folder is to be",
+    errno.ENOTDIR: "move the file that lies where a folder is to be",
 }
 MAX_NAME_BYTES = 255
 """Of a file's name, on the file systems in use."""

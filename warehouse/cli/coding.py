@@ -177,7 +177,7 @@ def _train(options: argparse.Namespace) -> int:
         strides=options.strides,
         residual_blocks=options.residual_blocks,
     )
-    with Progress("codec train", "steps") as progress, writing(options.out.parent):
+    with Progress("codec train", "steps") as progress, writing(options.out.parent, "--out"):
         codec, curve = jobs.train_from(
             options.study,
             design,
@@ -216,7 +216,7 @@ def _encode(options: argparse.Namespace) -> int:
 
     _check_positive(options.tolerance, "--tolerance")
     _check_positive(options.latent_step, "--latent-step")
-    with Progress("codec encode", "images") as progress, writing(options.out):
+    with Progress("codec encode", "images") as progress, writing(options.out, "--out"):
         rows = jobs.encode_images(
             options.study, options.weights, options.out, choose, options.images or ("*",), progress
         )
@@ -228,7 +228,7 @@ def _encode(options: argparse.Namespace) -> int:
 
 def _decode(options: argparse.Namespace) -> int:
     jobs = _load("restore.codec.jobs")
-    with Progress("codec decode", "images") as progress, writing(options.out):
+    with Progress("codec decode", "images") as progress, writing(options.out, "--out"):
         paths = jobs.decode_images(options.study, options.weights, options.out, progress)
     say(f"decoded {count_noun(len(paths), 'image')} to {options.out}")
     return EXIT_OK
@@ -247,7 +247,7 @@ def _study(options: argparse.Namespace) -> int:
         raise StudyError("--programme learning codes without a residual; leave --ratio out")
     ratios = [tuple(options.ratio or PROGRAMMES[options.programme])]
     ratios = [] if options.programme == "learning" else ratios
-    with Progress("codec study", "images") as progress, writing(options.out):
+    with Progress("codec study", "images") as progress, writing(options.out, "--out"):
         report = make(options.study, options.out, *ratios, parameters, progress)
     say(f"trained {report.trained} codecs, kept {report.kept_codecs}")
     say(f"coded {count_noun(report.coded, 'image')}, kept {report.kept}")

@@ -114,7 +114,7 @@ def _seeds(options: argparse.Namespace) -> int:
         training.TrainingParameters(batch_size=options.batch, crop_px=options.crop),
     )
     ratios = tuple(options.ratio or options.default_ratios)
-    with Progress("codec seeds", "runs") as progress, writing(options.out):
+    with Progress("codec seeds", "runs") as progress, writing(options.out, "--out"):
         report = module.make_seed_study(
             options.study, options.test, options.out, plan, ratios, progress
         )
@@ -138,7 +138,7 @@ def _digits(options: argparse.Namespace) -> int:
         seeds=tuple(range(options.seeds)),
         steps=options.steps,
     )
-    with Progress("codec digits", "networks") as progress, writing(options.study):
+    with Progress("codec digits", "networks") as progress, writing(options.study, "FOLDER"):
         table = module.compare_digits(options.study, plan, progress)
     say(f"wrote {options.study / 'digits.csv'}: {len(table)} rows; digit_runs.csv has every seed")
     return EXIT_OK
@@ -148,7 +148,7 @@ def _tasks(options: argparse.Namespace) -> int:
     module = load_extra("restore.codec.tasks", "codec")
     study = load_study(options.study)
     folder = options.out or study.output
-    with Progress("codec tasks", "models") as progress, writing(folder):
+    with Progress("codec tasks", "models") as progress, writing(folder, "--out"):
         table = module.measure_tasks(study, folder, progress)
     say(f"wrote {folder / 'tasks.csv'}: {len(table)} rows; task_runs.csv has every image")
     return EXIT_OK
@@ -162,7 +162,7 @@ def _bridge(options: argparse.Namespace) -> int:
         steps=options.steps,
         seed=options.seed,
     )
-    with Progress("codec bridge", "images") as progress, writing(options.out):
+    with Progress("codec bridge", "images") as progress, writing(options.out, "--out"):
         report = module.make_bridge_study(
             options.study,
             options.test,

@@ -19,7 +19,7 @@ from rocrate.model.contextentity import ContextEntity
 from rocrate.rocrate import ROCrate
 
 from upscale_audit.ingest.errors import StudyError
-from upscale_audit.ingest.files import hash_file, locked, replacing, write_text
+from upscale_audit.ingest.files import hash_file, locked, replacing, write_text, writing
 from upscale_audit.ingest.manifests import (
     MANIFEST,
     SOURCES,
@@ -128,9 +128,10 @@ def write_paper(
     times, members stored as they are. The zip's hash list beside it, ``.sha256``, is written
     last: without it, the zip is that of an earlier paper, or of none.
     """
+    setting = "[study] output" if folder is None else "--folder"
     folder = Path(folder or study.output / "paper").absolute()
     fresh = folder.with_name(f".{folder.name}.next")
-    with locked(study.output, "ingest, build or export"):
+    with locked(study.output, "ingest, build or export"), writing(folder.parent, setting):
         date, licence = find_date(study, date), find_licence(licence)
         _check_folder(study, folder)
         _check_stages(study, progress)

@@ -26,6 +26,14 @@ def test_a_name_that_no_disk_takes_is_said_with_its_repair(tmp_path):
         write_text(tmp_path / ("n" * 256), "text")
 
 
+def test_a_file_where_a_folder_is_to_be_is_said_with_its_repair(tmp_path):
+    (tmp_path / "file").touch()
+    said = r"file.*; move the file that lies where a folder is to be, or name another .* as --out"
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(StudyError, match=said), writing(folder, "--out"):
+            folder.mkdir(parents=True, exist_ok=True)
+
+
 def test_only_a_regular_file_is_opened(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path, kind in ((tmp_path / "pipe", OSError), (tmp_path, IsADirectoryError)):

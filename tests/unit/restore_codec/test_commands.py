@@ -52,6 +52,16 @@ def test_every_command_has_help_and_an_example(capsys, part):
     assert f"  upscale-audit codec {part} " in out
 
 
+def test_a_file_named_as_the_folder_to_write_to_stays_and_is_named(needs_codec, folder, capsys):
+    (folder / "mine").write_text("mine")
+    command = ("codec", "encode", folder / "in", "--no-network", "--tolerance", 8)
+    code, _, said = run_cli(capsys, *command, "--out", folder / "mine")
+    assert code == 1
+    assert "mine: File exists; move the file" in said
+    assert "another folder as --out" in said
+    assert (folder / "mine").read_text() == "mine"
+
+
 def test_the_examples_are_command_lines_that_parse(capsys):
     parser = cli.make_parser()
     for part in PARTS:
