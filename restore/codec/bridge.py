@@ -81,6 +81,8 @@ class BridgePlan:
             raise StudyError(
                 "expected at least 2 bridge steps, 1 training step, 1 crop a batch and 16 px a side"
             )
+        if not 0 <= self.seed < 2**63:
+            raise StudyError(f"seed = {self.seed}; expected 0 or more, below 2^63")
         if not 0 <= self.noise_share < float("inf"):
             raise StudyError(f"--noise {self.noise_share}; expected a number of 0 or more")
 

@@ -87,6 +87,8 @@ class TrainingParameters:
                 raise StudyError(f"{name} = {getattr(self, name)}; expected {least} or more")
         if self.crop_px % 16:
             raise StudyError(f"crop_px = {self.crop_px}; expected a multiple of 16")
+        if not 0 <= self.seed < 2**63:
+            raise StudyError(f"seed = {self.seed}; expected 0 or more, below 2^63")
         if not 0 <= self.jitter < 1:
             raise StudyError(f"jitter = {self.jitter}; expected a number from 0 to below 1")
 

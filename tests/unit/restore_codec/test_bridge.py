@@ -135,6 +135,8 @@ def test_a_study_of_draws_names_the_decoded_image_as_its_baseline(given, made, t
         bridge.make_bridge_study(train, train, weights, tmp_path, PLAN, 1)
     with pytest.raises(StudyError, match="2 bridge steps"):
         bridge.BridgePlan(bridge_steps=1)
+    with pytest.raises(StudyError, match="seed = -1; expected 0 or more"):
+        bridge.BridgePlan(seed=-1)
 
 
 def test_net_is_what_the_file_decodes_to_and_runs_say_what_was_measured(given, made, grey):

@@ -106,6 +106,9 @@ def test_training_refuses_what_it_cannot_learn_from(images):
         TrainingParameters(crop_px=50)
     with pytest.raises(StudyError, match="steps = 0"):
         TrainingParameters(steps=0)
+    for seed in (-1, 2**63):
+        with pytest.raises(StudyError, match=f"seed = {seed}; expected 0 or more"):
+            TrainingParameters(seed=seed)
 
 
 def test_images_are_read_by_name_and_what_is_not_grey_is_refused(tmp_path, encode_png, grey):
