@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -238,9 +239,13 @@ def _read_trunk(path: Path | None) -> tuple[tuple[str, Mapping[str, Any]] | None
 
             state: object = load(data)
         else:
-            state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():  # of TorchScript, which is then refused
+                warnings.simplefilter("ignore")
+                state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # damaged data surfaces as many types
-        reason = f"{type(error).__name__} {error}".partition("\n")[0].rstrip(": ")
+        # The first sentence: behind it PyTorch advises to load what runs code.
+        reason = f"{type(error).__name__} {error}".partition("\n")[0].partition(". ")[0]
+        reason = reason.rstrip(": ")
         raise StudyError(
             f"{path} is no file of weights: {reason}; name torchvision's of the trunk as"
             " --trunk-weights"

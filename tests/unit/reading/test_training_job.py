@@ -155,6 +155,19 @@ def test_weights_that_would_run_code_are_refused_unrun(study, tmp_path, monkeypa
     assert not (tmp_path / "executed").exists()
 
 
+def test_a_program_named_as_weights_is_refused_in_a_line_without_pytorchs_advice(
+    study, tmp_path, capsys, script
+):
+    weights = tmp_path / "program.pth"
+    weights.write_bytes(script(torch.nn.ReLU()))
+    out = tmp_path / "reader.safetensors"
+    assert run(study, "--out", out, *TINY, "--trunk-weights", weights) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "program.pth is no file of weights" in said
+    assert "weights_only` set to `False`" not in said
+
+
 @pytest.mark.parametrize("name", ["reader.safetensors", "reader.curve.csv", "reader.findings.csv"])
 def test_what_is_there_already_is_kept(study, tmp_path, capsys, name):
     (tmp_path / name).write_text("mine")
