@@ -7,6 +7,7 @@ in between is an error, for nothing would say which of the two was drawn.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 import sys
@@ -381,6 +382,8 @@ def _read_mark(options: argparse.Namespace) -> dict[str, Any] | None:
         "limit": options.limit,
         "level": options.false_alarms,
     }
+    if options.limit is not None and not math.isfinite(options.limit):
+        raise StudyError(f"--limit {options.limit}; expected a number, in the detector's unit")
     if options.detector is not None:
         return chosen
     if any(value is not None for value in chosen.values()):

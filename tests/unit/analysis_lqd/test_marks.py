@@ -141,6 +141,9 @@ def test_a_limit_needs_the_number_that_it_limits():
     options = make_parser().parse_args([*command, "--limit", "3"])
     with pytest.raises(StudyError, match="need a --detector: name it"):
         _read_mark(options)
+    options = make_parser().parse_args([*command, "--detector", "mse_dn2", "--limit", "nan"])
+    with pytest.raises(StudyError, match="--limit nan; expected a number"):
+        _read_mark(options)
     options = make_parser().parse_args([*command, "--detector", "mse_dn2", "--limit", "3"])
     chosen = {"detector": "mse_dn2", "reading": None, "limit": 3, "level": None}
     assert _read_mark(options) == chosen
