@@ -155,6 +155,7 @@ def test_weights_that_would_run_code_are_refused_unrun(study, tmp_path, monkeypa
     assert not (tmp_path / "executed").exists()
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # an error here, a warning for users
 def test_a_program_named_as_weights_is_refused_in_a_line_without_pytorchs_advice(
     study, tmp_path, capsys, script
 ):
