@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import re
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -283,7 +284,10 @@ def _raise_what_ended(result: dbtRunnerResult, folder: Path) -> None:
     if error is not None:
         check_disk(folder, error)
         said = " ".join(str(error).split())
-        raise StudyError(f"dbt could not run: {said}") from error
+        # Without its frames: a pool of threads that they hold is left to the interpreter's end
+        # otherwise, which says so by a traceback.
+        traceback.clear_frames(error.__traceback__)
+        raise StudyError(f"dbt could not run: {said}") from None
 
 
 def _invoke(
@@ -298,8 +302,13 @@ def _invoke(
     """
     project, artefacts = str(plain_path(PROJECT)), plain_path(folder)
     places = ["--project-dir", project, "--profiles-dir", project]
-    places += ["--target-path", str(artefacts / "target"), "--log-path", str(artefacts / "logs")]
-    with _environment({"DO_NOT_TRACK": "1"}, without=_DBT_VARIABLES):
+    ours = {
+        "DO_NOT_TRACK": "1",
+        # As variables, for not every command of dbt takes the options.
+        "DBT_TARGET_PATH": str(artefacts / "target"),
+        "DBT_LOG_PATH": str(artefacts / "logs"),
+    }
+    with _environment(ours, without=_DBT_VARIABLES):
         # dbt reads variables when it is imported, too.
         from dbt.adapters.duckdb.connections import DuckDBConnectionManager
         from dbt.adapters.duckdb.credentials import DuckDBCredentials
