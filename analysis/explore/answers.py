@@ -115,16 +115,23 @@ class Question:
     def stop(self) -> None:
         """End it, also where it has not begun; whoever reads it gets an error."""
         self._is_stopped = True
-        self._cursor.interrupt()
+        threading.Thread(target=self._let_go, daemon=True).start()
 
     def end(self) -> None:
         """End it, and wait until DuckDB has let go of it."""
-        self.stop()
+        self._is_stopped = True
+        self._let_go(self._cursor.close)
+
+    def _let_go(self, act: Callable[[], None] | None = None) -> None:
+        """Interrupt DuckDB until it no longer works on the query, then act."""
         # What begins just after it was told to stop does not hear of it.
         while not self._calling.acquire(timeout=_PATIENCE_S):
             self._cursor.interrupt()
-        self._cursor.close()
-        self._calling.release()
+        try:
+            if act is not None:
+                act()
+        finally:
+            self._calling.release()
 
     def read(self) -> Answer:
         """Run it, and read the rows that are shown.

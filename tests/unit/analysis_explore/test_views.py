@@ -13,7 +13,7 @@ import pytest
 
 from tests.unit.analysis.conftest import Case, make_warehouse, number_blocks
 from upscale_audit.analysis.explore import colours, quantities, views
-from upscale_audit.analysis.explore.answers import MOST_ROWS, Desk
+from upscale_audit.analysis.explore.answers import MOST_ROWS, Desk, Question
 from upscale_audit.analysis.marts import Marts
 from upscale_audit.ingest.errors import StudyError
 
@@ -238,6 +238,30 @@ def test_a_query_that_is_stopped_says_so(desk):
     with pytest.raises(StudyError, match="stopped"):
         question.read()
     timer.join()
+
+
+class DeafCursor:
+    """DuckDB's, of a query that begins just after it was told to stop."""
+
+    def __init__(self):
+        self.heard = threading.Event()
+
+    def execute(self, _):
+        self.question.stop()
+        self.heard.clear()
+        if self.heard.wait(60):
+            raise duckdb.InterruptException
+        raise AssertionError("it would run for ever")
+
+    def interrupt(self):
+        self.heard.set()
+
+
+def test_a_query_that_begins_as_it_is_stopped_is_told_again():
+    cursor = DeafCursor()
+    cursor.question = Question(cursor, ENDLESS)
+    with pytest.raises(StudyError, match="stopped"):
+        cursor.question.read()
 
 
 ENDLESS = "select sum(a.range * b.range) from range(1000000) a, range(1000000) b"
