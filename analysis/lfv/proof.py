@@ -158,8 +158,7 @@ def describe_clusters(source: Source, row: Mapping[str, Any]) -> str:
     has_interval = row["correlation_low"] is not None
     has_interval |= row["centred_boundary_bias_index_low"] is not None
     key = "intervals" if has_interval else "no_intervals"
-    clusters = theme.count_noun(row["cluster_count"], "cluster")
-    found: str = texts[key].format(count=f"{row['cluster_count']:,}", clusters=clusters, unit=unit)
+    found: str = texts[key].format(count=f"{row['cluster_count']:,}", unit=unit)
     return found
 
 

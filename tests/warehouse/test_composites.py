@@ -74,7 +74,7 @@ def test_a_name_is_of_the_inference_path_that_is_judged(compute):
         ("sqrt(1, 2)", "composite_sqrt"),
         ("1x", "begins with what is no number"),
         ("", "syntax error|expected"),
-        ("(" * 60 + "1" + ")" * 60, "50 brackets"),
+        ("(" * 60 + "1" + ")" * 60, "50 deep"),
         ("1" + " + 1" * 300, "500 words"),
         ("case when 1 then 2", "syntax error"),
         ("\uff4dse_dn2", "begins with what is no number"),
@@ -90,7 +90,7 @@ def test_anything_else_is_refused_before_a_build_begins(tiny_study, expression, 
 def test_a_composite_is_not_called_as_a_number_of_a_block(tiny_study):
     for name in ("mse_dn2", "is_silent", "d_variance_dn2"):
         study = replace(tiny_study.load(), composites=((name, "axis1"),))
-        with pytest.raises(StudyError, match=f"detectors.{name}.*rename it"):
+        with pytest.raises(StudyError, match=f"detectors.{name}.*choose one"):
             check_composites(study)
 
 

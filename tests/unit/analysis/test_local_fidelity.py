@@ -258,7 +258,7 @@ def test_without_intervals_the_caption_says_why(study):
     with Marts(path) as marts:
         for draw in (draw_texture_dependency, draw_spatial_dependency):
             chart = draw(marts, NOTTA)
-            assert "No intervals: 3 clusters (images) are too few" in read_title(chart)
+            assert "No intervals: too few clusters to resample (3; images)." in read_title(chart)
         assert "too few clusters" in read_words(draw_texture_dependency(marts, NOTTA))
 
 
@@ -266,7 +266,8 @@ def test_one_patient_is_one_cluster_in_every_caption(study):
     path, _ = study(clusters=1)
     with Marts(path) as marts:
         for draw in (draw_texture_dependency, draw_spatial_dependency):
-            assert "No intervals: 1 cluster (images) are" in read_title(draw(marts, NOTTA))
+            title = read_title(draw(marts, NOTTA))
+            assert "No intervals: too few clusters to resample (1; images)." in title
         assert "1 clusters" not in read_title(draw_coordinate_distribution(marts, NOTTA))
 
 

@@ -220,7 +220,7 @@ def test_a_plain_list_of_images_and_patients_may_stand_as_entries(study_folder, 
     ("labels", "message"),
     [
         ('patients = "who.csv"\nentries = "who.csv"', "both say who is who"),
-        ('layout = "padchest"', "are of patients"),
+        ('layout = "padchest"', "describe patients"),
         ('patients = "who.csv"\nlayout = "nih"', "expected one of chexpert, mimic-cxr, padchest"),
         ('patients = "who.csv"\nlayout = "padchest"\ncolumns = { image = "a", patient = "b" }',
          "columns beside it"),

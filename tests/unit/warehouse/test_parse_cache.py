@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from upscale_audit.warehouse import dbt_runner
+from upscale_audit.warehouse import dbt_events, dbt_runner
 from upscale_audit.warehouse.dbt_runner import PROJECT, run_dbt
 from upscale_audit.warehouse.parse_cache import ParseCache
 
@@ -109,7 +109,8 @@ def test_another_study_reads_no_file_of_the_project_again(tiny_study, monkeypatc
             said.append(event.info.msg)
 
     run = dbt_runner._invoke
-    monkeypatch.setattr(dbt_runner, "_invoke", lambda *given: run(*given[:2], [note]))
+    monkeypatch.setattr(dbt_runner, "_invoke", lambda *given: run(*given[:2], note))
+    monkeypatch.setattr(dbt_events, "RESULTS", ("UnableToPartialParse",))
     for folder in ("first", "second"):
         study = tiny_study.load(output=folder)
         study.output.mkdir()
